@@ -1,0 +1,107 @@
+//! Typed ids. Ids of people and rules are the operator's text; all others are UUIDv7, made outside and passed in.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uuid::Uuid;
+
+/// Longest text id, in bytes.
+pub const TEXT_ID_BYTES_MAX: usize = 64;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TextIdError {
+    #[error("must not be empty")]
+    Empty,
+    #[error("must have at most {TEXT_ID_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("must not hold blanks or control characters")]
+    Character,
+}
+
+fn check_text_id(text: &str) -> Result<(), TextIdError> {
+    if text.is_empty() {
+        Err(TextIdError::Empty)
+    } else if text.len() > TEXT_ID_BYTES_MAX {
+        Err(TextIdError::TooLong)
+    } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        Err(TextIdError::Character)
+    } else {
+        Ok(())
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// 1 to 64 bytes, no blanks, no control characters.
+            pub fn parse(text: impl Into<String>) -> Result<Self, TextIdError> {
+                let text = text.into();
+                check_text_id(&text)?;
+                Ok(Self(text))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = TextIdError;
+            fn try_from(text: String) -> Result<Self, TextIdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+text_id!(/// The operator's id of a player.
+    PlayerId);
+text_id!(/// The operator's id of a rule.
+    RuleId);
+uuid_id!(/// A reward that was issued.
+    GrantId);
+uuid_id!(/// All postings of one operation.
+    TransactionId);
+uuid_id!(/// One evaluation of one player.
+    EvaluationId);
+uuid_id!(/// One fan-out over players.
+    RunId);
+uuid_id!(/// One file.
+    ImportId);

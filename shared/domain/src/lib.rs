@@ -1,0 +1,14 @@
+//! The words of the loyalty program and the numbers they give.
+//!
+//! Pure: no async, SQL, HTTP, AWS, clock or randomness. `now` and ids are passed in.
+#![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::unwrap_used)]
+
+pub mod id;
+pub mod import;
+pub mod metrics;
+pub mod money;
+pub mod player;
+pub mod problem;
+pub mod segment;
+pub mod settings;
+pub mod tier;

@@ -1,0 +1,64 @@
+//! What a player did: lifetime totals, sums over the daily rollup, and the metrics that follow from them.
+
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+
+/// Lifetime totals in the program currency.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    pub deposited: Decimal,
+    /// Staked; the import column is `total_wagered`.
+    pub wagered: Decimal,
+    pub won: Decimal,
+    pub withdrawn: Decimal,
+    pub session_count: i32,
+    pub playtime_hours: Decimal,
+    /// Number of stakes; `None` while unknown.
+    pub bets: Option<i64>,
+    pub last_deposit_date: Option<Date>,
+}
+
+impl Totals {
+    /// The player's side; GGR is its negative.
+    pub fn net_pnl(&self) -> Decimal {
+        self.won - self.wagered
+    }
+
+    /// `max(0, -net_pnl)`.
+    pub fn net_loss(&self) -> Decimal {
+        (self.wagered - self.won).max(Decimal::ZERO)
+    }
+
+    /// `won / wagered`, 0 when nothing was staked.
+    pub fn win_loss_ratio(&self) -> Decimal {
+        self.won.checked_div(self.wagered).unwrap_or(Decimal::ZERO)
+    }
+
+    /// `wagered / bets`; `None` while the number of bets is unknown.
+    pub fn avg_bet_size(&self) -> Option<Decimal> {
+        self.wagered.checked_div(Decimal::from(self.bets?))
+    }
+}
+
+/// Sums over the daily rollup, in the program's time zone: the last 7 and 30 days, today included.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Windows {
+    pub wagered_7d: Decimal,
+    pub wagered_30d: Decimal,
+    pub won_7d: Decimal,
+    pub won_30d: Decimal,
+    pub deposited_7d: Decimal,
+    pub deposited_30d: Decimal,
+    /// Days of the last 30 with a stake, deposit or withdrawal.
+    pub active_days_30d: i32,
+}
+
+impl Windows {
+    pub fn net_loss_7d(&self) -> Decimal {
+        (self.wagered_7d - self.won_7d).max(Decimal::ZERO)
+    }
+
+    pub fn net_loss_30d(&self) -> Decimal {
+        (self.wagered_30d - self.won_30d).max(Decimal::ZERO)
+    }
+}

@@ -1,0 +1,57 @@
+//! All that a decision about one player needs to know.
+
+use crate::id::PlayerId;
+use crate::metrics::{Totals, Windows};
+use crate::segment::Segment;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    pub is_active: bool,
+    pub is_blocked: bool,
+    pub self_excluded_until: Option<Timestamp>,
+}
+
+/// Wallet balances.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Balances {
+    pub lp: Decimal,
+    pub rp: Decimal,
+    pub bonus: Decimal,
+    pub tickets: Decimal,
+}
+
+/// Money cost of the rewards issued in the last day, 7 days and 30 days.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RewardSpend {
+    pub day: Decimal,
+    pub days_7: Decimal,
+    pub days_30: Decimal,
+}
+
+/// A rule that already paid this player in a period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastGrant {
+    pub rule_id: String,
+    pub period_key: String,
+}
+
+/// Read under the player's lock, in one statement per table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlayerSnapshot {
+    pub player_id: PlayerId,
+    /// `None`: cannot be read, and the eligibility gate refuses.
+    pub standing: Option<Standing>,
+    pub segment: Option<Segment>,
+    pub tier: String,
+    pub totals: Totals,
+    pub windows: Windows,
+    pub balances: Balances,
+    pub risk_score: u8,
+    pub kyc_completed: bool,
+    pub profile_depth: Decimal,
+    pub registered_at: Option<Timestamp>,
+    pub spend: RewardSpend,
+    pub past_grants: Vec<PastGrant>,
+}

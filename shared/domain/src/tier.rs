@@ -44,7 +44,8 @@ impl Ladder {
         }
         for pair in tiers.windows(2) {
             if pair[0].lp_min == pair[1].lp_min {
-                let detail = format!("{} and {} both start at {}; tiers must rise strictly", pair[0].tier_level, pair[1].tier_level, pair[1].lp_min);
+                let detail =
+                    format!("{} and {} both start at {}; tiers must rise strictly", pair[0].tier_level, pair[1].tier_level, pair[1].lp_min);
                 errors.push(FieldError::new("/lp_min", "range", detail));
             }
         }

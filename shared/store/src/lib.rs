@@ -1,1 +1,10 @@
+//! The only crate that knows SQL. One file per noun; statements are set-based: a fixed number of round
+//! trips whatever the size of the batch.
 
+mod db;
+mod error;
+
+pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, try_again};
+pub use error::{Error, Result};
+
+pub mod migrate;

@@ -1,0 +1,141 @@
+//! Connections and the one way to run a transaction.
+
+use crate::error::{Error, Result};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Connections a warm function keeps; a Lambda instance works on one invocation at a time.
+const CONNECTIONS_MAX: usize = 4;
+const ATTEMPTS_MAX: u32 = 5;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub type Client = deadpool_postgres::Client;
+/// An open transaction. It rolls back when dropped.
+pub type Tx<'a> = deadpool_postgres::Transaction<'a>;
+
+/// Anything that runs statements: a client, or a transaction where the statement belongs to one.
+pub trait Executor: deadpool_postgres::GenericClient + Sync {}
+impl<T: deadpool_postgres::GenericClient + Sync> Executor for T {}
+
+#[derive(Clone)]
+pub struct Db {
+    pool: Pool,
+}
+
+impl Db {
+    /// Opens no connection yet. `url` is a PostgreSQL URL; with `sslmode=require` the server's certificate is
+    /// checked against `ca_pem` (the bundle of the database's authority) or, without one, the public roots.
+    pub fn new(url: &str, ca_pem: Option<&[u8]>) -> Result<Self> {
+        let mut config = tokio_postgres::Config::from_str(url).map_err(|error| Error::Address(error.to_string()))?;
+        config.connect_timeout(CONNECT_TIMEOUT);
+        if config.get_application_name().is_none() {
+            config.application_name("loyalty");
+        }
+        // Verified: a pooled connection is asked before it is handed out, so a dead one is never reused.
+        let manager = Manager::from_config(config, tls(ca_pem)?, ManagerConfig { recycling_method: RecyclingMethod::Verified });
+        let pool = Pool::builder(manager).max_size(CONNECTIONS_MAX).build().map_err(|error| Error::Address(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    pub async fn client(&self) -> Result<Client> {
+        self.pool.get().await.map_err(Error::Connection)
+    }
+}
+
+/// Runs `$work` in a transaction and commits when it answers `Ok`: `transaction!(db, |tx| op_in_tx(tx, …))`, a
+/// `Result` of the use case's own error. Serialization failures and deadlocks run the whole of it again, at most five
+/// times, so `$work` must decide anew from what it reads.
+///
+/// A connection lost at COMMIT leaves the outcome unknown: the error is returned, and the caller's retry under the
+/// same business key finds out.
+///
+/// A macro, because a closure cannot yet promise that the future it returns is `Send` while it borrows.
+#[macro_export]
+macro_rules! transaction {
+    ($db:expr, |$tx:ident| $work:expr) => {{
+        let mut attempt: u32 = 1;
+        loop {
+            let outcome = async {
+                let mut client = $db.client().await?;
+                let transaction = $crate::begin(&mut client).await?;
+                let value = {
+                    let $tx = &transaction;
+                    $work.await?
+                };
+                $crate::commit(transaction).await?;
+                Ok(value)
+            }
+            .await;
+            if !$crate::try_again(&outcome, &mut attempt).await {
+                break outcome;
+            }
+        }
+    }};
+}
+
+/// For [`transaction!`].
+pub async fn begin(client: &mut Client) -> Result<Tx<'_>> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that opens a transaction")]
+    Ok(client.transaction().await?)
+}
+
+/// For [`transaction!`].
+pub async fn commit(tx: Tx<'_>) -> Result<()> {
+    Ok(tx.commit().await?)
+}
+
+/// For [`transaction!`]: waits and answers true when the transaction should run again.
+pub async fn try_again<T, E: RetryCause>(outcome: &Result<T, E>, attempt: &mut u32) -> bool {
+    let retryable = match outcome {
+        Err(error) => error.cause().is_some_and(Error::is_retryable),
+        Ok(_) => false,
+    };
+    if !retryable || *attempt >= ATTEMPTS_MAX {
+        return false;
+    }
+    tokio::time::sleep(back_off(*attempt)).await;
+    *attempt += 1;
+    true
+}
+
+/// Lets the retry wrapper look for the database's error inside a use case's.
+pub trait RetryCause {
+    fn cause(&self) -> Option<&Error>;
+}
+
+impl RetryCause for Error {
+    fn cause(&self) -> Option<&Error> {
+        Some(self)
+    }
+}
+
+/// 10 to 20 ms, doubled at each attempt; the jitter comes from the hasher's random state.
+fn back_off(attempt: u32) -> Duration {
+    use std::hash::{BuildHasher, RandomState};
+    let jitter_ms = RandomState::new().hash_one(attempt) % 10;
+    Duration::from_millis((10 + jitter_ms) << attempt.min(5))
+}
+
+fn tls(ca_pem: Option<&[u8]>) -> Result<MakeRustlsConnect> {
+    let mut roots = rustls::RootCertStore::empty();
+    match ca_pem {
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
+                roots.add(certificate).map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
+            }
+        }
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::Address(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}

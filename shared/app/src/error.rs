@@ -1,0 +1,53 @@
+use domain::problem::FieldError;
+use rust_decimal::Decimal;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a use case was refused or failed. Refusals carry their data; a refused use case changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{what} {id} does not exist")]
+    NotFound { what: &'static str, id: String },
+    /// The state does not allow it: a duplicate, a terminal grant, an inactive player.
+    #[error("{detail}")]
+    Conflict { code: &'static str, detail: String },
+    #[error("the request is not valid")]
+    Validation(Vec<FieldError>),
+    #[error("the balance is {available}, {requested} were asked for")]
+    InsufficientBalance { available: Decimal, requested: Decimal },
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// The stored rules, tiers or settings no longer fit the program; a person must look.
+    #[error("stored {what} cannot be used: {detail}")]
+    Stored { what: &'static str, detail: String },
+    /// An amount left the range of NUMERIC(19,4).
+    #[error("amount out of range: {0}")]
+    Overflow(String),
+    #[error("the database failed")]
+    Store(#[source] store::Error),
+}
+
+impl Error {
+    pub fn not_found(what: &'static str, id: impl ToString) -> Self {
+        Self::NotFound { what, id: id.to_string() }
+    }
+
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Conflict { code, detail: detail.into() }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl store::RetryCause for Error {
+    fn cause(&self) -> Option<&store::Error> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -3,8 +3,10 @@
 
 mod db;
 mod error;
+mod statement;
 
 pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, try_again};
 pub use error::{Error, Result};
 
 pub mod migrate;
+pub mod stats;

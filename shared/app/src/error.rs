@@ -1,5 +1,6 @@
-use domain::problem::FieldError;
+use domain::problem::{FieldError, Refusal, RefusalKind};
 use rust_decimal::Decimal;
+use serde_json::json;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -48,6 +49,26 @@ impl store::RetryCause for Error {
         match self {
             Self::Store(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+/// What a caller is told. Of our own failures: nothing; the error itself is for the log.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        let detail = error.to_string();
+        match error {
+            Error::NotFound { .. } => Refusal::not_found(detail),
+            Error::Conflict { code, detail } => Refusal::new(RefusalKind::Conflict, code, detail),
+            Error::Validation(errors) => Refusal::invalid(errors),
+            Error::InsufficientBalance { available, requested } => Refusal::new(RefusalKind::Conflict, "insufficient_balance", detail)
+                .with("available", json!(available))
+                .with("requested", json!(requested)),
+            Error::IdempotencyKeyReused => Refusal::new(RefusalKind::Unprocessable, "idempotency_key_reused", detail),
+            Error::Overflow(_) => Refusal::new(RefusalKind::Unprocessable, "overflow", detail),
+            Error::Stored { .. } => Refusal::new(RefusalKind::Internal, "", ""),
+            Error::Store(error) if error.is_unavailable() => Refusal::new(RefusalKind::Unavailable, "", ""),
+            Error::Store(_) => Refusal::new(RefusalKind::Internal, "", ""),
         }
     }
 }

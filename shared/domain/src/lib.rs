@@ -3,8 +3,11 @@
 //! Pure: no async, SQL, HTTP, AWS, clock or randomness. `now` and ids are passed in.
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::unwrap_used)]
 
+pub mod access;
 pub mod id;
+pub mod idempotency;
 pub mod import;
+pub mod ledger;
 pub mod metrics;
 pub mod money;
 pub mod player;

@@ -345,4 +345,5 @@ GRANT SELECT, INSERT, UPDATE ON settings, api_keys, tiers, stats, players, playe
   rules, rule_budgets, wallets, point_lots, grants, runs, run_shards, run_players, imports TO loyalty_runtime;
 GRANT SELECT, INSERT ON audit_log, segment_history, tier_history, rule_versions, postings, reward_decisions,
   idempotency_keys, import_errors, outbox TO loyalty_runtime;
+GRANT UPDATE ON idempotency_keys TO loyalty_runtime;
 GRANT DELETE ON settings, tiers, run_players, idempotency_keys, outbox TO loyalty_runtime;

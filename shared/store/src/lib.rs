@@ -8,5 +8,13 @@ mod statement;
 pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, try_again};
 pub use error::{Error, Result};
 
+pub mod grants;
+pub mod idempotency;
+pub mod imports;
+pub mod ledger;
 pub mod migrate;
+pub mod outbox;
+pub mod runs;
+pub mod segments;
+pub mod snapshots;
 pub mod stats;

@@ -1,0 +1,206 @@
+//! Postings: how value moves between a wallet and a house account. Decided in memory, under the player's lock,
+//! before anything is written, so that a refusal has nothing to undo.
+
+use crate::id::{GrantId, PlayerId, TransactionId};
+use crate::money::{Asset, INTEGER_DIGITS_MAX};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+/// The other side of a posting. House accounts may go below 0; a wallet never does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum House {
+    Issuance,
+    Redemption,
+    Expiry,
+    Conversion,
+    Forfeit,
+    Wagering,
+    CashOut,
+    Adjustment,
+}
+
+impl House {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            House::Issuance => "house:issuance",
+            House::Redemption => "house:redemption",
+            House::Expiry => "house:expiry",
+            House::Conversion => "house:conversion",
+            House::Forfeit => "house:forfeit",
+            House::Wagering => "house:wagering",
+            House::CashOut => "house:cash_out",
+            House::Adjustment => "house:adjustment",
+        }
+    }
+}
+
+/// Seen from the wallet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// House to wallet.
+    Credit,
+    /// Wallet to house.
+    Debit,
+}
+
+impl Direction {
+    /// +1 or -1, as stored.
+    pub const fn sign(self) -> i16 {
+        match self {
+            Direction::Credit => 1,
+            Direction::Debit => -1,
+        }
+    }
+}
+
+/// What one operation does and for whom; all its postings share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    pub transaction_id: TransactionId,
+    /// `reward_grant`, `manual_credit`, …
+    pub kind: &'static str,
+    /// The business key: a grant, an event, a redemption, an idempotency key.
+    pub reference: String,
+    pub actor: String,
+    pub reason: Option<String>,
+    pub at: Timestamp,
+}
+
+/// One row of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posting {
+    pub player_id: PlayerId,
+    pub asset: Asset,
+    /// The wallet's version, dense from 1.
+    pub version: i64,
+    pub house: House,
+    pub direction: Direction,
+    /// Above 0, at most 15 integer digits.
+    pub amount: Decimal,
+    pub balance_after: Decimal,
+    pub grant_id: Option<GrantId>,
+    pub operation: Operation,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    #[error("the balance is {available} {asset}, {requested} were asked for")]
+    InsufficientBalance { asset: Asset, available: Decimal, requested: Decimal },
+    #[error("the balance of {asset} would leave the range of {INTEGER_DIGITS_MAX} integer digits")]
+    OutOfRange { asset: Asset },
+    #[error("a posting moves an amount above 0, not {amount}")]
+    NotPositive { amount: Decimal },
+}
+
+/// A player's balance of one asset, as read under the lock. A wallet that was never posted to has version 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wallet {
+    pub player_id: PlayerId,
+    pub asset: Asset,
+    pub balance: Decimal,
+    pub version: i64,
+}
+
+impl Wallet {
+    pub fn empty(player_id: PlayerId, asset: Asset) -> Self {
+        Self { player_id, asset, balance: Decimal::ZERO, version: 0 }
+    }
+
+    /// Moves `amount` and answers the row that says so; the wallet now stands after it.
+    pub fn post(
+        &mut self,
+        direction: Direction,
+        house: House,
+        amount: Decimal,
+        grant_id: Option<GrantId>,
+        operation: Operation,
+    ) -> Result<Posting, LedgerError> {
+        if amount <= Decimal::ZERO {
+            return Err(LedgerError::NotPositive { amount });
+        }
+        let balance_after = match direction {
+            Direction::Credit => self.balance.checked_add(amount),
+            Direction::Debit => self.balance.checked_sub(amount),
+        }
+        .filter(|balance| *balance < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)))
+        .ok_or(LedgerError::OutOfRange { asset: self.asset })?;
+        if balance_after.is_sign_negative() {
+            return Err(LedgerError::InsufficientBalance { asset: self.asset, available: self.balance, requested: amount });
+        }
+        self.balance = balance_after;
+        self.version += 1;
+        Ok(Posting {
+            player_id: self.player_id.clone(),
+            asset: self.asset,
+            version: self.version,
+            house,
+            direction,
+            amount,
+            balance_after,
+            grant_id,
+            operation,
+        })
+    }
+}
+
+/// Points earned together; spending takes the lot that expires first, then the oldest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewLot {
+    pub player_id: PlayerId,
+    pub asset: Asset,
+    /// Of the posting that earned it.
+    pub version: i64,
+    pub earned: Decimal,
+    pub earned_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewLot {
+    /// The lot of a credit, for the assets that are kept in lots.
+    pub fn of(credit: &Posting, expires_at: Option<Timestamp>) -> Option<Self> {
+        matches!(credit.asset, Asset::Lp | Asset::Rp).then(|| Self {
+            player_id: credit.player_id.clone(),
+            asset: credit.asset,
+            version: credit.version,
+            earned: credit.amount,
+            earned_at: credit.operation.at,
+            expires_at,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operation() -> Operation {
+        Operation {
+            transaction_id: TransactionId(uuid::Uuid::nil()),
+            kind: "manual_credit",
+            reference: "k".into(),
+            actor: "test".into(),
+            reason: None,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn versions_are_dense_and_balances_follow() {
+        let mut wallet = Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Lp);
+        let credit = wallet.post(Direction::Credit, House::Issuance, 10.into(), None, operation()).unwrap();
+        let debit = wallet.post(Direction::Debit, House::Redemption, 4.into(), None, operation()).unwrap();
+        assert_eq!((credit.version, credit.balance_after), (1, 10.into()));
+        assert_eq!((debit.version, debit.balance_after), (2, 6.into()));
+    }
+
+    #[test]
+    fn a_refused_posting_leaves_the_wallet_as_it_was() {
+        let mut wallet = Wallet { balance: 5.into(), version: 3, ..Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Bonus) };
+        let before = wallet.clone();
+        let refusal = wallet.post(Direction::Debit, House::Forfeit, 6.into(), None, operation());
+        assert_eq!(refusal, Err(LedgerError::InsufficientBalance { asset: Asset::Bonus, available: 5.into(), requested: 6.into() }));
+        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::ZERO, None, operation()).is_err());
+        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::from(10_i64.pow(15)), None, operation()).is_err());
+        assert_eq!(wallet, before);
+    }
+}

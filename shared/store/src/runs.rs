@@ -1,0 +1,404 @@
+//! Runs: one fan-out over players, cut into shards that are ranges of player ids.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::statement;
+use domain::id::RunId;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use tokio_postgres::Row;
+
+const CREATE: &str = "
+INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at)
+VALUES ($1, $2, $3, $4, CASE WHEN $5 = 0 THEN $8 ELSE 'RUNNING' END, $5, $6, $7, CASE WHEN $5 = 0 THEN $6 END)";
+
+const CUT_LISTED: &str = "
+INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
+SELECT $1, shard, min(player_id), max(player_id)
+FROM (
+  SELECT player_id, (row_number() OVER (ORDER BY player_id) - 1) / $2::integer AS shard
+  FROM run_players
+  WHERE run_id = $1
+    AND changed
+) AS listed
+GROUP BY shard";
+
+const CUT_ALL: &str = "
+INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
+SELECT $1, shard, min(player_id), max(player_id)
+FROM (
+  SELECT player_id, (row_number() OVER (ORDER BY player_id) - 1) / $2::integer AS shard
+  FROM players
+) AS everyone
+GROUP BY shard";
+
+const LIST_PLAYERS: &str = "
+INSERT INTO run_players (run_id, player_id, changed)
+SELECT $1, player_id, true
+FROM unnest($2::text[]) AS n (player_id)";
+
+const LOCK_SHARD: &str = "
+SELECT s.first_player_id, s.last_player_id, s.segmented_at, s.rewarded_at, s.failed_at, r.scope, r.rewards, r.kind
+FROM run_shards s
+JOIN runs r ON r.run_id = s.run_id
+WHERE s.run_id = $1
+  AND s.shard = $2
+FOR UPDATE OF s";
+
+const LOCK_LISTED: &str = "
+SELECT player_id
+FROM players
+WHERE player_id IN (
+    SELECT player_id
+    FROM run_players
+    WHERE run_id = $1
+      AND player_id BETWEEN $2 AND $3
+      AND changed
+  )
+ORDER BY player_id
+FOR NO KEY UPDATE";
+
+const LOCK_RANGE: &str = "
+SELECT player_id
+FROM players
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id
+FOR NO KEY UPDATE";
+
+const SEGMENTED: &str = "
+UPDATE run_shards
+SET segmented_at = $3,
+  players = $4,
+  segments_changed = $5
+WHERE run_id = $1
+  AND shard = $2";
+
+const REWARDED: &str = "
+UPDATE run_shards
+SET rewarded_at = $3,
+  matched = $4,
+  granted = $5,
+  reduced = $6,
+  refused = $7,
+  cost = $8
+WHERE run_id = $1
+  AND shard = $2";
+
+const SHARD_FAILED: &str = "
+UPDATE run_shards
+SET failed_at = $3,
+  error = $4
+WHERE run_id = $1
+  AND shard = $2
+  AND failed_at IS NULL
+  AND rewarded_at IS NULL";
+
+// The last shard ends the run.
+const SHARD_DONE: &str = "
+UPDATE runs
+SET shards_done = shards_done + 1,
+  status = CASE
+    WHEN shards_done + 1 < shards_total THEN status
+    WHEN EXISTS (SELECT FROM run_shards s WHERE s.run_id = $1 AND s.failed_at IS NOT NULL) THEN 'COMPLETED_WITH_ERRORS'
+    ELSE 'COMPLETED'
+  END,
+  finished_at = CASE WHEN shards_done + 1 < shards_total THEN NULL ELSE $2 END
+WHERE run_id = $1";
+
+const GET: &str = "
+SELECT r.*, t.*
+FROM runs r
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(players), 0)::bigint AS players,
+    coalesce(sum(segments_changed), 0)::bigint AS segments_changed,
+    coalesce(sum(matched), 0)::bigint AS matched,
+    coalesce(sum(granted), 0)::bigint AS granted,
+    coalesce(sum(reduced), 0)::bigint AS reduced,
+    coalesce(sum(refused), 0)::bigint AS refused,
+    coalesce(sum(cost), 0) AS cost,
+    count(segmented_at) AS shards_segmented,
+    count(failed_at) AS shards_failed,
+    min(error) AS error
+  FROM run_shards s
+  WHERE s.run_id = r.run_id
+) AS t
+WHERE r.run_id = $1";
+
+const LIST: &str = "
+SELECT r.*, t.*
+FROM (
+  SELECT *
+  FROM runs
+  WHERE $1::text IS NULL OR status = $1
+  ORDER BY run_id DESC
+  OFFSET $2
+  LIMIT $3
+) AS r
+CROSS JOIN LATERAL (
+  SELECT coalesce(sum(players), 0)::bigint AS players,
+    coalesce(sum(segments_changed), 0)::bigint AS segments_changed,
+    coalesce(sum(matched), 0)::bigint AS matched,
+    coalesce(sum(granted), 0)::bigint AS granted,
+    coalesce(sum(reduced), 0)::bigint AS reduced,
+    coalesce(sum(refused), 0)::bigint AS refused,
+    coalesce(sum(cost), 0) AS cost,
+    count(segmented_at) AS shards_segmented,
+    count(failed_at) AS shards_failed,
+    min(error) AS error
+  FROM run_shards s
+  WHERE s.run_id = r.run_id
+) AS t
+ORDER BY r.run_id DESC";
+
+const OPEN_SHARDS: &str = "
+SELECT shard
+FROM run_shards
+WHERE run_id = $1
+  AND segmented_at IS NULL
+  AND failed_at IS NULL
+ORDER BY shard";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    CREATE,
+    CUT_LISTED,
+    CUT_ALL,
+    LIST_PLAYERS,
+    LOCK_SHARD,
+    LOCK_LISTED,
+    LOCK_RANGE,
+    SEGMENTED,
+    REWARDED,
+    SHARD_FAILED,
+    SHARD_DONE,
+    GET,
+    LIST,
+    OPEN_SHARDS,
+];
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($variant),+ }
+
+        impl $name {
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|word| word.as_str() == text)
+            }
+        }
+    };
+}
+
+words!(/// What started the run.
+    RunKind { Import = "IMPORT", Recalculation = "RECALCULATION", Batch = "BATCH" });
+words!(/// Which players it goes over.
+    Scope { All = "ALL", Listed = "LISTED" });
+words!(/// Whether rewards are evaluated after the segments.
+    Rewards { Evaluate = "EVALUATE", Skip = "SKIP" });
+words!(/// Where it stands.
+    RunStatus { Running = "RUNNING", Completed = "COMPLETED", CompletedWithErrors = "COMPLETED_WITH_ERRORS", Failed = "FAILED" });
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRun {
+    pub run_id: RunId,
+    pub kind: RunKind,
+    pub scope: Scope,
+    pub rewards: Rewards,
+    pub created_by: String,
+    pub created_at: Timestamp,
+}
+
+/// Writes the run and cuts it into shards of at most `shard_players`. Answers the number of shards; a run over nobody
+/// is complete at once. For a listed run the players are in `run_players` already.
+pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32> {
+    let cut = match run.scope {
+        Scope::All => CUT_ALL,
+        Scope::Listed => CUT_LISTED,
+    };
+    let shards = statement::execute(tx, cut, &[&run.run_id.0, &shard_players]).await?;
+    let shards = i32::try_from(shards).map_err(|_| Error::Row(format!("{shards} shards")))?;
+    let rewards = run.rewards == Rewards::Evaluate;
+    let done = RunStatus::Completed.as_str();
+    let params: statement::Params<'_> =
+        &[&run.run_id.0, &run.kind.as_str(), &run.scope.as_str(), &rewards, &shards, &run.created_at, &run.created_by, &done];
+    statement::execute(tx, CREATE, params).await?;
+    Ok(shards)
+}
+
+/// The players of a listed run. `player_ids` holds each once.
+pub async fn list_players(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<()> {
+    statement::execute(tx, LIST_PLAYERS, &[&run_id.0, &player_ids]).await?;
+    Ok(())
+}
+
+/// One range of a run, locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shard {
+    pub run_id: RunId,
+    pub shard: i32,
+    pub kind: RunKind,
+    pub scope: Scope,
+    pub rewards: Rewards,
+    pub first_player_id: String,
+    pub last_player_id: String,
+    pub segmented: bool,
+    pub rewarded: bool,
+    pub failed: bool,
+}
+
+/// Locks the shard, so that the same message in two workers is worked on by one after the other.
+pub async fn lock_shard(tx: &Tx<'_>, run_id: RunId, shard: i32) -> Result<Option<Shard>> {
+    let Some(row) = statement::optional_row(tx, LOCK_SHARD, &[&run_id.0, &shard]).await? else { return Ok(None) };
+    let is_set = |column: &str| row.try_get::<_, Option<Timestamp>>(column).map(|at| at.is_some());
+    Ok(Some(Shard {
+        run_id,
+        shard,
+        kind: word(&row, "kind", RunKind::parse)?,
+        scope: word(&row, "scope", Scope::parse)?,
+        rewards: if row.try_get("rewards")? { Rewards::Evaluate } else { Rewards::Skip },
+        first_player_id: row.try_get("first_player_id")?,
+        last_player_id: row.try_get("last_player_id")?,
+        segmented: is_set("segmented_at")?,
+        rewarded: is_set("rewarded_at")?,
+        failed: is_set("failed_at")?,
+    }))
+}
+
+/// Locks the shard's players in order of id and answers their ids.
+pub async fn lock_players(tx: &Tx<'_>, shard: &Shard) -> Result<Vec<String>> {
+    let (first, last) = (&shard.first_player_id, &shard.last_player_id);
+    let rows = match shard.scope {
+        Scope::Listed => statement::rows(tx, LOCK_LISTED, &[&shard.run_id.0, first, last]).await?,
+        Scope::All => statement::rows(tx, LOCK_RANGE, &[first, last]).await?,
+    };
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+pub async fn segmented(tx: &Tx<'_>, shard: &Shard, players: usize, changed: usize, now: Timestamp) -> Result<()> {
+    statement::execute(tx, SEGMENTED, &[&shard.run_id.0, &shard.shard, &now, &count(players), &count(changed)]).await?;
+    Ok(())
+}
+
+/// What the rewards of one shard came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RewardTotals {
+    /// Players for whom a rule matched.
+    pub matched: usize,
+    pub granted: usize,
+    /// Of the granted.
+    pub reduced: usize,
+    /// Decisions, not players.
+    pub refused: usize,
+    /// Expected, in money.
+    pub cost: Decimal,
+}
+
+pub async fn rewarded(tx: &Tx<'_>, shard: &Shard, totals: &RewardTotals, now: Timestamp) -> Result<()> {
+    let params: statement::Params<'_> = &[
+        &shard.run_id.0,
+        &shard.shard,
+        &now,
+        &count(totals.matched),
+        &count(totals.granted),
+        &count(totals.reduced),
+        &count(totals.refused),
+        &totals.cost,
+    ];
+    statement::execute(tx, REWARDED, params).await?;
+    Ok(())
+}
+
+/// Marks a shard that can never succeed; answers whether it was open until now.
+pub async fn shard_failed(tx: &Tx<'_>, run_id: RunId, shard: i32, error: &str, now: Timestamp) -> Result<bool> {
+    Ok(statement::execute(tx, SHARD_FAILED, &[&run_id.0, &shard, &now, &error]).await? == 1)
+}
+
+/// Counts one shard as done; the last one ends the run. Call it once per shard, last in its transaction: every shard
+/// writes this row.
+pub async fn shard_done(tx: &Tx<'_>, run_id: RunId, now: Timestamp) -> Result<()> {
+    statement::execute(tx, SHARD_DONE, &[&run_id.0, &now]).await?;
+    Ok(())
+}
+
+/// The shards whose segments are still to be done.
+pub async fn open_shards(executor: &impl Executor, run_id: RunId) -> Result<Vec<i32>> {
+    let rows = statement::rows(executor, OPEN_SHARDS, &[&run_id.0]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// A run with the totals of its shards.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub run_id: RunId,
+    pub kind: RunKind,
+    pub scope: Scope,
+    pub rewards: Rewards,
+    pub status: RunStatus,
+    pub shards_total: i32,
+    pub shards_done: i32,
+    pub shards_segmented: i64,
+    pub shards_failed: i64,
+    pub players: i64,
+    pub segments_changed: i64,
+    pub matched: i64,
+    pub granted: i64,
+    pub reduced: i64,
+    pub refused: i64,
+    pub cost: Decimal,
+    /// Of a failed shard.
+    pub error: Option<String>,
+    pub created_by: String,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+pub async fn get(executor: &impl Executor, run_id: RunId) -> Result<Option<Run>> {
+    statement::optional_row(executor, GET, &[&run_id.0]).await?.as_ref().map(run).transpose()
+}
+
+/// Newest first.
+pub async fn list(executor: &impl Executor, status: Option<RunStatus>, skip: i64, limit: i64) -> Result<Vec<Run>> {
+    let status = status.map(RunStatus::as_str);
+    statement::rows(executor, LIST, &[&status, &skip, &limit]).await?.iter().map(run).collect()
+}
+
+fn run(row: &Row) -> Result<Run> {
+    Ok(Run {
+        run_id: RunId(row.try_get("run_id")?),
+        kind: word(row, "kind", RunKind::parse)?,
+        scope: word(row, "scope", Scope::parse)?,
+        rewards: if row.try_get("rewards")? { Rewards::Evaluate } else { Rewards::Skip },
+        status: word(row, "status", RunStatus::parse)?,
+        shards_total: row.try_get("shards_total")?,
+        shards_done: row.try_get("shards_done")?,
+        shards_segmented: row.try_get("shards_segmented")?,
+        shards_failed: row.try_get("shards_failed")?,
+        players: row.try_get("players")?,
+        segments_changed: row.try_get("segments_changed")?,
+        matched: row.try_get("matched")?,
+        granted: row.try_get("granted")?,
+        reduced: row.try_get("reduced")?,
+        refused: row.try_get("refused")?,
+        cost: row.try_get("cost")?,
+        error: row.try_get("error")?,
+        created_by: row.try_get("created_by")?,
+        created_at: row.try_get("created_at")?,
+        finished_at: row.try_get("finished_at")?,
+    })
+}
+
+fn word<T>(row: &Row, column: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
+    let text: &str = row.try_get(column)?;
+    parse(text).ok_or_else(|| Error::Row(format!("{column} {text:?}")))
+}
+
+fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

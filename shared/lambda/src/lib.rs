@@ -1,1 +1,28 @@
+//! What every function needs from its platform: configuration, logs, HTTP with keys and problems, queues, buckets.
+//!
+//! Knows nothing of the database: what must be looked up there comes in as a closure.
 
+mod api;
+mod extract;
+mod runtime;
+
+pub mod auth;
+pub mod batch;
+pub mod clock;
+pub mod config;
+pub mod id;
+pub mod idempotency;
+pub mod page;
+pub mod problem;
+#[cfg(feature = "s3")]
+pub mod s3;
+#[cfg(feature = "sqs")]
+pub mod sqs;
+
+pub use api::{Access, Api, BODY_BYTES_MAX, Route};
+pub use auth::{Auth, Caller};
+pub use extract::{JsonBody, Params, PathParams};
+pub use idempotency::Keyed;
+pub use page::Page;
+pub use problem::Problem;
+pub use runtime::{Error, init, serve, serve_events, serve_messages};

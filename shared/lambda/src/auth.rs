@@ -1,0 +1,161 @@
+//! API keys: who is calling, and whether they may.
+
+use crate::api::Access;
+use crate::problem::Problem;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use domain::access::{ApiKey, Role};
+use domain::problem::{Refusal, RefusalKind};
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+/// A revoked key works at most this long in a warm function.
+const CACHED_FOR: SignedDuration = SignedDuration::from_secs(60);
+const CACHED_KEYS_MAX: usize = 1_000;
+const KEY_CHARACTERS_MAX: usize = 256;
+
+type Lookup = dyn Fn([u8; 32]) -> BoxFuture<'static, Result<Option<ApiKey>, Problem>> + Send + Sync;
+
+/// Knows callers by the hash of their key, and remembers those it found for at most 60 s.
+#[derive(Clone)]
+pub struct Auth {
+    lookup: Arc<Lookup>,
+    now: fn() -> Timestamp,
+    found: Arc<Mutex<HashMap<[u8; 32], Found>>>,
+}
+
+struct Found {
+    key: ApiKey,
+    at: Timestamp,
+}
+
+impl Auth {
+    /// `lookup` answers the key with this SHA-256, valid or not. Unknown keys are asked for each time: nobody is kept
+    /// out for a minute because a key was used a moment before it was made.
+    pub fn new<F, Fut, E>(lookup: F) -> Self
+    where
+        F: Fn([u8; 32]) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<ApiKey>, E>> + Send + 'static,
+        E: Into<Problem>,
+    {
+        Self::with_clock(lookup, crate::clock::now)
+    }
+
+    fn with_clock<F, Fut, E>(lookup: F, now: fn() -> Timestamp) -> Self
+    where
+        F: Fn([u8; 32]) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Option<ApiKey>, E>> + Send + 'static,
+        E: Into<Problem>,
+    {
+        let lookup = move |hash| -> BoxFuture<'static, Result<Option<ApiKey>, Problem>> {
+            let found = lookup(hash);
+            Box::pin(async move { found.await.map_err(Into::into) })
+        };
+        Self { lookup: Arc::new(lookup), now, found: Arc::default() }
+    }
+
+    /// The caller who holds this key; 401 for an unknown, expired or revoked one. If the key cannot be looked up,
+    /// the request fails: nobody gets in because the database is away.
+    pub async fn caller(&self, key_text: &str) -> Result<Caller, Problem> {
+        let hash = hash(key_text);
+        let now = (self.now)();
+        let key = match self.remembered(&hash, now) {
+            Some(key) => key,
+            None => {
+                let key = (self.lookup)(hash).await?.ok_or_else(|| unauthorized("this key is not known"))?;
+                self.remember(hash, key.clone(), now);
+                key
+            }
+        };
+        if !key.is_valid(now) {
+            return Err(unauthorized("this key has expired or was revoked"));
+        }
+        Ok(Caller { key_id: key.key_id, name: key.name, role: key.role })
+    }
+
+    fn remembered(&self, hash: &[u8; 32], now: Timestamp) -> Option<ApiKey> {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.get(hash).filter(|found| is_fresh(found.at, now)).map(|found| found.key.clone())
+    }
+
+    fn remember(&self, hash: [u8; 32], key: ApiKey, now: Timestamp) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.len() >= CACHED_KEYS_MAX {
+            found.retain(|_, found| is_fresh(found.at, now));
+        }
+        if found.len() < CACHED_KEYS_MAX {
+            found.insert(hash, Found { key, at: now });
+        }
+    }
+}
+
+/// A clock that was set back makes an entry stale, not eternal.
+fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
+    (SignedDuration::ZERO..CACHED_FOR).contains(&now.duration_since(at))
+}
+
+/// What is stored of a key.
+pub fn hash(key_text: &str) -> [u8; 32] {
+    Sha256::digest(key_text.as_bytes()).into()
+}
+
+/// Who is calling. An extractor; on a public route there is none, and asking for one is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub key_id: Uuid,
+    pub name: String,
+    pub role: Role,
+}
+
+impl Caller {
+    /// As the audit log and the ledger name them.
+    pub fn actor(&self) -> String {
+        format!("{} ({})", self.name, self.key_id)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Caller>().cloned().ok_or_else(|| unauthorized("a key is needed"))
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub auth: Auth,
+    pub access: Access,
+}
+
+/// Lets through who may, before anything of the request is read.
+pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
+    let caller = guard.auth.caller(bearer(&request)?).await?;
+    if !guard.access.allows(caller.role) {
+        return Err(Problem::new(RefusalKind::Forbidden, format!("the role {} may not do this", caller.role)));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn bearer(request: &Request) -> Result<&str, Problem> {
+    let header = request.headers().get(AUTHORIZATION).ok_or_else(|| unauthorized("a key is needed: Authorization: Bearer <api key>"))?;
+    let malformed = || unauthorized("the Authorization header is not: Bearer <api key>");
+    let (scheme, key) = header.to_str().ok().and_then(|header| header.split_once(' ')).ok_or_else(malformed)?;
+    let key = key.trim();
+    if !scheme.eq_ignore_ascii_case("Bearer") || key.is_empty() || key.len() > KEY_CHARACTERS_MAX {
+        return Err(malformed());
+    }
+    Ok(key)
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Refusal::new(RefusalKind::Unauthorized, "", detail).into()
+}

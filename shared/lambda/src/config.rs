@@ -1,0 +1,91 @@
+//! What the environment tells a function. Values may be secret: none is ever printed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    #[error("the file {path} that {name} names cannot be read")]
+    File { name: &'static str, path: PathBuf, source: std::io::Error },
+}
+
+/// Where the database is.
+pub struct Database {
+    /// PostgreSQL URL, with the password.
+    pub url: String,
+    /// Certificates of the database's authority; without them the public roots hold.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// The variables of the process. An empty one counts as not set.
+pub struct Env {
+    variables: BTreeMap<String, String>,
+}
+
+impl Env {
+    pub fn process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self { variables: std::env::vars_os().filter_map(text).collect() }
+    }
+
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        Self { variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+    }
+
+    pub fn optional(&self, name: &'static str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    pub fn required(&self, name: &'static str) -> Result<&str, ConfigError> {
+        self.optional(name).ok_or(ConfigError::Missing(name))
+    }
+
+    /// `DATABASE_URL`, and `DATABASE_CA_FILE` if there is one.
+    pub fn database(&self) -> Result<Database, ConfigError> {
+        self.database_at("DATABASE_URL")
+    }
+
+    /// The database as its owner: `MIGRATION_DATABASE_URL`, else `DATABASE_URL`. In the local stack the functions
+    /// share one environment; on AWS each has its own, and the migrating one is given the owner's as `DATABASE_URL`.
+    pub fn migration_database(&self) -> Result<Database, ConfigError> {
+        let owner = "MIGRATION_DATABASE_URL";
+        self.database_at(if self.optional(owner).is_some() { owner } else { "DATABASE_URL" })
+    }
+
+    fn database_at(&self, name: &'static str) -> Result<Database, ConfigError> {
+        let url = self.required(name)?.to_owned();
+        Ok(Database { url, ca_pem: self.file("DATABASE_CA_FILE")? })
+    }
+
+    fn file(&self, name: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
+        let Some(path) = self.optional(name).map(PathBuf::from) else { return Ok(None) };
+        std::fs::read(&path).map(Some).map_err(|source| ConfigError::File { name, path, source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let error = Env::of([("DATABASE_URL", "")]).database().err().unwrap();
+        assert_eq!(error.to_string(), "the environment variable DATABASE_URL is not set");
+    }
+
+    #[test]
+    fn the_owner_migrates_where_one_is_named() {
+        let local = Env::of([("DATABASE_URL", "postgres://runtime"), ("MIGRATION_DATABASE_URL", "postgres://owner")]);
+        assert_eq!(local.migration_database().unwrap().url, "postgres://owner");
+        assert_eq!(local.database().unwrap().url, "postgres://runtime");
+        assert_eq!(Env::of([("DATABASE_URL", "postgres://owner")]).migration_database().unwrap().url, "postgres://owner");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let env = Env::of([("DATABASE_URL", "postgres://x"), ("DATABASE_CA_FILE", "/nowhere/ca.pem")]);
+        assert_eq!(env.database().err().unwrap().to_string(), "the file /nowhere/ca.pem that DATABASE_CA_FILE names cannot be read");
+    }
+}

@@ -1,0 +1,158 @@
+//! Bodies, queries and path parameters, refused with the place that is wrong.
+
+use crate::problem::Problem;
+use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use bytes::Bytes;
+use domain::problem::{FieldError, Refusal, RefusalKind};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_path_to_error::{Path as ErrorPath, Segment};
+
+/// A JSON body. Unreadable: 400. Readable and of another shape: 422 with a JSON pointer; give `T`
+/// `#[serde(deny_unknown_fields)]`, so that a misspelt field is one of these.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = json_bytes(request, state).await?;
+        Ok(Self(parse_json(&body)?))
+    }
+}
+
+/// The bytes of a body that says it is JSON.
+pub(crate) async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(Problem::new(RefusalKind::UnsupportedMediaType, "the body must be application/json"));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            Problem::new(RefusalKind::PayloadTooLarge, format!("the body has more than {} bytes", crate::BODY_BYTES_MAX))
+        }
+        _ => Problem::new(RefusalKind::BadRequest, "the body cannot be read"),
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
+pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| unreadable(&error))?;
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        if error.inner().classify() == serde_json::error::Category::Data {
+            Refusal::invalid(vec![field_error(pointer(error.path()), &error.inner().to_string())])
+        } else {
+            unreadable(error.inner())
+        }
+    })
+}
+
+fn unreadable(error: &serde_json::Error) -> Refusal {
+    Refusal::new(RefusalKind::BadRequest, "", format!("the body is not JSON: {error}"))
+}
+
+/// RFC 6901.
+fn pointer(path: &ErrorPath) -> String {
+    let mut pointer = String::new();
+    for segment in path.iter() {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+/// serde says in words what is wrong; programs get a code, and the name of a field that is missing or too many.
+fn field_error(pointer: String, message: &str) -> FieldError {
+    let detail = message.rsplit_once(" at line ").map_or(message, |(detail, _)| detail);
+    let named = |prefix: &str| detail.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
+    if let Some(name) = named("missing field `") {
+        return FieldError::new(child(&pointer, name), "required", "is required");
+    }
+    if let Some(name) = named("unknown field `") {
+        return FieldError::new(child(&pointer, name), "unknown", detail);
+    }
+    let code = if detail.starts_with("invalid type") {
+        "type"
+    } else if detail.starts_with("unknown variant") {
+        "unknown"
+    } else if detail.starts_with("duplicate field") {
+        "duplicate"
+    } else {
+        "format"
+    };
+    FieldError::new(pointer, code, detail)
+}
+
+/// The path may end in the field already.
+fn child(pointer: &str, name: &str) -> String {
+    let last = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+    if pointer.ends_with(&last) { pointer.to_owned() } else { format!("{pointer}{last}") }
+}
+
+/// The query, but for `skip`, `limit` and `cursor`, which are [`crate::Page`]'s. Wrong: 422 with `?name`.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(parse_query(&parts.uri)?))
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
+    let mut pairs = query_pairs(uri)?;
+    pairs.retain(|(name, _)| !crate::page::PARAMETERS.contains(&name.as_str()));
+    let text = serde_urlencoded::to_string(&pairs).map_err(|_| Refusal::invalid_at("?", "format", "cannot be read"))?;
+    let deserializer = serde_urlencoded::Deserializer::new(form_urlencoded::parse(text.as_bytes()));
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let mut field = field_error(pointer(error.path()), &error.inner().to_string());
+        field.pointer = format!("?{}", field.pointer.trim_start_matches('/'));
+        Refusal::invalid(vec![field])
+    })
+}
+
+pub(crate) fn query_pairs(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
+    let query = uri.query().unwrap_or_default();
+    serde_urlencoded::from_str(query).map_err(|_| Refusal::invalid_at("?", "format", "the query cannot be read"))
+}
+
+/// Path parameters. Wrong: 422 with `{name}`.
+#[derive(Debug)]
+pub struct PathParams<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let names = path_names(parts, state).await;
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(value)) => Ok(Self(value)),
+            Err(PathRejection::FailedToDeserializePathParams(error)) => {
+                Err(Refusal::invalid_at(format!("{{{}}}", names.join(",")), "format", error.body_text()).into())
+            }
+            Err(error) => Err(Problem::internal(&error)),
+        }
+    }
+}
+
+async fn path_names<S: Send + Sync>(parts: &mut Parts, state: &S) -> Vec<String> {
+    match RawPathParams::from_request_parts(parts, state).await {
+        Ok(parameters) => parameters.iter().map(|(name, _)| name.to_owned()).collect(),
+        Err(_) => Vec::new(),
+    }
+}

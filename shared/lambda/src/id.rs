@@ -1,0 +1,15 @@
+//! The only randomness; everywhere else ids are arguments.
+
+use uuid::Uuid;
+
+/// Begins with the time, so that ids sort in the order of their making.
+pub fn uuid_v7() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// The text of a new API key: `lk_` and 256 random bits in hex.
+pub fn api_key() -> Result<String, getrandom::Error> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)?;
+    Ok(format!("lk_{}", hex::encode(bits)))
+}

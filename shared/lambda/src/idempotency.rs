@@ -1,0 +1,65 @@
+//! Requests that move value: the caller's key, and the hash of what was asked under it.
+
+use crate::extract::{json_bytes, parse_json};
+use crate::problem::Problem;
+use axum::extract::{FromRequest, MatchedPath, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use domain::idempotency::{Answer, IdempotencyKey, KEY_CHARACTERS_MAX};
+use domain::problem::Refusal;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+const HEADER: &str = "Idempotency-Key";
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// A JSON body, refused as [`crate::JsonBody`] refuses, and the `Idempotency-Key` it came with.
+#[derive(Debug)]
+pub struct Keyed<T> {
+    pub body: T,
+    /// `None`: the caller gave none, and each request is a new one.
+    pub key: Option<IdempotencyKey>,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let key = key_text(request.headers())?;
+        let method = request.method().to_string();
+        let path = request.uri().path().to_owned();
+        let route = request.extensions().get::<MatchedPath>().map_or(path.as_str(), MatchedPath::as_str);
+        let scope = format!("{method} {route}");
+        let bytes = json_bytes(request, state).await?;
+        let body = parse_json(&bytes)?;
+        let Some(key) = key else { return Ok(Self { body, key: None }) };
+        let canonical: Value = parse_json(&bytes)?;
+        Ok(Self { body, key: Some(IdempotencyKey { scope, key, request_hash: hash(&method, &path, &canonical) }) })
+    }
+}
+
+fn key_text(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut values = headers.get_all(HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let fits = (1..=KEY_CHARACTERS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if !fits || values.next().is_some() {
+        let detail = format!("must be given once, with 1 to {KEY_CHARACTERS_MAX} visible ASCII characters");
+        return Err(Refusal::invalid_at(HEADER, "format", detail));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// Blanks and the order of fields do not count; `serde_json` keeps the fields of an object sorted.
+fn hash(method: &str, path: &str, body: &Value) -> [u8; 32] {
+    Sha256::new().chain_update(format!("{method} {path}\n{body}")).finalize().into()
+}
+
+/// The response to an operation under a key; a replay is marked `Idempotency-Replayed: true`.
+pub fn respond<T, R: IntoResponse>(answer: Answer<T>, view: impl FnOnce(T) -> R) -> Response {
+    match answer {
+        Answer::First(value) => view(value).into_response(),
+        Answer::Replayed(value) => ([(REPLAYED, HeaderValue::from_static("true"))], view(value)).into_response(),
+    }
+}

@@ -1,0 +1,196 @@
+//! Errors as RFC 9457 `application/problem+json`, in one place.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use domain::problem::{Refusal, RefusalKind};
+use futures_util::FutureExt;
+use http_body_util::BodyExt;
+use serde_json::{Map, Value, json};
+use std::error::Error;
+use std::panic::AssertUnwindSafe;
+
+const CONTENT_TYPE: &str = "application/problem+json";
+const RETRY_AFTER_SECONDS: &str = "5";
+
+/// The answer to a request that was refused, or that failed.
+///
+/// Every error that can become a [`Refusal`] becomes a problem with `?`; of our own failures the cause goes to the
+/// log there, once, and not to the caller.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem(Refusal);
+
+impl Problem {
+    pub fn new(kind: RefusalKind, detail: impl Into<String>) -> Self {
+        Self(Refusal::new(kind, "", detail))
+    }
+
+    /// Something of ours that no use case knows of failed. Logs the cause.
+    pub fn internal(cause: &(dyn Error + 'static)) -> Self {
+        log_failure(&causes(cause));
+        Self::new(RefusalKind::Internal, "")
+    }
+
+    pub fn status(&self) -> StatusCode {
+        match self.0.kind {
+            RefusalKind::BadRequest => StatusCode::BAD_REQUEST,
+            RefusalKind::Unauthorized => StatusCode::UNAUTHORIZED,
+            RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
+            RefusalKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            RefusalKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            RefusalKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            RefusalKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// `{type, title, status, detail, instance, errors}`, and the figures of the refusal.
+    fn body(&self, instance: Option<&str>) -> Value {
+        let Refusal { kind, code, detail, errors, data } = &self.0;
+        let status = self.status();
+        let mut body: Map<String, Value> = data.clone();
+        body.insert("type".into(), if code.is_empty() { "about:blank".into() } else { format!("urn:loyalty:problem:{code}").into() });
+        body.insert(
+            "title".into(),
+            if code.is_empty() { status.canonical_reason().unwrap_or_default().into() } else { title(code).into() },
+        );
+        body.insert("status".into(), status.as_u16().into());
+        let detail = match kind {
+            RefusalKind::Internal => "an error of ours; its cause is in the log",
+            RefusalKind::Unavailable if detail.is_empty() => "not available just now; try again",
+            _ => detail,
+        };
+        body.insert("detail".into(), detail.into());
+        if let Some(instance) = instance {
+            body.insert("instance".into(), instance.into());
+        }
+        if !errors.is_empty() {
+            body.insert("errors".into(), json!(errors));
+        }
+        Value::Object(body)
+    }
+
+    fn response(self, instance: Option<&str>) -> Response {
+        let mut response = (self.status(), self.body(instance).to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        match self.0.kind {
+            RefusalKind::Unauthorized => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            RefusalKind::Unavailable | RefusalKind::TooManyRequests => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.response(None)
+    }
+}
+
+impl<E: Into<Refusal> + Error> From<E> for Problem {
+    fn from(error: E) -> Self {
+        let cause = causes(&error);
+        let refusal: Refusal = error.into();
+        if matches!(refusal.kind, RefusalKind::Internal | RefusalKind::Unavailable) {
+            log_failure(&cause);
+        }
+        Self(refusal)
+    }
+}
+
+/// `insufficient_balance` → `Insufficient balance`.
+fn title(code: &str) -> String {
+    let words = code.replace('_', " ");
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+}
+
+fn log_failure(cause: &str) {
+    tracing::error!(cause, "request failed");
+}
+
+/// An error and what caused it, outermost first.
+pub fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// The outermost layer: no response above 399 leaves without a problem body, whoever made it, and a panic is a 500.
+pub(crate) async fn boundary(request: Request, next: Next) -> Response {
+    let instance = request.uri().path().to_owned();
+    let method = request.method().clone();
+    let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+            log_failure(&format!("panic: {}", message.unwrap_or("of unknown kind")));
+            Problem::new(RefusalKind::Internal, "").into_response()
+        }
+    };
+    let response = complete(response, &instance).await;
+    tracing::info!(%method, path = instance, status = response.status().as_u16(), "answered");
+    response
+}
+
+async fn complete(mut response: Response, instance: &str) -> Response {
+    if response.status().as_u16() < 400 {
+        return response;
+    }
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        return problem.response(Some(instance));
+    }
+    if response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == CONTENT_TYPE) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let problem = Problem::new(kind_of(parts.status), text_of(body).await);
+    let mut response = problem.response(Some(instance));
+    for name in [header::ALLOW, header::RETRY_AFTER] {
+        if let Some(value) = parts.headers.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+/// The framework's own words for a rejection; they are short, and about the request only.
+async fn text_of(body: Body) -> String {
+    let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    String::from_utf8_lossy(&text[..text.len().min(1_000)]).into_owned()
+}
+
+fn kind_of(status: StatusCode) -> RefusalKind {
+    match status {
+        StatusCode::UNAUTHORIZED => RefusalKind::Unauthorized,
+        StatusCode::FORBIDDEN => RefusalKind::Forbidden,
+        StatusCode::NOT_FOUND => RefusalKind::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => RefusalKind::MethodNotAllowed,
+        StatusCode::CONFLICT => RefusalKind::Conflict,
+        StatusCode::PAYLOAD_TOO_LARGE => RefusalKind::PayloadTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => RefusalKind::UnsupportedMediaType,
+        StatusCode::UNPROCESSABLE_ENTITY => RefusalKind::Unprocessable,
+        StatusCode::TOO_MANY_REQUESTS => RefusalKind::TooManyRequests,
+        StatusCode::SERVICE_UNAVAILABLE => RefusalKind::Unavailable,
+        status if status.is_client_error() => RefusalKind::BadRequest,
+        _ => RefusalKind::Internal,
+    }
+}

@@ -1,0 +1,86 @@
+//! Sending to a queue.
+
+use aws_config::BehaviorVersion;
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use std::time::Duration;
+
+/// What SQS takes in one request.
+const ENTRIES_MAX: usize = 10;
+const REQUESTS_AT_ONCE: usize = 8;
+const ATTEMPTS_MAX: u32 = 4;
+
+#[derive(Debug, thiserror::Error)]
+pub enum SqsError {
+    #[error("the queue could not be reached")]
+    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the queue refused {count} of {ENTRIES_MAX} or fewer messages: {reason}")]
+    Refused { count: usize, reason: String },
+}
+
+#[derive(Clone)]
+pub struct Queue {
+    client: Client,
+    url: String,
+}
+
+impl Queue {
+    /// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) are the environment's.
+    pub async fn new(url: impl Into<String>) -> Self {
+        Self::with_config(&aws_config::load_defaults(BehaviorVersion::latest()).await, url)
+    }
+
+    pub fn with_config(config: &aws_config::SdkConfig, url: impl Into<String>) -> Self {
+        Self { client: Client::new(config), url: url.into() }
+    }
+
+    /// Sends every body, ten in a request. After an error some may have been sent: receivers see them again when the
+    /// caller tries again.
+    pub async fn send(&self, bodies: Vec<String>) -> Result<(), SqsError> {
+        let chunks: Vec<Vec<String>> = bodies.chunks(ENTRIES_MAX).map(<[String]>::to_vec).collect();
+        stream::iter(chunks).map(Ok).try_for_each_concurrent(REQUESTS_AT_ONCE, |chunk| deliver(chunk, |bodies| self.request(bodies))).await
+    }
+
+    /// One request; answers the bodies that were refused.
+    async fn request(&self, bodies: Vec<String>) -> Result<Vec<Rejected>, SqsError> {
+        let mut request = self.client.send_message_batch().queue_url(&self.url);
+        for (index, body) in bodies.iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build();
+            request = request.entries(entry.map_err(|error| SqsError::Request(error.into()))?);
+        }
+        let answer = request.send().await.map_err(|error| SqsError::Request(error.into()))?;
+        let rejected = |failure: &aws_sdk_sqs::types::BatchResultErrorEntry| {
+            let body = failure.id().parse().ok().and_then(|index: usize| bodies.get(index)).cloned()?;
+            Some(Rejected { body, reason: failure.code().to_owned(), sender_fault: failure.sender_fault() })
+        };
+        Ok(answer.failed().iter().filter_map(rejected).collect())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Rejected {
+    body: String,
+    reason: String,
+    /// Trying again is of no use.
+    sender_fault: bool,
+}
+
+/// Sends the refused ones of a request again, a few times.
+async fn deliver<F, Fut>(mut bodies: Vec<String>, request: F) -> Result<(), SqsError>
+where
+    F: Fn(Vec<String>) -> Fut,
+    Fut: Future<Output = Result<Vec<Rejected>, SqsError>>,
+{
+    let mut attempt = 1;
+    loop {
+        let rejected = request(bodies).await?;
+        let Some(first) = rejected.first() else { return Ok(()) };
+        if attempt == ATTEMPTS_MAX || rejected.iter().any(|rejected| rejected.sender_fault) {
+            return Err(SqsError::Refused { count: rejected.len(), reason: first.reason.clone() });
+        }
+        tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
+        attempt += 1;
+        bodies = rejected.into_iter().map(|rejected| rejected.body).collect();
+    }
+}

@@ -3,10 +3,13 @@
 
 mod db;
 mod error;
+mod page;
+mod select;
 mod statement;
 
 pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, try_again};
 pub use error::{Error, Result};
+pub use page::Page;
 
 pub mod grants;
 pub mod idempotency;
@@ -14,6 +17,7 @@ pub mod imports;
 pub mod ledger;
 pub mod migrate;
 pub mod outbox;
+pub mod players;
 pub mod runs;
 pub mod segments;
 pub mod snapshots;

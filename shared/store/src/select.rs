@@ -1,0 +1,55 @@
+//! A list with filters that may or may not be there.
+
+use crate::db::Executor;
+use crate::error::Result;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// A SELECT whose text follows its filters.
+///
+/// It is planned anew each time it runs: only with the values at hand can PostgreSQL tell whether a prefix names ten
+/// players or all of them.
+pub(crate) struct Select {
+    text: String,
+    conditions: Vec<String>,
+    params: Vec<Box<dyn ToSql + Sync + Send>>,
+}
+
+impl Select {
+    pub(crate) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), conditions: Vec::new(), params: Vec::new() }
+    }
+
+    /// Adds a line, such as a JOIN.
+    pub(crate) fn clause(&mut self, clause: &str) {
+        self.text.push('\n');
+        self.text.push_str(clause);
+    }
+
+    /// Hands out the placeholder that stands for the value.
+    pub(crate) fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
+        self.params.push(Box::new(value));
+        format!("${}", self.params.len())
+    }
+
+    /// Adds a condition; all must hold. No value belongs into its text: see [`Self::bind`].
+    pub(crate) fn condition(&mut self, condition: String) {
+        self.conditions.push(condition);
+    }
+
+    pub(crate) fn equals(&mut self, column: &str, value: impl ToSql + Sync + Send + 'static) {
+        let value = self.bind(value);
+        self.condition(format!("{column} = {value}"));
+    }
+
+    pub(crate) async fn page(mut self, executor: &impl Executor, order: &str, skip: i64, limit: i64) -> Result<Vec<Row>> {
+        for (index, condition) in self.conditions.iter().enumerate() {
+            self.text.push_str(if index == 0 { "\nWHERE " } else { "\n  AND " });
+            self.text.push_str(condition);
+        }
+        let (skip, limit) = (self.bind(skip), self.bind(limit));
+        self.clause(&format!("ORDER BY {order}\nOFFSET {skip}\nLIMIT {limit}"));
+        let params: Vec<&(dyn ToSql + Sync)> = self.params.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect();
+        Ok(executor.query(self.text.as_str(), &params).await?)
+    }
+}

@@ -4,14 +4,19 @@
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::unwrap_used)]
 
 pub mod access;
+pub mod bonus;
+pub mod facts;
+pub mod formula;
 pub mod id;
 pub mod idempotency;
 pub mod import;
 pub mod ledger;
 pub mod metrics;
 pub mod money;
+pub mod period;
 pub mod player;
 pub mod problem;
+pub mod rule;
 pub mod segment;
 pub mod settings;
 pub mod tier;

@@ -91,6 +91,13 @@ pub fn check_amount(value: Decimal, scale: u32) -> Result<Decimal, AmountError> 
     Ok(value.abs()) // -0 is 0
 }
 
+/// Reads a number of either sign from its text, within the bounds of [`parse_amount`].
+pub fn parse_signed(text: &str, scale: u32) -> Result<Decimal, AmountError> {
+    let value = parse_decimal(text)?;
+    let size = check_amount(value.abs(), scale)?;
+    Ok(if value.is_sign_negative() { -size } else { size })
+}
+
 fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let digits = mantissa.trim_start_matches(['+', '-']);

@@ -1,0 +1,137 @@
+//! The terms of a bonus: what must be staked before its money is real.
+
+use crate::money::round_requirement;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What the wagering requirement is a multiple of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WageringBasis {
+    #[default]
+    Bonus,
+    /// The deposit that caused the bonus, and the bonus.
+    DepositPlusBonus,
+}
+
+/// What a stake above `max_bet` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MaxBetAction {
+    /// It does not contribute.
+    #[default]
+    Ignore,
+    /// It forfeits the bonus.
+    Forfeit,
+}
+
+/// What a withdrawal does to an open bonus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum OnWithdrawal {
+    #[default]
+    Forfeit,
+    Keep,
+}
+
+/// Copied onto a grant when it is made; an edit of the rule never touches a grant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GrantTerms {
+    /// Multiple of the basis to stake; 0 converts at once.
+    pub wagering_requirement: Decimal,
+    pub wagering_basis: WageringBasis,
+    /// Hours from issue to expiry; none: does not expire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiry_hours: Option<u32>,
+    /// Only stakes on these contribute; none: all, by weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eligible_games: Option<Vec<String>>,
+    /// Share of a stake that contributes, 0 to 1, by game; overrides [`default_game_weight`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub game_weights: Option<BTreeMap<String, Decimal>>,
+    /// Largest stake that contributes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bet: Option<Decimal>,
+    pub max_bet_action: MaxBetAction,
+    /// At most this multiple of the amount converts to cash.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_conversion: Option<Decimal>,
+    pub on_withdrawal: OnWithdrawal,
+    pub requires_opt_in: bool,
+}
+
+impl GrantTerms {
+    /// What the requirement is a multiple of: the bonus, or deposit and bonus. `None` on overflow.
+    pub fn basis(&self, amount: Decimal, deposit: Decimal) -> Option<Decimal> {
+        match self.wagering_basis {
+            WageringBasis::Bonus => Some(amount),
+            WageringBasis::DepositPlusBonus => amount.checked_add(deposit),
+        }
+    }
+
+    /// Money to stake before a bonus of `amount` converts, rounded up to cents. `None` on overflow.
+    ///
+    /// `deposit` counts only for [`WageringBasis::DepositPlusBonus`].
+    pub fn wagering_required(&self, amount: Decimal, deposit: Decimal) -> Option<Decimal> {
+        self.basis(amount, deposit)?.checked_mul(self.wagering_requirement).map(round_requirement)
+    }
+}
+
+/// Games with a weight of their own: the share of a stake that contributes to wagering.
+const GAME_WEIGHTS: [(&str, i64); 8] =
+    [("slots", 100), ("video_poker", 50), ("roulette", 20), ("table", 10), ("blackjack", 10), ("baccarat", 10), ("poker", 10), ("live", 5)];
+
+/// Share of a stake on `game` that contributes where the terms say nothing: slots 1, video poker 0.5,
+/// roulette 0.2, table games 0.1, live 0.05, anything else 0.
+pub fn default_game_weight(game: &str) -> Decimal {
+    let per_cent = GAME_WEIGHTS.iter().find(|(name, _)| *name == game).map_or(0, |(_, per_cent)| *per_cent);
+    Decimal::new(per_cent, 2).normalize()
+}
+
+/// The games that have a default weight.
+pub fn weighted_games<'a>() -> impl Iterator<Item = &'a str> {
+    GAME_WEIGHTS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn d(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_requirement_is_a_multiple_of_its_basis_rounded_up() {
+        let terms = GrantTerms { wagering_requirement: d("10"), ..GrantTerms::default() };
+        assert_eq!(terms.wagering_required(d("480.00"), d("100")), Some(d("4800.00")));
+        let both = GrantTerms { wagering_basis: WageringBasis::DepositPlusBonus, ..terms.clone() };
+        assert_eq!(both.wagering_required(d("100"), d("100")), Some(d("2000")));
+        let odd = GrantTerms { wagering_requirement: d("3.1"), ..terms };
+        assert_eq!(odd.wagering_required(d("33.33"), Decimal::ZERO), Some(d("103.33"))); // 103.323
+        assert_eq!(odd.wagering_required(Decimal::MAX, Decimal::ZERO), None);
+    }
+
+    #[test]
+    fn ten_staked_on_blackjack_contribute_one() {
+        assert_eq!(d("10") * default_game_weight("blackjack"), d("1"));
+        assert_eq!(default_game_weight("slots"), Decimal::ONE);
+        assert_eq!(default_game_weight("bingo"), Decimal::ZERO);
+    }
+
+    #[test]
+    fn terms_are_read_as_they_were_written() {
+        let terms = GrantTerms {
+            wagering_requirement: d("10"),
+            expiry_hours: Some(48),
+            eligible_games: Some(vec!["slots".into()]),
+            max_bet: Some(d("5.50")),
+            ..GrantTerms::default()
+        };
+        let json = serde_json::to_string(&terms).unwrap();
+        assert!(json.contains(r#""max_bet":5.50"#), "{json}");
+        assert_eq!(serde_json::from_str::<GrantTerms>(&json).unwrap(), terms);
+    }
+}

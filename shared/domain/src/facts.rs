@@ -1,0 +1,327 @@
+//! Facts: what a rule can read about a player. The catalogue lists them, [`Facts`] holds the values of one player.
+
+use crate::metrics::{Totals, Windows};
+use crate::period::{Moment, WEEKDAYS, weekday_name};
+use crate::player::PlayerSnapshot;
+use crate::segment::Segment;
+use crate::tier::Ladder;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FactType {
+    Number,
+    Text,
+    Flag,
+}
+
+impl fmt::Display for FactType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FactType::Number => "number",
+            FactType::Text => "text",
+            FactType::Flag => "flag",
+        })
+    }
+}
+
+/// The value of a fact that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactValue<'a> {
+    Number(Decimal),
+    Text(&'a str),
+    Flag(bool),
+}
+
+impl FactValue<'_> {
+    pub fn to_json(self) -> Value {
+        match self {
+            FactValue::Number(number) => number_to_json(number),
+            FactValue::Text(text) => Value::from(text),
+            FactValue::Flag(flag) => Value::from(flag),
+        }
+    }
+}
+
+/// The number with its own digits, without trailing zeros.
+pub(crate) fn number_to_json(number: Decimal) -> Value {
+    serde_json::to_value(number.normalize()).unwrap_or(Value::Null)
+}
+
+/// Place of a fact in the catalogue it came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FactId(usize);
+
+/// One line of the catalogue, as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FactDef {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub fact_type: FactType,
+    /// `currency`, `points`, `days`, …; none for plain numbers, texts and flags.
+    pub unit: Option<&'static str>,
+    pub meaning: String,
+    /// All values a text can have, where they are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<String>>,
+}
+
+/// What an event adds to the facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFacts {
+    pub event_id: String,
+    pub occurred_at: Timestamp,
+    pub amount: Option<Decimal>,
+    pub game: Option<String>,
+}
+
+/// All facts that rules can read under one ladder of tiers.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    defs: Vec<FactDef>,
+    ids: HashMap<String, FactId>,
+    /// Numeric benefits by tier.
+    benefits: Vec<(String, Vec<(FactId, Decimal)>)>,
+}
+
+impl Catalogue {
+    /// The facts of the program, and one number per numeric tier benefit. A benefit that has the name of a
+    /// fact of the program is not a fact.
+    pub fn new(ladder: &Ladder) -> Self {
+        let tiers: Vec<String> = ladder.tiers().iter().map(|tier| tier.tier_level.clone()).collect();
+        let mut defs: Vec<FactDef> = STATIC_FACTS.iter().map(|fact| fact.def(&tiers)).collect();
+        let mut ids: HashMap<String, FactId> = defs.iter().enumerate().map(|(i, def)| (def.name.clone(), FactId(i))).collect();
+        let mut benefits = Vec::new();
+        for tier in ladder.tiers() {
+            let mut of_tier = Vec::new();
+            for (name, value) in &tier.benefits {
+                let Some(number) = benefit_number(value) else { continue };
+                let id = *ids.entry(name.clone()).or_insert_with(|| {
+                    let meaning = format!("benefit of the player's tier; null where the tier has no {name}");
+                    defs.push(FactDef { name: name.clone(), fact_type: FactType::Number, unit: None, meaning, values: None });
+                    FactId(defs.len() - 1)
+                });
+                if id.0 >= STATIC_FACTS.len() {
+                    of_tier.push((id, number));
+                }
+            }
+            benefits.push((tier.tier_level.clone(), of_tier));
+        }
+        Self { defs, ids, benefits }
+    }
+
+    /// In the order of the facts' ids.
+    pub fn defs(&self) -> &[FactDef] {
+        &self.defs
+    }
+
+    /// # Panics
+    /// Never for an id of this catalogue.
+    pub fn def(&self, id: FactId) -> &FactDef {
+        &self.defs[id.0]
+    }
+
+    pub fn id(&self, name: &str) -> Option<FactId> {
+        self.ids.get(name).copied()
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = FactId> + use<> {
+        (0..self.defs.len()).map(FactId)
+    }
+
+    /// The fact whose name is closest to a mistyped one, if any is close.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.defs.iter().map(|def| def.name.as_str()))
+    }
+}
+
+fn benefit_number(value: &Value) -> Option<Decimal> {
+    let Value::Number(number) = value else { return None };
+    crate::money::parse_signed(&number.to_string(), Decimal::MAX_SCALE).ok()
+}
+
+/// The candidate with the smallest edit distance from `name`, at most a third of its length (and at least 2).
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const NAME_BYTES_MAX: usize = 64; // of a name worth comparing
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let allowed = (name.chars().count() / 3).max(2);
+    candidates
+        .map(|candidate| (edit_distance(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, c)| c)
+}
+
+/// Levenshtein distance of two names, without regard to case.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().map(|c| c.to_ascii_lowercase()).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The facts of one player, in the order of a catalogue. Null where a fact is unknown.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    catalogue: &'a Catalogue,
+    values: Vec<Option<FactValue<'a>>>,
+}
+
+impl<'a> Facts<'a> {
+    pub fn of(player: &'a PlayerSnapshot, catalogue: &'a Catalogue, moment: &Moment, event: Option<&'a EventFacts>) -> Self {
+        let source = Source { player, totals: &player.totals, windows: &player.windows, moment, event };
+        let mut values = Vec::with_capacity(catalogue.defs.len());
+        values.extend(STATIC_FACTS.iter().map(|fact| (fact.read)(&source)));
+        values.resize(catalogue.defs.len(), None);
+        if let Some((_, benefits)) = catalogue.benefits.iter().find(|(tier, _)| *tier == player.tier) {
+            for (id, number) in benefits {
+                values[id.0] = Some(FactValue::Number(*number));
+            }
+        }
+        Self { catalogue, values }
+    }
+
+    /// Facts that were kept with a decision. Names that are no facts any more are left out, and so are values
+    /// of another type than the catalogue's.
+    pub fn from_json(kept: &'a Map<String, Value>, catalogue: &'a Catalogue) -> Self {
+        let mut values = vec![None; catalogue.defs.len()];
+        for (name, value) in kept {
+            let Some(id) = catalogue.id(name) else { continue };
+            values[id.0] = match (catalogue.def(id).fact_type, value) {
+                (FactType::Number, Value::Number(number)) => number.to_string().parse().ok().map(FactValue::Number),
+                (FactType::Text, Value::String(text)) => Some(FactValue::Text(text)),
+                (FactType::Flag, Value::Bool(flag)) => Some(FactValue::Flag(*flag)),
+                _ => None,
+            };
+        }
+        Self { catalogue, values }
+    }
+
+    pub fn get(&self, id: FactId) -> Option<FactValue<'a>> {
+        self.values.get(id.0).copied().flatten()
+    }
+
+    pub fn catalogue(&self) -> &'a Catalogue {
+        self.catalogue
+    }
+
+    /// The named facts as a JSON object; null where unknown.
+    pub fn to_json(&self, only: impl IntoIterator<Item = FactId>) -> Map<String, Value> {
+        let json = |id: FactId| self.get(id).map_or(Value::Null, FactValue::to_json);
+        only.into_iter().map(|id| (self.catalogue.def(id).name.clone(), json(id))).collect()
+    }
+}
+
+/// Where the facts of the program are read from.
+struct Source<'a, 'm> {
+    player: &'a PlayerSnapshot,
+    totals: &'a Totals,
+    windows: &'a Windows,
+    moment: &'m Moment,
+    event: Option<&'a EventFacts>,
+}
+
+struct StaticFact {
+    name: &'static str,
+    fact_type: FactType,
+    unit: Option<&'static str>,
+    meaning: &'static str,
+    read: for<'a> fn(&Source<'a, '_>) -> Option<FactValue<'a>>,
+}
+
+impl StaticFact {
+    fn def(&self, tiers: &[String]) -> FactDef {
+        let values = match self.name {
+            "segment" => Some(Segment::ALL.map(|segment| segment.as_str().to_owned()).to_vec()),
+            "tier" => Some(tiers.to_vec()),
+            "day_of_week" => Some(WEEKDAYS.map(|(_, name)| name.to_owned()).to_vec()),
+            _ => None,
+        };
+        let (name, meaning) = (self.name.to_owned(), self.meaning.to_owned());
+        FactDef { name, fact_type: self.fact_type, unit: self.unit, meaning, values }
+    }
+}
+
+const CURRENCY: Option<&str> = Some("currency");
+const POINTS: Option<&str> = Some("points");
+const DAYS: Option<&str> = Some("days");
+const COUNT: Option<&str> = Some("count");
+
+type Read = for<'a> fn(&Source<'a, '_>) -> Option<FactValue<'a>>;
+
+const fn number(name: &'static str, unit: Option<&'static str>, meaning: &'static str, read: Read) -> StaticFact {
+    StaticFact { name, fact_type: FactType::Number, unit, meaning, read }
+}
+
+const fn text(name: &'static str, meaning: &'static str, read: Read) -> StaticFact {
+    StaticFact { name, fact_type: FactType::Text, unit: None, meaning, read }
+}
+
+fn known<'a>(number: impl Into<Decimal>) -> Option<FactValue<'a>> {
+    Some(FactValue::Number(number.into()))
+}
+
+static STATIC_FACTS: [StaticFact; 32] = [
+    number("total_deposited", CURRENCY, "deposited in the player's life", |s| known(s.totals.deposited)),
+    number("total_wagered", CURRENCY, "staked in the player's life", |s| known(s.totals.wagered)),
+    number("total_won", CURRENCY, "won in the player's life", |s| known(s.totals.won)),
+    number("total_withdrawn", CURRENCY, "withdrawn in the player's life", |s| known(s.totals.withdrawn)),
+    number("net_pnl", CURRENCY, "total_won - total_wagered: positive when the player is ahead", |s| known(s.totals.net_pnl())),
+    number("net_loss", CURRENCY, "what the player lost; 0 when ahead", |s| known(s.totals.net_loss())),
+    number("win_loss_ratio", None, "total_won / total_wagered; 0 when nothing was staked", |s| known(s.totals.win_loss_ratio())),
+    number("total_bets", COUNT, "number of stakes; null while unknown", |s| known(s.totals.bets?)),
+    number("avg_bet_size", CURRENCY, "total_wagered / total_bets; null while the number of bets is unknown", |s| {
+        known(s.totals.avg_bet_size()?)
+    }),
+    number("wagered_7d", CURRENCY, "staked in the last 7 days, today included", |s| known(s.windows.wagered_7d)),
+    number("wagered_30d", CURRENCY, "staked in the last 30 days, today included", |s| known(s.windows.wagered_30d)),
+    number("net_loss_7d", CURRENCY, "lost in the last 7 days; 0 when ahead", |s| known(s.windows.net_loss_7d())),
+    number("net_loss_30d", CURRENCY, "lost in the last 30 days; 0 when ahead", |s| known(s.windows.net_loss_30d())),
+    number("deposited_7d", CURRENCY, "deposited in the last 7 days, today included", |s| known(s.windows.deposited_7d)),
+    number("deposited_30d", CURRENCY, "deposited in the last 30 days, today included", |s| known(s.windows.deposited_30d)),
+    number("session_count", COUNT, "sessions in the player's life", |s| known(s.totals.session_count)),
+    number("total_playtime_hours", Some("hours"), "time played in the player's life", |s| known(s.totals.playtime_hours)),
+    number("days_since_last_deposit", DAYS, "days since the last deposit; null without one", |s| {
+        known(s.moment.days_since(s.totals.last_deposit_date?))
+    }),
+    number("account_age_days", DAYS, "days since registration; null while unknown", |s| {
+        known(s.moment.days_since(s.moment.day_of(s.player.registered_at?)))
+    }),
+    number("monthly_active_days", DAYS, "days of the last 30 with a stake, deposit or withdrawal", |s| known(s.windows.active_days_30d)),
+    StaticFact {
+        name: "kyc_completed",
+        fact_type: FactType::Flag,
+        unit: None,
+        meaning: "identity was verified",
+        read: |s| Some(FactValue::Flag(s.player.kyc_completed)),
+    },
+    number("profile_depth", Some("percent"), "share of the profile that is filled in, 0 to 100", |s| known(s.player.profile_depth)),
+    number("lp_balance", POINTS, "loyalty points in the wallet", |s| known(s.player.balances.lp)),
+    number("rp_balance", POINTS, "reward points in the wallet", |s| known(s.player.balances.rp)),
+    number("bonus_balance", CURRENCY, "bonus money in the wallet", |s| known(s.player.balances.bonus)),
+    number("tickets_balance", COUNT, "tickets in the wallet", |s| known(s.player.balances.tickets)),
+    text("segment", "the player's segment; null before the first classification", |s| Some(FactValue::Text(s.player.segment?.as_str()))),
+    text("tier", "the player's tier", |s| Some(FactValue::Text(&s.player.tier))),
+    number("risk_score", None, "0 (none) to 100, from open fraud signals", |s| known(s.player.risk_score)),
+    number("event_amount", CURRENCY, "amount of the event that triggered the rule; null without one", |s| known(s.event?.amount?)),
+    text("event_game", "game of the event that triggered the rule; null without one", |s| Some(FactValue::Text(s.event?.game.as_deref()?))),
+    text("day_of_week", "day of the event, or of the evaluation, in the program's time zone", |s| {
+        let day = s.event.map_or(s.moment.today(), |event| s.moment.day_of(event.occurred_at));
+        Some(FactValue::Text(weekday_name(day.weekday())))
+    }),
+];

@@ -1,0 +1,165 @@
+//! Days, weeks and months of the program's time zone, and the keys under which a rule pays once.
+
+use crate::settings::Settings;
+use jiff::Timestamp;
+use jiff::civil::{Date, Weekday};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} is not a time zone of the IANA database")]
+pub struct UnknownTimeZone {
+    pub name: String,
+}
+
+/// An instant as the program sees it. Made once for a batch: finding a time zone is not free.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    now: Timestamp,
+    zone: TimeZone,
+    today: Date,
+}
+
+impl Moment {
+    pub fn new(now: Timestamp, settings: &Settings) -> Result<Self, UnknownTimeZone> {
+        let zone = TimeZone::get(&settings.time_zone).map_err(|_| UnknownTimeZone { name: settings.time_zone.clone() })?;
+        let today = zone.to_datetime(now).date();
+        Ok(Self { now, zone, today })
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Today in the program's time zone: the day of rollups and of daily budgets.
+    pub fn today(&self) -> Date {
+        self.today
+    }
+
+    /// The day of another instant in the program's time zone.
+    pub fn day_of(&self, at: Timestamp) -> Date {
+        self.zone.to_datetime(at).date()
+    }
+
+    /// Whole days from `day` to today; 0 for a day in the future.
+    pub fn days_since(&self, day: Date) -> i32 {
+        self.today.since(day).map_or(0, |span| span.get_days()).max(0)
+    }
+}
+
+/// How often a rule pays one player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Cadence {
+    #[default]
+    Once,
+    Daily,
+    /// ISO weeks: Monday to Sunday.
+    Weekly,
+    Monthly,
+    PerEvent,
+}
+
+impl Cadence {
+    pub const ALL: [Cadence; 5] = [Cadence::Once, Cadence::Daily, Cadence::Weekly, Cadence::Monthly, Cadence::PerEvent];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Cadence::Once => "ONCE",
+            Cadence::Daily => "DAILY",
+            Cadence::Weekly => "WEEKLY",
+            Cadence::Monthly => "MONTHLY",
+            Cadence::PerEvent => "PER_EVENT",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cadence| cadence.as_str() == text)
+    }
+
+    /// The period that holds this instant: `ONCE`, `2026-11-23`, `2026-W48`, `2026-11`, or the event's id.
+    ///
+    /// `None`: the rule pays per event and there is no event.
+    pub fn period_key(self, moment: &Moment, event_id: Option<&str>) -> Option<String> {
+        let today = moment.today;
+        Some(match self {
+            Cadence::Once => "ONCE".to_owned(),
+            Cadence::Daily => today.to_string(),
+            Cadence::Weekly => {
+                let week = today.iso_week_date();
+                format!("{:04}-W{:02}", week.year(), week.week())
+            }
+            Cadence::Monthly => format!("{:04}-{:02}", today.year(), today.month()),
+            Cadence::PerEvent => event_id?.to_owned(),
+        })
+    }
+}
+
+/// Days of the week by their names on the wire, Monday first.
+pub const WEEKDAYS: [(Weekday, &str); 7] = [
+    (Weekday::Monday, "MON"),
+    (Weekday::Tuesday, "TUE"),
+    (Weekday::Wednesday, "WED"),
+    (Weekday::Thursday, "THU"),
+    (Weekday::Friday, "FRI"),
+    (Weekday::Saturday, "SAT"),
+    (Weekday::Sunday, "SUN"),
+];
+
+pub fn weekday_name(day: Weekday) -> &'static str {
+    WEEKDAYS.iter().find(|(weekday, _)| *weekday == day).map_or("MON", |(_, name)| name)
+}
+
+/// `MON` or `Monday`, in any case.
+pub fn parse_weekday(text: &str) -> Option<Weekday> {
+    let upper = text.to_ascii_uppercase();
+    WEEKDAYS.iter().find(|(day, name)| upper == *name || upper == format!("{day:?}").to_ascii_uppercase()).map(|(day, _)| *day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(now: &str, time_zone: &str) -> Moment {
+        let settings = Settings { time_zone: time_zone.into(), ..Settings::default() };
+        Moment::new(now.parse().unwrap(), &settings).unwrap()
+    }
+
+    #[test]
+    fn periods_are_those_of_the_program_time_zone() {
+        // 23:30 UTC on Sunday 22 November is 00:30 on Monday in Berlin.
+        let (utc, berlin) = (moment("2026-11-22T23:30:00Z", "UTC"), moment("2026-11-22T23:30:00Z", "Europe/Berlin"));
+        let keys = |moment: &Moment| Cadence::ALL.map(|cadence| cadence.period_key(moment, Some("E1")).unwrap());
+        assert_eq!(keys(&utc), ["ONCE", "2026-11-22", "2026-W47", "2026-11", "E1"]);
+        assert_eq!(keys(&berlin), ["ONCE", "2026-11-23", "2026-W48", "2026-11", "E1"]);
+        assert_eq!(Cadence::PerEvent.period_key(&utc, None), None);
+    }
+
+    #[test]
+    fn the_last_days_of_december_can_belong_to_the_first_week() {
+        assert_eq!(Cadence::Weekly.period_key(&moment("2024-12-30T12:00:00Z", "UTC"), None).unwrap(), "2025-W01");
+    }
+
+    #[test]
+    fn days_are_counted_across_clock_changes() {
+        // Berlin went back to winter time on 25 October 2026: that day has 25 hours.
+        let moment = moment("2026-10-25T23:30:00Z", "Europe/Berlin");
+        assert_eq!(moment.today().to_string(), "2026-10-26");
+        assert_eq!(moment.days_since("2026-10-25".parse().unwrap()), 1);
+        assert_eq!(moment.days_since("2026-10-27".parse().unwrap()), 0);
+        assert_eq!(moment.days_since("2025-10-26".parse().unwrap()), 365);
+    }
+
+    #[test]
+    fn an_unknown_time_zone_is_named() {
+        let settings = Settings { time_zone: "Mars/Olympus".into(), ..Settings::default() };
+        assert_eq!(Moment::new(Timestamp::UNIX_EPOCH, &settings).unwrap_err().name, "Mars/Olympus");
+    }
+
+    #[test]
+    fn weekdays_are_read_short_and_long() {
+        assert_eq!(parse_weekday("mon"), Some(Weekday::Monday));
+        assert_eq!(parse_weekday("Sunday"), Some(Weekday::Sunday));
+        assert_eq!(parse_weekday("Someday"), None);
+    }
+}

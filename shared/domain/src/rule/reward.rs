@@ -1,0 +1,286 @@
+//! `reward_config`: what a rule gives, how much of it, and under which terms.
+
+use super::condition::Checks;
+use super::fields::{Bounds, Errors, Fields, read_decimal};
+use crate::bonus::{GrantTerms, MaxBetAction, OnWithdrawal, WageringBasis, weighted_games};
+use crate::facts::{Catalogue, nearest};
+use crate::formula::Formula;
+use crate::money::{Asset, MONEY_SCALE, STORED_SCALE};
+use crate::settings::Settings;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum RewardType {
+    BonusBalance,
+    Cashback,
+    FreePlay,
+    LoyaltyPoints,
+    RewardPoints,
+    Tickets,
+}
+
+impl RewardType {
+    const CHOICES: [(&'static str, RewardType); 6] = [
+        ("BONUS_BALANCE", RewardType::BonusBalance),
+        ("CASHBACK", RewardType::Cashback),
+        ("FREE_PLAY", RewardType::FreePlay),
+        ("LOYALTY_POINTS", RewardType::LoyaltyPoints),
+        ("REWARD_POINTS", RewardType::RewardPoints),
+        ("TICKETS", RewardType::Tickets),
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RewardType::BonusBalance => "BONUS_BALANCE",
+            RewardType::Cashback => "CASHBACK",
+            RewardType::FreePlay => "FREE_PLAY",
+            RewardType::LoyaltyPoints => "LOYALTY_POINTS",
+            RewardType::RewardPoints => "REWARD_POINTS",
+            RewardType::Tickets => "TICKETS",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::CHOICES.iter().find(|(name, _)| *name == text).map(|(_, reward_type)| *reward_type)
+    }
+
+    /// What the player receives.
+    pub const fn asset(self) -> Asset {
+        match self {
+            RewardType::BonusBalance | RewardType::Cashback | RewardType::FreePlay => Asset::Bonus,
+            RewardType::LoyaltyPoints => Asset::Lp,
+            RewardType::RewardPoints => Asset::Rp,
+            RewardType::Tickets => Asset::Tickets,
+        }
+    }
+}
+
+impl fmt::Display for RewardType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a rule gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reward {
+    pub reward_type: RewardType,
+    /// A fixed `amount` is a formula too.
+    pub formula: Formula,
+    pub min_amount: Option<Decimal>,
+    pub max_amount: Option<Decimal>,
+    /// Of a reward in BONUS.
+    pub terms: Option<GrantTerms>,
+    /// Days until points expire; none: they do not.
+    pub lp_expiry_days: Option<u32>,
+}
+
+const FIELDS: &[&str] = &[
+    "type",
+    "formula",
+    "amount",
+    "min_amount",
+    "max_amount",
+    "wagering_requirement",
+    "wagering_basis",
+    "expiry_hours",
+    "lp_expiry_days",
+    "eligible_games",
+    "game_weights",
+    "max_bet",
+    "max_bet_action",
+    "max_conversion",
+    "on_withdrawal",
+    "requires_opt_in",
+];
+/// Those that only a reward in BONUS can have.
+const TERMS: [&str; 10] = [
+    "wagering_requirement",
+    "wagering_basis",
+    "expiry_hours",
+    "eligible_games",
+    "game_weights",
+    "max_bet",
+    "max_bet_action",
+    "max_conversion",
+    "on_withdrawal",
+    "requires_opt_in",
+];
+/// Those whose value is a decimal, also when it was written as a text.
+const DECIMALS: [&str; 6] = ["amount", "min_amount", "max_amount", "wagering_requirement", "max_bet", "max_conversion"];
+
+const EXPIRY_HOURS_MAX: i32 = 24 * 366 * 10;
+const EXPIRY_DAYS_MAX: i32 = 366 * 100;
+const GAME_CHARS_MAX: usize = 64;
+/// Beyond this a wagering requirement or a conversion limit is a slip of the pen.
+const MULTIPLIER_MAX: i64 = 1_000;
+
+/// What reading a reward needs to know.
+pub(super) struct Context<'a> {
+    pub catalogue: &'a Catalogue,
+    pub settings: &'a Settings,
+    pub checks: Checks,
+}
+
+impl Reward {
+    pub(super) fn parse(value: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<Self> {
+        let mut fields = Fields::of(value, pointer, FIELDS, errors)?;
+        fields.required("type");
+        let reward_type = fields.one_of("type", &RewardType::CHOICES);
+        let asset = reward_type.map_or(Asset::Bonus, RewardType::asset);
+        let formula = formula(&mut fields, context, asset);
+        let bounds = Bounds::at_least_zero(asset.scale());
+        let (min_amount, max_amount) = (fields.decimal("min_amount", bounds), fields.decimal("max_amount", bounds));
+        if let (Some(min), Some(max)) = (min_amount, max_amount)
+            && min > max
+        {
+            fields.error("min_amount", "range", format!("{min} is above max_amount {max}"));
+        }
+        let terms = terms(&mut fields, context);
+        let lp_expiry_days = fields.whole("lp_expiry_days", 1, EXPIRY_DAYS_MAX).and_then(|days| u32::try_from(days).ok());
+        if let Some(reward_type) = reward_type {
+            check_belongs(&mut fields, reward_type);
+        }
+        let terms = (asset == Asset::Bonus).then_some(terms);
+        Some(Self { reward_type: reward_type?, formula: formula?, min_amount, max_amount, terms, lp_expiry_days })
+    }
+
+    /// Calls `visit` with every fact the amount depends on.
+    pub fn visit_facts(&self, visit: &mut impl FnMut(crate::facts::FactId)) {
+        self.formula.visit_facts(visit);
+    }
+}
+
+/// Exactly one of `formula` and `amount`.
+fn formula(fields: &mut Fields<'_, '_>, context: &Context<'_>, asset: Asset) -> Option<Formula> {
+    match (fields.get("formula"), fields.get("amount")) {
+        (None, None) => {
+            fields.error("formula", "required", "one of formula and amount is required");
+            None
+        }
+        (Some(_), Some(_)) => {
+            fields.error("amount", "duplicate", "only one of formula and amount may be given");
+            None
+        }
+        (None, Some(_)) => {
+            let amount = fields.decimal("amount", Bounds::at_least_zero(asset.scale()))?;
+            Some(Formula::constant(amount))
+        }
+        (Some(Value::String(source)), None) => match Formula::parse(source, context.catalogue) {
+            Ok(formula) => Some(formula),
+            Err(error) => {
+                fields.error("formula", "formula", error.to_string());
+                None
+            }
+        },
+        (Some(_), None) => {
+            fields.error("formula", "type", "must be a formula in a text");
+            None
+        }
+    }
+}
+
+fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
+    let multiplier = Bounds { min: Decimal::ZERO, max: Some(Decimal::from(MULTIPLIER_MAX)), scale: STORED_SCALE };
+    let basis = [("BONUS", WageringBasis::Bonus), ("DEPOSIT_PLUS_BONUS", WageringBasis::DepositPlusBonus)];
+    let terms = GrantTerms {
+        wagering_requirement: fields.decimal("wagering_requirement", multiplier).unwrap_or_default(),
+        wagering_basis: fields.one_of("wagering_basis", &basis).unwrap_or_default(),
+        expiry_hours: fields.whole("expiry_hours", 1, EXPIRY_HOURS_MAX).and_then(|hours| u32::try_from(hours).ok()),
+        eligible_games: fields.list("eligible_games", |item, at, errors| game(item, at, context, errors)),
+        game_weights: game_weights(fields, context),
+        max_bet: fields.decimal("max_bet", Bounds::at_least_zero(MONEY_SCALE)),
+        max_bet_action: fields
+            .one_of("max_bet_action", &[("IGNORE", MaxBetAction::Ignore), ("FORFEIT", MaxBetAction::Forfeit)])
+            .unwrap_or_default(),
+        max_conversion: fields.decimal("max_conversion", multiplier),
+        on_withdrawal: fields
+            .one_of("on_withdrawal", &[("FORFEIT", OnWithdrawal::Forfeit), ("KEEP", OnWithdrawal::Keep)])
+            .unwrap_or_default(),
+        requires_opt_in: fields.flag("requires_opt_in", false),
+    };
+    for name in ["max_bet", "max_conversion"] {
+        let value = if name == "max_bet" { terms.max_bet } else { terms.max_conversion };
+        if value.is_some_and(|value| value.is_zero()) {
+            fields.error(name, "range", "must be above 0; leave it out for no limit");
+        }
+    }
+    if let (Checks::Save, Some(allowed)) = (context.checks, context.settings.max_wagering_multiplier)
+        && terms.wagering_requirement > allowed
+    {
+        let detail = format!("{} is above the {allowed} that the jurisdiction allows", terms.wagering_requirement);
+        fields.error("wagering_requirement", "range", detail);
+    }
+    terms
+}
+
+/// A game that has an edge in the settings or a weight by default.
+fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<String> {
+    let Some(name) = item.as_str().filter(|name| !name.trim().is_empty() && name.chars().count() <= GAME_CHARS_MAX) else {
+        errors.push(pointer, "type", format!("must be the name of a game of at most {GAME_CHARS_MAX} characters"));
+        return None;
+    };
+    check_game(name, pointer, context, errors)?;
+    Some(name.to_owned())
+}
+
+fn check_game(name: &str, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<()> {
+    let known = || context.settings.profit.game_edge.keys().map(String::as_str).chain(weighted_games());
+    if context.checks == Checks::Load || known().any(|game| game == name) {
+        return Some(());
+    }
+    let guess = nearest(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    errors.push(pointer, "unknown", format!("unknown game {name:?}{guess}"));
+    None
+}
+
+fn game_weights(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<BTreeMap<String, Decimal>> {
+    let value = fields.get("game_weights")?;
+    let pointer = fields.pointer("game_weights");
+    let Value::Object(map) = value else {
+        fields.error("game_weights", "type", "must be an object of games and their shares from 0 to 1");
+        return None;
+    };
+    let mut weights = BTreeMap::new();
+    for (name, share) in map {
+        let at = super::fields::child(&pointer, name);
+        let known = check_game(name, &at, context, fields.errors());
+        if let (Some(()), Some(share)) = (known, read_decimal(share, &at, Bounds::share(), fields.errors())) {
+            weights.insert(name.clone(), share);
+        }
+    }
+    Some(weights)
+}
+
+/// Terms of wagering belong to rewards in BONUS, an expiry in days to points.
+fn check_belongs(fields: &mut Fields<'_, '_>, reward_type: RewardType) {
+    let asset = reward_type.asset();
+    for name in TERMS {
+        if asset != Asset::Bonus && fields.get(name).is_some() {
+            fields.error(name, "unknown", format!("{reward_type} is not wagered and has no {name}"));
+        }
+    }
+    if !matches!(asset, Asset::Lp | Asset::Rp) && fields.get("lp_expiry_days").is_some() {
+        fields.error("lp_expiry_days", "unknown", format!("{reward_type} gives no points; a bonus has expiry_hours"));
+    }
+}
+
+/// The given fields, with numbers as numbers and without nulls.
+pub(super) fn normalise(value: &Value) -> Value {
+    let Value::Object(map) = value else { return value.clone() };
+    let mut normal = Map::new();
+    for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
+        let number = DECIMALS.contains(&key.as_str()).then(|| super::fields::decimal(value, Decimal::MAX_SCALE).ok()).flatten();
+        let value = match (value, number) {
+            (Value::String(_), Some(number)) => crate::facts::number_to_json(number),
+            _ => value.clone(),
+        };
+        normal.insert(key.clone(), value);
+    }
+    Value::Object(normal)
+}

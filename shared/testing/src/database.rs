@@ -76,5 +76,13 @@ impl Drop for TestDb {
     }
 }
 
-/// Panics with the invariants of the books that do not hold and the first row that breaks each.
-pub async fn audit(_db: &Db) {}
+/// Panics with the invariants of the books that do not hold, and the first rows that break each.
+pub async fn audit(db: &Db) {
+    let invariants = store::audit::run(db).await.expect("run the audit");
+    let broken: Vec<String> = invariants
+        .iter()
+        .filter(|invariant| !invariant.holds())
+        .map(|invariant| format!("{}: {} broken\n    {}", invariant.name, invariant.broken, invariant.examples.join("\n    ")))
+        .collect();
+    assert!(broken.is_empty(), "the books do not hold\n  {}", broken.join("\n  "));
+}

@@ -1,0 +1,333 @@
+-- The books, checked. One statement per invariant; each answers the keys of the rows that break it, and nothing when
+-- it holds. The numbers I1 to I10 are those of the design; I11 to I13 are about behaviour, and tests see to them.
+--
+-- Every statement reads its tables once and joins sets, so that a million players take seconds. `store::audit` runs
+-- them all on one snapshot, as the runtime role.
+
+-- name: I1 wallets and house accounts sum to 0 per asset
+-- A posting has two sides of one amount, so the house accounts together hold the negative of all postings.
+SELECT concat_ws(' ', asset, 'wallets', wallets, 'house', house) AS key
+FROM (
+  SELECT asset, coalesce(sum(balance), 0) AS wallets
+  FROM wallets
+  GROUP BY asset
+) AS w
+FULL JOIN (
+  SELECT asset, -sum(direction * amount) AS house
+  FROM postings
+  GROUP BY asset
+) AS h USING (asset)
+WHERE coalesce(wallets, 0) + coalesce(house, 0) <> 0
+
+-- name: I2 wallet balance = sum of its postings
+SELECT concat_ws(' ', player_id, asset, 'balance', w.balance, 'postings', p.balance, 'version', w.version, 'last', p.version) AS key
+FROM wallets AS w
+FULL JOIN (
+  SELECT player_id, asset, sum(direction * amount) AS balance, max(version) AS version
+  FROM postings
+  GROUP BY player_id, asset
+) AS p USING (player_id, asset)
+WHERE w.balance IS DISTINCT FROM p.balance
+   OR w.version IS DISTINCT FROM p.version
+
+-- name: I3 no balance below 0
+-- NaN is above every number in PostgreSQL, hence the upper bound.
+SELECT concat_ws(' ', 'wallet', player_id, asset, balance) AS key
+FROM wallets
+WHERE NOT (balance >= 0 AND balance < 1e15)
+UNION ALL
+SELECT concat_ws(' ', 'posting', player_id, asset, version, balance_after)
+FROM postings
+WHERE NOT (balance_after >= 0 AND balance_after < 1e15)
+   OR NOT (amount > 0 AND amount < 1e15)
+UNION ALL
+SELECT concat_ws(' ', 'lot', player_id, asset, version, remaining)
+FROM point_lots
+WHERE NOT (remaining >= 0 AND remaining <= earned AND earned < 1e15)
+UNION ALL
+SELECT concat_ws(' ', 'grant', grant_id, balance)
+FROM grants
+WHERE NOT (balance >= 0 AND balance < 1e15)
+UNION ALL
+SELECT concat_ws(' ', 'budget', rule_id, day, reserved)
+FROM rule_budgets
+WHERE NOT (reserved >= 0 AND reserved < 1e15)
+
+-- name: I4 versions dense, balance_after = previous + amount
+SELECT concat_ws(' ', player_id, asset, version) AS key
+FROM (
+  SELECT player_id, asset, version, direction * amount AS moved, balance_after,
+    lag(version, 1, 0::bigint) OVER wallet AS previous_version,
+    lag(balance_after, 1, 0::numeric) OVER wallet AS previous_balance
+  FROM postings
+  WINDOW wallet AS (PARTITION BY player_id, asset ORDER BY version)
+) AS p
+WHERE version <> previous_version + 1
+   OR balance_after <> previous_balance + moved
+
+-- name: I5 every posting belongs to one transaction with a kind and a reference
+SELECT transaction_id::text AS key
+FROM postings
+GROUP BY transaction_id
+HAVING min(kind) <> max(kind)
+    OR min(reference) <> max(reference)
+    OR min(actor) <> max(actor)
+    OR min(created_at) <> max(created_at)
+    OR bool_or(kind = '' OR reference = '' OR actor = '')
+
+-- name: I6 one business key, one effect
+-- A key may move several assets, and one asset several times, but in one transaction.
+SELECT concat_ws(' ', player_id, asset, kind, reference) AS key
+FROM postings
+GROUP BY player_id, asset, kind, reference
+HAVING min(transaction_id::text) <> max(transaction_id::text)
+
+-- name: I6 one grant per player, rule and period
+SELECT concat_ws(' ', player_id, rule_id, period_key) AS key
+FROM grants
+WHERE rule_id IS NOT NULL
+GROUP BY player_id, rule_id, period_key
+HAVING count(*) > 1
+
+-- name: I7 open lots = balance
+SELECT concat_ws(' ', player_id, asset, 'balance', balance, 'lots', remaining) AS key
+FROM (
+  SELECT player_id, asset, balance
+  FROM wallets
+  WHERE asset IN ('LP', 'RP')
+) AS w
+FULL JOIN (
+  SELECT player_id, asset, sum(remaining) AS remaining
+  FROM point_lots
+  GROUP BY player_id, asset
+) AS l USING (player_id, asset)
+WHERE coalesce(balance, 0) <> coalesce(remaining, 0)
+
+-- name: I7 every lot is a credit
+SELECT concat_ws(' ', l.player_id, l.asset, l.version) AS key
+FROM point_lots AS l
+LEFT JOIN postings AS p USING (player_id, asset, version)
+WHERE p.direction IS DISTINCT FROM 1
+   OR p.amount IS DISTINCT FROM l.earned
+
+-- name: I8 open grants hold the BONUS wallet
+SELECT concat_ws(' ', player_id, 'wallet', w.balance, 'grants', g.balance) AS key
+FROM (
+  SELECT player_id, balance
+  FROM wallets
+  WHERE asset = 'BONUS'
+) AS w
+FULL JOIN (
+  SELECT player_id, sum(balance) AS balance
+  FROM grants
+  WHERE asset = 'BONUS'
+  GROUP BY player_id
+) AS g USING (player_id)
+WHERE coalesce(w.balance, 0) <> coalesce(g.balance, 0)
+
+-- name: I8 grant balance = sum of its postings
+SELECT concat_ws(' ', player_id, grant_id, 'balance', g.balance, 'postings', p.balance) AS key
+FROM grants AS g
+FULL JOIN (
+  SELECT player_id, grant_id, sum(direction * amount) AS balance
+  FROM postings
+  WHERE asset = 'BONUS'
+  GROUP BY player_id, grant_id
+) AS p USING (player_id, grant_id)
+WHERE g.grant_id IS NULL
+   OR g.balance <> coalesce(p.balance, 0)
+
+-- name: I8 wagering between 0 and its requirement
+SELECT concat_ws(' ', grant_id, wagering_completed, 'of', wagering_required) AS key
+FROM grants
+WHERE NOT (wagering_completed >= 0 AND wagering_completed <= wagering_required AND wagering_required < 1e15)
+
+-- name: I9 a terminal grant never moves
+SELECT concat_ws(' ', g.grant_id, g.status) AS key
+FROM grants AS g
+WHERE (g.status IN ('PENDING', 'ACTIVE')) <> (g.closed_at IS NULL)
+   OR (g.status NOT IN ('PENDING', 'ACTIVE') AND g.balance <> 0)
+UNION ALL
+SELECT concat_ws(' ', g.grant_id, g.status, 'posting', p.version)
+FROM grants AS g
+JOIN postings AS p ON p.player_id = g.player_id AND p.grant_id = g.grant_id
+WHERE p.created_at > g.closed_at
+
+-- name: I10 a bonus converts at most once
+SELECT grant_id::text AS key
+FROM postings
+WHERE house = 'house:conversion'
+  AND direction = -1
+  AND grant_id IS NOT NULL
+GROUP BY grant_id
+HAVING count(*) > 1
+
+-- name: every grant has its posting
+-- One that waits has none yet, and one that ended while it waited never had: those may lack it, none has two.
+SELECT concat_ws(' ', g.grant_id, g.status, g.amount, g.asset, 'postings', coalesce(p.postings, 0), 'amount', p.amount) AS key
+FROM grants AS g
+LEFT JOIN (
+  SELECT player_id, asset, reference, count(*) AS postings, sum(amount) AS amount
+  FROM postings
+  WHERE direction = 1
+    AND house = 'house:issuance'
+  GROUP BY player_id, asset, reference
+) AS p ON p.player_id = g.player_id AND p.asset = g.asset AND p.reference = g.grant_id::text
+WHERE CASE WHEN p.postings IS NULL THEN g.status IN ('ACTIVE', 'COMPLETED', 'DEPLETED') ELSE p.postings <> 1 OR p.amount <> g.amount END
+
+-- name: every reward posting has its grant
+SELECT concat_ws(' ', p.player_id, p.asset, p.version, p.reference) AS key
+FROM postings AS p
+LEFT JOIN grants AS g ON g.player_id = p.player_id AND g.grant_id::text = p.reference
+WHERE p.kind = 'reward_grant'
+  AND g.grant_id IS NULL
+
+-- name: every grant of a rule names a version of it and its decision
+SELECT concat_ws(' ', g.grant_id, g.rule_id, g.rule_version, g.evaluation_id) AS key
+FROM grants AS g
+LEFT JOIN rule_versions AS v ON v.rule_id = g.rule_id AND v.version = g.rule_version
+LEFT JOIN reward_decisions AS d ON d.player_id = g.player_id AND d.evaluation_id = g.evaluation_id
+WHERE g.rule_id IS NOT NULL
+  AND (v.rule_id IS NULL OR d.evaluation_id IS NULL)
+
+-- name: reserved budgets are covered by grants
+-- A rule may have granted before it had a budget, and an ended grant may have given its part back: at most.
+SELECT concat_ws(' ', b.rule_id, 'reserved', b.reserved, 'days', b.days, 'granted', g.cost) AS key
+FROM (
+  SELECT rule_id, coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS reserved, coalesce(sum(reserved) FILTER (WHERE day IS NOT NULL), 0) AS days
+  FROM rule_budgets
+  GROUP BY rule_id
+) AS b
+LEFT JOIN (
+  SELECT rule_id, sum(greatest(cost, 0)) AS cost
+  FROM grants
+  GROUP BY rule_id
+) AS g USING (rule_id)
+WHERE b.reserved <> b.days
+   OR b.reserved > coalesce(g.cost, 0)
+
+-- name: nothing belongs to an unknown player
+SELECT concat_ws(' ', kind, player_id) AS key
+FROM (
+  SELECT 'wallet' AS kind, player_id FROM wallets
+  UNION ALL
+  SELECT 'posting', player_id FROM postings
+  UNION ALL
+  SELECT 'lot', player_id FROM point_lots
+  UNION ALL
+  SELECT 'grant', player_id FROM grants
+  UNION ALL
+  SELECT 'totals', player_id FROM player_totals
+  UNION ALL
+  SELECT 'day', player_id FROM player_daily
+  UNION ALL
+  SELECT 'segment', player_id FROM player_segments
+  UNION ALL
+  SELECT 'decision', player_id FROM reward_decisions
+) AS owned
+WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
+
+-- name: the current segment is the last of its history
+SELECT concat_ws(' ', player_id, 'segment', s.segment, 'history', h.to_segment) AS key
+FROM player_segments AS s
+FULL JOIN (
+  SELECT DISTINCT ON (player_id) player_id, to_segment
+  FROM segment_history
+  ORDER BY player_id, at DESC
+) AS h USING (player_id)
+WHERE s.segment IS DISTINCT FROM h.to_segment
+
+-- name: segment changes follow each other
+SELECT concat_ws(' ', player_id, at) AS key
+FROM (
+  SELECT player_id, at, from_segment, to_segment, lag(to_segment) OVER (PARTITION BY player_id ORDER BY at) AS previous
+  FROM segment_history
+) AS h
+WHERE from_segment IS DISTINCT FROM previous
+   OR from_segment = to_segment
+
+-- name: the current tier is the last of its history
+-- A player has a history from the first change on.
+SELECT concat_ws(' ', player_id, 'tier', p.tier, 'history', h.to_tier) AS key
+FROM (
+  SELECT DISTINCT ON (player_id) player_id, to_tier
+  FROM tier_history
+  ORDER BY player_id, at DESC
+) AS h
+LEFT JOIN players AS p USING (player_id)
+WHERE p.tier IS DISTINCT FROM h.to_tier
+
+-- name: the dashboard's counters = the tables
+SELECT concat_ws(' ', counter, 'counted', coalesce(counted, 0), 'is', coalesce(actual, 0)) AS key
+FROM (
+  SELECT counter, sum(value) AS counted
+  FROM stats
+  WHERE counter IN ('players_total', 'players_active', 'rewards_issued', 'reward_cost')
+     OR counter LIKE 'segment:%'
+     OR counter LIKE 'tier:%'
+  GROUP BY counter
+) AS s
+FULL JOIN (
+  SELECT 'players_total' AS counter, count(*)::numeric AS actual FROM players
+  UNION ALL
+  SELECT 'players_active', count(*) FROM players WHERE is_active
+  UNION ALL
+  SELECT 'tier:' || tier, count(*) FROM players GROUP BY tier
+  UNION ALL
+  SELECT 'segment:' || segment, count(*) FROM player_segments GROUP BY segment
+  UNION ALL
+  SELECT 'rewards_issued', count(*) FROM grants
+  UNION ALL
+  SELECT 'reward_cost', coalesce(sum(cost), 0) FROM grants
+) AS t USING (counter)
+WHERE coalesce(counted, 0) <> coalesce(actual, 0)
+
+-- name: the counts of an import = its rows
+-- Rows that were taken are in `run_players`, those that were not in `import_errors`, under their lines.
+SELECT concat_ws(' ', i.import_id, 'taken', i.created_rows + i.updated_rows + i.unchanged_rows, 'of', coalesce(p.players, 0),
+  'changed', i.created_rows + i.updated_rows, 'of', coalesce(p.changed, 0), 'rejected', i.rejected_rows, 'of', coalesce(e.lines, 0)) AS key
+FROM imports AS i
+LEFT JOIN (
+  SELECT run_id, count(*) AS players, count(*) FILTER (WHERE changed) AS changed
+  FROM run_players
+  GROUP BY run_id
+) AS p USING (run_id)
+LEFT JOIN (
+  SELECT import_id, count(DISTINCT line) AS lines
+  FROM import_errors
+  GROUP BY import_id
+) AS e USING (import_id)
+WHERE i.total_rows <> i.created_rows + i.updated_rows + i.unchanged_rows + i.rejected_rows
+   OR i.created_rows + i.updated_rows + i.unchanged_rows <> coalesce(p.players, 0)
+   OR i.created_rows + i.updated_rows <> coalesce(p.changed, 0)
+   OR i.rejected_rows <> coalesce(e.lines, 0)
+
+-- name: a run counts its shards
+SELECT concat_ws(' ', r.run_id, r.status, r.shards_done, 'of', r.shards_total, 'shards', coalesce(s.shards, 0)) AS key
+FROM runs AS r
+LEFT JOIN (
+  SELECT run_id, count(*) AS shards
+  FROM run_shards
+  GROUP BY run_id
+) AS s USING (run_id)
+WHERE r.shards_total <> coalesce(s.shards, 0)
+   OR r.shards_done > r.shards_total
+   OR (r.status IN ('COMPLETED', 'COMPLETED_WITH_ERRORS') AND r.shards_done <> r.shards_total)
+   OR (r.status = 'RUNNING') <> (r.finished_at IS NULL)
+
+-- name: the totals of a run = the grants it made
+SELECT concat_ws(' ', run_id, 'granted', s.granted, 'grants', coalesce(g.granted, 0), 'cost', s.cost, 'of', coalesce(g.cost, 0)) AS key
+FROM (
+  SELECT run_id, sum(granted) AS granted, sum(cost) AS cost
+  FROM run_shards
+  GROUP BY run_id
+) AS s
+FULL JOIN (
+  SELECT d.run_id, count(*) AS granted, sum(g.cost) AS cost
+  FROM grants AS g
+  JOIN reward_decisions AS d ON d.player_id = g.player_id AND d.evaluation_id = g.evaluation_id
+  WHERE d.run_id IS NOT NULL
+  GROUP BY d.run_id
+) AS g USING (run_id)
+WHERE coalesce(s.granted, 0) <> coalesce(g.granted, 0)
+   OR coalesce(s.cost, 0) <> coalesce(g.cost, 0)

@@ -1,0 +1,116 @@
+//! The audit: silent on sound books, and it names each invariant that was tampered with.
+
+use std::collections::BTreeSet;
+use testing::{Player, TestDb, audit};
+
+const SOUND: &str = include_str!("sound_books.sql");
+
+/// Invariant, what the tamperer did as the owner with the triggers off, and what the first broken key must contain.
+const TAMPERED: &[(&str, &str, &str)] = &[
+    ("I1 wallets and house accounts sum to 0 per asset", "UPDATE wallets SET balance = 479.9999 WHERE asset = 'BONUS' AND player_id = 'P001'", "BONUS"),
+    ("I2 wallet balance = sum of its postings", "UPDATE wallets SET balance = balance + 1 WHERE asset = 'LP'", "P001 LP"),
+    ("I2 wallet balance = sum of its postings", "DELETE FROM wallets WHERE player_id = 'P002'", "P002 BONUS"),
+    (
+        "I3 no balance below 0",
+        "ALTER TABLE wallets DROP CONSTRAINT wallets_balance_check; UPDATE wallets SET balance = -1 WHERE player_id = 'P002'",
+        "wallet P002 BONUS",
+    ),
+    ("I3 no balance below 0", "ALTER TABLE grants DROP CONSTRAINT grants_balance_check; UPDATE grants SET balance = 'NaN' WHERE status = 'ACTIVE'", "NaN"),
+    ("I4 versions dense, balance_after = previous + amount", "UPDATE postings SET amount = 49 WHERE kind = 'manual_debit'", "P001 LP 2"),
+    ("I4 versions dense, balance_after = previous + amount", "DELETE FROM postings WHERE asset = 'LP' AND version = 1", "P001 LP 2"),
+    (
+        "I5 every posting belongs to one transaction with a kind and a reference",
+        "UPDATE postings SET transaction_id = '00000000-0000-0000-0000-0000000000c4' WHERE kind = 'bonus_conversion'",
+        "0000000000c4",
+    ),
+    (
+        "I6 one business key, one effect",
+        "INSERT INTO postings SELECT player_id, asset, 3, gen_random_uuid(), kind, house, direction, amount, 50, reference, grant_id, actor, reason, created_at
+         FROM postings WHERE reference = 'key-1'",
+        "P001 LP manual_debit key-1",
+    ),
+    (
+        "I6 one grant per player, rule and period",
+        "ALTER TABLE grants DROP CONSTRAINT grants_once_per_period;
+         UPDATE grants SET rule_id = 'LOSS_CASHBACK' WHERE rule_id = 'POINTS'",
+        "P001 LOSS_CASHBACK once",
+    ),
+    ("I7 open lots = balance", "UPDATE point_lots SET remaining = 150", "P001 LP"),
+    ("I7 every lot is a credit", "UPDATE point_lots SET version = 2", "P001 LP 2"),
+    ("I8 open grants hold the BONUS wallet", "UPDATE grants SET balance = 481 WHERE status = 'ACTIVE'", "P001"),
+    ("I8 grant balance = sum of its postings", "UPDATE postings SET grant_id = NULL WHERE asset = 'BONUS' AND player_id = 'P001'", "P001"),
+    (
+        "I8 wagering between 0 and its requirement",
+        "ALTER TABLE grants DROP CONSTRAINT grants_check; UPDATE grants SET wagering_completed = 4801 WHERE status = 'ACTIVE'",
+        "4801.0000 of 4800.0000",
+    ),
+    ("I9 a terminal grant never moves", "UPDATE grants SET closed_at = '2026-01-02T12:00Z' WHERE wagering_required = 250", "posting 2"),
+    ("I9 a terminal grant never moves", "UPDATE grants SET status = 'ACTIVE' WHERE asset = 'LP'", "ACTIVE"),
+    (
+        "I10 a bonus converts at most once",
+        "INSERT INTO postings SELECT player_id, asset, 3, transaction_id, kind, house, direction, amount, 0, reference, grant_id, actor, reason, created_at
+         FROM postings WHERE kind = 'bonus_conversion'",
+        "000000000003",
+    ),
+    ("every grant has its posting", "UPDATE grants SET amount = 149 WHERE asset = 'LP'", "000000000002"),
+    ("every grant has its posting", "UPDATE postings SET reference = 'elsewhere' WHERE asset = 'LP' AND version = 1", "000000000002"),
+    ("every reward posting has its grant", "DELETE FROM grants WHERE asset = 'LP'", "P001 LP 1"),
+    ("every grant of a rule names a version of it and its decision", "UPDATE grants SET rule_version = 2 WHERE asset = 'LP'", "POINTS 2"),
+    ("every grant of a rule names a version of it and its decision", "DELETE FROM reward_decisions", "000000000001"),
+    ("reserved budgets are covered by grants", "UPDATE rule_budgets SET reserved = 362.12 WHERE day IS NULL", "LOSS_CASHBACK"),
+    ("reserved budgets are covered by grants", "UPDATE rule_budgets SET reserved = 400", "LOSS_CASHBACK"),
+    ("nothing belongs to an unknown player", "DELETE FROM players WHERE player_id = 'P002'", "P002"),
+    ("the current segment is the last of its history", "UPDATE player_segments SET segment = 'VIP' WHERE player_id = 'P001'", "P001 segment VIP"),
+    ("segment changes follow each other", "UPDATE segment_history SET from_segment = 'VIP' WHERE from_segment = 'NEW'", "P001"),
+    ("the current tier is the last of its history", "UPDATE players SET tier = 'GOLD' WHERE player_id = 'P001'", "P001 tier GOLD"),
+    ("the dashboard's counters = the tables", "UPDATE stats SET value = 2 WHERE counter = 'players_active'", "players_active counted 2 is 1"),
+    ("the dashboard's counters = the tables", "UPDATE grants SET cost = 0 WHERE asset = 'LP'", "reward_cost counted 386.13 is 384.63"),
+    ("the counts of an import = its rows", "DELETE FROM import_errors", "0000000000a1"),
+    ("the counts of an import = its rows", "DELETE FROM run_players WHERE player_id = 'P002'", "0000000000a1"),
+    ("a run counts its shards", "UPDATE runs SET shards_done = 0", "0000000000b1"),
+    ("the totals of a run = the grants it made", "UPDATE run_shards SET granted = 3", "granted 3 grants 2"),
+];
+
+async fn sound() -> TestDb {
+    let test = TestDb::new().await;
+    test.tamper(SOUND).await;
+    test
+}
+
+#[tokio::test]
+async fn sound_books_pass() {
+    audit(&sound().await.db()).await;
+}
+
+#[tokio::test]
+async fn an_empty_program_and_built_players_pass() {
+    let test = TestDb::new().await;
+    audit(&test.db()).await;
+    Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING").insert(&test.db()).await;
+    Player::new("P004").tier("GOLD").insert(&test.db()).await;
+    audit(&test.db()).await;
+}
+
+#[tokio::test]
+async fn what_was_tampered_with_is_named() {
+    for (name, script, key) in TAMPERED {
+        let test = sound().await;
+        // DDL does not fire triggers; rows are changed without them.
+        for table in ["postings", "rule_versions"] {
+            test.tamper(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await;
+        }
+        test.tamper(script).await;
+        let invariants = store::audit::run(&test.db()).await.unwrap();
+        let invariant =
+            invariants.iter().find(|invariant| invariant.name == *name).unwrap_or_else(|| panic!("no invariant is called {name}"));
+        assert!(!invariant.holds(), "{name} did not see: {script}");
+        assert!(invariant.examples.iter().any(|example| example.contains(key)), "{name}: {:?}", invariant.examples);
+    }
+}
+
+#[test]
+fn every_invariant_is_tried() {
+    let tried: BTreeSet<&str> = TAMPERED.iter().map(|(name, ..)| *name).collect();
+    let audited: BTreeSet<&str> = store::audit::statements().map(|(name, _)| name).collect();
+    assert_eq!(tried, audited);
+}

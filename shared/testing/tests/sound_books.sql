@@ -1,0 +1,53 @@
+-- A small program whose books hold: two players from one import, one run, a rule with a budget.
+INSERT INTO players (player_id, tier, is_active, created_at) VALUES ('P001', 'SILVER', true, '2026-01-01'), ('P002', 'BRONZE', false, '2026-01-01');
+INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
+VALUES ('P001', 1000, 5000, 200, 0, 10, 20, '2026-01-01'), ('P002', 500, 500, 500, 0, 5, 10, '2026-01-01');
+INSERT INTO player_daily VALUES ('P001', '2026-01-01', 1000, 5000, 200, 0), ('P002', '2026-01-01', 500, 500, 500, 0);
+INSERT INTO segment_history (player_id, at, from_segment, to_segment)
+VALUES ('P001', '2026-01-01', NULL, 'NEW'), ('P001', '2026-01-02', 'NEW', 'LOSING'), ('P002', '2026-01-01', NULL, 'NEW');
+INSERT INTO player_segments VALUES ('P001', 'LOSING', '2026-01-02'), ('P002', 'NEW', '2026-01-01');
+INSERT INTO tier_history VALUES ('P001', '2026-01-02', 'BRONZE', 'SILVER', 'qualified');
+
+INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, status, total_rows, created_rows, updated_rows, unchanged_rows, rejected_rows, created_at)
+VALUES ('00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', 'b', 'k', 'v', 'COMPLETED_WITH_ERRORS', 3, 1, 0, 1, 1, '2026-01-02');
+INSERT INTO run_players VALUES ('00000000-0000-0000-0000-0000000000b1', 'P001', 2, true), ('00000000-0000-0000-0000-0000000000b1', 'P002', 3, false);
+INSERT INTO import_errors VALUES ('00000000-0000-0000-0000-0000000000a1', 4, 0, 'total_won', 'x', 'not a number'),
+  ('00000000-0000-0000-0000-0000000000a1', 4, 1, 'total_wagered', 'y', 'not a number');
+INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_done, created_at, created_by, finished_at)
+VALUES ('00000000-0000-0000-0000-0000000000b1', 'IMPORT', 'LISTED', true, 'COMPLETED', 1, 1, '2026-01-02', 'test', '2026-01-02');
+INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, players, matched, granted, cost)
+VALUES ('00000000-0000-0000-0000-0000000000b1', 0, 'P001', 'P001', 1, 1, 2, 363.61);
+
+INSERT INTO rules VALUES ('LOSS_CASHBACK', 1, '2026-01-01', '2026-01-01', NULL), ('POINTS', 1, '2026-01-01', '2026-01-01', NULL);
+INSERT INTO rule_versions VALUES ('LOSS_CASHBACK', 1, '{}', '2026-01-01', 'test'), ('POINTS', 1, '{}', '2026-01-01', 'test');
+INSERT INTO rule_budgets VALUES ('LOSS_CASHBACK', NULL, 362.11), ('LOSS_CASHBACK', '2026-01-02', 362.11);
+INSERT INTO reward_decisions (player_id, evaluation_id, run_id, evaluated_at, facts, decisions)
+VALUES ('P001', '00000000-0000-0000-0000-0000000000e1', '00000000-0000-0000-0000-0000000000b1', '2026-01-02', '{}',
+  '[{"rule_id": "LOSS_CASHBACK", "version": 1, "verdict": "GRANTED"}, {"rule_id": "POINTS", "version": 1, "verdict": "GRANTED"}]');
+
+-- 480.00 to wager, 150 points of which 50 are spent, and 25.00 that converted.
+INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount, cost, status,
+  balance, wagering_required, wagering_completed, issued_at, closed_at)
+VALUES
+  ('P001', '00000000-0000-0000-0000-000000000001', 'LOSS_CASHBACK', 1, 'once', '00000000-0000-0000-0000-0000000000e1', 'BONUS_BALANCE', 'BONUS',
+    480, 362.11, 'ACTIVE', 480, 4800, 100, '2026-01-02', NULL),
+  ('P001', '00000000-0000-0000-0000-000000000002', 'POINTS', 1, 'once', '00000000-0000-0000-0000-0000000000e1', 'LOYALTY_POINTS', 'LP',
+    150, 1.50, 'COMPLETED', 0, 0, 0, '2026-01-02', '2026-01-02'),
+  ('P002', '00000000-0000-0000-0000-000000000003', NULL, NULL, NULL, NULL, 'BONUS_BALANCE', 'BONUS',
+    25, 22.52, 'COMPLETED', 0, 250, 250, '2026-01-02', '2026-01-03');
+INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, grant_id, actor, created_at)
+VALUES
+  ('P001', 'BONUS', 1, '00000000-0000-0000-0000-0000000000c1', 'reward_grant', 'house:issuance', 1, 480, 480,
+    '00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000001', 'worker', '2026-01-02'),
+  ('P001', 'LP', 1, '00000000-0000-0000-0000-0000000000c2', 'reward_grant', 'house:issuance', 1, 150, 150,
+    '00000000-0000-0000-0000-000000000002', NULL, 'worker', '2026-01-02'),
+  ('P001', 'LP', 2, '00000000-0000-0000-0000-0000000000c3', 'manual_debit', 'house:adjustment', -1, 50, 100, 'key-1', NULL, 'operator', '2026-01-03'),
+  ('P002', 'BONUS', 1, '00000000-0000-0000-0000-0000000000c4', 'manual_credit', 'house:issuance', 1, 25, 25,
+    '00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000003', 'operator', '2026-01-02'),
+  ('P002', 'BONUS', 2, '00000000-0000-0000-0000-0000000000c5', 'bonus_conversion', 'house:conversion', -1, 25, 0,
+    '00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000003', 'worker', '2026-01-03');
+INSERT INTO wallets VALUES ('P001', 'BONUS', 480, 1), ('P001', 'LP', 100, 2), ('P002', 'BONUS', 0, 2);
+INSERT INTO point_lots VALUES ('P001', 'LP', 1, 150, 100, '2026-01-02', NULL);
+
+INSERT INTO stats VALUES ('players_total', 0, 1), ('players_total', 7, 1), ('players_active', 0, 1), ('tier:SILVER', 0, 1), ('tier:BRONZE', 1, 2),
+  ('tier:BRONZE', 0, -1), ('segment:NEW', 0, 1), ('segment:LOSING', 3, 1), ('rewards_issued', 0, 3), ('reward_cost', 0, 386.13);

@@ -1,5 +1,7 @@
 //! Settings of the program. Every number of the domain that an operator may change, with its default.
 
+use crate::money::STORED_SCALE;
+use crate::problem::FieldError;
 use crate::segment::{Segment, SegmentThresholds};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -138,5 +140,164 @@ pub struct CapSettings {
 impl Default for CapSettings {
     fn default() -> Self {
         Self { day: dec(1_000, 0), days_7: dec(5_000, 0), days_30: dec(20_000, 0) }
+    }
+}
+
+/// Reward types a retention multiplier may be given for.
+const REWARD_TYPES: [&str; 6] = ["BONUS_BALANCE", "CASHBACK", "FREE_PLAY", "LOYALTY_POINTS", "REWARD_POINTS", "TICKETS"];
+const REWARDS_PER_EVALUATION_MAX: u32 = 100;
+const QUALIFICATION_DAYS_MAX: u32 = 36_500;
+
+impl Settings {
+    /// Every value out of its range, by its place.
+    pub fn validate(&self) -> Vec<FieldError> {
+        let mut check = Check(Vec::new());
+        if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            check.refuse("/currency", "format", "must be an ISO 4217 code: three capital letters");
+        }
+        if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
+            check.refuse("/time_zone", "unknown", format!("{:?} is no IANA time zone", self.time_zone));
+        }
+        if !(1..=REWARDS_PER_EVALUATION_MAX).contains(&self.max_rewards_per_evaluation) {
+            check.refuse("/max_rewards_per_evaluation", "range", format!("must be 1 to {REWARDS_PER_EVALUATION_MAX}"));
+        }
+        if self.tier_qualification_days.is_some_and(|days| !(1..=QUALIFICATION_DAYS_MAX).contains(&days)) {
+            check.refuse("/tier_qualification_days", "range", format!("must be 1 to {QUALIFICATION_DAYS_MAX}, or null for life"));
+        }
+        if let Some(multiplier) = self.max_wagering_multiplier {
+            check.not_negative("/max_wagering_multiplier", multiplier);
+        }
+        self.segments.validate(&mut check);
+        self.profit.validate(&mut check);
+        check.not_negative("/unit_cost/lp", self.unit_cost.lp);
+        check.not_negative("/unit_cost/rp", self.unit_cost.rp);
+        check.not_negative("/unit_cost/ticket", self.unit_cost.ticket);
+        check.share("/unit_cost/redemption_rate", self.unit_cost.redemption_rate);
+        check.amount("/caps/day", self.caps.day);
+        check.amount("/caps/days_7", self.caps.days_7);
+        check.amount("/caps/days_30", self.caps.days_30);
+        check.0
+    }
+}
+
+impl SegmentThresholds {
+    fn validate(&self, check: &mut Check) {
+        check.amount("/segments/new_wagered_below", self.new_wagered_below);
+        check.amount("/segments/vip_wagered_above", self.vip_wagered_above);
+        check.not_negative("/segments/margin", self.margin);
+        if self.vip_sessions_above < 0 {
+            check.refuse("/segments/vip_sessions_above", "range", "must not be negative");
+        }
+        if self.vip_wagered_above < self.new_wagered_below {
+            let detail = format!("VIP cannot begin at {}, below the end of NEW at {}", self.vip_wagered_above, self.new_wagered_below);
+            check.refuse("/segments/vip_wagered_above", "range", detail);
+        }
+    }
+}
+
+impl ProfitSettings {
+    fn validate(&self, check: &mut Check) {
+        check.not_negative("/profit/min_roi", self.min_roi);
+        check.share("/profit/house_edge", self.house_edge);
+        for (game, edge) in &self.game_edge {
+            check.share(&format!("/profit/game_edge/{}", token(game)), *edge);
+        }
+        if self.bet_sd <= Decimal::ZERO {
+            check.refuse("/profit/bet_sd", "range", "must be above 0");
+        }
+        check.not_negative("/profit/bet_sd", self.bet_sd);
+        for (segment, wager) in &self.prior_wager {
+            check.amount(&format!("/profit/prior_wager/{segment}"), *wager);
+        }
+        for (segment, multipliers) in &self.retention_multiplier {
+            for (reward_type, multiplier) in multipliers {
+                let pointer = format!("/profit/retention_multiplier/{segment}/{}", token(reward_type));
+                if !REWARD_TYPES.contains(&reward_type.as_str()) {
+                    check.refuse(&pointer, "unknown", format!("{reward_type:?} is no reward type; they are {}", REWARD_TYPES.join(", ")));
+                }
+                check.not_negative(&pointer, *multiplier);
+            }
+        }
+    }
+}
+
+/// A name within a JSON pointer.
+fn token(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+struct Check(Vec<FieldError>);
+
+impl Check {
+    fn refuse(&mut self, pointer: &str, code: &'static str, detail: impl Into<String>) {
+        self.0.push(FieldError::new(pointer, code, detail));
+    }
+
+    /// A factor or a price: 0 or more, and small enough to be multiplied with any amount.
+    fn not_negative(&mut self, pointer: &str, value: Decimal) {
+        if value.is_sign_negative() && !value.is_zero() {
+            self.refuse(pointer, "range", format!("must not be negative, is {value}"));
+        } else if value > Decimal::from(1_000_000) {
+            self.refuse(pointer, "range", "must be at most 1000000");
+        }
+    }
+
+    fn share(&mut self, pointer: &str, value: Decimal) {
+        if value < Decimal::ZERO || value > Decimal::ONE {
+            self.refuse(pointer, "range", format!("must be 0 to 1, is {value}"));
+        }
+    }
+
+    fn amount(&mut self, pointer: &str, value: Decimal) {
+        if let Err(error) = crate::money::check_amount(value, STORED_SCALE) {
+            self.refuse(pointer, "range", error.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(settings: &Settings) -> Vec<(String, &'static str)> {
+        settings.validate().into_iter().map(|error| (error.pointer, error.code)).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(places(&Settings::default()), []);
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_by_its_place() {
+        let mut settings = Settings { currency: "usd".into(), time_zone: "Mars/Olympus".into(), ..Settings::default() };
+        settings.unit_cost.redemption_rate = dec(101, 2);
+        settings.segments.margin = dec(-1, 2);
+        settings.caps.day = dec(-1, 0);
+        settings.profit.game_edge.insert("a/b".into(), dec(2, 0));
+        settings.profit.bet_sd = Decimal::ZERO;
+        settings.profit.retention_multiplier.entry(Segment::Vip).or_default().insert("MONEY".into(), Decimal::ONE);
+        settings.max_rewards_per_evaluation = 0;
+        settings.tier_qualification_days = Some(0);
+        let expected = [
+            ("/currency", "format"),
+            ("/time_zone", "unknown"),
+            ("/max_rewards_per_evaluation", "range"),
+            ("/tier_qualification_days", "range"),
+            ("/segments/margin", "range"),
+            ("/profit/game_edge/a~1b", "range"),
+            ("/profit/bet_sd", "range"),
+            ("/profit/retention_multiplier/VIP/MONEY", "unknown"),
+            ("/unit_cost/redemption_rate", "range"),
+            ("/caps/day", "range"),
+        ];
+        assert_eq!(places(&settings), expected.map(|(place, code)| (place.to_owned(), code)));
+    }
+
+    #[test]
+    fn vip_begins_above_new() {
+        let mut settings = Settings::default();
+        settings.segments.vip_wagered_above = dec(999, 0);
+        assert_eq!(places(&settings), [("/segments/vip_wagered_above".to_owned(), "range")]);
     }
 }

@@ -1,0 +1,79 @@
+//! The program's settings: what is stored, over the defaults.
+
+use crate::{Db, Error, Result};
+use domain::settings::Settings;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+use store::audit_log::{self, Entry};
+use store::{Executor, Tx};
+use uuid::Uuid;
+
+pub async fn get(db: &Db) -> Result<Settings> {
+    load(&db.client().await?).await
+}
+
+/// Within a transaction, or without.
+pub async fn load(executor: &impl Executor) -> Result<Settings> {
+    read(store::settings::load(executor).await?)
+}
+
+/// Who changes settings, and when.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub audit_id: Uuid,
+    pub actor: String,
+    pub now: Timestamp,
+}
+
+/// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and answers all settings.
+/// A key is replaced whole: what is left out inside of it has its default. Refuses values out of range, each with
+/// its place.
+pub async fn put(db: &Db, given: &Settings, keys: &[String], change: &Change) -> Result<Settings> {
+    store::transaction!(db, |tx| put_in_tx(tx, given, keys, change))
+}
+
+async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], change: &Change) -> Result<Settings> {
+    store::settings::lock(tx).await?;
+    let before = object(&load(tx).await?)?;
+    let given = object(given)?;
+    let pick = |from: &Map<String, Value>| -> Map<String, Value> {
+        keys.iter().filter_map(|key| Some((key.clone(), from.get(key)?.clone()))).collect()
+    };
+    let changed = pick(&given);
+    let mut after = before.clone();
+    after.extend(changed.clone());
+    let settings = read(after)?;
+    let errors = settings.validate();
+    if !errors.is_empty() {
+        return Err(Error::Validation(errors));
+    }
+    store::settings::save(tx, &changed, &change.actor, change.now).await?;
+    let entry = Entry {
+        audit_id: change.audit_id,
+        at: change.now,
+        actor: change.actor.clone(),
+        action: "settings.update".into(),
+        subject: "settings".into(),
+        before: Some(Value::Object(pick(&before))),
+        after: Some(Value::Object(changed)),
+        reason: None,
+    };
+    audit_log::append(tx, &entry).await?;
+    Ok(settings)
+}
+
+fn read(stored: Map<String, Value>) -> Result<Settings> {
+    serde_json::from_value(Value::Object(stored)).map_err(|error| unusable(&error))
+}
+
+fn object(settings: &Settings) -> Result<Map<String, Value>> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Error::Stored { what: "settings", detail: "not an object".into() }),
+        Err(error) => Err(unusable(&error)),
+    }
+}
+
+fn unusable(error: &serde_json::Error) -> Error {
+    Error::Stored { what: "settings", detail: error.to_string() }
+}

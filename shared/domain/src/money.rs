@@ -122,6 +122,15 @@ pub fn round_requirement(value: Decimal) -> Decimal {
     value.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::AwayFromZero)
 }
 
+/// The value as it is shown: with at least `scale` decimal places, and no trailing zero beyond them.
+pub fn shown(value: Decimal, scale: u32) -> Decimal {
+    let mut value = value.normalize();
+    if value.scale() < scale {
+        value.rescale(scale);
+    }
+    value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,5 +166,13 @@ mod tests {
         assert_eq!(round_reward(d("1234.57") * d("0.10"), Asset::Lp), d("123.45"));
         assert_eq!(round_reward(d("7.99"), Asset::Tickets), d("7"));
         assert_eq!(round_requirement(d("33.333") * d("3.1")), d("103.34"));
+    }
+
+    #[test]
+    fn amounts_are_shown_at_their_scale() {
+        assert_eq!(shown(d("480.0000"), 2).to_string(), "480.00");
+        assert_eq!(shown(d("0"), 2).to_string(), "0.00");
+        assert_eq!(shown(d("12.3450"), 2).to_string(), "12.345");
+        assert_eq!(shown(d("3.0000"), 0).to_string(), "3");
     }
 }

@@ -43,7 +43,8 @@ impl fmt::Display for Warning {
 /// A piece of a file, fit to be shown and stored: at most [`SHOWN_CHARS_MAX`] characters, none of them a control
 /// character (PostgreSQL refuses NUL, terminals obey the others).
 pub fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    let mut shown: String =
+        text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         shown.push('…');
     }

@@ -114,6 +114,8 @@ pub enum RowProblem {
     Boolean,
     #[error("is formatted as a date or time in the spreadsheet")]
     UnexpectedDate,
+    #[error("is a number of more than 15 digits, which a spreadsheet rounds; format the column as text and enter it again")]
+    RoundedNumber,
     #[error("is a formula without a stored result; open the workbook, let it calculate, and save it")]
     Formula,
     #[error("the row has a value in column {column}, the header has only {width} columns")]

@@ -1,0 +1,58 @@
+//! Tells by its first bytes what a file is. Names lie: `.xls` files are called `.xlsx` and the other way round.
+
+use crate::file_error::FileError;
+
+/// As many bytes as [`sniff`] wants to see; fewer only at the end of the file.
+pub const PREFIX_BYTES: usize = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Xlsx,
+}
+
+impl Format {
+    /// As `imports.format` has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Format::Csv => "CSV",
+            Format::Xlsx => "XLSX",
+        }
+    }
+}
+
+pub(crate) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
+/// OLE compound file: `.xls`, and `.xlsx` under a password.
+const OLE: &[u8] = b"\xd0\xcf\x11\xe0";
+/// Other formats whose first line looks like text.
+const FOREIGN: [&[u8]; 7] = [b"%PDF-", b"GIF8", b"{\\rtf", b"<?xml", b"<!DOCTYPE", b"<html", b"\x1f\x8b"];
+
+/// What the file with these first bytes is, or why it cannot be imported.
+pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {
+    if prefix.is_empty() {
+        Err(FileError::Empty)
+    } else if prefix.starts_with(b"PK") && matches!(prefix.get(2..4), Some([3, 4] | [5, 6] | [7, 8])) {
+        Ok(Format::Xlsx)
+    } else if prefix.starts_with(OLE) {
+        Err(FileError::OldOrEncryptedWorkbook)
+    } else if is_utf16(prefix) {
+        Err(FileError::Utf16)
+    } else if is_foreign(prefix) {
+        Err(FileError::UnknownFormat)
+    } else {
+        Ok(Format::Csv)
+    }
+}
+
+/// By its byte order mark, or because every other byte of the beginning is NUL, as in ASCII text.
+fn is_utf16(prefix: &[u8]) -> bool {
+    let nul_at = |offset: usize| prefix.iter().take(64).skip(offset).step_by(2).all(|byte| *byte == 0);
+    prefix.starts_with(b"\xff\xfe") || prefix.starts_with(b"\xfe\xff") || (prefix.len() >= 8 && (nul_at(0) != nul_at(1)))
+}
+
+/// A header holds no control characters. Further down they are the matter of a row, which is rejected alone.
+fn is_foreign(prefix: &[u8]) -> bool {
+    let text = prefix.strip_prefix(UTF8_BOM).unwrap_or(prefix).trim_ascii_start();
+    let header = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    FOREIGN.iter().any(|start| text.starts_with(start)) || header.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+}

@@ -1,0 +1,218 @@
+//! The cells of a worksheet that hold a value, in the order of the sheet.
+
+use super::xml::{Xml, attribute, push_text};
+use crate::file_error::FileError;
+use domain::import::columns::COLUMNS_MAX;
+use quick_xml::events::{BytesStart, Event};
+use std::io::BufRead;
+
+/// Longest content of a cell, in bytes. Excel allows 32,767 characters.
+const CELL_BYTES_MAX: usize = 256 * 1024;
+/// Rows without a value that may lie between two with one.
+const GAP_ROWS_MAX: u32 = 1000;
+const SHEET_ROWS_MAX: u32 = 1_048_576;
+const SHEET_COLUMNS_MAX: u32 = 16_384;
+
+/// What a cell holds; texts and numbers are as in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    Shared(usize),
+    Text(String),
+    Number {
+        raw: String,
+        format: usize,
+    },
+    Boolean(String),
+    Error(String),
+    /// A formula that was never calculated.
+    Formula,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SheetCell {
+    /// From 1.
+    pub row: u32,
+    /// From 0.
+    pub column: u32,
+    pub value: Value,
+}
+
+/// Streams the cells of a sheet. Refuses a sheet whose rows do not rise, and values far outside of the table: a cell in
+/// the last row and column of the sheet is no player.
+pub struct SheetCells<R> {
+    xml: Xml<R>,
+    /// The row that is open, or the last that was.
+    row: u32,
+    /// The column of the last cell, from 1.
+    column: u32,
+    last_row_with_value: u32,
+}
+
+#[derive(Default)]
+struct Content {
+    text: String,
+    has_formula: bool,
+}
+
+impl<R: BufRead> SheetCells<R> {
+    pub fn new(xml: Xml<R>) -> Self {
+        Self { xml, row: 0, column: 0, last_row_with_value: 0 }
+    }
+
+    /// The next cell with a value; `None` behind the last.
+    pub fn next(&mut self) -> Result<Option<SheetCell>, FileError> {
+        loop {
+            let head = match self.xml.next()? {
+                Event::Start(start) => match start.local_name().as_ref() {
+                    "row" => Head::Row(attribute(&start, "r")),
+                    "c" => Head::cell(&start),
+                    _ => continue,
+                },
+                Event::End(end) if end.local_name().as_ref() == "sheetData" => return Ok(None),
+                Event::Eof => return Err(FileError::damaged(self.xml.part(), "it holds no table")),
+                _ => continue,
+            };
+            match head {
+                Head::Row(number) => self.begin_row(number)?,
+                Head::Cell { reference, kind, format } => {
+                    self.place(reference)?;
+                    let content = self.content()?;
+                    if let Some(value) = self.value(kind.as_deref(), format, content)? {
+                        return self.accept(value).map(Some);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what follows the cells, so that the checksum of the part is verified.
+    pub fn finish(self) -> Result<(), FileError> {
+        self.xml.finish()
+    }
+
+    fn begin_row(&mut self, number: Option<String>) -> Result<(), FileError> {
+        let row = match number {
+            Some(number) => number.parse().ok().filter(|row| *row > self.row && *row <= SHEET_ROWS_MAX),
+            None => Some(self.row + 1).filter(|row| *row <= SHEET_ROWS_MAX),
+        };
+        let after = self.row;
+        self.row = row.ok_or_else(|| FileError::damaged(self.xml.part(), format!("the row after row {after} has a wrong number")))?;
+        self.column = 0;
+        Ok(())
+    }
+
+    /// Moves to the cell `reference` (`B7`) of the open row, or to the next one.
+    fn place(&mut self, reference: Option<String>) -> Result<(), FileError> {
+        self.column = match reference {
+            None => Some(self.column + 1).filter(|column| *column <= SHEET_COLUMNS_MAX),
+            Some(reference) => parse_reference(&reference).filter(|(_, row)| *row == self.row).map(|(column, _)| column),
+        }
+        .ok_or_else(|| FileError::damaged(self.xml.part(), format!("row {} has a cell with a wrong place", self.row)))?;
+        Ok(())
+    }
+
+    /// What stands between the tags of a cell: `<v>`, or the `<t>` of `<is>`.
+    fn content(&mut self) -> Result<Content, FileError> {
+        let mut content = Content::default();
+        let (mut in_text, mut in_reading_aid) = (false, false);
+        loop {
+            let event = self.xml.next()?;
+            match &event {
+                Event::Start(start) => match start.local_name().as_ref() {
+                    "v" | "t" => in_text = true,
+                    "f" => content.has_formula = true,
+                    "rPh" => in_reading_aid = true,
+                    _ => {}
+                },
+                Event::End(end) => match end.local_name().as_ref() {
+                    "v" | "t" => in_text = false,
+                    "rPh" => in_reading_aid = false,
+                    "c" => return Ok(content),
+                    _ => {}
+                },
+                Event::Eof => return Err(FileError::damaged(self.xml.part(), "it ends in a cell")),
+                _ if in_text && !in_reading_aid => {
+                    let pushed = push_text(&event, &mut content.text);
+                    pushed.map_err(|detail| FileError::damaged(self.xml.part(), detail))?;
+                    if content.text.len() > CELL_BYTES_MAX {
+                        return Err(FileError::CellTooLarge { cell: self.name(), limit_kib: CELL_BYTES_MAX / 1024 });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn value(&self, kind: Option<&str>, format: usize, content: Content) -> Result<Option<Value>, FileError> {
+        let Content { text, has_formula } = content;
+        if text.is_empty() {
+            return Ok(has_formula.then_some(Value::Formula));
+        }
+        Ok(Some(match kind {
+            Some("s") => {
+                let index = text.trim().parse();
+                Value::Shared(index.map_err(|_| FileError::damaged(self.xml.part(), format!("cell {} refers to no text", self.name())))?)
+            }
+            Some("b") => Value::Boolean(text),
+            Some("e") => Value::Error(text),
+            Some("n") | None => Value::Number { raw: text, format },
+            // `str`, `inlineStr`, and `d`, whose text is an ISO date.
+            Some(_) => Value::Text(text),
+        }))
+    }
+
+    fn accept(&mut self, value: Value) -> Result<SheetCell, FileError> {
+        let columns_max = u32::try_from(COLUMNS_MAX).unwrap_or(u32::MAX);
+        if self.column > columns_max || self.row - self.last_row_with_value > GAP_ROWS_MAX + 1 {
+            return Err(FileError::CellFarOutside { cell: self.name() });
+        }
+        self.last_row_with_value = self.row;
+        Ok(SheetCell { row: self.row, column: self.column - 1, value })
+    }
+
+    fn name(&self) -> String {
+        let (mut letters, mut rest) = (Vec::new(), self.column);
+        while rest > 0 {
+            letters.push(char::from_u32(u32::from('A') + (rest - 1) % 26).unwrap_or('?'));
+            rest = (rest - 1) / 26;
+        }
+        letters.into_iter().rev().collect::<String>() + &self.row.to_string()
+    }
+}
+
+enum Head {
+    Row(Option<String>),
+    Cell { reference: Option<String>, kind: Option<String>, format: usize },
+}
+
+impl Head {
+    fn cell(start: &BytesStart<'_>) -> Self {
+        let format = attribute(start, "s").and_then(|format| format.parse().ok()).unwrap_or(0);
+        Head::Cell { reference: attribute(start, "r"), kind: attribute(start, "t"), format }
+    }
+}
+
+/// `B7` is column 2, row 7.
+fn parse_reference(reference: &str) -> Option<(u32, u32)> {
+    let letters = reference.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let (letters, row) = reference.split_at_checked(letters)?;
+    let digit = |letter: u8| u32::from(letter.to_ascii_uppercase() - b'A') + 1;
+    let column = letters.bytes().try_fold(0_u32, |column, letter| column.checked_mul(26)?.checked_add(digit(letter)))?;
+    let row = row.parse().ok()?;
+    ((1..=SHEET_COLUMNS_MAX).contains(&column) && (1..=SHEET_ROWS_MAX).contains(&row)).then_some((column, row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_columns_and_rows() {
+        assert_eq!(parse_reference("A1"), Some((1, 1)));
+        assert_eq!(parse_reference("az10"), Some((52, 10)));
+        assert_eq!(parse_reference("XFD1048576"), Some((16_384, 1_048_576)));
+        for wrong in ["", "A", "1", "A0", "XFE1", "A1048577", "AAAAAAAAAA1", "A1B", "$A$1", "A-1"] {
+            assert_eq!(parse_reference(wrong), None, "{wrong}");
+        }
+    }
+}

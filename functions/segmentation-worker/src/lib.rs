@@ -1,1 +1,47 @@
+//! Classifies the players of a shard, and passes the shard on to the reward queue.
 
+use app::runs::ShardMessage;
+use app::segmentation::{self, Next};
+use app::{Context, Db, runs};
+use lambda::batch::Delivery;
+use lambda::sqs::{Queue, SqsError};
+
+/// As the template has it: the delivery after which the queue parks a message.
+const RECEIVES_MAX: u32 = 5;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    #[error("the segments of a shard could not be done")]
+    App(#[from] app::Error),
+    #[error("the reward queue could not be sent to")]
+    Queue(#[from] SqsError),
+}
+
+pub struct Worker {
+    pub db: Db,
+    pub rewards: Queue,
+}
+
+impl Worker {
+    pub async fn handle(&self, delivery: Delivery<ShardMessage>) -> Result<(), WorkError> {
+        let message = delivery.message;
+        let outcome = self.segment(message).await;
+        if let (Err(error), true) = (&outcome, delivery.receives >= RECEIVES_MAX) {
+            runs::give_up(&self.db, message, &format!("segmentation: {error}"), context()).await?;
+        }
+        outcome
+    }
+
+    async fn segment(&self, message: ShardMessage) -> Result<(), WorkError> {
+        let next = segmentation::run_shard(&self.db, message, context()).await?;
+        tracing::info!(run_id = %message.run_id, shard = message.shard, ?next, "segmented");
+        if next == Next::Rewards {
+            self.rewards.send(vec![message.to_json()]).await?;
+        }
+        Ok(())
+    }
+}
+
+fn context() -> Context {
+    Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
+}

@@ -4,16 +4,17 @@
 mod idempotent;
 mod issue;
 
-pub mod error;
-pub mod wallet;
-//pub mod snapshot;
-pub mod segmentation;
-pub mod runs;
-//pub mod program;
-//pub mod imports;
 pub mod context;
+pub mod error;
+pub mod imports;
 pub mod keys;
+pub mod program;
+pub mod rewards;
+pub mod runs;
+pub mod segmentation;
 pub mod settings;
+pub mod snapshot;
+pub mod wallet;
 
 pub use context::Context;
 pub use error::{Error, Result};

@@ -1,0 +1,181 @@
+//! Reads an object into chunks: a blocking reader on one side, the database on the other, a few chunks between them.
+
+use crate::csv_rows::{CsvHeader, CsvRows};
+use crate::file_error::FileError;
+use crate::rows::{Rows, Watermark};
+use crate::sniff::{Format, PREFIX_BYTES, sniff};
+use crate::xlsx_rows::XlsxRows;
+use app::imports::Chunk;
+use lambda::s3::{Bucket, Get, Object, S3Error};
+use std::io::{Cursor, Read, Write};
+use tokio::sync::mpsc;
+use tokio_util::io::SyncIoBridge;
+
+/// Rows of one transaction: a few MiB, and a fraction of a second.
+const CHUNK_ROWS: usize = 5_000;
+/// Chunks read ahead while the database works.
+const CHUNKS_AHEAD: usize = 1;
+/// A workbook is unpacked from the local disk, which is small on Lambda.
+const WORKBOOK_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Why reading stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file's fault: the import fails, and its owner is told.
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the object is gone; drop the file again")]
+    Gone,
+    #[error("the object was replaced before it was read; the new one is imported by itself")]
+    Replaced,
+    #[error("the workbook has more than {} MiB; save it as CSV", WORKBOOK_BYTES_MAX / 1024 / 1024)]
+    WorkbookTooLarge,
+    /// Ours, or the bucket's: a later delivery tries again.
+    #[error("the object could not be read")]
+    Bucket(#[source] S3Error),
+    #[error("the object could not be read")]
+    Io(#[from] std::io::Error),
+}
+
+impl ReadError {
+    /// Trying again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_transient(),
+            Self::Bucket(_) | Self::Io(_) => true,
+            Self::Gone | Self::Replaced | Self::WorkbookTooLarge => false,
+        }
+    }
+}
+
+impl From<S3Error> for ReadError {
+    fn from(error: S3Error) -> Self {
+        match error {
+            S3Error::NotFound => Self::Gone,
+            S3Error::Replaced => Self::Replaced,
+            other => Self::Bucket(other),
+        }
+    }
+}
+
+/// One state of one object.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub bucket: Bucket,
+    pub key: String,
+    pub version_id: Option<String>,
+    pub etag: Option<String>,
+}
+
+impl Source {
+    async fn open(&self, from_byte: u64) -> Result<Object, ReadError> {
+        let get = Get { key: &self.key, version_id: self.version_id.as_deref(), if_match: self.etag.as_deref(), from_byte };
+        Ok(self.bucket.get(get).await?)
+    }
+}
+
+pub type Chunks = mpsc::Receiver<Result<Chunk, ReadError>>;
+
+/// Reads on from `from` (the beginning: 0). The channel ends behind the last chunk or the first error; dropping it
+/// stops the reader.
+pub async fn read(source: Source, from: Watermark) -> Result<Chunks, ReadError> {
+    let beginning = source.open(0).await?;
+    // The file's beginning tells its format, and a CSV file's header its columns, also when reading goes on behind it.
+    let rest = match from.byte {
+        0 => None,
+        byte => Some(source.open(byte).await?),
+    };
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let mut beginning = blocking(beginning);
+    let rest = rest.map(blocking);
+    tokio::task::spawn_blocking(move || {
+        let outcome = prefix(&mut beginning).and_then(|prefix| match sniff(&prefix)? {
+            Format::Csv => send_csv(Cursor::new(prefix).chain(beginning), rest, from, &sender),
+            Format::Xlsx => send_workbook(Cursor::new(prefix).chain(beginning), from, &sender),
+        });
+        if let Err(error) = outcome {
+            // Nobody listens any more: the worker has an error of its own.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    Ok(receiver)
+}
+
+fn blocking(object: Object) -> impl Read + Send {
+    SyncIoBridge::new(object.into_reader())
+}
+
+fn prefix(reader: &mut impl Read) -> Result<Vec<u8>, ReadError> {
+    let mut prefix = Vec::with_capacity(PREFIX_BYTES);
+    let bytes = u64::try_from(PREFIX_BYTES).unwrap_or(u64::MAX);
+    reader.take(bytes).read_to_end(&mut prefix)?;
+    Ok(prefix)
+}
+
+type Sender = mpsc::Sender<Result<Chunk, ReadError>>;
+
+fn send_csv(beginning: impl Read, rest: Option<impl Read>, from: Watermark, sender: &Sender) -> Result<(), ReadError> {
+    match rest {
+        None => send(Rows::Csv(CsvRows::open(beginning)?), Format::Csv, from, sender),
+        Some(rest) => send(Rows::Csv(CsvRows::resume(rest, CsvHeader::read(beginning)?, from)), Format::Csv, from, sender),
+    }
+}
+
+fn send_workbook(bytes: impl Read, from: Watermark, sender: &Sender) -> Result<(), ReadError> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    let copied = std::io::copy(&mut bytes.take(WORKBOOK_BYTES_MAX + 1), &mut file)?;
+    if copied > WORKBOOK_BYTES_MAX {
+        return Err(ReadError::WorkbookTooLarge);
+    }
+    file.flush()?;
+    let rows = if from.line == 0 { XlsxRows::open(file.path())? } else { XlsxRows::resume(file.path(), from)? };
+    send(Rows::<std::io::Empty>::Xlsx(Box::new(rows)), Format::Xlsx, from, sender)
+}
+
+/// Cuts rows into chunks until they end.
+fn send<R: Read>(mut rows: Rows<R>, format: Format, from: Watermark, sender: &Sender) -> Result<(), ReadError> {
+    let warnings = if from.line == 0 { rows.warnings().to_vec() } else { Vec::new() };
+    let mut start = from;
+    let mut chunk = Chunk { warnings, ..empty(format, start) };
+    let mut count = 0;
+    loop {
+        let row = rows.next().transpose();
+        if let Ok(Some(row)) = row {
+            (chunk.next_byte, chunk.next_line) = (row.next.byte, row.next.line);
+            start = row.next;
+            match row.result {
+                Ok(values) => chunk.rows.push(values),
+                Err(errors) => chunk.errors.extend(errors),
+            }
+            count += 1;
+            if count < CHUNK_ROWS {
+                continue;
+            }
+        } else if count == 0 {
+            return row.map(|_| ()).map_err(ReadError::from);
+        }
+        let full = std::mem::replace(&mut chunk, empty(format, start));
+        if sender.blocking_send(Ok(full)).is_err() {
+            return Ok(());
+        }
+        count = 0;
+        // Rows before a break are in; then comes the break.
+        match row {
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn empty(format: Format, start: Watermark) -> Chunk {
+    Chunk {
+        format: format.as_str(),
+        rows: Vec::new(),
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        line: start.line,
+        next_byte: start.byte,
+        next_line: start.line,
+    }
+}

@@ -1,0 +1,232 @@
+//! Imports: one file, read in chunks. A chunk's rows and the watermark behind them are one transaction, so a killed
+//! import goes on where it was, and a row is counted once.
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::program::Program;
+use crate::runs::SHARD_PLAYERS;
+use domain::id::{ImportId, PlayerId, RunId};
+use domain::import::Warning;
+use domain::import::plan::{self, Outcome, RowPlan};
+use domain::import::row::{PlayerRow, RowError, RowProblem};
+use rust_decimal::Decimal;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use store::imports::{Advance, PlayerWrite, stored_line};
+pub use store::imports::{Import, ImportStatus, Object, StoredRowError};
+use store::runs::{NewRun, Rewards, RunKind, Scope};
+use store::stats::{self, Counter, Slot};
+use store::{Db, Tx, transaction};
+
+/// Warnings that one chunk may add to its import; the rest of a long list says nothing new.
+const WARNINGS_PER_CHUNK_MAX: usize = 20;
+
+/// The import of an object: made by the first event that names it, found by every later one.
+pub async fn open(db: &Db, object: &Object, context: Context) -> Result<Import> {
+    let client = db.client().await?;
+    let (import_id, run_id) = (ImportId((context.new_id)()), RunId((context.new_id)()));
+    Ok(store::imports::open(&client, object, import_id, run_id, context.now).await?)
+}
+
+pub async fn get(db: &Db, import_id: ImportId) -> Result<Import> {
+    let found = store::imports::get(&db.client().await?, import_id).await?;
+    found.ok_or_else(|| Error::not_found("import", import_id))
+}
+
+/// The newest import of an object of this name; `None` while its event has not come.
+pub async fn find_by_object(db: &Db, bucket: &str, key: &str) -> Result<Option<Import>> {
+    Ok(store::imports::find_by_key(&db.client().await?, bucket, key).await?)
+}
+
+/// Newest first.
+pub async fn list(db: &Db, skip: i64, limit: i64) -> Result<Vec<Import>> {
+    Ok(store::imports::list(&db.client().await?, skip, limit).await?)
+}
+
+/// What was wrong with rows, in order of line, from behind `after` (line and ordinal; `(0, 0)` for the start).
+pub async fn errors(db: &Db, import_id: ImportId, after: (i64, i16), limit: i64) -> Result<Vec<StoredRowError>> {
+    let client = db.client().await?;
+    store::imports::get(&client, import_id).await?.ok_or_else(|| Error::not_found("import", import_id))?;
+    Ok(store::imports::errors(&client, import_id, after, limit).await?)
+}
+
+/// A piece of a file as a reader hands it over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chunk {
+    /// `CSV` or `XLSX`.
+    pub format: &'static str,
+    pub rows: Vec<PlayerRow>,
+    /// Of the rows that were rejected, in order of line.
+    pub errors: Vec<RowError>,
+    pub warnings: Vec<Warning>,
+    /// Where the chunk starts: the watermark behind the chunk before it.
+    pub line: u64,
+    /// The watermark behind this chunk.
+    pub next_byte: u64,
+    pub next_line: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    Advanced,
+    /// The watermark is not where this chunk starts: another delivery of the same file works on it, or has ended it.
+    Overtaken,
+}
+
+/// Writes one chunk: players, totals, daily rollup, errors, counts and the watermark, or nothing at all.
+pub async fn apply(db: &Db, import: &Import, chunk: &Chunk, program: &Program, context: Context) -> Result<Applied> {
+    transaction!(db, |tx| apply_in_tx(tx, import, chunk, program, context))
+}
+
+async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Program, context: Context) -> Result<Applied> {
+    if store::imports::lock(tx, import.import_id).await? != Some(stored_line(chunk.line)) {
+        return Ok(Applied::Overtaken);
+    }
+    let (rows, mut errors) = drop_duplicates(tx, import.run_id, chunk).await?;
+    errors.extend(chunk.errors.iter().cloned());
+    errors.sort_by_key(|error| error.line);
+    let rejected = errors.iter().map(|error| error.line).collect::<HashSet<_>>().len();
+
+    let plans = plan_rows(tx, &rows, program, context).await?;
+    let counts = write(tx, import.run_id, &plans, context).await?;
+    store::imports::add_errors(tx, import.import_id, &errors).await?;
+    let warnings = chunk.warnings.iter().chain(plans.iter().flat_map(|(_, plan)| &plan.warnings)).take(WARNINGS_PER_CHUNK_MAX);
+    let advance = Advance {
+        format: chunk.format,
+        created: counts.created,
+        updated: counts.updated,
+        unchanged: counts.unchanged,
+        rejected: i64::try_from(rejected).unwrap_or(i64::MAX),
+        next_byte: stored_line(chunk.next_byte),
+        next_line: stored_line(chunk.next_line),
+        warnings: Value::Array(warnings.map(|warning| Value::String(warning.to_string())).collect()),
+    };
+    store::imports::advance(tx, import.import_id, &advance).await?;
+    let created = [
+        (Counter::PlayersTotal, counts.created),
+        (Counter::PlayersActive, counts.created),
+        (Counter::Tier(program.ladder.lowest().tier_level.clone()), counts.created),
+    ];
+    let deltas: Vec<(Counter, Decimal)> = created.into_iter().map(|(counter, delta)| (counter, delta.into())).collect();
+    stats::add(tx, &deltas, Slot::of(import.import_id)).await?;
+    Ok(Applied::Advanced)
+}
+
+/// The first row of a player counts; the others are errors that name its line. Answers the rows that count, sorted by
+/// player: the order in which players are locked.
+async fn drop_duplicates<'a>(tx: &Tx<'_>, run_id: RunId, chunk: &'a Chunk) -> Result<(Vec<&'a PlayerRow>, Vec<RowError>)> {
+    let mut rows: Vec<&PlayerRow> = chunk.rows.iter().collect();
+    rows.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
+    let ids: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).collect();
+    let mut first_lines: HashMap<String, u64> = HashMap::new();
+    for (player_id, line) in store::imports::first_lines(tx, run_id, &ids).await? {
+        first_lines.insert(player_id, line.unsigned_abs());
+    }
+    let (mut kept, mut errors): (Vec<&PlayerRow>, Vec<RowError>) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let in_chunk = kept.last().filter(|last| last.player_id == row.player_id).map(|last| last.line);
+        match in_chunk.or_else(|| first_lines.get(row.player_id.as_str()).copied()) {
+            Some(first_line) => errors.push(duplicate(row, first_line)),
+            None => kept.push(row),
+        }
+    }
+    Ok((kept, errors))
+}
+
+fn duplicate(row: &PlayerRow, first_line: u64) -> RowError {
+    RowError {
+        line: row.line,
+        column: Some("player_id".into()),
+        value: Some(domain::import::shown(row.player_id.as_str())),
+        reason: RowProblem::Duplicate { first_line },
+    }
+}
+
+/// Makes the players that are new, locks the others, and decides what each row changes.
+async fn plan_rows<'a>(tx: &Tx<'_>, rows: &[&'a PlayerRow], program: &Program, context: Context) -> Result<Vec<(&'a PlayerRow, RowPlan)>> {
+    let created = store::imports::create_players(tx, rows, &program.ladder.lowest().tier_level, context.now).await?;
+    let known: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).filter(|id| !created.contains(*id)).collect();
+    let mut existing = HashMap::new();
+    if !known.is_empty() {
+        store::imports::lock_players(tx, &known).await?;
+        existing = store::imports::existing(tx, &known).await?;
+    }
+    let import_day = program.day(context.now);
+    let decide = |row: &'a PlayerRow| {
+        let stored = existing.get(row.player_id.as_str());
+        (row, plan::plan(row, stored, import_day, context.now))
+    };
+    Ok(rows.iter().copied().map(decide).collect())
+}
+
+#[derive(Default)]
+struct Counts {
+    created: i64,
+    updated: i64,
+    unchanged: i64,
+}
+
+async fn write(tx: &Tx<'_>, run_id: RunId, plans: &[(&PlayerRow, RowPlan)], context: Context) -> Result<Counts> {
+    let mut counts = Counts::default();
+    let mut met: Vec<(&str, i64, bool)> = Vec::with_capacity(plans.len());
+    let mut writes: Vec<(Outcome, PlayerWrite)> = Vec::with_capacity(plans.len());
+    for (row, plan) in plans {
+        match plan.outcome {
+            Outcome::Created => counts.created += 1,
+            Outcome::Updated => counts.updated += 1,
+            Outcome::Unchanged => counts.unchanged += 1,
+        }
+        let changed = plan.outcome != Outcome::Unchanged;
+        met.push((row.player_id.as_str(), stored_line(row.line), changed));
+        if changed {
+            let player_id: PlayerId = row.player_id.clone();
+            let write = PlayerWrite { player_id, profile: plan.profile.clone(), totals: plan.totals.clone(), daily: plan.daily.clone() };
+            writes.push((plan.outcome, write));
+        }
+    }
+    let updated: Vec<&PlayerWrite> = writes.iter().filter(|(outcome, _)| *outcome == Outcome::Updated).map(|(_, write)| write).collect();
+    let all: Vec<&PlayerWrite> = writes.iter().map(|(_, write)| write).collect();
+    store::imports::update_profiles(tx, &updated).await?;
+    store::imports::save_activity(tx, &all, context.now).await?;
+    store::imports::add_players(tx, run_id, &met).await?;
+    Ok(counts)
+}
+
+/// How reading a file came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    Read,
+    /// It cannot be read (on); the reason is for the person who dropped it.
+    Failed {
+        reason: String,
+    },
+}
+
+/// Ends the import and makes the run over the players it changed; also when the file broke off, for the rows before
+/// the break are in. Ending it again changes nothing.
+pub async fn end(db: &Db, import_id: ImportId, ending: &Ending, context: Context) -> Result<Import> {
+    transaction!(db, |tx| end_in_tx(tx, import_id, ending, context))
+}
+
+async fn end_in_tx(tx: &Tx<'_>, import_id: ImportId, ending: &Ending, context: Context) -> Result<Import> {
+    store::imports::lock(tx, import_id).await?;
+    let before = store::imports::get(tx, import_id).await?.ok_or_else(|| Error::not_found("import", import_id))?;
+    let (status, failure) = match ending {
+        Ending::Failed { reason } => (ImportStatus::Failed, Some(reason.as_str())),
+        Ending::Read if before.rejected_rows > 0 => (ImportStatus::CompletedWithErrors, None),
+        Ending::Read => (ImportStatus::Completed, None),
+    };
+    let Some(ended) = store::imports::finish(tx, import_id, status, failure, context.now).await? else { return Ok(before) };
+    if ended.chunks > 0 {
+        let run = NewRun {
+            run_id: ended.run_id,
+            kind: RunKind::Import,
+            scope: Scope::Listed,
+            rewards: Rewards::Evaluate,
+            created_by: format!("import:{import_id}"),
+            created_at: context.now,
+        };
+        store::runs::create(tx, &run, SHARD_PLAYERS).await?;
+    }
+    Ok(ended)
+}

@@ -1,0 +1,56 @@
+//! The program as one transaction sees it: settings, ladder, fact catalogue and the rules that are switched on.
+
+use crate::error::{Error, Result};
+use domain::evaluate::RuleSet;
+use domain::facts::Catalogue;
+use domain::period::Moment;
+use domain::problem::FieldError;
+use domain::rule::Rule;
+use domain::settings::Settings;
+use domain::tier::Ladder;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use store::Executor;
+
+#[derive(Debug)]
+pub struct Program {
+    pub settings: Settings,
+    pub ladder: Ladder,
+    pub catalogue: Catalogue,
+    pub moment: Moment,
+}
+
+impl Program {
+    pub async fn load(executor: &impl Executor, now: Timestamp) -> Result<Self> {
+        let settings = crate::settings::load(executor).await?;
+        let ladder = ladder(executor).await?;
+        let moment = Moment::new(now, &settings).map_err(|error| Error::Stored { what: "time zone", detail: error.to_string() })?;
+        let catalogue = Catalogue::new(&ladder);
+        Ok(Self { settings, ladder, catalogue, moment })
+    }
+
+    /// The rules that are switched on, at their current versions.
+    pub async fn rules(&self, executor: &impl Executor) -> Result<RuleSet> {
+        let mut rules = Vec::new();
+        for (definition, version) in store::rules::load_live(executor).await? {
+            let rule = Rule::load(&definition, &self.catalogue, &self.settings).map_err(|errors| stored("rule", &errors))?;
+            rules.push((rule, version));
+        }
+        Ok(RuleSet::new(rules))
+    }
+
+    /// The day of an instant in the program's time zone.
+    pub fn day(&self, at: Timestamp) -> Date {
+        self.moment.day_of(at)
+    }
+}
+
+/// The stored tiers. Every write of them was validated, so a broken ladder was written past us.
+pub async fn ladder(executor: &impl Executor) -> Result<Ladder> {
+    Ladder::new(store::tiers::ladder(executor).await?).map_err(|errors| stored("tiers", &errors))
+}
+
+fn stored(what: &'static str, errors: &[FieldError]) -> Error {
+    let detail = errors.iter().map(|error| format!("{} {}", error.pointer, error.detail)).collect::<Vec<_>>().join("; ");
+    Error::Stored { what, detail }
+}

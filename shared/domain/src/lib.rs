@@ -5,8 +5,10 @@
 
 pub mod access;
 pub mod bonus;
+pub mod evaluate;
 pub mod facts;
 pub mod formula;
+pub mod gate;
 pub mod id;
 pub mod idempotency;
 pub mod import;

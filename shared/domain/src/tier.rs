@@ -31,7 +31,7 @@ impl Ladder {
     /// Sorts the tiers by `lp_min` and refuses a ladder that is empty, does not start at 0, has two tiers
     /// at one threshold or of one name, or a benefit that is neither number nor flag.
     pub fn new(mut tiers: Vec<Tier>) -> Result<Self, Vec<FieldError>> {
-        tiers.sort_by(|a, b| a.lp_min.cmp(&b.lp_min));
+        tiers.sort_by_key(|tier| tier.lp_min);
         let mut errors = Vec::new();
         match tiers.first() {
             None => errors.push(FieldError::new("", "required", "the ladder needs at least one tier")),

@@ -77,7 +77,7 @@ pub enum Flag {
     Or(Box<Flag>, Box<Flag>),
     Compare(Comparison, Box<Number>, Box<Number>),
     SameText(Text, Text),
-    SameFlag(Box<Flag>, Box<Flag>),
+    Same(Box<Flag>, Box<Flag>),
     If(Box<Flag>, Box<Flag>, Box<Flag>),
 }
 
@@ -211,7 +211,7 @@ impl Flag {
             Flag::Or(left, right) => left.eval(facts)? || right.eval(facts)?,
             Flag::Compare(comparison, left, right) => comparison.holds(left.eval(facts)?, right.eval(facts)?),
             Flag::SameText(left, right) => left.eval(facts)? == right.eval(facts)?,
-            Flag::SameFlag(left, right) => left.eval(facts)? == right.eval(facts)?,
+            Flag::Same(left, right) => left.eval(facts)? == right.eval(facts)?,
             Flag::If(condition, yes, no) => if condition.eval(facts)? { yes } else { no }.eval(facts)?,
         })
     }
@@ -221,7 +221,7 @@ impl Flag {
             Flag::Literal(_) => {}
             Flag::Fact(id) => visit(*id),
             Flag::Not(inner) => inner.visit_facts(visit),
-            Flag::And(left, right) | Flag::Or(left, right) | Flag::SameFlag(left, right) => {
+            Flag::And(left, right) | Flag::Or(left, right) | Flag::Same(left, right) => {
                 left.visit_facts(visit);
                 right.visit_facts(visit);
             }

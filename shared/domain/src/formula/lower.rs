@@ -142,7 +142,7 @@ impl Lowering<'_> {
                 self.check_text(right, &r, &l)?;
                 Flag::SameText(l, r)
             }
-            (Typed::Flag(l), Typed::Flag(r)) => Flag::SameFlag(Box::new(l), Box::new(r)),
+            (Typed::Flag(l), Typed::Flag(r)) => Flag::Same(Box::new(l), Box::new(r)),
             (_, other) => {
                 let kind = Kind::Type { operator: sign, expected: "two values of one type", found: other.type_name() };
                 return Err(self.error(right, kind));

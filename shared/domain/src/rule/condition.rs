@@ -3,6 +3,7 @@
 use super::fields::{Bounds, Errors, child, read_decimal, type_name};
 use crate::facts::{Catalogue, FactId, FactType, FactValue, Facts};
 use crate::formula::{Predicate, not_a_value};
+use crate::problem::FieldError;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -93,6 +94,16 @@ impl Condition {
     pub(super) fn parse(value: &Value, pointer: &str, catalogue: &Catalogue, checks: Checks, errors: &mut Errors) -> Self {
         let mut reader = Reader { catalogue, checks, errors, comparisons: 0 };
         Self(reader.object(value, pointer, 0))
+    }
+
+    /// Reads conditions that somebody wants to save and that stand at `pointer`: of a rule, or of a tier.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, each with a JSON pointer.
+    pub fn read(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let condition = Self::parse(value, pointer, catalogue, Checks::Save, &mut errors);
+        errors.into_result(Some(condition))
     }
 
     /// Whether all conditions hold. Does not allocate.

@@ -1,0 +1,68 @@
+//! How much a player may cost, and how much a rule may spend.
+
+use super::cost::{CostModel, largest_fitting};
+use super::{Figures, GateFigures};
+use crate::player::RewardSpend;
+use crate::settings::CapSettings;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+/// Money that a player's rewards may still cost. Shrinks as an evaluation grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CapRoom {
+    pub day: Decimal,
+    pub days_7: Decimal,
+    pub days_30: Decimal,
+}
+
+impl CapRoom {
+    /// The caps less what the player's rewards cost in the rolling windows; negative after a cap was lowered.
+    pub fn of(spend: &RewardSpend, caps: &CapSettings) -> Self {
+        Self { day: caps.day - spend.day, days_7: caps.days_7 - spend.days_7, days_30: caps.days_30 - spend.days_30 }
+    }
+
+    /// What fits into all three.
+    pub fn least(&self) -> Decimal {
+        self.day.min(self.days_7).min(self.days_30).max(Decimal::ZERO)
+    }
+
+    pub fn take(&mut self, cost: Decimal) {
+        for room in [&mut self.day, &mut self.days_7, &mut self.days_30] {
+            *room -= cost;
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CapFigures {
+    /// Room before this reward.
+    pub room: CapRoom,
+    /// Of what is let through; of what was asked for when refused.
+    pub cost: Decimal,
+}
+
+/// Reduces `amount` to what costs no more than the room. `None` on overflow.
+pub fn caps(room: &CapRoom, amount: Decimal, scale: u32, model: &CostModel) -> Option<GateFigures> {
+    let (least, cost) = (room.least(), model.cost(amount)?);
+    if cost <= least {
+        return Some(GateFigures::new(Figures::Caps(CapFigures { room: *room, cost }), amount, amount));
+    }
+    let reduced = largest_fitting(amount, scale, |amount| model.cost(amount).is_some_and(|cost| cost <= least));
+    let cost = if reduced.is_zero() { cost } else { model.cost(reduced)? };
+    Some(GateFigures::new(Figures::Caps(CapFigures { room: *room, cost }), amount, reduced))
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BudgetFigures {
+    /// Null: no limit.
+    pub total_room: Option<Decimal>,
+    pub day_room: Option<Decimal>,
+    pub cost: Decimal,
+}
+
+/// Refuses what costs more than is left of the rule's budget: a budget grants whole amounts or none.
+pub fn budget(total_room: Option<Decimal>, day_room: Option<Decimal>, cost: Decimal, amount: Decimal) -> GateFigures {
+    let figures = Figures::Budget(BudgetFigures { total_room, day_room, cost });
+    let fits = [total_room, day_room].into_iter().flatten().all(|room| cost <= room);
+    if fits { GateFigures::new(figures, amount, amount) } else { GateFigures::refuse(figures) }
+}

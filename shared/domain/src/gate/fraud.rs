@@ -1,0 +1,84 @@
+//! Who may be rewarded at all, and what a risk score costs.
+
+use super::{Figures, GateFigures};
+use crate::player::Standing;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EligibilityFigures {
+    /// `ELIGIBLE`, `UNKNOWN`, `INACTIVE`, `BLOCKED` or `SELF_EXCLUDED`.
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_excluded_until: Option<Timestamp>,
+}
+
+/// Refuses blocked, inactive and self-excluded players, and those whose standing cannot be read.
+pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal) -> GateFigures {
+    let self_excluded_until = standing.and_then(|standing| standing.self_excluded_until).filter(|until| *until > now);
+    let status = match standing {
+        None => "UNKNOWN",
+        Some(standing) if standing.is_blocked => "BLOCKED",
+        Some(_) if self_excluded_until.is_some() => "SELF_EXCLUDED",
+        Some(standing) if !standing.is_active => "INACTIVE",
+        Some(_) => "ELIGIBLE",
+    };
+    let figures = Figures::Eligibility(EligibilityFigures { status, self_excluded_until });
+    if status == "ELIGIBLE" { GateFigures::new(figures, amount, amount) } else { GateFigures::refuse(figures) }
+}
+
+/// What a risk score does to a reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Penalty {
+    None,
+    HalfAmount,
+    DoubleWagering,
+    Refusal,
+}
+
+impl Penalty {
+    /// 0–30 nothing, 31–60 half the amount, 61–80 twice the wagering, 81–100 no reward.
+    pub const fn of(risk_score: u8) -> Self {
+        match risk_score {
+            0..=30 => Penalty::None,
+            31..=60 => Penalty::HalfAmount,
+            61..=80 => Penalty::DoubleWagering,
+            81.. => Penalty::Refusal,
+        }
+    }
+
+    pub fn amount_factor(self) -> Decimal {
+        match self {
+            Penalty::HalfAmount => Decimal::new(5, 1),
+            Penalty::Refusal => Decimal::ZERO,
+            Penalty::None | Penalty::DoubleWagering => Decimal::ONE,
+        }
+    }
+
+    /// The wagering multiplier under this penalty; never above what the jurisdiction allows, unless the rule
+    /// itself is.
+    pub fn wagering(self, multiplier: Decimal, allowed: Option<Decimal>) -> Decimal {
+        match self {
+            Penalty::DoubleWagering => {
+                let doubled = multiplier.checked_add(multiplier).unwrap_or(multiplier);
+                allowed.map_or(doubled, |allowed| doubled.min(allowed.max(multiplier)))
+            }
+            _ => multiplier,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FraudFigures {
+    pub risk_score: u8,
+    pub penalty: Penalty,
+}
+
+/// `asked` before and `amount` after the penalty, both rounded.
+pub fn fraud(risk_score: u8, asked: Decimal, amount: Decimal) -> GateFigures {
+    let penalty = Penalty::of(risk_score);
+    let figures = Figures::Fraud(FraudFigures { risk_score, penalty });
+    if penalty == Penalty::Refusal { GateFigures::refuse(figures) } else { GateFigures::new(figures, asked, amount) }
+}

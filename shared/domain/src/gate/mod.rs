@@ -1,0 +1,70 @@
+//! Gates between a rule that matches and a reward that is issued. In this order: eligibility, fraud, profit,
+//! caps, budget. Each approves, reduces the amount or refuses, with the figures it judged by.
+
+pub mod cost;
+pub mod ruin;
+
+mod caps;
+mod fraud;
+mod profit;
+
+pub use caps::{BudgetFigures, CapFigures, CapRoom, budget, caps};
+pub use fraud::{EligibilityFigures, FraudFigures, Penalty, eligibility, fraud};
+pub use profit::{ProfitFigures, profit};
+
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum GateVerdict {
+    Approve,
+    Reduce,
+    Refuse,
+}
+
+/// What a gate judged by.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "name", content = "figures", rename_all = "lowercase")]
+pub enum Figures {
+    Eligibility(EligibilityFigures),
+    Fraud(FraudFigures),
+    Profit(ProfitFigures),
+    Caps(CapFigures),
+    Budget(BudgetFigures),
+}
+
+/// The answer of one gate: `{"name", "figures", "verdict", "amount"}`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GateFigures {
+    #[serde(flatten)]
+    pub figures: Figures,
+    pub verdict: GateVerdict,
+    /// What the gate lets through, at the asset's scale; 0 when it refuses.
+    pub amount: Decimal,
+}
+
+impl GateFigures {
+    fn new(figures: Figures, asked: Decimal, amount: Decimal) -> Self {
+        let verdict = match amount {
+            amount if amount <= Decimal::ZERO && asked > Decimal::ZERO => GateVerdict::Refuse,
+            amount if amount < asked => GateVerdict::Reduce,
+            _ => GateVerdict::Approve,
+        };
+        Self { figures, verdict, amount }
+    }
+
+    fn refuse(figures: Figures) -> Self {
+        Self { figures, verdict: GateVerdict::Refuse, amount: Decimal::ZERO }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self.figures {
+            Figures::Eligibility(_) => "eligibility",
+            Figures::Fraud(_) => "fraud",
+            Figures::Profit(_) => "profit",
+            Figures::Caps(_) => "caps",
+            Figures::Budget(_) => "budget",
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The profit gate: a reward must be expected to earn more than it costs.
+
+use super::cost::{CostModel, largest_fitting};
+use super::{Figures, GateFigures};
+use crate::money::MONEY_SCALE;
+use crate::player::PlayerSnapshot;
+use crate::rule::RewardType;
+use crate::settings::{OnUnprofitable, ProfitSettings, RevenueBasis};
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::Serialize;
+
+/// The figures that every decision keeps. Of the amount that was asked for, also when it was reduced.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProfitFigures {
+    /// Stake to expect in the next 30 days without the reward.
+    pub base_wager: Decimal,
+    pub multiplier: Decimal,
+    pub edge: Decimal,
+    pub revenue: Decimal,
+    pub cost: Decimal,
+    pub profit: Decimal,
+    /// `profit / cost`; null for a reward that costs nothing.
+    pub roi: Option<Decimal>,
+    pub min_roi: Decimal,
+    /// Of the reduced amount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reduced_cost: Option<Decimal>,
+}
+
+const ROI_SCALE: u32 = 4;
+
+/// Stake to expect from this player in the next 30 days.
+fn base_wager(player: &PlayerSnapshot, settings: &ProfitSettings) -> Decimal {
+    if player.totals.wagered.is_zero() {
+        let prior = player.segment.and_then(|segment| settings.prior_wager.get(&segment));
+        return prior.copied().unwrap_or_default();
+    }
+    player.windows.wagered_30d.max(Decimal::ZERO) // corrections can leave a negative window
+}
+
+fn multiplier(player: &PlayerSnapshot, reward_type: RewardType, settings: &ProfitSettings) -> Option<Decimal> {
+    let of_segment = player.segment.and_then(|segment| settings.retention_multiplier.get(&segment));
+    let multiplier = of_segment.and_then(|types| types.get(reward_type.as_str())).copied().unwrap_or(Decimal::ONE);
+    match settings.revenue_basis {
+        RevenueBasis::Total => Some(multiplier),
+        RevenueBasis::Incremental => multiplier.checked_sub(Decimal::ONE),
+    }
+}
+
+/// `base_wager × multiplier × edge`, in cents. `None` on overflow.
+fn revenue(base_wager: Decimal, multiplier: Decimal, edge: Decimal) -> Option<Decimal> {
+    let revenue = base_wager.checked_mul(multiplier)?.checked_mul(edge)?;
+    Some(revenue.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::MidpointAwayFromZero))
+}
+
+/// Whether the profit is not negative and the return on the cost is high enough.
+fn pays(revenue: Decimal, cost: Decimal, min_roi: Decimal) -> bool {
+    let wanted = cost.checked_mul(min_roi);
+    revenue.checked_sub(cost).zip(wanted).is_some_and(|(profit, wanted)| profit >= Decimal::ZERO && profit >= wanted)
+}
+
+/// Judges `amount` of a reward. `None` on overflow.
+pub fn profit(
+    player: &PlayerSnapshot,
+    reward_type: RewardType,
+    edge: Decimal,
+    amount: Decimal,
+    model: &CostModel,
+    settings: &ProfitSettings,
+) -> Option<GateFigures> {
+    let (base_wager, multiplier) = (base_wager(player, settings), multiplier(player, reward_type, settings)?);
+    let (revenue, cost) = (revenue(base_wager, multiplier, edge)?, model.cost(amount)?);
+    let profit = revenue.checked_sub(cost)?;
+    let roi = profit.checked_div(cost).map(|roi| roi.round_dp(ROI_SCALE));
+    let passes = |amount| model.cost(amount).is_some_and(|cost| pays(revenue, cost, settings.min_roi));
+    let granted = match settings.on_unprofitable {
+        _ if passes(amount) => amount,
+        OnUnprofitable::Refuse => Decimal::ZERO,
+        OnUnprofitable::Reduce => largest_fitting(amount, reward_type.asset().scale(), passes),
+    };
+    let reduced_cost = if granted < amount && !granted.is_zero() { Some(model.cost(granted)?) } else { None };
+    let figures = ProfitFigures { base_wager, multiplier, edge, revenue, cost, profit, roi, min_roi: settings.min_roi, reduced_cost };
+    let figures = Figures::Profit(figures);
+    // An amount of 0 asks for nothing, but a gate that would not let it pass says so.
+    let answer =
+        if granted.is_zero() && !passes(amount) { GateFigures::refuse(figures) } else { GateFigures::new(figures, amount, granted) };
+    Some(answer)
+}

@@ -5,7 +5,11 @@ mod idempotent;
 mod issue;
 
 pub mod context;
+pub mod analytics;
 pub mod error;
+pub mod players;
+pub mod rules;
+pub mod tiers;
 pub mod imports;
 pub mod keys;
 pub mod program;

@@ -43,7 +43,11 @@ async fn check_filter(executor: &impl Executor, filter: &Filter) -> Result<()> {
     if let Some(prefix) = &filter.prefix
         && (prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control))
     {
-        errors.push(FieldError::new("?q", "format", format!("must have at most {PREFIX_BYTES_MAX} bytes, none of them a control character")));
+        errors.push(FieldError::new(
+            "?q",
+            "format",
+            format!("must have at most {PREFIX_BYTES_MAX} bytes, none of them a control character"),
+        ));
     }
     if errors.is_empty() { Ok(()) } else { Err(Error::Validation(errors)) }
 }

@@ -49,9 +49,10 @@ const SEGMENT_HISTORY: &str = "
 SELECT from_segment, to_segment, run_id, at
 FROM segment_history
 WHERE player_id = $1
+  AND at < coalesce($2::timestamptz, 'infinity')
 ORDER BY at DESC
-OFFSET $2
-LIMIT $3";
+OFFSET $3
+LIMIT $4";
 
 /// Every statement of this file that is always the same, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[LOAD, INSERT, LOCK, EXISTS, PROFILE, SAVE_PROFILE, SEGMENT_HISTORY];
@@ -198,9 +199,10 @@ pub struct SegmentMove {
     pub at: Timestamp,
 }
 
-/// Newest first.
-pub async fn segment_history(executor: &impl Executor, player_id: &PlayerId, skip: i64, limit: i64) -> Result<Vec<SegmentMove>> {
-    let rows = statement::rows(executor, SEGMENT_HISTORY, &[&player_id.as_str(), &skip, &limit]).await?;
+/// Newest first; `page.after` is an instant.
+pub async fn segment_history(executor: &impl Executor, player_id: &PlayerId, page: &Page<Timestamp>) -> Result<Vec<SegmentMove>> {
+    let params: statement::Params<'_> = &[&player_id.as_str(), &page.after, &page.skip, &page.limit];
+    let rows = statement::rows(executor, SEGMENT_HISTORY, params).await?;
     rows.iter()
         .map(|row| {
             let from: Option<&str> = row.try_get("from_segment")?;

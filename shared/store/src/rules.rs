@@ -7,6 +7,8 @@ use crate::select::Select;
 use crate::statement;
 use domain::id::RuleId;
 use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -46,6 +48,12 @@ ORDER BY version DESC
 OFFSET $3
 LIMIT $4";
 
+const RESERVED: &str = "
+SELECT coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
+  coalesce(sum(reserved) FILTER (WHERE day = $2), 0) AS today
+FROM rule_budgets
+WHERE rule_id = $1";
+
 const LOCK: &str = "
 SELECT 1
 FROM rules
@@ -74,7 +82,8 @@ SET archived_at = $2,
 WHERE rule_id = $1";
 
 /// Every statement of this file that is always the same, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[RULE, GET, LOAD_LIVE, LOAD_UNARCHIVED, VERSIONS, LOCK, INSERT, ADD_VERSION, SET_VERSION, ARCHIVE];
+pub const STATEMENTS: &[&str] =
+    &[RULE, GET, LOAD_LIVE, LOAD_UNARCHIVED, VERSIONS, RESERVED, LOCK, INSERT, ADD_VERSION, SET_VERSION, ARCHIVE];
 
 /// A rule at its current version.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +153,13 @@ pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i3
             })
         })
         .collect()
+}
+
+/// Money that the rule's grants have reserved, over its whole life and today. Only for a look: what may be spent is
+/// decided under the lock of [`crate::grants::lock_budgets`].
+pub async fn reserved(executor: &impl Executor, rule_id: &RuleId, today: Date) -> Result<(Decimal, Decimal)> {
+    let row = statement::row(executor, RESERVED, &[&rule_id.as_str(), &today]).await?;
+    Ok((row.try_get("total")?, row.try_get("today")?))
 }
 
 /// Whether the rule exists; if so, it stays locked until the transaction ends.

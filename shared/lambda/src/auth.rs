@@ -159,3 +159,128 @@ fn bearer(request: &Request) -> Result<&str, Problem> {
 fn unauthorized(detail: &str) -> Problem {
     Refusal::new(RefusalKind::Unauthorized, "", detail).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    thread_local! {
+        static SECONDS: Cell<i64> = const { Cell::new(0) };
+    }
+
+    /// A clock for the test's own thread.
+    fn test_clock() -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + SECONDS.get()).unwrap()
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("away")]
+    struct Away;
+
+    impl From<Away> for Refusal {
+        fn from(_: Away) -> Refusal {
+            Refusal::new(RefusalKind::Unavailable, "", "")
+        }
+    }
+
+    struct Table {
+        auth: Auth,
+        stored: Arc<Mutex<Option<ApiKey>>>,
+        lookups: Arc<AtomicUsize>,
+    }
+
+    /// One stored key, whatever its text.
+    fn table(expires_at: Option<Timestamp>) -> Table {
+        let key_id = Uuid::from_u128(1);
+        let key = ApiKey { key_id, name: "ci".into(), role: Role::Viewer, created_at: test_clock(), expires_at, revoked_at: None };
+        let stored = Arc::new(Mutex::new(Some(key)));
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let (asked, count) = (stored.clone(), lookups.clone());
+        let auth = Auth::with_clock(
+            move |_| {
+                count.fetch_add(1, Ordering::Relaxed);
+                let answer = asked.lock().unwrap().clone();
+                async move { Ok::<_, Away>(answer) }
+            },
+            test_clock,
+        );
+        Table { auth, stored, lookups }
+    }
+
+    impl Table {
+        async fn status(&self) -> u16 {
+            self.auth.caller("lk_test").await.map_or_else(|problem| problem.status().as_u16(), |_| 200)
+        }
+
+        fn lookups(&self) -> usize {
+            self.lookups.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_is_looked_up_once_a_minute() {
+        let table = table(None);
+        for (seconds, lookups) in [(0, 1), (59, 1), (60, 2), (119, 2), (120, 3)] {
+            SECONDS.set(seconds);
+            assert_eq!((table.status().await, table.lookups()), (200, lookups), "after {seconds} s");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_revoked_key_ends_within_a_minute() {
+        let table = table(None);
+        assert_eq!(table.status().await, 200);
+        table.stored.lock().unwrap().as_mut().unwrap().revoked_at = Some(test_clock());
+        SECONDS.set(59);
+        assert_eq!(table.status().await, 200);
+        SECONDS.set(60);
+        assert_eq!(table.status().await, 401);
+    }
+
+    #[tokio::test]
+    async fn a_key_expires_to_the_second_though_it_is_remembered() {
+        let table = table(Some(test_clock() + SignedDuration::from_secs(30)));
+        SECONDS.set(29);
+        assert_eq!(table.status().await, 200);
+        SECONDS.set(30);
+        assert_eq!((table.status().await, table.lookups()), (401, 1));
+    }
+
+    #[tokio::test]
+    async fn a_key_works_as_soon_as_it_is_made() {
+        let table = table(None);
+        let key = table.stored.lock().unwrap().take();
+        assert_eq!(table.status().await, 401);
+        *table.stored.lock().unwrap() = key;
+        assert_eq!(table.status().await, 200);
+    }
+
+    #[tokio::test]
+    async fn a_clock_set_back_does_not_keep_a_key_alive() {
+        let table = table(None);
+        SECONDS.set(1_000);
+        assert_eq!(table.status().await, 200);
+        SECONDS.set(0);
+        assert_eq!((table.status().await, table.lookups()), (200, 2));
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_in_while_keys_cannot_be_looked_up() {
+        let auth = Auth::new(|_| async { Err::<Option<ApiKey>, _>(Away) });
+        assert_eq!(auth.caller("lk_test").await.unwrap_err().status().as_u16(), 503);
+    }
+
+    #[tokio::test]
+    async fn the_memory_for_keys_is_bounded() {
+        let table = table(None);
+        for number in 0..CACHED_KEYS_MAX + 10 {
+            table.auth.caller(&format!("lk_{number}")).await.unwrap();
+        }
+        assert_eq!(table.auth.found.lock().unwrap().len(), CACHED_KEYS_MAX);
+        SECONDS.set(60);
+        table.auth.caller("lk_new").await.unwrap();
+        assert_eq!(table.auth.found.lock().unwrap().len(), 1);
+    }
+}

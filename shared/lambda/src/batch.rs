@@ -60,3 +60,67 @@ where
         Err(_) => Err("panic".into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use serde_json::json;
+    use std::sync::Mutex;
+
+    #[derive(Debug, Deserialize)]
+    struct Shard {
+        shard: u32,
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("shard {0} cannot be done")]
+    struct Undoable(u32);
+
+    fn event(bodies: &[&str]) -> SqsEvent {
+        let records: Vec<_> = bodies
+            .iter()
+            .enumerate()
+            .map(|(index, body)| json!({"messageId": format!("m{index}"), "body": body, "attributes": {"ApproximateReceiveCount": "3"}}))
+            .collect();
+        serde_json::from_value(json!({ "Records": records })).unwrap()
+    }
+
+    fn failures(response: &SqsBatchResponse) -> Vec<&str> {
+        let mut failures: Vec<_> = response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        failures.sort_unstable();
+        failures
+    }
+
+    #[tokio::test]
+    async fn poison_goes_back_alone_and_the_nine_good_ones_are_done_once() {
+        let bodies = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|shard| format!("{{\"shard\":{shard}}}"));
+        let mut bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+        bodies.insert(4, "{\"shard\":");
+        let done = Mutex::new(Vec::new());
+        let response = handle(event(&bodies), 1, |delivery: Delivery<Shard>| {
+            let done = &done;
+            async move {
+                assert_eq!(delivery.receives, 3);
+                done.lock().unwrap().push(delivery.message.shard);
+                Ok::<_, Undoable>(())
+            }
+        })
+        .await;
+        assert_eq!(failures(&response), ["m4"]);
+        assert_eq!(*done.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_failure_and_a_panic_go_back_alone() {
+        let response = handle(event(&["{\"shard\":0}", "{\"shard\":1}", "{\"shard\":2}"]), 4, |delivery: Delivery<Shard>| async move {
+            match delivery.message.shard {
+                0 => Err(Undoable(0)),
+                1 => panic!("shard 1"),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        assert_eq!(failures(&response), ["m0", "m1"]);
+    }
+}

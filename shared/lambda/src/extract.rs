@@ -25,6 +25,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
+/// A JSON body that is read in more than one way; see [`JsonBody`] for how each refuses.
+#[derive(Debug)]
+pub struct JsonText(Bytes);
+
+impl JsonText {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        parse_json(&self.0)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        Ok(Self(json_bytes(request, state).await?))
+    }
+}
+
 /// The bytes of a body that says it is JSON.
 pub(crate) async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {

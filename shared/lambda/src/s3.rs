@@ -125,3 +125,13 @@ pub fn decode_event_key(encoded: &str) -> String {
     let blanks: Cow<'_, str> = encoded.replace('+', " ").into();
     percent_encoding::percent_decode_str(&blanks).decode_utf8_lossy().into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_keys_are_decoded() {
+        assert_eq!(decode_event_key("uploads/my+players%2B1+%C3%A9t%C3%A9.csv"), "uploads/my players+1 été.csv");
+    }
+}

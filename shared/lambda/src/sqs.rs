@@ -84,3 +84,51 @@ where
         bodies = rejected.into_iter().map(|rejected| rejected.body).collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    fn rejected(body: &str, sender_fault: bool) -> Rejected {
+        Rejected { body: body.into(), reason: "ServiceUnavailable".into(), sender_fault }
+    }
+
+    fn bodies(bodies: &[&str]) -> Vec<String> {
+        bodies.iter().map(|body| (*body).to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_refused_messages_are_sent_again() {
+        let requests = RefCell::new(Vec::new());
+        let sent = deliver(bodies(&["a", "b", "c"]), |bodies| {
+            requests.borrow_mut().push(bodies);
+            let refused = if requests.borrow().len() == 1 { vec![rejected("b", false)] } else { vec![] };
+            async { Ok(refused) }
+        });
+        sent.await.unwrap();
+        assert_eq!(*requests.borrow(), [bodies(&["a", "b", "c"]), bodies(&["b"])]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_stay_refused_are_an_error() {
+        let requests = RefCell::new(0);
+        let sent = deliver(bodies(&["a", "b"]), |_| {
+            *requests.borrow_mut() += 1;
+            async { Ok(vec![rejected("a", false)]) }
+        });
+        assert!(matches!(sent.await, Err(SqsError::Refused { count: 1, .. })));
+        assert_eq!(*requests.borrow(), ATTEMPTS_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_at_fault_itself_is_not_sent_again() {
+        let requests = RefCell::new(0);
+        let sent = deliver(bodies(&["a"]), |_| {
+            *requests.borrow_mut() += 1;
+            async { Ok(vec![rejected("a", true)]) }
+        });
+        assert!(sent.await.is_err());
+        assert_eq!(*requests.borrow(), 1);
+    }
+}

@@ -7,7 +7,7 @@ use crate::facts::{EventFacts, FactId, Facts};
 use crate::gate::cost::{CostModel, mix_edge};
 use crate::gate::{self, CapRoom, Figures, GateFigures, GateVerdict, Penalty};
 use crate::id::RuleId;
-use crate::money::{Asset, INTEGER_DIGITS_MAX, round_reward};
+use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, round_reward, shown};
 use crate::period::Moment;
 use crate::player::PlayerSnapshot;
 use crate::rule::{ConditionResult, RewardType, Rule, Trigger};
@@ -402,7 +402,8 @@ impl Case<'_> {
         }
         let value = reward.min_amount.map_or(amount, |min| amount.max(min));
         let value = reward.max_amount.map_or(value, |max| value.min(max));
-        let amount = round_reward(value, reward.reward_type.asset());
+        let asset = reward.reward_type.asset();
+        let amount = shown(round_reward(value, asset), asset.scale());
         if amount.is_zero() {
             return Err(NotApplicable::RoundsToZero);
         }
@@ -434,7 +435,8 @@ impl Case<'_> {
         passage.step(gate::eligibility(player.standing.as_ref(), self.now, passage.amount))?;
 
         let penalty = Penalty::of(player.risk_score);
-        let after_penalty = round_reward(ask.value.checked_mul(penalty.amount_factor()).unwrap_or_default(), asset);
+        let after_penalty = ask.value.checked_mul(penalty.amount_factor()).unwrap_or_default();
+        let after_penalty = shown(round_reward(after_penalty, asset), asset.scale());
         passage.step(gate::fraud(player.risk_score, passage.amount, after_penalty))?;
 
         let terms = self.terms(rule, penalty);
@@ -449,7 +451,10 @@ impl Case<'_> {
 
         let cost = model.cost(passage.amount).ok_or(NotApplicable::Overflow)?;
         let wagering_required = match &terms {
-            Some(terms) => terms.wagering_required(passage.amount, ask.deposit).ok_or(NotApplicable::Overflow)?,
+            Some(terms) => {
+                let required = terms.wagering_required(passage.amount, ask.deposit).ok_or(NotApplicable::Overflow)?;
+                shown(required, MONEY_SCALE)
+            }
             None => Decimal::ZERO,
         };
         passage.step(gate::budget(self.budget.total, self.budget.day, cost, passage.amount))?;

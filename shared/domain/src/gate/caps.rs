@@ -2,6 +2,7 @@
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
+use crate::money::{MONEY_SCALE, shown};
 use crate::player::RewardSpend;
 use crate::settings::CapSettings;
 use rust_decimal::Decimal;
@@ -18,7 +19,8 @@ pub struct CapRoom {
 impl CapRoom {
     /// The caps less what the player's rewards cost in the rolling windows; negative after a cap was lowered.
     pub fn of(spend: &RewardSpend, caps: &CapSettings) -> Self {
-        Self { day: caps.day - spend.day, days_7: caps.days_7 - spend.days_7, days_30: caps.days_30 - spend.days_30 }
+        let room = |cap: Decimal, spent: Decimal| shown(cap - spent, MONEY_SCALE);
+        Self { day: room(caps.day, spend.day), days_7: room(caps.days_7, spend.days_7), days_30: room(caps.days_30, spend.days_30) }
     }
 
     /// What fits into all three.

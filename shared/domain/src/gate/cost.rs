@@ -2,7 +2,7 @@
 
 use super::ruin::{Run, expected_stake};
 use crate::bonus::GrantTerms;
-use crate::money::{Asset, MONEY_SCALE, STORED_SCALE};
+use crate::money::{Asset, MONEY_SCALE, STORED_SCALE, shown};
 use crate::settings::{ProfitSettings, Settings};
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -51,12 +51,11 @@ impl CostModel {
     /// Expected cost of `amount`: cents for a bonus, four decimal places (rounded up) for points and tickets.
     /// `None` on overflow.
     pub fn cost(&self, amount: Decimal) -> Option<Decimal> {
-        match self {
-            CostModel::PerUnit(unit) => {
-                Some(amount.checked_mul(*unit)?.round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero))
-            }
-            CostModel::Wagered(wagered) => wagered.cost(amount),
-        }
+        let cost = match self {
+            CostModel::PerUnit(unit) => amount.checked_mul(*unit)?.round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero),
+            CostModel::Wagered(wagered) => wagered.cost(amount)?,
+        };
+        Some(shown(cost, MONEY_SCALE))
     }
 }
 

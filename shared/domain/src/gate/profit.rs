@@ -2,7 +2,7 @@
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
-use crate::money::MONEY_SCALE;
+use crate::money::{MONEY_SCALE, shown};
 use crate::player::PlayerSnapshot;
 use crate::rule::RewardType;
 use crate::settings::{OnUnprofitable, ProfitSettings, RevenueBasis};
@@ -79,8 +79,17 @@ pub fn profit(
         OnUnprofitable::Reduce => largest_fitting(amount, reward_type.asset().scale(), passes),
     };
     let reduced_cost = if granted < amount && !granted.is_zero() { Some(model.cost(granted)?) } else { None };
-    let figures = ProfitFigures { base_wager, multiplier, edge, revenue, cost, profit, roi, min_roi: settings.min_roi, reduced_cost };
-    let figures = Figures::Profit(figures);
+    let figures = Figures::Profit(ProfitFigures {
+        base_wager: shown(base_wager, MONEY_SCALE),
+        multiplier,
+        edge,
+        revenue: shown(revenue, MONEY_SCALE),
+        cost,
+        profit: shown(profit, MONEY_SCALE),
+        roi,
+        min_roi: settings.min_roi,
+        reduced_cost,
+    });
     // An amount of 0 asks for nothing, but a gate that would not let it pass says so.
     let answer =
         if granted.is_zero() && !passes(amount) { GateFigures::refuse(figures) } else { GateFigures::new(figures, amount, granted) };

@@ -1,0 +1,11 @@
+//! The language of rules and the gates, against the numbers of the domain and hand-worked cases.
+
+mod conditions;
+mod evaluation;
+mod explanations;
+mod formulas;
+mod gates;
+mod rule_errors;
+mod ruin;
+mod sample;
+mod support;

@@ -1,7 +1,9 @@
 //! Assets and exact amounts. No float touches an amount.
 
 use rust_decimal::{Decimal, RoundingStrategy};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use std::fmt;
 
 pub const INTEGER_DIGITS_MAX: u32 = 15;
@@ -73,7 +75,7 @@ pub enum AmountError {
 /// Refuses NaN, infinities, more than `scale` decimal places (trailing zeros do not count) and more than
 /// 15 integer digits.
 pub fn parse_amount(text: &str, scale: u32) -> Result<Decimal, AmountError> {
-    check_amount(parse_decimal(text)?, scale)
+    check_amount(parse_decimal(text, scale)?, scale)
 }
 
 /// The bounds of [`parse_amount`], for a number that was read elsewhere.
@@ -93,21 +95,22 @@ pub fn check_amount(value: Decimal, scale: u32) -> Result<Decimal, AmountError> 
 
 /// Reads a number of either sign from its text, within the bounds of [`parse_amount`].
 pub fn parse_signed(text: &str, scale: u32) -> Result<Decimal, AmountError> {
-    let value = parse_decimal(text)?;
+    let value = parse_decimal(text, scale)?;
     let size = check_amount(value.abs(), scale)?;
     Ok(if value.is_sign_negative() { -size } else { size })
 }
 
-fn parse_decimal(text: &str) -> Result<Decimal, AmountError> {
+fn parse_decimal(text: &str, scale: u32) -> Result<Decimal, AmountError> {
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let digits = mantissa.trim_start_matches(['+', '-']);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') || !digits.bytes().any(|b| b.is_ascii_digit()) {
         return Err(AmountError::NotANumber);
     }
     let parsed = if mantissa.len() == text.len() { Decimal::from_str_exact(text) } else { Decimal::from_scientific(text) };
+    let is_shrunk = text.len() == mantissa.len() || text[mantissa.len() + 1..].starts_with('-');
     parsed.map_err(|error| match error {
-        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => AmountError::Scale { scale: STORED_SCALE },
-        rust_decimal::Error::ExceedsMaximumPossibleValue => AmountError::TooLarge,
+        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) if is_shrunk => AmountError::Scale { scale },
+        rust_decimal::Error::ScaleExceedsMaximumPrecision(_) | rust_decimal::Error::ExceedsMaximumPossibleValue => AmountError::TooLarge,
         _ => AmountError::NotANumber,
     })
 }
@@ -129,6 +132,21 @@ pub fn shown(value: Decimal, scale: u32) -> Decimal {
         value.rescale(scale);
     }
     value
+}
+
+/// An amount ≥ 0 in a JSON body: a number or a text that holds one, read by [`parse_amount`] from its own digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount<const SCALE: u32>(pub Decimal);
+
+impl<'de, const SCALE: u32> Deserialize<'de> for Amount<SCALE> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let amount = match Value::deserialize(deserializer)? {
+            Value::Number(number) => parse_amount(&number.to_string(), SCALE),
+            Value::String(text) => parse_amount(&text, SCALE),
+            _ => Err(AmountError::NotANumber),
+        };
+        amount.map(Self).map_err(D::Error::custom)
+    }
 }
 
 #[cfg(test)]
@@ -174,5 +192,18 @@ mod tests {
         assert_eq!(shown(d("0"), 2).to_string(), "0.00");
         assert_eq!(shown(d("12.3450"), 2).to_string(), "12.345");
         assert_eq!(shown(d("3.0000"), 0).to_string(), "3");
+    }
+
+    #[test]
+    fn amounts_in_json_are_read_from_their_digits() {
+        let read = |json: &str| serde_json::from_str::<Amount<2>>(json).map(|amount| amount.0.to_string()).map_err(|e| e.to_string());
+        assert_eq!(read("0.10"), Ok("0.1".into()));
+        assert_eq!(read("\"25.50\""), Ok("25.5".into()));
+        assert_eq!(read("1.000000000000000000000000000001"), Err("has more than 2 decimal places".into()));
+        assert_eq!(read("1e400"), Err("has more than 15 integer digits".into()));
+        assert_eq!(read("-1"), Err("must not be negative".into()));
+        for json in ["true", "null", "[]", "\"NaN\"", "\"\""] {
+            assert_eq!(read(json), Err("is not a decimal number".into()), "{json}");
+        }
     }
 }

@@ -1,1 +1,36 @@
-fn main() {}
+//! `cargo local`: the whole platform on one machine, made of the parts it has in the cloud.
+//!
+//! PostgreSQL, S3 and SQS (moto), the Lambda Runtime API (`cargo lambda watch`), an HTTP gateway and the
+//! event source mappings, all as `template.yaml` describes them. Nothing that is not in the template exists.
+
+mod api;
+mod aws;
+mod command;
+mod function;
+mod gateway;
+mod layout;
+mod outcome;
+mod poller;
+mod postgres;
+mod process;
+mod runtime_api;
+mod sample;
+mod stack;
+mod stop;
+mod template;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match command::run(command::Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The commands.
+
+use std::{
+    fs,
+    io::{self, Read, Seek, Write},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::process::Signal;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+use crate::{
+    api::Api,
+    aws::{Aws, AwsError},
+    layout::{Layout, LayoutError},
+    outcome::{OutcomeError, drop_file},
+    postgres::{self, Database, PostgresError},
+    process::{Register, end_leftovers, signal_process, until_gone},
+    stack::{Content, Options, Profile, Stack, StackError},
+};
+
+/// The supervisor ends everything in order, PostgreSQL last; that may take a checkpoint.
+const DOWN_WITHIN: Duration = Duration::from_secs(120);
+
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error("the stack is not running; start it with: cargo local up")]
+    NotRunning,
+    #[error("the stack did not start; its output is above")]
+    DidNotStart,
+    #[error("stopped before the stack was up")]
+    Interrupted,
+    #[error("process {0} does not end")]
+    DoesNotEnd(i32),
+    #[error("{what}: {problem}")]
+    Io { what: String, problem: io::Error },
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Outcome(#[from] OutcomeError),
+    #[error(transparent)]
+    Api(#[from] crate::api::ApiError),
+}
+
+/// The whole platform on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local")]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Start everything, load the sample, and run until Ctrl-C
+    Up(Up),
+    /// End everything; the data stay
+    Down,
+    /// What is running
+    Status,
+    /// End everything and delete the data
+    Reset,
+    /// Upload a file of players and follow it to the rewards
+    Drop { file: PathBuf },
+    /// API keys
+    Key {
+        #[command(subcommand)]
+        action: KeyAction,
+    },
+    /// A PostgreSQL shell, as the owner
+    Psql {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct Up {
+    /// Build with optimizations
+    #[arg(long)]
+    release: bool,
+    /// Without the sample tiers, rules and players
+    #[arg(long)]
+    empty: bool,
+    /// Come back when it is up and let it run
+    #[arg(long)]
+    detach: bool,
+    /// Port of the API
+    #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// This is the process that `--detach` leaves behind
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Make a key; it is shown once
+    Create {
+        #[arg(long)]
+        role: Role,
+        #[arg(long)]
+        name: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    Viewer,
+    Ingest,
+    Operator,
+    Admin,
+}
+
+impl Role {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Ingest => "ingest",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
+    let layout = Layout::find()?;
+    match arguments.command {
+        Action::Up(up) if up.detach => start_detached(&layout, &up).await,
+        Action::Up(up) => run_stack(&layout, &up).await,
+        Action::Down => end_stack(&layout).await,
+        Action::Status => show_status(&layout).await,
+        Action::Reset => reset(&layout).await,
+        Action::Drop { file } => drop_and_show(&layout, &file).await,
+        Action::Key { action: KeyAction::Create { role, name } } => {
+            println!("{}", Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?);
+            Ok(())
+        }
+        Action::Psql { arguments } => shell(&layout, &arguments),
+    }
+}
+
+/// Runs the stack in this process until a signal.
+async fn run_stack(layout: &Layout, up: &Up) -> Result<(), CommandError> {
+    if up.detached {
+        // Out of reach of the terminal's signals. Fails only in a process that leads a session already.
+        let _ = rustix::process::setsid();
+    }
+    let options = Options {
+        profile: if up.release { Profile::Release } else { Profile::Debug },
+        content: if up.empty { Content::Empty } else { Content::Sample },
+        port: up.port,
+    };
+    let mut stack = Stack::prepare(layout).await?;
+    let started = tokio::select! {
+        started = stack.start(options) => started.map_err(CommandError::from),
+        () = told_to_stop() => Err(CommandError::Interrupted),
+    };
+    if started.is_ok() {
+        println!("\n  running; {} ends everything", if up.detached { "cargo local down" } else { "Ctrl-C" });
+        told_to_stop().await;
+    }
+    println!("  ending");
+    tokio::select! {
+        () = stack.end() => {}
+        // A second signal: what is still there is killed as this process ends, or found by `down`.
+        () = told_to_stop() => {}
+    }
+    started
+}
+
+/// SIGINT, SIGTERM or SIGHUP.
+async fn told_to_stop() {
+    let wait = async |kind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+/// Starts the stack in a process of its own and shows its output until it is up.
+async fn start_detached(layout: &Layout, up: &Up) -> Result<(), CommandError> {
+    layout.create_state_dirs()?;
+    if let Some(supervisor) = Register::read(&layout.process_file()).supervisor() {
+        return Err(StackError::Running(supervisor.pid).into());
+    }
+    let fail = |what: &str| {
+        let what = what.to_owned();
+        move |problem| CommandError::Io { what, problem }
+    };
+    // A new stack writes it when it is up.
+    let _ = fs::remove_file(layout.env_file());
+    let path = layout.log("stack");
+    let log = fs::File::create(&path).map_err(fail("the log of the stack"))?;
+    let mut shown = fs::File::open(&path).map_err(fail("the log of the stack"))?;
+    let mut command = std::process::Command::new(std::env::current_exe().map_err(fail("this program"))?);
+    command.args(["up", "--detached", "--port", &up.port.to_string()]).current_dir(&layout.root);
+    command.args(up.release.then_some("--release")).args(up.empty.then_some("--empty"));
+    let output = log.try_clone().map_err(fail("the log of the stack"))?;
+    let mut child = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().map_err(fail("the stack"))?;
+    let pid = i32::try_from(child.id()).unwrap_or_default();
+    loop {
+        let is_up = layout.env_file().exists();
+        let ended = child.try_wait().map_err(fail("the stack"))?.is_some();
+        show_more(&mut shown);
+        if ended {
+            return Err(CommandError::DidNotStart);
+        }
+        if is_up {
+            // The last lines follow the file.
+            sleep(Duration::from_millis(300)).await;
+            show_more(&mut shown);
+            return Ok(());
+        }
+        tokio::select! {
+            () = sleep(Duration::from_millis(200)) => {}
+            () = told_to_stop() => {
+                signal_process(pid, Signal::TERM);
+                let _ = child.wait();
+                return Err(CommandError::Interrupted);
+            }
+        }
+    }
+}
+
+fn show_more(log: &mut fs::File) {
+    let mut text = Vec::new();
+    if log.stream_position().is_ok() && log.read_to_end(&mut text).is_ok() {
+        let mut out = io::stdout();
+        // Nobody may be looking any more.
+        let _ = out.write_all(&text).and_then(|()| out.flush());
+    }
+}
+
+async fn end_stack(layout: &Layout) -> Result<(), CommandError> {
+    let register = Register::read(&layout.process_file());
+    match register.supervisor() {
+        Some(supervisor) => {
+            signal_process(supervisor.pid, Signal::TERM);
+            if !until_gone(&supervisor, DOWN_WITHIN).await {
+                return Err(CommandError::DoesNotEnd(supervisor.pid));
+            }
+            println!("ended");
+        }
+        None => match end_leftovers(&register).await {
+            0 => println!("nothing was running"),
+            left => println!("ended {left} processes of a stack that was killed"),
+        },
+    }
+    let _ = fs::remove_file(layout.env_file());
+    Ok(())
+}
+
+async fn show_status(layout: &Layout) -> Result<(), CommandError> {
+    let register = Register::read(&layout.process_file());
+    if register.supervisor().is_none() {
+        println!("not running");
+        let left = register.entries().values().filter(|process| process.is_alive()).count();
+        if left > 0 {
+            println!("{left} processes of a stack that was killed are left; cargo local down ends them");
+        }
+        return Ok(());
+    }
+    for (name, process) in register.entries() {
+        println!("{name:<24} {} {}", process.pid, if process.is_alive() { "running" } else { "ended" });
+    }
+    let env = layout.read_env();
+    let (Some(address), Some(key)) = (env.get("API_URL"), env.get("API_KEY")) else {
+        println!("still starting");
+        return Ok(());
+    };
+    for (queue, waiting, in_work) in Aws::new(&running(layout, "AWS_ENDPOINT_URL")?).depths().await? {
+        println!("{queue:<32} {waiting} waiting, {in_work} in work");
+    }
+    let (status, health) = Api::new(address.clone(), key.clone()).call(reqwest::Method::GET, "/health", None).await?;
+    println!("{address}/health {status} {health}");
+    Ok(())
+}
+
+async fn reset(layout: &Layout) -> Result<(), CommandError> {
+    end_stack(layout).await?;
+    let files = [layout.key_file(), layout.env_file(), layout.process_file()];
+    for path in files.into_iter().filter(|path| path.exists()) {
+        fs::remove_file(&path).map_err(|problem| CommandError::Io { what: path.display().to_string(), problem })?;
+    }
+    let dirs = postgres::homes(layout).into_iter().chain([layout.state_dir().join("log")]);
+    for path in dirs.filter(|path| path.exists()) {
+        fs::remove_dir_all(&path).map_err(|problem| CommandError::Io { what: path.display().to_string(), problem })?;
+    }
+    println!("the data are deleted");
+    Ok(())
+}
+
+async fn drop_and_show(layout: &Layout, file: &std::path::Path) -> Result<(), CommandError> {
+    let aws = Aws::new(&running(layout, "AWS_ENDPOINT_URL")?);
+    let api = Api::new(running(layout, "API_URL")?, running(layout, "API_KEY")?);
+    let outcome = drop_file(&aws, &api, &running(layout, "IMPORT_BUCKET")?, file).await?;
+    Ok(outcome.print(&api).await?)
+}
+
+fn shell(layout: &Layout, arguments: &[String]) -> Result<(), CommandError> {
+    let url = running(layout, "DATABASE_URL")?;
+    let psql = postgres::find_psql();
+    let problem = std::process::Command::new(&psql).arg(url).args(arguments).exec();
+    Err(CommandError::Io { what: psql.display().to_string(), problem })
+}
+
+/// A variable of the running stack.
+fn running(layout: &Layout, key: &str) -> Result<String, CommandError> {
+    layout.read_env().remove(key).ok_or(CommandError::NotRunning)
+}

@@ -1,0 +1,423 @@
+//! PostgreSQL: the one `DATABASE_URL` names, else a private server from the installed binaries.
+
+use std::{
+    ffi::OsString,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::Read,
+    net::Ipv4Addr,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::Stdio,
+    str::FromStr,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use tokio::{process::Command, time::sleep};
+use tokio_postgres::{Client, Config, NoTls, config::Host};
+
+use crate::{
+    layout::{Layout, LayoutError, write_private},
+    process::{Identity, ProcessError, Register, Running, free_port, signal_process, until_gone},
+    stop::Stop,
+};
+
+/// Its name among the processes of the stack.
+pub const NAME: &str = "postgres";
+/// A fast shutdown writes a checkpoint first.
+pub const STOP_GRACE: Duration = Duration::from_secs(60);
+
+const DATABASE: &str = "loyalty";
+const OWNER: &str = "loyalty_owner";
+/// What the functions log in as: a member of `loyalty_runtime`, the role of the migrations.
+const APP: &str = "loyalty_app";
+
+/// For a machine that is thrown away. What decides whether a figure is honest, `fsync` and
+/// `synchronous_commit`, stays on.
+const SETTINGS: [&str; 7] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "shared_buffers=512MB",
+    "max_wal_size=4GB",
+    "checkpoint_timeout=15min",
+    "max_connections=200",
+    "logging_collector=off",
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    #[error(
+        "no PostgreSQL found: neither DATABASE_URL nor server binaries (pg_config --bindir, PATH, /usr/lib/postgresql/*/bin).\n\
+         Install the server, version 15 to 17: apt-get install postgresql, dnf install postgresql-server, brew install postgresql@17.\n\
+         (This command does not download one.)"
+    )]
+    NotFound,
+    #[error("PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it under")]
+    NoAccount,
+    #[error("{program} failed:\n{problem}")]
+    Tool { program: String, problem: String },
+    #[error("{}: {problem}", path.display())]
+    File { path: PathBuf, problem: std::io::Error },
+    #[error("DATABASE_URL: {0}")]
+    Address(String),
+    #[error("the database: {}", explain(.0))]
+    Sql(#[from] tokio_postgres::Error),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+}
+
+fn explain(problem: &tokio_postgres::Error) -> String {
+    std::error::Error::source(problem).map_or_else(|| problem.to_string(), |source| format!("{problem}: {source}"))
+}
+
+/// The database of the stack.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// Address for migrations and for people: the owner of the schema.
+    pub owner_url: String,
+    /// Address the functions get.
+    pub app_url: String,
+    /// The private server, if it is ours.
+    pub server: Option<Server>,
+}
+
+/// A private server, not necessarily running.
+#[derive(Clone, Debug)]
+pub struct Server {
+    bin_dir: PathBuf,
+    home: PathBuf,
+    port: u16,
+    account: Option<Account>,
+    pub version: String,
+}
+
+/// Whom the server runs as when we are root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Account {
+    name: String,
+    uid: u32,
+    gid: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Secrets {
+    owner: String,
+    app: String,
+    /// Of the last start; kept while it is free, so that addresses stay valid.
+    port: u16,
+}
+
+/// The database to use: that of `DATABASE_URL`, unless it is our own (a shell has read `.local/env`), else a
+/// private one.
+pub fn choose(layout: &Layout) -> Result<Database, PostgresError> {
+    let is_ours = |url: &String| homes(layout).iter().filter_map(|home| Secrets::read(home)).any(|secrets| url.contains(&secrets.owner));
+    match std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty() && !is_ours(url)) {
+        Some(url) => external(&url),
+        None => private(layout),
+    }
+}
+
+fn external(url: &str) -> Result<Database, PostgresError> {
+    let config = Config::from_str(url).map_err(|problem| PostgresError::Address(explain(&problem)))?;
+    let host = config.get_hosts().iter().find_map(|host| match host {
+        Host::Tcp(host) => Some(host.clone()),
+        Host::Unix(_) => None,
+    });
+    let host = host.ok_or_else(|| PostgresError::Address("a host reached by TCP is needed".to_owned()))?;
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().or(config.get_user()).unwrap_or(DATABASE);
+    let app_url = format!("postgresql://{APP}:{}@{host}:{port}/{database}", random_hex(16)?);
+    Ok(Database { owner_url: url.to_owned(), app_url, server: None })
+}
+
+fn private(layout: &Layout) -> Result<Database, PostgresError> {
+    let bin_dir = find_binaries().ok_or(PostgresError::NotFound)?;
+    let account = if rustix::process::geteuid().is_root() { Some(find_account()?) } else { None };
+    let home = home(layout, account.as_ref())?;
+    let mut secrets = match Secrets::read(&home) {
+        Some(secrets) => secrets,
+        None => Secrets { owner: random_hex(16)?, app: random_hex(16)?, port: 0 },
+    };
+    secrets.port = free_port(Ipv4Addr::LOCALHOST.into(), Some(secrets.port).filter(|port| *port > 0))?;
+    write_private(&Secrets::file(&home), &serde_json::to_string_pretty(&secrets).unwrap_or_default())?;
+    let server = Server { version: version(&bin_dir)?, bin_dir, home, port: secrets.port, account };
+    let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@127.0.0.1:{}/{DATABASE}", secrets.port);
+    let (owner_url, app_url) = (url(OWNER, &secrets.owner), url(APP, &secrets.app));
+    server.create_if_new(&secrets.owner)?;
+    Ok(Database { owner_url, app_url, server: Some(server) })
+}
+
+impl Secrets {
+    fn file(home: &Path) -> PathBuf {
+        home.join("secrets.json")
+    }
+
+    fn read(home: &Path) -> Option<Self> {
+        serde_json::from_str(&fs::read_to_string(Self::file(home)).ok()?).ok()
+    }
+}
+
+/// Where the cluster can live: `.local/pg`, or, when the account may not enter the workspace, below `/var/lib`.
+pub fn homes(layout: &Layout) -> [PathBuf; 2] {
+    let mut hasher = DefaultHasher::new();
+    layout.root.hash(&mut hasher);
+    [layout.state_dir().join("pg"), PathBuf::from(format!("/var/lib/loyalty-local-{:016x}", hasher.finish()))]
+}
+
+fn home(layout: &Layout, account: Option<&Account>) -> Result<PathBuf, PostgresError> {
+    let [near, far] = homes(layout);
+    let create = |home: PathBuf| match fs::create_dir_all(&home) {
+        Ok(()) => Ok(home),
+        Err(problem) => Err(PostgresError::File { path: home, problem }),
+    };
+    let near = create(near)?;
+    let Some(account) = account else { return Ok(near) };
+    // Whatever the umask is, the account passes through these two; what is secret in them has a mode of its own.
+    for dir in [layout.state_dir(), near.clone()] {
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&dir, open).map_err(|problem| PostgresError::File { path: dir, problem })?;
+    }
+    if account.may_enter(&near) { Ok(near) } else { create(far) }
+}
+
+impl Account {
+    /// Whether the account may walk into a directory, tried rather than computed.
+    fn may_enter(&self, dir: &Path) -> bool {
+        let tried = std::process::Command::new("/bin/sh")
+            .args([OsString::from("-c"), "cd \"$1\"".into(), "sh".into(), dir.into()])
+            .uid(self.uid)
+            .gid(self.gid)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        tried.is_ok_and(|status| status.success())
+    }
+}
+
+fn find_account() -> Result<Account, PostgresError> {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let accounts = passwd.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        Some(Account { name: name.to_owned(), uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+    });
+    let mut usable: Vec<Account> =
+        accounts.filter(|account| ["postgres", "nobody"].contains(&account.name.as_str()) && account.uid > 0).collect();
+    usable.sort_by_key(|account| account.name != "postgres");
+    usable.into_iter().next().ok_or(PostgresError::NoAccount)
+}
+
+/// The directory with `initdb` and `postgres`, the newest version where several are installed.
+fn find_binaries() -> Option<PathBuf> {
+    let config = std::process::Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output().ok();
+    let from_config = config.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
+    let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
+        .unwrap_or_default();
+    installed.sort_by_key(|dir| dir.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u32>().ok()));
+    let candidates = from_config.into_iter().chain(on_path).chain(installed.into_iter().rev());
+    candidates.filter(|dir| dir.is_absolute()).find(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file())
+}
+
+/// `psql` beside the server, else whichever the PATH has.
+pub fn find_psql() -> PathBuf {
+    find_binaries().map(|dir| dir.join("psql")).filter(|psql| psql.is_file()).unwrap_or_else(|| PathBuf::from("psql"))
+}
+
+fn version(bin_dir: &Path) -> Result<String, PostgresError> {
+    let program = bin_dir.join("postgres");
+    let output = std::process::Command::new(&program).arg("--version").output();
+    let output = output.map_err(|problem| PostgresError::File { path: program, problem })?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("postgres (PostgreSQL) ").to_owned())
+}
+
+impl Server {
+    fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    /// Where it is and whom it runs as, for people.
+    pub fn describe(&self) -> String {
+        let account = self.account.as_ref().map(|account| format!(", running as `{}`", account.name)).unwrap_or_default();
+        format!("PostgreSQL {} on 127.0.0.1:{}, data in {}{account}", self.version, self.port, self.home.display())
+    }
+
+    /// Whether the data lie outside the workspace, because the account may not enter it.
+    pub fn lives_elsewhere(&self, layout: &Layout) -> bool {
+        !self.home.starts_with(&layout.root)
+    }
+
+    fn create_if_new(&self, owner_password: &str) -> Result<(), PostgresError> {
+        if self.data().join("PG_VERSION").is_file() {
+            return Ok(());
+        }
+        let file = |path: &Path, problem| PostgresError::File { path: path.to_path_buf(), problem };
+        // A half-made cluster of an interrupted start; nothing there is no problem.
+        let _ = fs::remove_dir_all(self.data());
+        let password_file = self.home.join("password");
+        write_private(&password_file, owner_password)?;
+        fs::create_dir_all(self.data()).map_err(|problem| file(&self.data(), problem))?;
+        if let Some(account) = &self.account {
+            for path in [self.data(), password_file.clone()] {
+                chown(&path, Some(account.uid), Some(account.gid)).map_err(|problem| file(&path, problem))?;
+            }
+        }
+        let mut command = self.tool("initdb");
+        command.args(["--username", OWNER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--pwfile"]);
+        command.arg(&password_file).arg("--pgdata").arg(self.data());
+        let output = command.stdin(Stdio::null()).output().map_err(|problem| file(&self.bin_dir.join("initdb"), problem));
+        let _ = fs::remove_file(&password_file);
+        let output = output?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_all(self.data());
+        Err(PostgresError::Tool { program: "initdb".to_owned(), problem: String::from_utf8_lossy(&output.stderr).into_owned() })
+    }
+
+    fn tool(&self, name: &str) -> std::process::Command {
+        let mut command = std::process::Command::new(self.bin_dir.join(name));
+        if let Some(account) = &self.account {
+            command.uid(account.uid).gid(account.gid);
+        }
+        command.current_dir("/");
+        command
+    }
+
+    /// Starts the server and waits until it answers.
+    pub async fn start(&self, layout: &Layout, register: &Register) -> Result<Running, PostgresError> {
+        self.stop_stray().await;
+        let mut command = self.tool("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
+        let mut running = Running::start(NAME, Command::from(command), &layout.log(NAME), register)?;
+        running.until_it_accepts((Ipv4Addr::LOCALHOST, self.port).into(), Duration::from_secs(60)).await?;
+        Ok(running)
+    }
+
+    /// A server on our data that is not our child: of a stack that was killed, or started by `pg_ctl`.
+    fn stray(&self) -> Option<Identity> {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        let mut lines = file.lines();
+        let pid = lines.next()?.trim().parse().ok()?;
+        let ours = lines.next().is_some_and(|data| Path::new(data) == self.data());
+        Identity::of(pid).filter(|_| ours)
+    }
+
+    async fn stop_stray(&self) {
+        if let Some(stray) = self.stray() {
+            signal_process(stray.pid, Signal::INT);
+            until_gone(&stray, STOP_GRACE).await;
+        }
+    }
+
+    /// Keeps the server running until `stop` turns true. A server that somebody restarts with `pg_ctl` is left
+    /// to run; one that is gone is started again.
+    pub async fn keep(self, mut running: Running, layout: Layout, register: Register, mut stop: Stop) {
+        loop {
+            tokio::select! {
+                () = stop.said() => break running.stop(Signal::INT, STOP_GRACE).await,
+                status = running.ended() => eprintln!("warning: PostgreSQL ended ({status})"),
+            }
+            tokio::select! {
+                () = stop.said() => break,
+                again = self.start_again(&layout, &register) => running = again,
+            }
+        }
+        self.stop_stray().await;
+    }
+
+    async fn start_again(&self, layout: &Layout, register: &Register) -> Running {
+        loop {
+            // `pg_ctl restart` needs a moment between its stop and its start.
+            sleep(Duration::from_secs(1)).await;
+            if let Some(stray) = self.stray() {
+                register.add(NAME, stray.pid);
+                while stray.is_alive() {
+                    sleep(Duration::from_millis(500)).await;
+                }
+                continue;
+            }
+            match self.start(layout, register).await {
+                Ok(running) => {
+                    eprintln!("PostgreSQL is running again");
+                    return running;
+                }
+                Err(problem) => eprintln!("warning: {problem}"),
+            }
+        }
+    }
+}
+
+impl Database {
+    async fn connect(url: &str) -> Result<Client, PostgresError> {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+        tokio::spawn(async move {
+            if let Err(problem) = connection.await {
+                eprintln!("warning: connection to the database: {}", explain(&problem));
+            }
+        });
+        Ok(client)
+    }
+
+    /// Makes the database and the role the functions log in as. The tables are the migrations' work.
+    pub async fn create(&self) -> Result<(), PostgresError> {
+        if self.server.is_some() {
+            let mut config = Config::from_str(&self.owner_url)?;
+            config.dbname("postgres");
+            let (client, connection) = config.connect(NoTls).await?;
+            tokio::spawn(connection);
+            if client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&DATABASE]).await?.is_none() {
+                client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
+            }
+        }
+        let client = Self::connect(&self.owner_url).await?;
+        let config = Config::from_str(&self.app_url)?;
+        // Hexadecimal digits of our own making: nothing to escape.
+        let password = String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned();
+        let exists = client.query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&APP]).await?.is_some();
+        let verb = if exists { "ALTER" } else { "CREATE" };
+        client.batch_execute(&format!("{verb} ROLE {APP} LOGIN PASSWORD '{password}'")).await?;
+        Ok(())
+    }
+
+    /// Gives the login role the rights of the runtime role, which the migrations have made.
+    pub async fn grant_runtime(&self) -> Result<(), PostgresError> {
+        Ok(Self::connect(&self.owner_url).await?.batch_execute(&format!("GRANT loyalty_runtime TO {APP}")).await?)
+    }
+
+    /// Makes an API key. The key itself is answered and kept nowhere; the table has its hash.
+    pub async fn create_key(owner_url: &str, role: &str, name: &str) -> Result<String, PostgresError> {
+        let key = format!("lk_{}", random_hex(32)?);
+        let sql = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) \
+                   VALUES (gen_random_uuid(), sha256(convert_to($1, 'UTF8')), $2, $3, now())";
+        Self::connect(owner_url).await?.execute(sql, &[&key, &name, &role]).await?;
+        Ok(key)
+    }
+
+    /// Whether a key is an administrator's and still valid.
+    pub async fn is_admin_key(&self, key: &str) -> Result<bool, PostgresError> {
+        let sql = "SELECT FROM api_keys WHERE key_hash = sha256(convert_to($1, 'UTF8')) AND role = 'admin' \
+                   AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
+        Ok(Self::connect(&self.owner_url).await?.query_opt(sql, &[&key]).await?.is_some())
+    }
+}
+
+/// `bytes` random bytes in hexadecimal digits.
+fn random_hex(bytes: usize) -> Result<String, PostgresError> {
+    let source = Path::new("/dev/urandom");
+    let fail = |problem| PostgresError::File { path: source.to_path_buf(), problem };
+    let mut random = vec![0; bytes];
+    fs::File::open(source).and_then(|mut file| file.read_exact(&mut random)).map_err(fail)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}

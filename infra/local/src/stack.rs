@@ -1,0 +1,494 @@
+//! The whole stack: started in order, looked after, and ended in the reverse order.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsString,
+    fs, io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use reqwest::{Client, StatusCode};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::{net::TcpListener, process::Command, task::JoinHandle, time::sleep};
+
+use crate::{
+    api::Api,
+    aws::{ACCESS_KEY, ACCOUNT, Aws, AwsError, REGION, SECRET_KEY},
+    function::{Function, Platform},
+    gateway::Gateway,
+    layout::{Layout, LayoutError, write_private},
+    outcome::{OutcomeError, drop_file},
+    poller::Poller,
+    postgres::{self, Database, PostgresError},
+    process::{ProcessError, Register, Running, SUPERVISOR, end_leftovers, free_port},
+    sample::{self, SampleError},
+    stop::{Stop, StopSign},
+    template::{Names, Template, TemplateError},
+    tools::{Tools, ToolsError},
+};
+
+/// Where `cargo lambda invoke` looks when it is not told otherwise.
+const EMULATOR_PORT: u16 = 9000;
+const MIGRATE: &str = "migrate";
+
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    #[error("a stack of this workspace is running (process {0}); end it with: cargo local down")]
+    Running(i32),
+    #[error("port {0} is in use by another program; choose another with: cargo local up --port N")]
+    PortInUse(u16),
+    #[error("cannot listen on port {0}: {1}")]
+    Listen(u16, io::Error),
+    #[error("the build failed; its output is above")]
+    Build,
+    #[error("cargo: {0}")]
+    Cargo(String),
+    #[error("the template has no function `{0}`")]
+    NoFunction(&'static str),
+    #[error("the template has no bucket")]
+    NoBucket,
+    #[error("the migrations failed: {0}")]
+    Migrations(String),
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    Tools(#[from] ToolsError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    #[error(transparent)]
+    Outcome(#[from] OutcomeError),
+    #[error(transparent)]
+    Api(#[from] crate::api::ApiError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    Debug,
+    Release,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    Sample,
+    Empty,
+}
+
+/// What `up` was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub profile: Profile,
+    pub content: Content,
+    pub port: u16,
+}
+
+/// Tasks that end when `stop` turns true.
+struct Stage {
+    stop: StopSign,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { stop: StopSign::new(), tasks: Vec::new() }
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.push(tokio::spawn(task));
+    }
+
+    async fn end(&mut self) {
+        self.stop.raise();
+        for task in self.tasks.drain(..) {
+            // A task that panicked has ended too.
+            let _ = task.await;
+        }
+    }
+}
+
+/// What runs, in the order it was started.
+pub struct Stack {
+    layout: Layout,
+    register: Register,
+    database: Stage,
+    cloud: Stage,
+    functions: Stage,
+    entrances: Stage,
+    client: Client,
+}
+
+impl Stack {
+    /// Clears away what a killed stack left behind.
+    pub async fn prepare(layout: &Layout) -> Result<Self, StackError> {
+        layout.create_state_dirs()?;
+        let register = Register::read(&layout.process_file());
+        if let Some(supervisor) = register.supervisor() {
+            return Err(StackError::Running(supervisor.pid));
+        }
+        let left = end_leftovers(&register).await;
+        if left > 0 {
+            println!("  ended {left} processes of a stack that was killed");
+        }
+        // It says where a running stack is.
+        let _ = fs::remove_file(layout.env_file());
+        register.add(SUPERVISOR, i32::try_from(std::process::id()).unwrap_or_default());
+        Ok(Self {
+            layout: layout.clone(),
+            register,
+            database: Stage::new(),
+            cloud: Stage::new(),
+            functions: Stage::new(),
+            entrances: Stage::new(),
+            client: Client::new(),
+        })
+    }
+
+    /// Starts everything and, unless told otherwise, loads the sample.
+    pub async fn start(&mut self, options: Options) -> Result<(), StackError> {
+        let listeners = listen(options.port).await?;
+        let tools = Tools::find_or_install(&self.layout)?;
+        let database = postgres::choose(&self.layout)?;
+        let (template, aws, environment) = self.read_template(&database)?;
+        let binaries = self.build(&template, options.profile).await?;
+        self.start_database(&database).await?;
+        self.start_cloud(&tools, &template, &aws, &environment).await?;
+        let emulator = self.start_emulator(&tools).await?;
+        let functions = self.start_functions(&template, &database, environment.clone(), binaries, emulator).await?;
+        self.open(&template, functions, emulator, listeners, &aws);
+        let bucket = template.buckets.first().map(|bucket| bucket.name.clone()).ok_or(StackError::NoBucket)?;
+        let api = Api::new(format!("http://127.0.0.1:{}", options.port), self.admin_key(&database).await?);
+        if options.content == Content::Sample {
+            self.load_sample(&aws, &api, &bucket).await?;
+        }
+        self.write_env(&api, &database, &environment, &bucket)?;
+        println!("\n  API    {}  (try {}/health)", api.address, api.address);
+        println!("  key    {}", api.key);
+        println!("  env    {}", self.layout.env_file().display());
+        println!("  logs   {}", self.layout.state_dir().join("log").display());
+        println!("  events cargo lambda invoke players --invoke-port {} --data-file events/players.json", options.port);
+        Ok(())
+    }
+
+    /// Ends everything, the last started first.
+    pub async fn end(&mut self) {
+        self.entrances.end().await;
+        self.functions.end().await;
+        self.cloud.end().await;
+        self.database.end().await;
+        let _ = fs::remove_file(self.layout.env_file());
+        self.register.clear();
+    }
+
+    fn read_template(&self, database: &Database) -> Result<(Template, Aws, BTreeMap<String, String>), StackError> {
+        let endpoint = format!("http://127.0.0.1:{}", free_port(Ipv4Addr::LOCALHOST.into(), Some(4566))?);
+        let names = Names {
+            endpoint: endpoint.clone(),
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            stack: "loyalty".to_owned(),
+            parameters: BTreeMap::from([
+                ("DatabaseUrl".to_owned(), database.app_url.clone()),
+                ("MigrationDatabaseUrl".to_owned(), database.owner_url.clone()),
+            ]),
+        };
+        let template = Template::read(&self.layout.template(), &names)?;
+        let environment = [
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", REGION),
+        ];
+        let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Ok((template, Aws::new(&endpoint), environment))
+    }
+
+    /// Builds the functions of the template and answers where their binaries are.
+    async fn build(&self, template: &Template, profile: Profile) -> Result<PathBuf, StackError> {
+        println!("  building {} functions", template.functions.len());
+        let mut command = cargo(&self.layout.root);
+        command.args(["build", "--bins"]);
+        for function in &template.functions {
+            command.args(["--package", &function.name]);
+        }
+        let dir = match profile {
+            Profile::Debug => "debug",
+            Profile::Release => {
+                command.arg("--release");
+                "release"
+            }
+        };
+        let status = command.status().await.map_err(|problem| StackError::Cargo(problem.to_string()))?;
+        if !status.success() {
+            return Err(StackError::Build);
+        }
+        let mut metadata = cargo(&self.layout.root);
+        metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+        let output = metadata.output().await.map_err(|problem| StackError::Cargo(problem.to_string()))?;
+        let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|problem| StackError::Cargo(problem.to_string()))?;
+        let target = metadata["target_directory"].as_str().ok_or_else(|| StackError::Cargo("no target directory".to_owned()))?;
+        Ok(Path::new(target).join(dir))
+    }
+
+    async fn start_database(&mut self, database: &Database) -> Result<(), StackError> {
+        match &database.server {
+            Some(server) => {
+                if server.lives_elsewhere(&self.layout) {
+                    println!("  the server's account may not enter this directory, so its data are kept elsewhere");
+                }
+                let running = server.start(&self.layout, &self.register).await?;
+                let stop = self.database.stop.listener();
+                self.database.spawn(server.clone().keep(running, self.layout.clone(), self.register.clone(), stop));
+                println!("  {}", server.describe());
+            }
+            None => println!("  PostgreSQL as DATABASE_URL says"),
+        }
+        Ok(database.create().await?)
+    }
+
+    async fn start_cloud(
+        &mut self,
+        tools: &Tools,
+        template: &Template,
+        aws: &Aws,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(), StackError> {
+        let endpoint = &environment["AWS_ENDPOINT_URL"];
+        let port: u16 = endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+        let service = Service {
+            name: "moto",
+            program: tools.python.clone(),
+            arguments: ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(OsString::from).into(),
+            dir: self.layout.state_dir(),
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            creates: Some((aws.clone(), template.clone())),
+        };
+        self.keep(service).await?;
+        println!("  S3 and SQS (moto) on {endpoint}: {} buckets, {} queues", template.buckets.len(), template.queues.len());
+        Ok(())
+    }
+
+    async fn start_emulator(&mut self, tools: &Tools) -> Result<SocketAddr, StackError> {
+        let ip: IpAddr = if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            Ipv6Addr::LOCALHOST.into()
+        } else {
+            Ipv4Addr::LOCALHOST.into()
+        };
+        let port = free_port(ip, Some(EMULATOR_PORT))?;
+        let (ip, port_text) = (ip.to_string(), port.to_string());
+        let arguments = ["lambda", "watch", "--only-lambda-apis", "--disable-cors", "-A", &ip, "-P", &port_text];
+        let service = Service {
+            name: "cargo-lambda",
+            program: tools.cargo_lambda.clone(),
+            arguments: arguments.map(OsString::from).into(),
+            dir: self.layout.root.clone(),
+            address: SocketAddr::new(ip.parse().unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
+            creates: None,
+        };
+        let address = service.address;
+        self.keep(service).await?;
+        println!("  Lambda Runtime API (cargo lambda watch) on http://{address}");
+        Ok(address)
+    }
+
+    /// Starts a service and keeps it running.
+    async fn keep(&mut self, service: Service) -> Result<(), StackError> {
+        let log = self.layout.log(service.name);
+        let running = service.start(&log, &self.register).await?;
+        let (stop, register) = (self.cloud.stop.listener(), self.register.clone());
+        self.cloud.spawn(service.keep(running, log, register, stop));
+        Ok(())
+    }
+
+    /// Migrates first, with the function that does it in production, then starts the others.
+    async fn start_functions(
+        &mut self,
+        template: &Template,
+        database: &Database,
+        environment: BTreeMap<String, String>,
+        binaries: PathBuf,
+        emulator: SocketAddr,
+    ) -> Result<Vec<Arc<Function>>, StackError> {
+        let platform = Platform {
+            emulator,
+            binaries,
+            logs: self.layout.state_dir().join("log"),
+            environment,
+            register: self.register.clone(),
+            client: self.client.clone(),
+        };
+        let stop = &self.functions.stop;
+        let functions: Vec<Arc<Function>> =
+            template.functions.iter().map(|function| Function::new(function.clone(), platform.clone(), stop.listener())).collect();
+        for function in &functions {
+            let (function, mut stopped) = (Arc::clone(function), self.functions.stop.listener());
+            self.functions.spawn(async move {
+                stopped.said().await;
+                function.ended().await;
+            });
+        }
+        let migrate = functions.iter().find(|function| function.name() == MIGRATE).ok_or(StackError::NoFunction(MIGRATE))?;
+        self.migrate(migrate, emulator).await?;
+        database.grant_runtime().await?;
+        for function in &functions {
+            function.scale_to(1);
+        }
+        for function in &functions {
+            function.until_ready(Duration::from_secs(30)).await?;
+        }
+        println!("  {} functions are ready", functions.len());
+        Ok(functions)
+    }
+
+    async fn migrate(&self, function: &Arc<Function>, emulator: SocketAddr) -> Result<(), StackError> {
+        let fail = |problem: reqwest::Error| StackError::Migrations(problem.to_string());
+        let _place = function.enter().await;
+        function.until_ready(Duration::from_secs(30)).await?;
+        let request = self.client.post(invocations(emulator, MIGRATE)).body("{}").timeout(function.template.timeout);
+        let response = request.send().await.map_err(fail)?;
+        let (status, body) = (response.status(), response.text().await.map_err(fail)?);
+        if status != StatusCode::OK {
+            return Err(StackError::Migrations(body));
+        }
+        println!("  schema is up to date: {body}");
+        Ok(())
+    }
+
+    /// Lets requests and messages in.
+    fn open(&mut self, template: &Template, functions: Vec<Arc<Function>>, emulator: SocketAddr, listeners: Vec<TcpListener>, aws: &Aws) {
+        for function in &functions {
+            for mapping in &function.template.mappings {
+                let poller = Poller {
+                    function: Arc::clone(function),
+                    mapping: mapping.clone(),
+                    aws: aws.clone(),
+                    client: self.client.clone(),
+                    invocations: invocations(emulator, function.name()),
+                };
+                self.entrances.spawn(poller.run(self.entrances.stop.listener()));
+            }
+        }
+        let gateway = Arc::new(Gateway { template: template.clone(), functions, emulator, client: self.client.clone() });
+        for listener in listeners {
+            self.entrances.spawn(Arc::clone(&gateway).serve(listener, self.entrances.stop.listener()));
+        }
+    }
+
+    /// The administrator's key of the last start, if the database still knows it, else a new one.
+    async fn admin_key(&self, database: &Database) -> Result<String, StackError> {
+        let file = self.layout.key_file();
+        if let Ok(key) = fs::read_to_string(&file)
+            && database.is_admin_key(&key).await?
+        {
+            return Ok(key);
+        }
+        let key = Database::create_key(&database.owner_url, "admin", "cargo local").await?;
+        write_private(&file, &key)?;
+        Ok(key)
+    }
+
+    async fn load_sample(&self, aws: &Aws, api: &Api, bucket: &str) -> Result<(), StackError> {
+        sample::load(&self.layout, api).await?;
+        let outcome = drop_file(aws, api, bucket, &self.layout.sample("players.csv")).await?;
+        outcome.print(api).await?;
+        Ok(())
+    }
+
+    fn write_env(&self, api: &Api, database: &Database, environment: &BTreeMap<String, String>, bucket: &str) -> Result<(), StackError> {
+        let mut variables = vec![
+            ("API_URL", api.address.clone()),
+            ("API_KEY", api.key.clone()),
+            ("DATABASE_URL", database.owner_url.clone()),
+            ("RUNTIME_DATABASE_URL", database.app_url.clone()),
+            ("IMPORT_BUCKET", bucket.to_owned()),
+        ];
+        variables.extend(environment.iter().map(|(key, value)| (key.as_str(), value.clone())));
+        Ok(self.layout.write_env(&variables)?)
+    }
+}
+
+fn invocations(emulator: SocketAddr, function: &str) -> String {
+    format!("http://{emulator}/2015-03-31/functions/{function}/invocations")
+}
+
+/// The port on both loopback addresses, where there are two: `localhost` may be either.
+async fn listen(port: u16) -> Result<Vec<TcpListener>, StackError> {
+    let refused = |problem: io::Error| match problem.kind() {
+        io::ErrorKind::AddrInUse => StackError::PortInUse(port),
+        _ => StackError::Listen(port, problem),
+    };
+    let mut listeners = vec![TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?];
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
+        Ok(listener) => listeners.push(listener),
+        Err(problem) if problem.kind() == io::ErrorKind::AddrInUse => return Err(refused(problem)),
+        // No IPv6 here.
+        Err(_) => {}
+    }
+    Ok(listeners)
+}
+
+/// cargo, without the variables that `cargo run` gave this process: they would look like changes to build scripts.
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (key, _) in env::vars_os() {
+        if key.to_str().is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_")) {
+            command.env_remove(key);
+        }
+    }
+    command.current_dir(root).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// A program that listens on an address.
+struct Service {
+    name: &'static str,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    dir: PathBuf,
+    address: SocketAddr,
+    /// What has to be made in it whenever it starts.
+    creates: Option<(Aws, Template)>,
+}
+
+impl Service {
+    async fn start(&self, log: &Path, register: &Register) -> Result<Running, StackError> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).current_dir(&self.dir);
+        let mut running = Running::start(self.name, command, log, register)?;
+        running.until_it_accepts(self.address, Duration::from_secs(60)).await?;
+        if let Some((aws, template)) = &self.creates {
+            aws.create(template).await?;
+        }
+        Ok(running)
+    }
+
+    async fn keep(self, mut running: Running, log: PathBuf, register: Register, mut stop: Stop) {
+        loop {
+            tokio::select! {
+                () = stop.said() => return running.stop(Signal::TERM, Duration::from_secs(3)).await,
+                status = running.ended() => eprintln!("warning: {} ended ({status}); starting it again", self.name),
+            }
+            running = loop {
+                tokio::select! {
+                    () = stop.said() => return,
+                    started = self.start(&log, &register) => match started {
+                        Ok(running) => break running,
+                        Err(problem) => eprintln!("warning: {problem}"),
+                    },
+                }
+                sleep(Duration::from_secs(1)).await;
+            };
+        }
+    }
+}

@@ -1,12 +1,10 @@
 //! The program's settings: what is stored, over the defaults.
 
-use crate::{Db, Error, Result};
+use crate::{Context, Db, Error, Result};
 use domain::settings::Settings;
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 use store::audit_log::{self, Entry};
 use store::{Executor, Tx};
-use uuid::Uuid;
 
 pub async fn get(db: &Db) -> Result<Settings> {
     load(&db.client().await?).await
@@ -17,22 +15,14 @@ pub async fn load(executor: &impl Executor) -> Result<Settings> {
     read(store::settings::load(executor).await?)
 }
 
-/// Who changes settings, and when.
-#[derive(Debug, Clone)]
-pub struct Change {
-    pub audit_id: Uuid,
-    pub actor: String,
-    pub now: Timestamp,
-}
-
 /// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and answers all settings.
 /// A key is replaced whole: what is left out inside of it has its default. Refuses values out of range, each with
 /// its place.
-pub async fn put(db: &Db, given: &Settings, keys: &[String], change: &Change) -> Result<Settings> {
-    store::transaction!(db, |tx| put_in_tx(tx, given, keys, change))
+pub async fn put(db: &Db, given: &Settings, keys: &[String], actor: &str, context: Context) -> Result<Settings> {
+    store::transaction!(db, |tx| put_in_tx(tx, given, keys, actor, context))
 }
 
-async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], change: &Change) -> Result<Settings> {
+async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], actor: &str, context: Context) -> Result<Settings> {
     store::settings::lock(tx).await?;
     let before = object(&load(tx).await?)?;
     let given = object(given)?;
@@ -47,11 +37,11 @@ async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], change: &Chan
     if !errors.is_empty() {
         return Err(Error::Validation(errors));
     }
-    store::settings::save(tx, &changed, &change.actor, change.now).await?;
+    store::settings::save(tx, &changed, actor, context.now).await?;
     let entry = Entry {
-        audit_id: change.audit_id,
-        at: change.now,
-        actor: change.actor.clone(),
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
         action: "settings.update".into(),
         subject: "settings".into(),
         before: Some(Value::Object(pick(&before))),

@@ -7,6 +7,8 @@ mod extract;
 mod runtime;
 
 pub mod auth;
+#[cfg(any(feature = "s3", feature = "sqs"))]
+pub mod aws;
 pub mod batch;
 pub mod clock;
 pub mod config;

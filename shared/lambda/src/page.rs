@@ -73,20 +73,37 @@ impl Page {
 
     /// The items as a JSON array; a full page names the next in a `Link` header, by the key of its last item.
     pub fn respond<T: Serialize>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Response {
-        let full = i64::try_from(items.len()).is_ok_and(|count| count >= self.limit);
-        let next = items.last().filter(|_| full).and_then(|last| self.next_link(&key(last)));
-        match next {
-            Some(link) => ([(LINK, link)], Json(items)).into_response(),
-            None => Json(items).into_response(),
-        }
+        let next = items.last().filter(|_| self.is_full(&items)).and_then(|last| self.next_link(&key(last)));
+        respond(items, next)
+    }
+
+    /// The same for a list that is walked by `skip`.
+    pub fn respond_skipping<T: Serialize>(&self, items: Vec<T>) -> Response {
+        let next = self.is_full(&items).then(|| self.link("skip", &self.skip.saturating_add(self.limit).to_string())).flatten();
+        respond(items, next)
+    }
+
+    fn is_full<T>(&self, items: &[T]) -> bool {
+        i64::try_from(items.len()).is_ok_and(|count| count >= self.limit)
     }
 
     /// `</api/players?segment=VIP&limit=100&cursor=P100>; rel="next"`
     pub fn next_link(&self, cursor: &str) -> Option<String> {
+        self.link("cursor", cursor)
+    }
+
+    fn link(&self, name: &str, value: &str) -> Option<String> {
         let mut pairs = self.filters.clone();
         pairs.push(("limit".into(), self.limit.to_string()));
-        pairs.push(("cursor".into(), cursor.to_owned()));
+        pairs.push((name.to_owned(), value.to_owned()));
         let query = serde_urlencoded::to_string(pairs).ok()?;
         Some(format!("<{}?{query}>; rel=\"next\"", self.path))
+    }
+}
+
+fn respond<T: Serialize>(items: Vec<T>, next: Option<String>) -> Response {
+    match next {
+        Some(link) => ([(LINK, link)], Json(items)).into_response(),
+        None => Json(items).into_response(),
     }
 }

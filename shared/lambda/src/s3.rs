@@ -1,6 +1,6 @@
 //! Objects in a bucket: streamed out, put in, or a signed address to put them at.
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -56,7 +56,7 @@ impl Object {
 impl Bucket {
     /// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) are the environment's.
     pub async fn new(name: impl Into<String>) -> Self {
-        Self::with_config(&aws_config::load_defaults(BehaviorVersion::latest()).await, name)
+        Self::with_config(&crate::aws::environment().await, name)
     }
 
     pub fn with_config(config: &SdkConfig, name: impl Into<String>) -> Self {

@@ -1,6 +1,6 @@
 //! Sending to a queue.
 
-use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -28,10 +28,10 @@ pub struct Queue {
 impl Queue {
     /// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) are the environment's.
     pub async fn new(url: impl Into<String>) -> Self {
-        Self::with_config(&aws_config::load_defaults(BehaviorVersion::latest()).await, url)
+        Self::with_config(&crate::aws::environment().await, url)
     }
 
-    pub fn with_config(config: &aws_config::SdkConfig, url: impl Into<String>) -> Self {
+    pub fn with_config(config: &SdkConfig, url: impl Into<String>) -> Self {
         Self { client: Client::new(config), url: url.into() }
     }
 

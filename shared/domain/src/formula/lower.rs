@@ -72,7 +72,12 @@ impl Lowering<'_> {
 
     /// Of the first value in the node: the tree does not keep the place of operators.
     fn position(&self, node: &Node) -> usize {
-        let places = node.iter_identifiers().filter_map(scan::token_index).filter_map(|index| self.tokens.get(index));
+        let own = match node.operator() {
+            Operator::VariableIdentifierRead { identifier } | Operator::FunctionIdentifier { identifier } => Some(identifier.as_str()),
+            _ => None,
+        };
+        let names = own.into_iter().chain(node.iter_identifiers());
+        let places = names.filter_map(scan::token_index).filter_map(|index| self.tokens.get(index));
         places.map(|placed| placed.position).min().unwrap_or(1)
     }
 

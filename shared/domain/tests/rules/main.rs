@@ -5,7 +5,7 @@ mod evaluation;
 mod explanations;
 mod formulas;
 mod gates;
-mod rule_errors;
 mod ruin;
+mod rule_errors;
 mod sample;
 mod support;

@@ -1,1 +1,55 @@
+//! `/api/analytics`: what the program did.
 
+use app::Db;
+use app::analytics::{DashboardView, RewardView, TransactionView};
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use domain::access::Role;
+use domain::id::{PlayerId, RuleId};
+use lambda::{Api, Auth, Page, Params, Problem};
+use serde::Deserialize;
+use store::analytics::{GrantStatus, RewardFilter};
+
+pub fn router(db: Db) -> Router {
+    api(&db).into_router(db)
+}
+
+pub fn api(db: &Db) -> Api<Db> {
+    Api::new(Auth::new(app::keys::lookup(db.clone())))
+        .get("/api/analytics/dashboard", Role::Viewer, dashboard)
+        .get("/api/analytics/rewards", Role::Viewer, rewards)
+        .get("/api/analytics/transactions", Role::Viewer, transactions)
+}
+
+async fn dashboard(State(db): State<Db>) -> Result<Json<DashboardView>, Problem> {
+    Ok(Json(app::analytics::dashboard(&db).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RewardParams {
+    player_id: Option<PlayerId>,
+    status: Option<GrantStatus>,
+    rule_id: Option<RuleId>,
+}
+
+async fn rewards(State(db): State<Db>, Params(params): Params<RewardParams>, page: Page) -> Result<Response, Problem> {
+    let RewardParams { player_id, status, rule_id } = params;
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let rewards = app::analytics::rewards(&db, &RewardFilter { player_id, status, rule_id }, &slice).await?;
+    Ok(page.respond(rewards, |reward: &RewardView| reward.id.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TransactionParams {
+    player_id: Option<PlayerId>,
+}
+
+async fn transactions(State(db): State<Db>, Params(params): Params<TransactionParams>, page: Page) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let postings = app::analytics::transactions(&db, params.player_id.as_ref(), &slice).await?;
+    Ok(page.respond(postings, TransactionView::cursor))
+}

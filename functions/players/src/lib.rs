@@ -1,1 +1,128 @@
+//! `/api/players`: who the players are, how they stand, and what rules see of them.
 
+mod view;
+
+use app::Db;
+use app::players::{Changes, Registration};
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::access::Role;
+use domain::id::PlayerId;
+use domain::segment::Segment;
+use jiff::Timestamp;
+use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
+use serde::{Deserialize, Deserializer};
+use store::players::Filter;
+use view::PlayerView;
+
+pub fn router(db: Db) -> Router {
+    api(&db).into_router(db)
+}
+
+pub fn api(db: &Db) -> Api<Db> {
+    Api::new(Auth::new(app::keys::lookup(db.clone())))
+        .get("/api/players", Role::Viewer, list)
+        .post("/api/players", Role::Operator, create)
+        .get("/api/players/{player_id}", Role::Viewer, get)
+        .put("/api/players/{player_id}", Role::Operator, update)
+        .delete("/api/players/{player_id}", Role::Operator, deactivate)
+        .get("/api/players/{player_id}/facts", Role::Viewer, facts)
+        .get("/api/players/{player_id}/segments", Role::Viewer, segments)
+        .get("/api/players/{player_id}/grants", Role::Viewer, grants)
+}
+
+fn context() -> app::Context {
+    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    segment: Option<Segment>,
+    tier: Option<String>,
+    is_active: Option<bool>,
+    q: Option<String>,
+}
+
+async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
+    let ListParams { segment, tier, is_active, q } = params;
+    let filter = Filter { segment, tier, is_active, prefix: q.filter(|q| !q.is_empty()) };
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let players = app::players::list(&db, &filter, &slice).await?;
+    Ok(page.respond(players.into_iter().map(PlayerView::from).collect(), |player| player.player_id.clone()))
+}
+
+async fn get(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<PlayerView>, Problem> {
+    Ok(Json(app::players::get(&db, &player_id).await?.into()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateBody {
+    player_id: PlayerId,
+    email: Option<String>,
+    name: Option<String>,
+}
+
+async fn create(State(db): State<Db>, caller: Caller, JsonBody(body): JsonBody<CreateBody>) -> Result<impl IntoResponse, Problem> {
+    let CreateBody { player_id, email, name } = body;
+    let player = app::players::create(&db, &Registration { player_id, email, name }, &caller.actor(), context()).await?;
+    Ok((StatusCode::CREATED, Json(PlayerView::from(player))))
+}
+
+/// What is left out stays as it is; null clears.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpdateBody {
+    #[serde(default, deserialize_with = "given")]
+    email: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    name: Option<Option<String>>,
+    is_active: Option<bool>,
+    is_blocked: Option<bool>,
+    #[serde(default, deserialize_with = "given")]
+    self_excluded_until: Option<Option<Timestamp>>,
+}
+
+/// Tells null from absent.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+async fn update(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+    caller: Caller,
+    JsonBody(body): JsonBody<UpdateBody>,
+) -> Result<Json<PlayerView>, Problem> {
+    let UpdateBody { email, name, is_active, is_blocked, self_excluded_until } = body;
+    let changes = Changes { email, name, is_active, is_blocked, self_excluded_until };
+    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), context()).await?.into()))
+}
+
+async fn deactivate(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+    caller: Caller,
+) -> Result<Json<PlayerView>, Problem> {
+    let changes = Changes::deactivation();
+    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), context()).await?.into()))
+}
+
+async fn facts(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::FactsView>, Problem> {
+    let facts = app::players::facts(&db, &player_id, context().now).await?;
+    Ok(Json(view::FactsView { player_id, facts }))
+}
+
+async fn segments(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    Ok(page.respond(app::players::segments(&db, &player_id, &slice).await?, |change| change.at.to_string()))
+}
+
+async fn grants(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    Ok(page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| reward.id.to_string()))
+}

@@ -1,1 +1,145 @@
+//! `/api/rules` and `/api/tiers`: what is granted to whom, and the ladder players climb.
 
+mod view;
+
+use app::Db;
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::access::Role;
+use domain::facts::FactDef;
+use domain::id::{PlayerId, RuleId};
+use domain::money::Amount;
+use domain::problem::Refusal;
+use domain::tier::Tier;
+use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use view::{RuleView, TrialView, VersionView};
+
+pub fn router(db: Db) -> Router {
+    api(&db).into_router(db)
+}
+
+pub fn api(db: &Db) -> Api<Db> {
+    Api::new(Auth::new(app::keys::lookup(db.clone())))
+        .get("/api/rules", Role::Viewer, list)
+        .post("/api/rules", Role::Admin, create)
+        .get("/api/rules/facts", Role::Viewer, facts)
+        .get("/api/rules/{rule_id}", Role::Viewer, get)
+        .put("/api/rules/{rule_id}", Role::Admin, update)
+        .delete("/api/rules/{rule_id}", Role::Admin, archive)
+        .get("/api/rules/{rule_id}/versions", Role::Viewer, versions)
+        .post("/api/rules/{rule_id}/test", Role::Viewer, test)
+        .get("/api/tiers", Role::Viewer, tiers)
+        .post("/api/tiers", Role::Admin, create_tier)
+        .put("/api/tiers/{tier_level}", Role::Admin, update_tier)
+        .delete("/api/tiers/{tier_level}", Role::Admin, delete_tier)
+}
+
+fn context() -> app::Context {
+    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    is_active: Option<bool>,
+}
+
+async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let rules = app::rules::list(&db, params.is_active, &slice).await?;
+    Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| rule.rule_id.clone()))
+}
+
+async fn get(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>) -> Result<Json<RuleView>, Problem> {
+    Ok(Json(app::rules::get(&db, &rule_id).await?.into()))
+}
+
+async fn create(State(db): State<Db>, caller: Caller, JsonBody(rule): JsonBody<Value>) -> Result<impl IntoResponse, Problem> {
+    let rule = app::rules::create(&db, &rule, &caller.actor(), context()).await?;
+    Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
+}
+
+async fn update(
+    State(db): State<Db>,
+    PathParams(rule_id): PathParams<RuleId>,
+    caller: Caller,
+    JsonBody(rule): JsonBody<Value>,
+) -> Result<Json<RuleView>, Problem> {
+    Ok(Json(app::rules::update(&db, &rule_id, &rule, &caller.actor(), context()).await?.into()))
+}
+
+async fn archive(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, caller: Caller) -> Result<Json<RuleView>, Problem> {
+    Ok(Json(app::rules::archive(&db, &rule_id, &caller.actor(), context()).await?.into()))
+}
+
+async fn versions(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, page: Page) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let versions = app::rules::versions(&db, &rule_id, &slice).await?;
+    Ok(page.respond(versions.into_iter().map(VersionView::from).collect(), |version| version.version.to_string()))
+}
+
+async fn facts(State(db): State<Db>) -> Result<Json<Vec<FactDef>>, Problem> {
+    Ok(Json(app::rules::facts(&db, context().now).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestBody {
+    player_id: PlayerId,
+}
+
+async fn test(
+    State(db): State<Db>,
+    PathParams(rule_id): PathParams<RuleId>,
+    JsonBody(body): JsonBody<TestBody>,
+) -> Result<Json<TrialView>, Problem> {
+    Ok(Json(app::rules::test(&db, &rule_id, &body.player_id, context().now).await?.into()))
+}
+
+async fn tiers(State(db): State<Db>) -> Result<Json<Vec<Tier>>, Problem> {
+    Ok(Json(app::tiers::list(&db).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TierBody {
+    tier_level: Option<String>,
+    lp_min: Amount<2>,
+    #[serde(default)]
+    benefits: Map<String, Value>,
+    requirements: Option<Value>,
+}
+
+impl TierBody {
+    fn into_tier(self, tier_level: String) -> Tier {
+        Tier { tier_level, lp_min: self.lp_min.0, benefits: self.benefits, requirements: self.requirements }
+    }
+}
+
+async fn create_tier(State(db): State<Db>, caller: Caller, JsonBody(mut body): JsonBody<TierBody>) -> Result<impl IntoResponse, Problem> {
+    let tier_level = body.tier_level.take().ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
+    let tier = app::tiers::create(&db, &body.into_tier(tier_level), &caller.actor(), context()).await?;
+    Ok((StatusCode::CREATED, Json(tier)))
+}
+
+/// The body need not name the tier again.
+async fn update_tier(
+    State(db): State<Db>,
+    PathParams(tier_level): PathParams<String>,
+    caller: Caller,
+    JsonBody(body): JsonBody<TierBody>,
+) -> Result<Json<Tier>, Problem> {
+    if body.tier_level.as_ref().is_some_and(|given| *given != tier_level) {
+        return Err(Refusal::invalid_at("/tier_level", "range", format!("must be {tier_level} or absent")).into());
+    }
+    Ok(Json(app::tiers::update(&db, &body.into_tier(tier_level), &caller.actor(), context()).await?))
+}
+
+async fn delete_tier(State(db): State<Db>, PathParams(tier_level): PathParams<String>, caller: Caller) -> Result<Json<Tier>, Problem> {
+    Ok(Json(app::tiers::delete(&db, &tier_level, &caller.actor(), context()).await?))
+}

@@ -1,5 +1,6 @@
 //! Players, one at a time, as staff see and change them.
 
+use crate::analytics::RewardView;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -11,7 +12,7 @@ use domain::segment::classify;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
-use store::analytics::{Reward, RewardFilter};
+use store::analytics::RewardFilter;
 use store::audit_log::{self, Entry};
 use store::players::{Filter, NewPlayer, Player, Profile, SegmentMove};
 use store::segments::SegmentChange;
@@ -166,11 +167,12 @@ pub async fn segments(db: &Db, player_id: &PlayerId, page: &Page<Timestamp>) -> 
 }
 
 /// Newest first, each with the decision behind it.
-pub async fn grants(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<Reward>> {
+pub async fn grants(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<RewardView>> {
     let client = db.client().await?;
     check_exists(&client, player_id).await?;
     let filter = RewardFilter { player_id: Some(player_id.clone()), ..RewardFilter::default() };
-    Ok(store::analytics::rewards(&client, &filter, page).await?)
+    let rewards = store::analytics::rewards(&client, &filter, page).await?;
+    Ok(rewards.into_iter().map(RewardView::from).collect())
 }
 
 async fn check_exists(executor: &impl Executor, player_id: &PlayerId) -> Result<()> {

@@ -14,6 +14,9 @@ use store::audit_log::{self, Entry};
 use store::rules::{RuleVersion, StoredRule};
 use store::{Db, Executor, Page, Tx, transaction};
 
+/// What `/rules/…` means besides rules.
+const RESERVED_IDS: [&str; 2] = ["facts", "simulate"];
+
 /// Rules that are not archived, in the order of their ids.
 pub async fn list(db: &Db, is_active: Option<bool>, page: &Page<String>) -> Result<Vec<StoredRule>> {
     Ok(store::rules::list(&db.client().await?, is_active, page).await?)
@@ -50,6 +53,10 @@ pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Res
 
 async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
     let rule = parse(tx, rule, context.now).await?;
+    if RESERVED_IDS.contains(&rule.rule_id.as_str()) {
+        let detail = format!("{} is the name of something else at this address", rule.rule_id);
+        return Err(Error::Validation(vec![FieldError::new("/rule_id", "range", detail)]));
+    }
     if !store::rules::insert(tx, &rule.rule_id, rule.definition(), actor, context.now).await? {
         return Err(Error::conflict("duplicate", format!("there is a rule {} already", rule.rule_id)));
     }

@@ -9,6 +9,8 @@ use domain::money::Asset;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::Value;
+use std::fmt;
+use std::str::FromStr;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -36,10 +38,37 @@ FROM postings";
 /// The parts of this file's statements that are always the same, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[REWARDS, POSTINGS];
 
+/// Where a grant is in its life; all but the first two are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum GrantStatus {
+    Pending,
+    Active,
+    Completed,
+    Expired,
+    Forfeited,
+    Cancelled,
+    Depleted,
+}
+
+impl GrantStatus {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Active => "ACTIVE",
+            Self::Completed => "COMPLETED",
+            Self::Expired => "EXPIRED",
+            Self::Forfeited => "FORFEITED",
+            Self::Cancelled => "CANCELLED",
+            Self::Depleted => "DEPLETED",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RewardFilter {
     pub player_id: Option<PlayerId>,
-    pub status: Option<&'static str>,
+    pub status: Option<GrantStatus>,
     pub rule_id: Option<RuleId>,
 }
 
@@ -74,7 +103,7 @@ pub async fn rewards(executor: &impl Executor, filter: &RewardFilter, page: &Pag
         select.equals("g.player_id", player_id.as_str().to_owned());
     }
     if let Some(status) = filter.status {
-        select.equals("g.status", status);
+        select.equals("g.status", status.as_str());
     }
     if let Some(rule_id) = &filter.rule_id {
         select.equals("g.rule_id", rule_id.as_str().to_owned());
@@ -115,6 +144,31 @@ pub struct PostingKey {
     pub transaction_id: Uuid,
     pub asset: Asset,
     pub version: i64,
+}
+
+/// `<transaction_id>.<asset>.<version>`
+impl fmt::Display for PostingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.transaction_id, self.asset, self.version)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a transaction, an asset and a version")]
+pub struct PostingKeyError;
+
+impl FromStr for PostingKey {
+    type Err = PostingKeyError;
+
+    fn from_str(text: &str) -> Result<Self, PostingKeyError> {
+        let mut parts = text.splitn(3, '.');
+        let mut part = || parts.next().ok_or(PostingKeyError);
+        Ok(Self {
+            transaction_id: part()?.parse().map_err(|_| PostingKeyError)?,
+            asset: Asset::parse(part()?).ok_or(PostingKeyError)?,
+            version: part()?.parse().map_err(|_| PostingKeyError)?,
+        })
+    }
 }
 
 /// A posting from the wallet's side.

@@ -1,0 +1,121 @@
+//! How players look from outside.
+
+use domain::id::PlayerId;
+use domain::money::{Asset, MONEY_SCALE, shown};
+use domain::segment::Segment;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use store::players::Player;
+
+/// Decimal places of ratios and averages.
+const RATIO_SCALE: u32 = 4;
+
+#[derive(Serialize)]
+pub struct PlayerView {
+    pub player_id: String,
+    email: Option<String>,
+    name: Option<String>,
+    segment: Option<Segment>,
+    tier: String,
+    risk_score: i16,
+    is_active: bool,
+    is_blocked: bool,
+    self_excluded_until: Option<Timestamp>,
+    created_at: Timestamp,
+    last_activity_at: Option<Timestamp>,
+    metrics: MetricsView,
+    balances: BalancesView,
+}
+
+#[derive(Serialize)]
+struct MetricsView {
+    total_deposited: Decimal,
+    total_wagered: Decimal,
+    total_won: Decimal,
+    total_withdrawn: Decimal,
+    net_pnl: Decimal,
+    net_loss: Decimal,
+    win_loss_ratio: Decimal,
+    total_sessions: i32,
+    total_playtime_hours: Decimal,
+    total_bets: Option<i64>,
+    avg_bet_size: Option<Decimal>,
+    last_deposit_date: Option<Date>,
+}
+
+#[derive(Serialize)]
+struct BalancesView {
+    lp_balance: Decimal,
+    rp_balance: Decimal,
+    bonus_balance: Decimal,
+    tickets_balance: Decimal,
+    /// Of the open bonus grants together.
+    bonus_wagering_required: Decimal,
+    bonus_wagering_completed: Decimal,
+    /// Of the one that expires first.
+    bonus_expiry: Option<Timestamp>,
+}
+
+impl From<Player> for PlayerView {
+    fn from(player: Player) -> Self {
+        let metrics = metrics(&player);
+        let balances = balances(&player);
+        Self {
+            player_id: player.player_id,
+            email: player.profile.email,
+            name: player.profile.name,
+            segment: player.segment,
+            tier: player.tier,
+            risk_score: player.risk_score,
+            is_active: player.profile.is_active,
+            is_blocked: player.profile.is_blocked,
+            self_excluded_until: player.profile.self_excluded_until,
+            created_at: player.created_at,
+            last_activity_at: player.last_activity_at,
+            metrics,
+            balances,
+        }
+    }
+}
+
+fn metrics(player: &Player) -> MetricsView {
+    let totals = &player.totals;
+    let money = |value| shown(value, MONEY_SCALE);
+    MetricsView {
+        total_deposited: money(totals.deposited),
+        total_wagered: money(totals.wagered),
+        total_won: money(totals.won),
+        total_withdrawn: money(totals.withdrawn),
+        net_pnl: money(totals.net_pnl()),
+        net_loss: money(totals.net_loss()),
+        win_loss_ratio: money(totals.win_loss_ratio().round_dp(RATIO_SCALE)),
+        total_sessions: totals.session_count,
+        total_playtime_hours: money(totals.playtime_hours),
+        total_bets: totals.bets,
+        avg_bet_size: totals.avg_bet_size().map(|size| money(size.round_dp(RATIO_SCALE))),
+        last_deposit_date: totals.last_deposit_date,
+    }
+}
+
+fn balances(player: &Player) -> BalancesView {
+    let (balances, bonus) = (&player.balances, &player.open_bonus);
+    BalancesView {
+        lp_balance: shown(balances.lp, Asset::Lp.scale()),
+        rp_balance: shown(balances.rp, Asset::Rp.scale()),
+        bonus_balance: shown(balances.bonus, Asset::Bonus.scale()),
+        tickets_balance: shown(balances.tickets, Asset::Tickets.scale()),
+        bonus_wagering_required: shown(bonus.wagering_required, MONEY_SCALE),
+        bonus_wagering_completed: shown(bonus.wagering_completed, MONEY_SCALE),
+        bonus_expiry: bonus.next_expiry,
+    }
+}
+
+/// What a rule sees; null where unknown.
+#[derive(Serialize)]
+pub struct FactsView {
+    pub player_id: PlayerId,
+    pub facts: Map<String, Value>,
+}

@@ -1,0 +1,90 @@
+//! How rules look from outside.
+
+use app::rules::Trial;
+use domain::evaluate::Verdict;
+use domain::gate::GateFigures;
+use domain::money::{MONEY_SCALE, shown};
+use domain::rule::ConditionResult;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use store::rules::{RuleVersion, StoredRule};
+
+/// The definition with what we know besides.
+#[derive(Serialize)]
+pub struct RuleView {
+    #[serde(skip)]
+    pub rule_id: String,
+    #[serde(flatten)]
+    definition: Value,
+    version: i32,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    archived_at: Option<Timestamp>,
+}
+
+impl From<StoredRule> for RuleView {
+    fn from(rule: StoredRule) -> Self {
+        Self {
+            rule_id: rule.rule_id,
+            definition: rule.definition,
+            version: rule.version,
+            created_at: rule.created_at,
+            updated_at: rule.updated_at,
+            archived_at: rule.archived_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct VersionView {
+    pub version: i32,
+    definition: Value,
+    created_at: Timestamp,
+    created_by: String,
+}
+
+impl From<RuleVersion> for VersionView {
+    fn from(version: RuleVersion) -> Self {
+        let RuleVersion { version, definition, created_at, created_by } = version;
+        Self { version, definition, created_at, created_by }
+    }
+}
+
+/// What a rule would do for a player, and why.
+#[derive(Serialize)]
+pub struct TrialView {
+    /// Whether all conditions hold.
+    matches: bool,
+    /// Whether the rule paid this player in this period already, so that it would not be tried.
+    already_granted: bool,
+    /// What the formula gives within the rule's limits, before the gates.
+    reward_amount: Decimal,
+    verdict: Verdict,
+    /// What would be granted if the conditions held.
+    granted_amount: Decimal,
+    reason: Option<String>,
+    player_state: Map<String, Value>,
+    conditions: Vec<ConditionResult>,
+    /// All of them, also those after a refusal.
+    gates: Vec<GateFigures>,
+}
+
+impl From<Trial> for TrialView {
+    fn from(trial: Trial) -> Self {
+        let explanation = trial.explanation;
+        let decision = explanation.decision;
+        Self {
+            matches: explanation.matches,
+            already_granted: explanation.already_granted,
+            reward_amount: shown(decision.reward_amount, MONEY_SCALE),
+            verdict: decision.verdict,
+            granted_amount: shown(decision.amount, MONEY_SCALE),
+            reason: decision.reason,
+            player_state: trial.facts,
+            conditions: explanation.conditions,
+            gates: decision.gates,
+        }
+    }
+}

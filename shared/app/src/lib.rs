@@ -4,6 +4,7 @@
 mod idempotent;
 mod issue;
 
+pub mod audit_log;
 pub mod context;
 pub mod analytics;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod imports;
 pub mod keys;
 pub mod program;
 pub mod rewards;
+pub mod run_view;
 pub mod runs;
 pub mod segmentation;
 pub mod settings;

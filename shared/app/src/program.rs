@@ -23,7 +23,7 @@ pub struct Program {
 impl Program {
     pub async fn load(executor: &impl Executor, now: Timestamp) -> Result<Self> {
         let settings = crate::settings::load(executor).await?;
-        let ladder = ladder(executor).await?;
+        let ladder = crate::tiers::ladder(executor).await?;
         let moment = Moment::new(now, &settings).map_err(|error| Error::Stored { what: "time zone", detail: error.to_string() })?;
         let catalogue = Catalogue::new(&ladder);
         Ok(Self { settings, ladder, catalogue, moment })
@@ -43,11 +43,6 @@ impl Program {
     pub fn day(&self, at: Timestamp) -> Date {
         self.moment.day_of(at)
     }
-}
-
-/// The stored tiers. Every write of them was validated, so a broken ladder was written past us.
-pub async fn ladder(executor: &impl Executor) -> Result<Ladder> {
-    Ladder::new(store::tiers::ladder(executor).await?).map_err(|errors| stored("tiers", &errors))
 }
 
 fn stored(what: &'static str, errors: &[FieldError]) -> Error {

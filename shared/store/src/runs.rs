@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 
 const CREATE: &str = "
 INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at)
-VALUES ($1, $2, $3, $4, CASE WHEN $5 = 0 THEN $8 ELSE 'RUNNING' END, $5, $6, $7, CASE WHEN $5 = 0 THEN $6 END)";
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 
 const CUT_LISTED: &str = "
 INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
@@ -102,7 +102,7 @@ SET shards_done = shards_done + 1,
     WHEN EXISTS (SELECT FROM run_shards s WHERE s.run_id = $1 AND s.failed_at IS NOT NULL) THEN 'COMPLETED_WITH_ERRORS'
     ELSE 'COMPLETED'
   END,
-  finished_at = CASE WHEN shards_done + 1 < shards_total THEN NULL ELSE $2 END
+  finished_at = CASE WHEN shards_done + 1 < shards_total THEN NULL ELSE $2::timestamptz END
 WHERE run_id = $1";
 
 const GET: &str = "
@@ -225,9 +225,21 @@ pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32
     let shards = statement::execute(tx, cut, &[&run.run_id.0, &shard_players]).await?;
     let shards = i32::try_from(shards).map_err(|_| Error::Row(format!("{shards} shards")))?;
     let rewards = run.rewards == Rewards::Evaluate;
-    let done = RunStatus::Completed.as_str();
-    let params: statement::Params<'_> =
-        &[&run.run_id.0, &run.kind.as_str(), &run.scope.as_str(), &rewards, &shards, &run.created_at, &run.created_by, &done];
+    let (status, finished_at) = match shards {
+        0 => (RunStatus::Completed, Some(run.created_at)),
+        _ => (RunStatus::Running, None),
+    };
+    let params: statement::Params<'_> = &[
+        &run.run_id.0,
+        &run.kind.as_str(),
+        &run.scope.as_str(),
+        &rewards,
+        &status.as_str(),
+        &shards,
+        &run.created_at,
+        &run.created_by,
+        &finished_at,
+    ];
     statement::execute(tx, CREATE, params).await?;
     Ok(shards)
 }

@@ -1,0 +1,67 @@
+//! A run as functions show it.
+
+use crate::runs::Run;
+use domain::id::RunId;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunView {
+    pub run_id: RunId,
+    /// `IMPORT`, `RECALCULATION` or `BATCH`.
+    pub kind: &'static str,
+    /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
+    pub status: &'static str,
+    /// `ALL` players, or those that are `LISTED`.
+    pub scope: &'static str,
+    pub trigger_rewards: bool,
+    pub shards_total: i32,
+    /// Segmented, and rewarded where rewards are triggered, or given up.
+    pub shards_done: i32,
+    pub shards_segmented: i64,
+    pub shards_failed: i64,
+    /// Of one failed shard.
+    pub error: Option<String>,
+    pub players: i64,
+    pub segments_changed: i64,
+    /// Players for whom a rule matched.
+    pub players_matched: i64,
+    pub rewards_issued: i64,
+    /// Of the issued: made smaller by a gate.
+    pub rewards_reduced: i64,
+    /// Matches that a gate refused; a player may have several.
+    pub rewards_refused: i64,
+    /// Expected, in money.
+    pub reward_cost: Decimal,
+    pub created_by: String,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        Self {
+            run_id: run.run_id,
+            kind: run.kind.as_str(),
+            status: run.status.as_str(),
+            scope: run.scope.as_str(),
+            trigger_rewards: run.rewards == crate::runs::Rewards::Evaluate,
+            shards_total: run.shards_total,
+            shards_done: run.shards_done,
+            shards_segmented: run.shards_segmented,
+            shards_failed: run.shards_failed,
+            error: run.error,
+            players: run.players,
+            segments_changed: run.segments_changed,
+            players_matched: run.matched,
+            rewards_issued: run.granted,
+            rewards_reduced: run.reduced,
+            rewards_refused: run.refused,
+            reward_cost: run.cost,
+            created_by: run.created_by,
+            created_at: run.created_at,
+            finished_at: run.finished_at,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use crate::program::{TestProgram, chunk, context, sample_rules};
+use app::imports::{self, Applied, Ending};
+use app::rewards;
+use app::runs::{self, Rewards, RunStatus};
+use app::segmentation::Next;
+use domain::id::PlayerId;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use testing::Csv;
+
+/// `asset amount requirement` of each grant of a player.
+async fn grants(program: &TestProgram, player_id: &str) -> String {
+    let query = format!(
+        "SELECT coalesce(string_agg(rule_id || ' ' || asset || ' ' || round(amount, 2) || ' ' || round(wagering_required, 2), '; '), 'none')
+         FROM grants WHERE player_id = '{player_id}'"
+    );
+    program.text(&query).await
+}
+
+#[tokio::test]
+async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
+    let program = TestProgram::sample().await;
+    let (import, run) = program.import("players.csv", &Csv::sample().to_string()).await;
+    let run = run.unwrap();
+    assert_eq!((import.total_rows, import.created_rows, run.status, run.players), (10, 10, RunStatus::Completed, 10));
+    let segments = program.text("SELECT string_agg(player_id || ' ' || segment, ', ' ORDER BY player_id) FROM player_segments").await;
+    assert_eq!(
+        segments,
+        "P001 WINNING, P002 LOSING, P003 LOSING, P004 NEW, P005 WINNING, P006 LOSING, P007 WINNING, P008 NEW, P009 LOSING, P010 BREAKEVEN"
+    );
+    assert_eq!(grants(&program, "P002").await, "LOSS_CASHBACK BONUS 480.00 4800.00");
+    assert_eq!(grants(&program, "P004").await, "WELCOME_BONUS BONUS 25.00 250.00");
+    assert_eq!(grants(&program, "P010").await, "BREAKEVEN_POINTS LP 150.00 0.00");
+    assert_eq!(program.text("SELECT balance FROM wallets WHERE player_id = 'P002' AND asset = 'BONUS'").await, "480.0000");
+    assert_eq!(program.text("SELECT count(*) FROM outbox WHERE event_type = 'reward.granted'").await, run.granted.to_string());
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn refused_rules_are_kept_with_their_figures() {
+    let program = TestProgram::sample().await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    let decisions: Value = serde_json::from_str(&program.text("SELECT decisions FROM reward_decisions WHERE player_id = 'P002'").await).unwrap();
+    let figures = |index: usize| {
+        let decision = &decisions[index];
+        let gates = decision["gates"].as_array().unwrap();
+        let profit = gates.iter().find(|gate| gate["name"] == "profit").unwrap();
+        let number = |value: &Value| value.to_string().parse::<rust_decimal::Decimal>().unwrap().round_dp(2).to_string();
+        [
+            decision["rule_id"].as_str().unwrap().to_owned(),
+            decision["verdict"].as_str().unwrap().to_owned(),
+            number(&decision["reward_amount"]),
+            number(&profit["figures"]["cost"]),
+            number(&profit["figures"]["revenue"]),
+        ]
+    };
+    assert_eq!(figures(0), ["BIG_LOSS_CASHBACK", "REFUSED", "960.00", "753.12", "375.00"]);
+    assert_eq!(figures(1), ["STEADY_LOSER", "REFUSED", "770.00", "580.89", "450.00"]);
+    assert_eq!(figures(2), ["LOSS_CASHBACK", "GRANTED", "480.00", "362.11", "450.00"]);
+}
+
+#[tokio::test]
+async fn the_same_file_under_another_name_creates_and_rewards_nothing() {
+    let program = TestProgram::sample().await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    let before = program.text("SELECT count(*) || ' ' || sum(amount) FROM postings").await;
+    let (import, run) = program.import("again.csv", &Csv::sample().to_string()).await;
+    assert_eq!((import.total_rows, import.unchanged_rows), (10, 10));
+    assert_eq!(run.unwrap().status, RunStatus::Completed);
+    assert_eq!(program.text("SELECT count(*) || ' ' || sum(amount) FROM postings").await, before);
+}
+
+#[tokio::test]
+async fn a_changed_row_is_one_update_and_its_segment_is_classified_anew() {
+    let program = TestProgram::sample().await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    // P010 wins: 4500 staked, 6000 won.
+    let changed = Csv::sample().to_string().replace("P010,1500,4500,4500,", "P010,1500,4500,6000,");
+    let (import, run) = program.import("later.csv", &changed).await;
+    assert_eq!((import.updated_rows, import.unchanged_rows), (1, 9));
+    let run = run.unwrap();
+    assert_eq!((run.players, run.segments_changed), (1, 1));
+    let history = "SELECT string_agg(coalesce(from_segment, '-') || '>' || to_segment, ' ' ORDER BY from_segment NULLS FIRST) FROM segment_history WHERE player_id = 'P010'";
+    assert_eq!(program.text(history).await, "->BREAKEVEN BREAKEVEN>WINNING");
+    assert_eq!(program.text("SELECT payload ->> 'to' FROM outbox WHERE event_type = 'segment.changed'").await, "WINNING");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_shard_delivered_many_times_at_once_has_the_effect_of_one_delivery() {
+    let program = TestProgram::sample().await;
+    let import = program.open("players.csv").await;
+    assert_eq!(program.apply(&import, &chunk(&Csv::sample().to_string(), 0, 12)).await, Applied::Advanced);
+    imports::end(&program.db, import.import_id, &Ending::Read, context()).await.unwrap();
+    let message = runs::open_messages(&program.db, import.run_id).await.unwrap()[0];
+    let next = join_all((0..4).map(|_| program.segment(message))).await;
+    assert!(next.iter().all(|next| *next == Next::Rewards), "a lost reward message is sent again");
+    let granted: usize = join_all((0..4).map(|_| rewards::run_shard(&program.db, message, context())))
+        .await
+        .into_iter()
+        .map(|totals| totals.unwrap().granted)
+        .sum();
+    let run = runs::get(&program.db, import.run_id).await.unwrap();
+    assert_eq!((run.shards_done, run.status), (1, RunStatus::Completed));
+    assert_eq!(i64::try_from(granted).unwrap(), run.granted);
+    assert_eq!(program.segment(message).await, Next::Nothing);
+    assert_eq!(program.text("SELECT count(*) FROM segment_history").await, "10");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn rewards_wait_for_the_segments() {
+    let program = TestProgram::sample().await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context()).await.unwrap();
+    let message = run.messages().next().unwrap();
+    let error = rewards::run_shard(&program.db, message, context()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("shard 0 of run {} has no segments yet", run.run_id));
+}
+
+#[tokio::test]
+async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
+    // 16 rules, each worth 100.00 of points' cost (10,000 LP at 0.01): the cap is 1000 a day.
+    let rule = |n: usize| {
+        json!({ "rule_id": format!("R{n:02}"), "name": "r", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
+                "reward_config": { "type": "LOYALTY_POINTS", "amount": 10000 } })
+    };
+    let program = TestProgram::new(&(0..16).map(rule).collect::<Vec<_>>()).await;
+    program.import("p.csv", "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,60000\n").await;
+    let player = [PlayerId::parse("A").unwrap()];
+    let evaluations = (0..15).map(|_| async {
+        let run = runs::start_batch(&program.db, &player, Rewards::Evaluate, "test", context()).await.unwrap();
+        program.work_off(run.run_id).await;
+    });
+    join_all(evaluations).await;
+    assert_eq!(program.text("SELECT count(*) || ' grants, cost ' || round(sum(cost), 2) FROM grants").await, "10 grants, cost 1000.00");
+    let caps = "SELECT count(*) FROM reward_decisions, jsonb_array_elements(decisions) d, jsonb_array_elements(d -> 'gates') g
+                WHERE g ->> 'name' = 'caps' AND g ->> 'verdict' = 'REFUSE'";
+    assert_ne!(program.text(caps).await, "0");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_batch_names_the_players_it_does_not_know() {
+    let program = TestProgram::new(&sample_rules()).await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    let ids = ["P001", "X1", "P002", "X2"].map(|id| PlayerId::parse(id).unwrap());
+    let error = runs::start_batch(&program.db, &ids, Rewards::Evaluate, "test", context()).await.unwrap_err();
+    let app::Error::Validation(errors) = error else { panic!("{error}") };
+    assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/player_ids/1", "/player_ids/3"]);
+    assert_eq!(program.text("SELECT count(*) FROM runs WHERE kind = 'BATCH'").await, "0");
+}
+
+#[tokio::test]
+async fn a_shard_that_is_given_up_ends_its_run_with_errors() {
+    let program = TestProgram::sample().await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context()).await.unwrap();
+    let message = run.messages().next().unwrap();
+    for _ in 0..2 {
+        runs::give_up(&program.db, message, "rewards: the database failed", context()).await.unwrap();
+    }
+    let run = runs::get(&program.db, run.run_id).await.unwrap();
+    assert_eq!((run.status, run.shards_done, run.shards_failed), (RunStatus::CompletedWithErrors, 1, 1));
+    assert_eq!(run.error.as_deref(), Some("rewards: the database failed"));
+    assert_eq!(program.segment(message).await, Next::Nothing);
+}

@@ -1,1 +1,38 @@
+//! Operations: health, runs, settings, keys, audit.
 
+mod audit;
+mod health;
+mod keys;
+mod runs;
+mod settings;
+
+use app::{Context, Db};
+use domain::access::Role::{Admin, Operator, Viewer};
+use lambda::sqs::Queue;
+use lambda::{Access, Api, Auth};
+
+#[derive(Clone)]
+pub struct Ops {
+    pub db: Db,
+    pub segmentation: Queue,
+}
+
+pub fn api(ops: &Ops) -> Api<Ops> {
+    Api::new(Auth::new(app::keys::lookup(ops.db.clone())))
+        .get("/health", Access::Public, health::get)
+        .get("/api/health", Access::Public, health::get)
+        .post("/api/batch/process", Operator, runs::batch)
+        .post("/api/runs", Operator, runs::start)
+        .get("/api/runs", Viewer, runs::list)
+        .get("/api/runs/{run_id}", Viewer, runs::get)
+        .get("/api/settings", Viewer, settings::get)
+        .put("/api/settings", Admin, settings::put)
+        .get("/api/keys", Admin, keys::list)
+        .post("/api/keys", Admin, keys::create)
+        .delete("/api/keys/{key_id}", Admin, keys::revoke)
+        .get("/api/audit", Admin, audit::list)
+}
+
+fn context() -> Context {
+    Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
+}

@@ -7,7 +7,9 @@ mod database;
 mod fixtures;
 mod http;
 mod server;
+mod stand_in;
 
 pub use database::{TestDb, audit};
 pub use fixtures::{Csv, Player};
 pub use http::{Response, api_key, call, send};
+pub use stand_in::{Request, StandIn};

@@ -1,0 +1,20 @@
+//! `GET /api/audit`.
+
+use crate::Ops;
+use axum::extract::State;
+use axum::response::Response;
+use lambda::{Page, Params, Problem};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// `noun:id`, e.g. `player:P001`.
+    subject: Option<String>,
+}
+
+pub async fn list(State(ops): State<Ops>, page: Page, Params(filter): Params<Filter>) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let entries = app::audit_log::list(&ops.db, filter.subject.as_deref(), &slice).await?;
+    Ok(page.respond(entries, |entry| entry.audit_id.to_string()))
+}

@@ -1,0 +1,68 @@
+//! `/api/keys`.
+
+use crate::{Ops, context};
+use app::keys::NewKey;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use domain::access::{ApiKey, Role};
+use domain::problem::{FieldError, Refusal};
+use jiff::Timestamp;
+use lambda::{Caller, JsonBody, Page, PathParams, Problem};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+const NAME_CHARACTERS_MAX: usize = 100;
+
+pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
+    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let keys = app::keys::list(&ops.db, &slice).await?;
+    Ok(page.respond(keys, |key| key.key_id.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Create {
+    name: String,
+    role: Role,
+    #[serde(default)]
+    expires_at: Option<Timestamp>,
+}
+
+impl Create {
+    fn validate(&self, now: Timestamp) -> Result<(), Refusal> {
+        let mut errors = Vec::new();
+        let characters = self.name.trim().chars().count();
+        if !(1..=NAME_CHARACTERS_MAX).contains(&characters) || self.name.chars().any(char::is_control) {
+            let detail = format!("must have 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character");
+            errors.push(FieldError::new("/name", "format", detail));
+        }
+        if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
+            errors.push(FieldError::new("/expires_at", "range", "must be in the future"));
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(errors)) }
+    }
+}
+
+#[derive(Serialize)]
+struct Created {
+    #[serde(flatten)]
+    known: ApiKey,
+    /// Shown this once; only its hash is kept.
+    key: String,
+}
+
+pub async fn create(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Create>) -> Result<Response, Problem> {
+    let context = context();
+    body.validate(context.now)?;
+    let key = lambda::id::api_key().map_err(|error| Problem::internal(&error))?;
+    let new = NewKey { name: body.name.trim().to_owned(), role: body.role, expires_at: body.expires_at, hash: lambda::auth::hash(&key) };
+    let known = app::keys::create(&ops.db, &new, &caller.actor(), context).await?;
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(Created { known, key })).into_response())
+}
+
+pub async fn revoke(State(ops): State<Ops>, caller: Caller, PathParams(key_id): PathParams<Uuid>) -> Result<Json<ApiKey>, Problem> {
+    Ok(Json(app::keys::revoke(&ops.db, key_id, &caller.actor(), context()).await?))
+}

@@ -1,0 +1,109 @@
+//! `/api/batch/process` and `/api/runs`.
+
+use crate::{Ops, context};
+use app::run_view::RunView;
+use app::runs::{self, Rewards, RunStarted, RunStatus, ShardMessage};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use domain::id::{PlayerId, RunId};
+use domain::problem::{Refusal, RefusalKind};
+use lambda::sqs::SqsError;
+use lambda::{Caller, JsonBody, Page, Params, PathParams, Problem};
+use serde::Deserialize;
+use serde_json::json;
+
+const PLAYERS_MAX: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Batch {
+    player_ids: Vec<PlayerId>,
+    #[serde(default = "yes")]
+    trigger_rewards: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    kind: Kind,
+    #[serde(default = "yes")]
+    trigger_rewards: bool,
+}
+
+/// What can be started without a file or a list.
+#[derive(Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Kind {
+    Recalculation,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn rewards(trigger: bool) -> Rewards {
+    if trigger { Rewards::Evaluate } else { Rewards::Skip }
+}
+
+pub async fn batch(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Batch>) -> Result<Response, Problem> {
+    if !(1..=PLAYERS_MAX).contains(&body.player_ids.len()) {
+        let detail = format!("must have 1 to {PLAYERS_MAX} ids, has {}", body.player_ids.len());
+        return Err(Refusal::invalid_at("/player_ids", "range", detail).into());
+    }
+    let started = runs::start_batch(&ops.db, &body.player_ids, rewards(body.trigger_rewards), &caller.actor(), context()).await?;
+    send(&ops, started).await
+}
+
+pub async fn start(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Start>) -> Result<Response, Problem> {
+    let Kind::Recalculation = body.kind;
+    let started = runs::start_recalculation(&ops.db, rewards(body.trigger_rewards), &caller.actor(), context()).await?;
+    send(&ops, started).await
+}
+
+/// One message for each shard; 202 with where to look.
+async fn send(ops: &Ops, started: RunStarted) -> Result<Response, Problem> {
+    let bodies = started.messages().map(ShardMessage::to_json).collect();
+    if let Err(error) = ops.segmentation.send(bodies).await {
+        return Err(give_up(ops, started, &error).await);
+    }
+    let place = format!("/api/runs/{}", started.run_id);
+    let body = Json(json!({"run_id": started.run_id, "shards": started.shards, "run_url": place}));
+    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], body).into_response())
+}
+
+/// A run whose messages could not be sent must not stay open for ever.
+async fn give_up(ops: &Ops, started: RunStarted, error: &SqsError) -> Problem {
+    let cause = lambda::problem::causes(error);
+    tracing::error!(run_id = %started.run_id, cause, "the messages of a run could not be sent");
+    for message in started.messages() {
+        if let Err(error) = runs::give_up(&ops.db, message, "the segmentation queue could not be reached", context()).await {
+            return error.into();
+        }
+    }
+    let detail = "the queue of runs cannot be reached just now; the run was given up";
+    Refusal::new(RefusalKind::Unavailable, "", detail).with("run_id", json!(started.run_id)).into()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    status: Option<String>,
+}
+
+pub async fn list(State(ops): State<Ops>, page: Page, Params(filter): Params<Filter>) -> Result<Response, Problem> {
+    let status = filter.status.as_deref().map(known_status).transpose()?;
+    let found = runs::list(&ops.db, status, page.skip, page.limit).await?;
+    Ok(page.respond_skipping(found.into_iter().map(RunView::from).collect()))
+}
+
+fn known_status(text: &str) -> Result<RunStatus, Refusal> {
+    let known: Vec<&str> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
+    RunStatus::parse(text).ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is none of {}", known.join(", "))))
+}
+
+pub async fn get(State(ops): State<Ops>, PathParams(run_id): PathParams<RunId>) -> Result<Json<RunView>, Problem> {
+    Ok(Json(runs::get(&ops.db, run_id).await?.into()))
+}

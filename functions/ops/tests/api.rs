@@ -1,0 +1,306 @@
+//! Through the router, on a real database; the queue is a stand-in.
+
+use axum::Router;
+use domain::access::Role;
+use lambda::{Access, aws, sqs::Queue};
+use ops::Ops;
+use serde_json::{Value, json};
+use testing::{Player, StandIn, TestDb, api_key, call};
+
+struct Stack {
+    test: TestDb,
+    queue: StandIn,
+    ops: Ops,
+    router: Router,
+    admin: String,
+}
+
+impl Stack {
+    async fn new() -> Self {
+        Self::with_queue(|request| (200, accept(&request.text()))).await
+    }
+
+    async fn with_queue(answer: impl Fn(&testing::Request) -> (u16, String) + Send + Sync + 'static) -> Self {
+        let test = TestDb::new().await;
+        let queue = StandIn::start(answer).await;
+        let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));
+        let ops = Ops { db: test.db(), segmentation };
+        let router = ops::api(&ops).into_router(ops.clone());
+        let admin = api_key(&test.db(), "admin").await;
+        Self { test, queue, ops, router, admin }
+    }
+
+    async fn admin(&self, method: &str, path: &str, body: Option<Value>) -> testing::Response {
+        call(&self.router, method, path, Some(&self.admin), body).await
+    }
+
+    fn messages(&self) -> Vec<Value> {
+        let entries = |body: &Value| body["Entries"].as_array().cloned().unwrap_or_default();
+        let bodies = self.queue.requests().into_iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+        let texts = bodies.flat_map(|body| entries(&body)).map(|entry| entry["MessageBody"].as_str().unwrap().to_owned());
+        texts.map(|text| serde_json::from_str(&text).unwrap()).collect()
+    }
+}
+
+fn accept(batch: &str) -> String {
+    let batch: Value = serde_json::from_str(batch).unwrap();
+    let accepted: Vec<Value> = batch["Entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| json!({"Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": ""}))
+        .collect();
+    json!({"Successful": accepted, "Failed": []}).to_string()
+}
+
+fn pointer(problem: &Value) -> (&str, &str) {
+    let error = &problem["errors"][0];
+    (error["pointer"].as_str().unwrap_or_default(), error["code"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
+    let stack = Stack::new().await;
+    let api = ops::api(&stack.ops);
+    let table: Vec<(String, &str)> = api
+        .routes()
+        .iter()
+        .map(|route| {
+            let access = match &route.access {
+                Access::Public => "public",
+                Access::AnyOf(roles) => roles[0].as_str(),
+            };
+            (format!("{} {}", route.method, route.path), access)
+        })
+        .collect();
+    let expected = [
+        ("GET /health", "public"),
+        ("GET /api/health", "public"),
+        ("POST /api/batch/process", "operator"),
+        ("POST /api/runs", "operator"),
+        ("GET /api/runs", "viewer"),
+        ("GET /api/runs/{run_id}", "viewer"),
+        ("GET /api/settings", "viewer"),
+        ("PUT /api/settings", "admin"),
+        ("GET /api/keys", "admin"),
+        ("POST /api/keys", "admin"),
+        ("DELETE /api/keys/{key_id}", "admin"),
+        ("GET /api/audit", "admin"),
+    ];
+    assert_eq!(table, expected.map(|(route, access)| (route.to_owned(), access)));
+
+    let mut keys = Vec::new();
+    for role in Role::ALL {
+        keys.push((role, api_key(&stack.test.db(), role.as_str()).await));
+    }
+    for route in api.routes().iter().filter(|route| route.access != Access::Public) {
+        let path = route
+            .path
+            .replace("{run_id}", "0199a0b0-0000-7000-8000-000000000000")
+            .replace("{key_id}", "0199a0b0-0000-7000-8000-000000000000");
+        let method = route.method.as_str();
+        assert_eq!(call(&stack.router, method, &path, None, None).await.status, 401, "{method} {path}");
+        for (role, key) in &keys {
+            let status = call(&stack.router, method, &path, Some(key), Some(json!({}))).await.status;
+            assert_eq!(status != 403, route.access.allows(*role), "{method} {path} as {role} answered {status}");
+            assert_ne!(status, 401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_needs_no_key_and_names_the_schema() {
+    let stack = Stack::new().await;
+    let health = call(&stack.router, "GET", "/health", None, None).await.expect(200);
+    assert_eq!(health, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "schema_version": store::migrate::newest_version()}));
+}
+
+#[tokio::test]
+async fn health_is_503_behind_the_schema_and_without_a_database() {
+    let stack = Stack::new().await;
+    stack.test.tamper("DELETE FROM refinery_schema_history WHERE version > 1").await;
+    let response = call(&stack.router, "GET", "/health", None, None).await;
+    assert_eq!(response.header("retry-after"), Some("5"));
+    let problem = response.expect(503);
+    assert_eq!((&problem["schema_version"], &problem["schema_version_expected"]), (&json!(1), &json!(store::migrate::newest_version())));
+
+    let db = app::Db::new("postgres://nobody@127.0.0.1:1/none", None).unwrap();
+    let gone = Ops { db, segmentation: stack.ops.segmentation.clone() };
+    let router = ops::api(&gone).into_router(gone);
+    let problem = call(&router, "GET", "/health", None, None).await.expect(503);
+    assert_eq!(problem["detail"], "not available just now; try again");
+    assert_eq!(
+        call(&router, "GET", "/api/settings", Some(&stack.admin), None).await.status,
+        503,
+        "nobody gets in while keys cannot be read"
+    );
+}
+
+#[tokio::test]
+async fn settings_begin_with_their_defaults() {
+    let stack = Stack::new().await;
+    let settings = stack.admin("GET", "/api/settings", None).await.expect(200);
+    assert_eq!((&settings["currency"], settings["caps"]["day"].to_string().as_str()), (&json!("USD"), "1000"));
+}
+
+#[tokio::test]
+async fn a_put_replaces_the_keys_it_names_and_is_audited() {
+    let stack = Stack::new().await;
+    let body = json!({"caps": {"day": 500}, "time_zone": "Europe/Vienna"});
+    let settings = stack.admin("PUT", "/api/settings", Some(body)).await.expect(200);
+    assert_eq!(settings["caps"].to_string(), r#"{"day":500,"days_30":20000,"days_7":5000}"#);
+    let body = json!({"tier_qualification_days": null});
+    stack.admin("PUT", "/api/settings", Some(body)).await.expect(200);
+    let settings = stack.admin("GET", "/api/settings", None).await.expect(200);
+    let seen = (&settings["time_zone"], settings["caps"]["day"].to_string(), &settings["tier_qualification_days"]);
+    assert_eq!(seen, (&json!("Europe/Vienna"), "500".to_owned(), &Value::Null));
+
+    let audit = stack.admin("GET", "/api/audit?subject=settings", None).await.expect(200);
+    assert_eq!(audit.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&audit[0]["before"], &audit[0]["after"]),
+        (&json!({"tier_qualification_days": 365}), &json!({"tier_qualification_days": null}))
+    );
+    assert_eq!(audit[1]["before"]["time_zone"], "UTC");
+    assert!(audit[1]["actor"].as_str().unwrap().starts_with("test ("), "{}", audit[1]["actor"]);
+}
+
+#[tokio::test]
+async fn wrong_settings_are_refused_with_their_places_and_change_nothing() {
+    let stack = Stack::new().await;
+    for (body, expected) in [
+        (json!({"time_zone": "Mars/Olympus"}), ("/time_zone", "unknown")),
+        (json!({"unit_cost": {"redemption_rate": 1.01}}), ("/unit_cost/redemption_rate", "range")),
+        (json!({"profit": {"house_edge": -0.01}}), ("/profit/house_edge", "range")),
+        (json!({"segments": {"margin": "much"}}), ("/segments/margin", "format")),
+        (json!({"segmentz": {}}), ("/segmentz", "unknown")),
+        (json!({"caps": {"dya": 1}}), ("/caps/dya", "unknown")),
+        (json!({"currency": null}), ("/currency", "type")),
+    ] {
+        let problem = stack.admin("PUT", "/api/settings", Some(body.clone())).await.expect(422);
+        assert_eq!(pointer(&problem), expected, "{body}");
+    }
+    assert_eq!(stack.test.text("SELECT count(*) FROM settings").await, "0");
+    assert_eq!(stack.test.text("SELECT count(*) FROM audit_log").await, "0");
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_works_and_ends() {
+    let stack = Stack::new().await;
+    let created = stack.admin("POST", "/api/keys", Some(json!({"name": "dashboard", "role": "viewer"}))).await.expect(201);
+    let key = created["key"].as_str().unwrap();
+    assert!(key.len() == 67 && key.starts_with("lk_"), "{key}");
+    call(&stack.router, "GET", "/api/settings", Some(key), None).await.expect(200);
+    assert_eq!(stack.test.text(&format!("SELECT count(*) FROM api_keys WHERE api_keys::text LIKE '%{}%'", &key[3..])).await, "0");
+    assert_eq!(stack.test.text(&format!("SELECT count(*) FROM audit_log WHERE audit_log::text LIKE '%{}%'", &key[3..])).await, "0");
+
+    let path = format!("/api/keys/{}", created["key_id"].as_str().unwrap());
+    let revoked = stack.admin("DELETE", &path, None).await.expect(200);
+    assert!(revoked["revoked_at"].is_string());
+    assert_eq!(stack.admin("DELETE", &path, None).await.expect(200), revoked);
+    // Another warm function has not seen the key before.
+    let cold = ops::api(&stack.ops).into_router(stack.ops.clone());
+    assert_eq!(call(&cold, "GET", "/api/settings", Some(key), None).await.status, 401);
+    assert_eq!(stack.test.text("SELECT string_agg(action, ' ' ORDER BY audit_id) FROM audit_log").await, "key.create key.revoke");
+}
+
+#[tokio::test]
+async fn wrong_keys_are_refused() {
+    let stack = Stack::new().await;
+    for (body, expected) in [
+        (json!({"name": "", "role": "viewer"}), ("/name", "format")),
+        (json!({"name": "x".repeat(101), "role": "viewer"}), ("/name", "format")),
+        (json!({"name": "x", "role": "owner"}), ("/role", "unknown")),
+        (json!({"name": "x"}), ("/role", "required")),
+        (json!({"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}), ("/expires_at", "range")),
+    ] {
+        let problem = stack.admin("POST", "/api/keys", Some(body.clone())).await.expect(422);
+        assert_eq!(pointer(&problem), expected, "{body}");
+    }
+    stack.admin("DELETE", "/api/keys/0199a0b0-0000-7000-8000-000000000000", None).await.expect(404);
+    stack.admin("DELETE", "/api/keys/first", None).await.expect(422);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_walked_by_cursor_newest_first() {
+    let stack = Stack::new().await;
+    for name in ["a", "b", "c"] {
+        stack.admin("POST", "/api/keys", Some(json!({"name": name, "role": "viewer"}))).await.expect(201);
+    }
+    let mut path = "/api/audit?limit=2".to_owned();
+    let mut names = Vec::new();
+    loop {
+        let response = stack.admin("GET", &path, None).await;
+        let next = response.header("link").map(|link| link[1..link.find('>').unwrap()].to_owned());
+        names.extend(response.expect(200).as_array().unwrap().iter().map(|entry| entry["after"]["name"].as_str().unwrap().to_owned()));
+        match next {
+            Some(next) => path = next,
+            None => break,
+        }
+    }
+    assert_eq!(names, ["c", "b", "a"]);
+}
+
+#[tokio::test]
+async fn a_batch_becomes_a_run_and_a_message_for_each_shard() {
+    let stack = Stack::new().await;
+    for id in ["P001", "P002"] {
+        Player::new(id).wagered("5000").won("200").insert(&stack.test.db()).await;
+    }
+    let response = stack.admin("POST", "/api/batch/process", Some(json!({"player_ids": ["P002", "P001", "P002"]}))).await;
+    let place = response.header("location").unwrap().to_owned();
+    let started = response.expect(202);
+    assert_eq!((&started["shards"], &started["run_url"]), (&json!(1), &json!(place)));
+    assert_eq!(stack.messages(), [json!({"run_id": started["run_id"], "shard": 0})]);
+    let run = stack.admin("GET", &place, None).await.expect(200);
+    let seen = (&run["kind"], &run["status"], &run["trigger_rewards"], &run["shards_total"], &run["shards_done"]);
+    assert_eq!(seen, (&json!("BATCH"), &json!("RUNNING"), &json!(true), &json!(1), &json!(0)));
+}
+
+#[tokio::test]
+async fn a_batch_with_unknown_players_names_them_and_makes_no_run() {
+    let stack = Stack::new().await;
+    Player::new("P001").insert(&stack.test.db()).await;
+    for (ids, expected) in [
+        (json!(["P001", "P404"]), ("/player_ids/1", "unknown")),
+        (json!([]), ("/player_ids", "range")),
+        (json!(vec!["P001"; 1001]), ("/player_ids", "range")),
+        (json!(["P 1"]), ("/player_ids/0", "format")),
+    ] {
+        let problem = stack.admin("POST", "/api/batch/process", Some(json!({ "player_ids": ids }))).await.expect(422);
+        assert_eq!(pointer(&problem), expected);
+    }
+    assert_eq!(stack.test.text("SELECT count(*) FROM runs").await, "0");
+    assert_eq!(stack.queue.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_recalculation_covers_everybody() {
+    let stack = Stack::new().await;
+    let body = json!({"kind": "RECALCULATION", "trigger_rewards": false});
+    let nobody = stack.admin("POST", "/api/runs", Some(body.clone())).await.expect(202);
+    assert_eq!(stack.queue.requests().len(), 0);
+    Player::new("P001").insert(&stack.test.db()).await;
+    let started = stack.admin("POST", "/api/runs", Some(body)).await.expect(202);
+    assert_eq!(stack.messages().len(), 1);
+
+    let running = stack.admin("GET", "/api/runs?status=RUNNING", None).await.expect(200);
+    assert_eq!((running.as_array().unwrap().len(), &running[0]["run_id"]), (1, &started["run_id"]));
+    let completed = stack.admin("GET", "/api/runs?status=COMPLETED", None).await.expect(200);
+    assert_eq!(completed[0]["run_id"], nobody["run_id"]);
+    let problem = stack.admin("GET", "/api/runs?status=DONE", None).await.expect(422);
+    assert_eq!(pointer(&problem), ("?status", "unknown"));
+    let problem = stack.admin("POST", "/api/runs", Some(json!({"kind": "IMPORT"}))).await.expect(422);
+    assert_eq!(pointer(&problem), ("/kind", "unknown"));
+    stack.admin("GET", "/api/runs/0199a0b0-0000-7000-8000-000000000000", None).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_sent_is_given_up_and_says_so() {
+    let stack = Stack::with_queue(|_| (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string())).await;
+    Player::new("P001").insert(&stack.test.db()).await;
+    let problem = stack.admin("POST", "/api/batch/process", Some(json!({"player_ids": ["P001"]}))).await.expect(503);
+    let run = stack.admin("GET", &format!("/api/runs/{}", problem["run_id"].as_str().unwrap()), None).await.expect(200);
+    let seen = (&run["status"], &run["error"]);
+    assert_eq!(seen, (&json!("COMPLETED_WITH_ERRORS"), &json!("the segmentation queue could not be reached")));
+}

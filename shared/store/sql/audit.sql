@@ -156,7 +156,7 @@ WHERE p.created_at > g.closed_at
 -- name: I10 a bonus converts at most once
 SELECT grant_id::text AS key
 FROM postings
-WHERE house = 'house:conversion'
+WHERE house IN ('house:conversion', 'house:cash_out')
   AND direction = -1
   AND grant_id IS NOT NULL
 GROUP BY grant_id
@@ -182,13 +182,29 @@ LEFT JOIN grants AS g ON g.player_id = p.player_id AND g.grant_id::text = p.refe
 WHERE p.kind = 'reward_grant'
   AND g.grant_id IS NULL
 
--- name: every grant of a rule names a version of it and its decision
-SELECT concat_ws(' ', g.grant_id, g.rule_id, g.rule_version, g.evaluation_id) AS key
+-- name: every grant of a rule names a version of it
+SELECT concat_ws(' ', g.grant_id, g.rule_id, g.rule_version) AS key
 FROM grants AS g
 LEFT JOIN rule_versions AS v ON v.rule_id = g.rule_id AND v.version = g.rule_version
-LEFT JOIN reward_decisions AS d ON d.player_id = g.player_id AND d.evaluation_id = g.evaluation_id
 WHERE g.rule_id IS NOT NULL
-  AND (v.rule_id IS NULL OR d.evaluation_id IS NULL)
+  AND v.rule_id IS NULL
+
+-- name: grants of rules = decisions that grant
+SELECT concat_ws(' ', player_id, rule_id, evaluation_id, 'decided', d.amount, 'granted', g.amount) AS key
+FROM (
+  SELECT r.player_id, r.evaluation_id, decision ->> 'rule_id' AS rule_id, (decision ->> 'rule_version')::integer AS rule_version,
+    (decision ->> 'amount')::numeric AS amount
+  FROM reward_decisions AS r
+  CROSS JOIN LATERAL jsonb_array_elements(r.decisions) AS decision
+  WHERE decision ->> 'verdict' IN ('GRANTED', 'REDUCED')
+) AS d
+FULL JOIN (
+  SELECT player_id, evaluation_id, rule_id, rule_version, amount
+  FROM grants
+  WHERE rule_id IS NOT NULL
+) AS g USING (player_id, evaluation_id, rule_id)
+WHERE d.amount IS DISTINCT FROM g.amount
+   OR d.rule_version IS DISTINCT FROM g.rule_version
 
 -- name: reserved budgets are covered by grants
 -- A rule may have granted before it had a budget, and an ended grant may have given its part back: at most.

@@ -1,6 +1,6 @@
 //! Do the books hold? The invariants of `sql/audit.sql` over the whole database, for tests and the nightly job.
 
-use crate::db::{self, Db};
+use crate::db::{self, Db, Tx};
 use crate::error::Result;
 
 const SCRIPT: &str = include_str!("../sql/audit.sql");
@@ -39,6 +39,13 @@ pub async fn run(db: &Db) -> Result<Vec<Invariant>> {
     let tx = db::begin(&mut client).await?;
     tx.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
     tx.batch_execute("SET LOCAL work_mem = '64MB'").await?;
+    let invariants = check(&tx).await?;
+    db::commit(tx).await?;
+    Ok(invariants)
+}
+
+/// Checks every invariant as this transaction sees the tables.
+pub async fn check(tx: &Tx<'_>) -> Result<Vec<Invariant>> {
     let mut invariants = Vec::new();
     for (name, statement) in statements() {
         let summary = format!(
@@ -50,6 +57,5 @@ pub async fn run(db: &Db) -> Result<Vec<Invariant>> {
         let examples: Option<Vec<String>> = row.try_get("examples")?;
         invariants.push(Invariant { name, broken: row.try_get("broken")?, examples: examples.unwrap_or_default() });
     }
-    db::commit(tx).await?;
     Ok(invariants)
 }

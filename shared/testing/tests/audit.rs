@@ -55,8 +55,15 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     ("every grant has its posting", "UPDATE grants SET amount = 149 WHERE asset = 'LP'", "000000000002"),
     ("every grant has its posting", "UPDATE postings SET reference = 'elsewhere' WHERE asset = 'LP' AND version = 1", "000000000002"),
     ("every reward posting has its grant", "DELETE FROM grants WHERE asset = 'LP'", "P001 LP 1"),
-    ("every grant of a rule names a version of it and its decision", "UPDATE grants SET rule_version = 2 WHERE asset = 'LP'", "POINTS 2"),
-    ("every grant of a rule names a version of it and its decision", "DELETE FROM reward_decisions", "000000000001"),
+    ("every grant of a rule names a version of it", "DELETE FROM rule_versions WHERE rule_id = 'POINTS'", "POINTS 1"),
+    ("grants of rules = decisions that grant", "DELETE FROM reward_decisions", "P001 LOSS_CASHBACK"),
+    ("grants of rules = decisions that grant", "UPDATE grants SET rule_version = 2 WHERE asset = 'LP'", "P001 POINTS"),
+    ("grants of rules = decisions that grant", "UPDATE grants SET evaluation_id = NULL WHERE asset = 'LP'", "P001 POINTS"),
+    (
+        "grants of rules = decisions that grant",
+        "UPDATE reward_decisions SET decisions = replace(decisions::text, 'REFUSED', 'GRANTED')::jsonb",
+        "P001 OTHER",
+    ),
     ("reserved budgets are covered by grants", "UPDATE rule_budgets SET reserved = 362.12 WHERE day IS NULL", "LOSS_CASHBACK"),
     ("reserved budgets are covered by grants", "UPDATE rule_budgets SET reserved = 400", "LOSS_CASHBACK"),
     ("nothing belongs to an unknown player", "DELETE FROM players WHERE player_id = 'P002'", "P002"),
@@ -93,19 +100,23 @@ async fn an_empty_program_and_built_players_pass() {
 
 #[tokio::test]
 async fn what_was_tampered_with_is_named() {
+    let test = sound().await;
+    let owner = test.owner();
+    let mut client = owner.client().await.unwrap();
     for (name, script, key) in TAMPERED {
-        let test = sound().await;
-        // DDL does not fire triggers; rows are changed without them.
+        let tx = store::begin(&mut client).await.unwrap();
         for table in ["postings", "rule_versions"] {
-            test.tamper(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await;
+            tx.batch_execute(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await.unwrap();
         }
-        test.tamper(script).await;
-        let invariants = store::audit::run(&test.db()).await.unwrap();
+        tx.batch_execute(script).await.unwrap();
+        let invariants = store::audit::check(&tx).await.unwrap();
+        tx.rollback().await.unwrap();
         let invariant =
             invariants.iter().find(|invariant| invariant.name == *name).unwrap_or_else(|| panic!("no invariant is called {name}"));
         assert!(!invariant.holds(), "{name} did not see: {script}");
         assert!(invariant.examples.iter().any(|example| example.contains(key)), "{name}: {:?}", invariant.examples);
     }
+    audit(&test.db()).await;
 }
 
 #[test]

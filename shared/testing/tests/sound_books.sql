@@ -23,7 +23,8 @@ INSERT INTO rule_versions VALUES ('LOSS_CASHBACK', 1, '{}', '2026-01-01', 'test'
 INSERT INTO rule_budgets VALUES ('LOSS_CASHBACK', NULL, 362.11), ('LOSS_CASHBACK', '2026-01-02', 362.11);
 INSERT INTO reward_decisions (player_id, evaluation_id, run_id, evaluated_at, facts, decisions)
 VALUES ('P001', '00000000-0000-0000-0000-0000000000e1', '00000000-0000-0000-0000-0000000000b1', '2026-01-02', '{}',
-  '[{"rule_id": "LOSS_CASHBACK", "version": 1, "verdict": "GRANTED"}, {"rule_id": "POINTS", "version": 1, "verdict": "GRANTED"}]');
+  '[{"rule_id": "LOSS_CASHBACK", "rule_version": 1, "verdict": "REDUCED", "amount": 480.00},
+    {"rule_id": "OTHER", "rule_version": 3, "verdict": "REFUSED", "amount": 0}, {"rule_id": "POINTS", "rule_version": 1, "verdict": "GRANTED", "amount": 150}]');
 
 -- 480.00 to wager, 150 points of which 50 are spent, and 25.00 that converted.
 INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount, cost, status,

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use crate::{
-    api::Api,
-    aws::{Aws, AwsError},
+    api::{Api, ApiError},
+    aws::Aws,
     layout::{Layout, LayoutError},
     outcome::{OutcomeError, drop_file},
     postgres::{self, Database, PostgresError},
@@ -48,11 +48,9 @@ pub enum CommandError {
     #[error(transparent)]
     Postgres(#[from] PostgresError),
     #[error(transparent)]
-    Aws(#[from] AwsError),
-    #[error(transparent)]
     Outcome(#[from] OutcomeError),
     #[error(transparent)]
-    Api(#[from] crate::api::ApiError),
+    Api(#[from] ApiError),
 }
 
 /// The whole platform on this machine.
@@ -288,11 +286,14 @@ async fn show_status(layout: &Layout) -> Result<(), CommandError> {
         println!("still starting");
         return Ok(());
     };
-    for (queue, waiting, in_work) in Aws::new(&running(layout, "AWS_ENDPOINT_URL")?).depths().await? {
-        println!("{queue:<32} {waiting} waiting, {in_work} in work");
+    match Aws::new(&running(layout, "AWS_ENDPOINT_URL")?).depths().await {
+        Ok(depths) => depths.iter().for_each(|(queue, waiting, in_work)| println!("{queue:<32} {waiting} waiting, {in_work} in work")),
+        Err(problem) => println!("{problem}"),
     }
-    let (status, health) = Api::new(address.clone(), key.clone()).call(reqwest::Method::GET, "/health", None).await?;
-    println!("{address}/health {status} {health}");
+    match Api::new(address.clone(), key.clone()).call(reqwest::Method::GET, "/health", None).await {
+        Ok((status, health)) => println!("{address}/health {status} {health}"),
+        Err(problem) => println!("{problem}"),
+    }
     Ok(())
 }
 

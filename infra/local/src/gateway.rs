@@ -74,11 +74,17 @@ impl Gateway {
         headers: HeaderMap,
         body: Bytes,
     ) -> Response {
+        let of_api = address.starts_with("/lambda-url/");
         let _place = function.enter().await;
         let request = self.client.request(method, format!("http://{}{address}", self.emulator)).headers(headers).body(body);
-        let Ok(response) = request.send().await else { return refuse(StatusCode::BAD_GATEWAY, "Internal Server Error") };
+        let failed = || refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
+        let Ok(response) = request.send().await else { return failed() };
         let (status, headers) = (response.status(), passed_on(response.headers()));
-        let Ok(body) = response.bytes().await else { return refuse(StatusCode::BAD_GATEWAY, "Internal Server Error") };
+        // A function's own answer has a type; a failed invocation is told without one. Its reason is logged.
+        if status == StatusCode::INTERNAL_SERVER_ERROR && of_api && !headers.contains_key(header::CONTENT_TYPE) {
+            return failed();
+        }
+        let Ok(body) = response.bytes().await else { return failed() };
         let mut answer = Response::new(Body::from(body));
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;

@@ -18,8 +18,11 @@ use std::{
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::{process::Command, time::sleep};
-use tokio_postgres::{Client, Config, NoTls, config::Host};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
+use tokio_postgres::{Client, Config, NoTls, config::Host, error::SqlState};
 
 use crate::{
     layout::{Layout, LayoutError, write_private},
@@ -31,6 +34,8 @@ use crate::{
 pub const NAME: &str = "postgres";
 /// A fast shutdown writes a checkpoint first.
 pub const STOP_GRACE: Duration = Duration::from_secs(60);
+/// After a crash it repeats what its log has since the last checkpoint.
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 const DATABASE: &str = "loyalty";
 const OWNER: &str = "loyalty_owner";
@@ -301,7 +306,7 @@ impl Server {
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         let mut running = Running::start(NAME, Command::from(command), &layout.log(NAME), register)?;
-        running.until_it_accepts((Ipv4Addr::LOCALHOST, self.port).into(), Duration::from_secs(60)).await?;
+        running.until_it_accepts((Ipv4Addr::LOCALHOST, self.port).into(), STARTS_WITHIN).await?;
         Ok(running)
     }
 
@@ -360,8 +365,17 @@ impl Server {
 }
 
 impl Database {
-    async fn connect(url: &str) -> Result<Client, PostgresError> {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    /// A connection; waits while the server still reads its log.
+    async fn connect(config: &Config) -> Result<Client, PostgresError> {
+        let until = Instant::now() + STARTS_WITHIN;
+        let (client, connection) = loop {
+            match config.connect(NoTls).await {
+                Err(problem) if problem.code() == Some(&SqlState::CANNOT_CONNECT_NOW) && Instant::now() < until => {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                connected => break connected?,
+            }
+        };
         tokio::spawn(async move {
             if let Err(problem) = connection.await {
                 eprintln!("warning: connection to the database: {}", explain(&problem));
@@ -375,13 +389,12 @@ impl Database {
         if self.server.is_some() {
             let mut config = Config::from_str(&self.owner_url)?;
             config.dbname("postgres");
-            let (client, connection) = config.connect(NoTls).await?;
-            tokio::spawn(connection);
+            let client = Self::connect(&config).await?;
             if client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&DATABASE]).await?.is_none() {
                 client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
             }
         }
-        let client = Self::connect(&self.owner_url).await?;
+        let client = Self::connect(&Config::from_str(&self.owner_url)?).await?;
         let config = Config::from_str(&self.app_url)?;
         // Hexadecimal digits of our own making: nothing to escape.
         let password = String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned();
@@ -393,7 +406,7 @@ impl Database {
 
     /// Gives the login role the rights of the runtime role, which the migrations have made.
     pub async fn grant_runtime(&self) -> Result<(), PostgresError> {
-        Ok(Self::connect(&self.owner_url).await?.batch_execute(&format!("GRANT loyalty_runtime TO {APP}")).await?)
+        Ok(Self::connect(&Config::from_str(&self.owner_url)?).await?.batch_execute(&format!("GRANT loyalty_runtime TO {APP}")).await?)
     }
 
     /// Makes an API key. The key itself is answered and kept nowhere; the table has its hash.
@@ -401,7 +414,7 @@ impl Database {
         let key = format!("lk_{}", random_hex(32)?);
         let sql = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) \
                    VALUES (gen_random_uuid(), sha256(convert_to($1, 'UTF8')), $2, $3, now())";
-        Self::connect(owner_url).await?.execute(sql, &[&key, &name, &role]).await?;
+        Self::connect(&Config::from_str(owner_url)?).await?.execute(sql, &[&key, &name, &role]).await?;
         Ok(key)
     }
 
@@ -409,7 +422,7 @@ impl Database {
     pub async fn is_admin_key(&self, key: &str) -> Result<bool, PostgresError> {
         let sql = "SELECT FROM api_keys WHERE key_hash = sha256(convert_to($1, 'UTF8')) AND role = 'admin' \
                    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
-        Ok(Self::connect(&self.owner_url).await?.query_opt(sql, &[&key]).await?.is_some())
+        Ok(Self::connect(&Config::from_str(&self.owner_url)?).await?.query_opt(sql, &[&key]).await?.is_some())
     }
 }
 

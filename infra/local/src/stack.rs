@@ -177,7 +177,8 @@ impl Stack {
         println!("  key    {}", api.key);
         println!("  env    {}", self.layout.env_file().display());
         println!("  logs   {}", self.layout.state_dir().join("log").display());
-        println!("  events cargo lambda invoke players --invoke-port {} --data-file events/players.json", options.port);
+        let invoke = tools.cargo_lambda_command();
+        println!("  events {invoke} invoke players --invoke-port {} --data-file events/players.json", options.port);
         Ok(())
     }
 

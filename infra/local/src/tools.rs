@@ -1,7 +1,7 @@
 //! The Python tools: those on the PATH when they have the pinned versions, else our own in `.local/venv`.
 
 use std::{
-    ffi::OsString,
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -31,6 +31,14 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// How a person calls `cargo lambda`: the venv is not on their PATH.
+    pub fn cargo_lambda_command(&self) -> String {
+        match self.cargo_lambda.parent() {
+            Some(dir) if self.cargo_lambda.is_absolute() => format!("PATH=\"{}:$PATH\" cargo lambda", dir.display()),
+            _ => "cargo lambda".to_owned(),
+        }
+    }
+
     /// Finds the tools, or installs them from PyPI.
     pub fn find_or_install(layout: &Layout) -> Result<Self, ToolsError> {
         let venv = layout.venv().join("bin");
@@ -39,15 +47,13 @@ impl Tools {
         if let (Some(cargo_lambda), Some(python)) = (&lambda, &python) {
             return Ok(Self { cargo_lambda: cargo_lambda.clone(), python: python.clone() });
         }
-        let mut wanted = Vec::new();
         if lambda.is_none() {
-            wanted.push(format!("cargo-lambda=={CARGO_LAMBDA}"));
+            // Its one dependency is a compiler for other machines, of 300 MB.
+            install(&layout.venv(), &["--no-deps", &format!("cargo-lambda=={CARGO_LAMBDA}")])?;
         }
         if python.is_none() {
-            wanted.push(format!("moto[s3,sqs,server]=={MOTO}"));
+            install(&layout.venv(), &[&format!("moto[s3,sqs,server]=={MOTO}")])?;
         }
-        println!("  installing {} in .local/venv", wanted.join(" and "));
-        install(&layout.venv(), &wanted)?;
         let installed = |program: &str| venv.join(program);
         Ok(Self {
             cargo_lambda: lambda.unwrap_or_else(|| installed("cargo-lambda")),
@@ -71,21 +77,23 @@ fn answer(program: &Path, arguments: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn install(venv: &Path, packages: &[String]) -> Result<(), ToolsError> {
+fn install(venv: &Path, wanted: &[&str]) -> Result<(), ToolsError> {
     if answer(Path::new("python3"), &["--version"]).is_none() {
         return Err(ToolsError::Python);
     }
     let python = venv.join("bin/python");
     if answer(&python, &["-m", "pip", "--version"]).is_none() {
-        let arguments: [OsString; 4] = ["-m".into(), "venv".into(), "--clear".into(), venv.into()];
+        let arguments = [OsStr::new("-m"), OsStr::new("venv"), OsStr::new("--clear"), venv.as_os_str()];
         run(Path::new("python3"), &arguments).map_err(|problem| ToolsError::Venv { path: venv.to_path_buf(), problem })?;
     }
-    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"].map(OsString::from);
-    let arguments: Vec<OsString> = arguments.into_iter().chain(packages.iter().map(OsString::from)).collect();
-    run(&python, &arguments).map_err(|problem| ToolsError::Packages { what: packages.join(" "), problem })
+    let what = wanted.last().copied().unwrap_or_default();
+    println!("  installing {what} in .local/venv");
+    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"].into_iter().chain(wanted.iter().copied());
+    let arguments: Vec<&OsStr> = arguments.map(OsStr::new).collect();
+    run(&python, &arguments).map_err(|problem| ToolsError::Packages { what: what.to_owned(), problem })
 }
 
-fn run(program: &Path, arguments: &[OsString]) -> Result<(), String> {
+fn run(program: &Path, arguments: &[&OsStr]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|problem| problem.to_string())?;
     if output.status.success() {
         return Ok(());

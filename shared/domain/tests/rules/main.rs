@@ -1,4 +1,5 @@
 //! The language of rules and the gates, against the numbers of the domain and hand-worked cases.
+#![allow(clippy::unwrap_used)] // the helpers of tests are not `#[test]` functions
 
 mod conditions;
 mod evaluation;

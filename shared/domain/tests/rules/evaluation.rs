@@ -18,7 +18,9 @@ fn at_most(max_rewards_per_evaluation: u32) -> Settings {
     Settings { max_rewards_per_evaluation, ..Settings::default() }
 }
 
-/// `priority`, `changes`: a rule named by its letter.
+/// Rules: id, priority, and what is not as in [`rule`].
+type Definitions<'a> = Vec<(&'a str, i32, Value)>;
+
 fn rules(rules: &[(&str, i32, Value)]) -> RuleSet {
     let with_priority = |(rule_id, priority, changes): &(&str, i32, Value)| {
         let mut changes = changes.clone();
@@ -49,7 +51,7 @@ fn the_highest_priority_that_passes_wins_and_exclusivity_only_excludes_what_is_b
         changes
     };
     // Rules, rewards at most, granted.
-    let constellations: Vec<(Vec<(&str, i32, Value)>, u32, Vec<&str>)> = vec![
+    let constellations: Vec<(Definitions<'_>, u32, Vec<&str>)> = vec![
         (vec![("A", 1, any()), ("B", 2, any())], 1, vec!["B"]),
         (vec![("B", 1, any()), ("A", 1, any())], 1, vec!["A"]),
         (vec![("A", -1, any()), ("B", 0, any())], 1, vec!["B"]),

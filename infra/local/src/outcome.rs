@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -28,79 +27,67 @@ pub enum OutcomeError {
     NoName(String),
 }
 
-/// An import and its run, as the API shows them.
+/// An import with its run, as the API shows it.
 #[derive(Debug)]
 pub struct Outcome {
-    pub import: Value,
-    pub run: Value,
+    import: Value,
 }
 
 /// Uploads the file under its own name and waits until its players are segmented and rewarded.
 pub async fn drop_file(aws: &Aws, api: &Api, bucket: &str, file: &Path) -> Result<Outcome, OutcomeError> {
     let key = file.file_name().and_then(|name| name.to_str()).ok_or_else(|| OutcomeError::NoName(file.display().to_string()))?;
     let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
-    let bar = bar(size, "upload  {bar:30} {bytes}/{total_bytes} {msg}");
+    let bar = bar(size, "  upload  {bar:30} {bytes}/{total_bytes}");
     let uploading = bar.clone();
     let etag = aws.put_file(bucket, key, file, move |bytes| uploading.inc(bytes)).await?;
     bar.finish_and_clear();
-    let import = follow_import(api, key, &etag).await?;
-    let run = follow_run(api, &field(&import, "run_id")).await?;
-    Ok(Outcome { import, run })
+    let import_id = taken_up(api, key, &etag).await?;
+    Ok(Outcome { import: follow(api, &import_id).await? })
 }
 
 fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
+    ProgressBar::new(length).with_style(style(template))
 }
 
-async fn follow_import(api: &Api, key: &str, etag: &str) -> Result<Value, ApiError> {
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+/// The id of the import of this very object, once the worker has begun it.
+async fn taken_up(api: &Api, key: &str, etag: &str) -> Result<String, ApiError> {
     let until = Instant::now() + TAKEN_UP_WITHIN;
-    let id = loop {
+    loop {
         let imports = api.get("/api/imports?limit=100").await?;
         let ours = |import: &&Value| import["object_key"] == key && field(import, "object_version").trim_matches('"') == etag;
         if let Some(import) = imports.as_array().into_iter().flatten().find(ours) {
-            break field(import, "import_id");
+            return Ok(field(import, "import_id"));
         }
         if Instant::now() > until {
             return Err(ApiError::NotImported(TAKEN_UP_WITHIN.as_secs()));
         }
         sleep(BETWEEN_LOOKS).await;
-    };
-    let bar = bar(0, "import  {spinner} {msg}");
-    loop {
-        let import = api.get(&format!("/api/imports/{id}")).await?;
-        bar.set_message(format!("{} rows", count(&import, "total_rows")));
-        bar.tick();
-        match import["status"].as_str() {
-            Some("RUNNING") => sleep(BETWEEN_LOOKS).await,
-            Some("FAILED") => return Err(ApiError::ImportFailed(field(&import, "failure"))),
-            _ => {
-                bar.finish_and_clear();
-                return Ok(import);
-            }
-        }
     }
 }
 
-async fn follow_run(api: &Api, run_id: &str) -> Result<Value, ApiError> {
-    let path = format!("/api/runs/{run_id}");
-    let bar = bar(0, "rewards {bar:30} {pos}/{len} shards {msg}");
+/// Until the rows are in and the run over them is over.
+async fn follow(api: &Api, import_id: &str) -> Result<Value, ApiError> {
+    let bar = bar(0, "  {msg}");
     loop {
-        let (status, run) = api.call(Method::GET, &path, None).await?;
-        // The run is made after the last row.
-        if status == StatusCode::NOT_FOUND {
-            sleep(BETWEEN_LOOKS).await;
-            continue;
+        let import = api.get(&format!("/api/imports/{import_id}")).await?;
+        let (run, rows) = (&import["run"], count(&import, "total_rows"));
+        if import["status"] == "FAILED" {
+            return Err(ApiError::ImportFailed(field(&import, "failure")));
         }
-        if !status.is_success() {
-            return Err(ApiError::Refused { method: Method::GET, path, status, body: run.to_string() });
-        }
-        bar.set_length(count(&run, "shards_total"));
-        bar.set_position(count(&run, "shards_done"));
-        bar.set_message(format!("{} granted", count(&run, "granted")));
-        if run["status"] != "RUNNING" {
+        if import["status"] == "RUNNING" {
+            bar.set_message(format!("import   {rows} rows"));
+        } else if run["status"] == "RUNNING" {
+            bar.set_style(style("  rewards {bar:30} {pos}/{len} shards, {msg}"));
+            bar.set_length(count(run, "shards_total"));
+            bar.set_position(count(run, "shards_done"));
+            bar.set_message(format!("{} of {rows} rows gave a reward", count(run, "rewards_issued")));
+        } else {
             bar.finish_and_clear();
-            return Ok(run);
+            return Ok(import);
         }
         sleep(BETWEEN_LOOKS).await;
     }
@@ -109,31 +96,35 @@ async fn follow_run(api: &Api, run_id: &str) -> Result<Value, ApiError> {
 impl Outcome {
     /// Prints the counts and, of a small file, every player.
     pub async fn print(&self, api: &Api) -> Result<(), ApiError> {
-        let (import, run) = (&self.import, &self.run);
+        let (import, run) = (&self.import, &self.import["run"]);
         println!(
             "  {}: {} rows, {} created, {} updated, {} unchanged, {} rejected ({})",
             field(import, "object_key"),
             field(import, "total_rows"),
-            field(import, "created_rows"),
-            field(import, "updated_rows"),
-            field(import, "unchanged_rows"),
-            field(import, "rejected_rows"),
+            field(import, "players_created"),
+            field(import, "players_updated"),
+            field(import, "players_unchanged"),
+            field(import, "rows_rejected"),
             field(import, "status"),
         );
-        println!(
-            "  run {}: {} players, {} grants, {} of them reduced, {} refused by a gate, expected cost {} ({})",
-            field(run, "run_id"),
-            field(run, "players"),
-            field(run, "granted"),
-            field(run, "reduced"),
-            field(run, "refused"),
-            field(run, "cost"),
-            field(run, "status"),
-        );
+        if run.is_null() {
+            println!("  no player changed, so nobody is evaluated");
+        } else {
+            println!(
+                "  run {}: {} players, {} rewards, {} of them reduced, {} refused by a gate, expected cost {} ({})",
+                field(run, "run_id"),
+                field(run, "players"),
+                field(run, "rewards_issued"),
+                field(run, "rewards_reduced"),
+                field(run, "rewards_refused"),
+                field(run, "reward_cost"),
+                field(run, "status"),
+            );
+        }
         for warning in import["warnings"].as_array().into_iter().flatten() {
             println!("  warning: {warning}");
         }
-        if count(import, "rejected_rows") > 0 {
+        if count(import, "rows_rejected") > 0 {
             println!("  rejected rows: {}/api/imports/{}/errors", api.address, field(import, "import_id"));
         }
         if count(import, "total_rows") <= LISTED_PLAYERS { self.print_players(api).await } else { Ok(()) }

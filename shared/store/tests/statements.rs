@@ -1,0 +1,36 @@
+//! Every statement fits the migrated schema, for the role the functions run as.
+
+use testing::TestDb;
+
+#[tokio::test]
+async fn every_statement_can_be_prepared() {
+    let test = TestDb::new().await;
+    let client = test.db().client().await.unwrap();
+    let files: &[(&str, &[&str])] = &[
+        ("analytics", store::analytics::STATEMENTS),
+        ("audit_log", store::audit_log::STATEMENTS),
+        ("grants", store::grants::STATEMENTS),
+        ("idempotency", store::idempotency::STATEMENTS),
+        ("imports", store::imports::STATEMENTS),
+        ("keys", store::keys::STATEMENTS),
+        ("ledger", store::ledger::STATEMENTS),
+        ("outbox", store::outbox::STATEMENTS),
+        ("players", store::players::STATEMENTS),
+        ("rules", store::rules::STATEMENTS),
+        ("runs", store::runs::STATEMENTS),
+        ("segments", store::segments::STATEMENTS),
+        ("settings", store::settings::STATEMENTS),
+        ("snapshots", store::snapshots::STATEMENTS),
+        ("stats", store::stats::STATEMENTS),
+        ("tiers", store::tiers::STATEMENTS),
+    ];
+    let mut refused = Vec::new();
+    for (file, statements) in files {
+        for statement in *statements {
+            if let Err(error) = client.prepare(statement).await {
+                refused.push(format!("{file}: {:?}\n{statement}", error.as_db_error()));
+            }
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n\n"));
+}

@@ -37,6 +37,12 @@ pub const STOP_GRACE: Duration = Duration::from_secs(60);
 /// After a crash it repeats what its log has since the last checkpoint.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
+/// In the payloads of `events/`.
+const SAMPLE_KEY: &str = "lk_0000000000000000000000000000000000000000000000000000000000000000";
+
+const INSERT_KEY: &str = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) \
+                          VALUES (gen_random_uuid(), sha256(convert_to($1, 'UTF8')), $2, $3, now())";
+
 const DATABASE: &str = "loyalty";
 const OWNER: &str = "loyalty_owner";
 /// What the functions log in as: a member of `loyalty_runtime`, the role of the migrations.
@@ -412,10 +418,19 @@ impl Database {
     /// Makes an API key. The key itself is answered and kept nowhere; the table has its hash.
     pub async fn create_key(owner_url: &str, role: &str, name: &str) -> Result<String, PostgresError> {
         let key = format!("lk_{}", random_hex(32)?);
-        let sql = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) \
-                   VALUES (gen_random_uuid(), sha256(convert_to($1, 'UTF8')), $2, $3, now())";
-        Self::connect(&Config::from_str(owner_url)?).await?.execute(sql, &[&key, &name, &role]).await?;
+        Self::connect(&Config::from_str(owner_url)?).await?.execute(INSERT_KEY, &[&key, &name, &role]).await?;
         Ok(key)
+    }
+
+    /// Makes the key of the payloads in `events/`, which may read. Everybody knows it, so only a private server
+    /// gets it.
+    pub async fn create_sample_key(&self) -> Result<(), PostgresError> {
+        if self.server.is_some() {
+            let sql = format!("{INSERT_KEY} ON CONFLICT (key_hash) DO NOTHING");
+            let client = Self::connect(&Config::from_str(&self.owner_url)?).await?;
+            client.execute(&sql, &[&SAMPLE_KEY, &"events/*.json", &"viewer"]).await?;
+        }
+        Ok(())
     }
 
     /// Whether a key is an administrator's and still valid.

@@ -167,6 +167,7 @@ impl Stack {
         let emulator = self.start_emulator(&tools).await?;
         let functions = self.start_functions(&template, &database, environment.clone(), binaries, emulator).await?;
         self.open(&template, functions, emulator, listeners, &aws);
+        database.create_sample_key().await?;
         let bucket = template.buckets.first().map(|bucket| bucket.name.clone()).ok_or(StackError::NoBucket)?;
         let api = Api::new(format!("http://127.0.0.1:{}", options.port), self.admin_key(&database).await?);
         if options.content == Content::Sample {

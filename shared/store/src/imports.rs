@@ -6,11 +6,11 @@ use crate::segments::totals_of;
 use crate::statement;
 use domain::id::{ImportId, PlayerId, RunId};
 use domain::import::plan::{DailyDelta, Existing, ProfileChange};
-use domain::import::row::RowError;
+use domain::import::row::{PlayerRow, RowError};
 use domain::metrics::Totals;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 
 const OPEN: &str = "
@@ -65,13 +65,13 @@ FROM players p
 JOIN player_totals t ON t.player_id = p.player_id
 WHERE p.player_id = ANY($1)";
 
-// A player who appears between the lock and this statement is left to the caller, who locks again.
 const CREATE_PLAYERS: &str = "
 INSERT INTO players (player_id, email, name, registered_at, tier, created_at)
 SELECT player_id, email, name, registered_at, $5, $6
 FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS n (player_id, email, name, registered_at)
 ORDER BY player_id
-ON CONFLICT (player_id) DO NOTHING";
+ON CONFLICT (player_id) DO NOTHING
+RETURNING player_id";
 
 const UPDATE_PROFILES: &str = "
 UPDATE players p
@@ -129,7 +129,7 @@ SET format = $2,
   next_byte = $7,
   next_line = $8,
   chunks = chunks + 1,
-  warnings = warnings || $9
+  warnings = CASE WHEN jsonb_array_length(warnings) >= 100 THEN warnings ELSE warnings || $9 END
 WHERE import_id = $1";
 
 const FINISH: &str = "
@@ -318,46 +318,47 @@ pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayerWrite {
     pub player_id: PlayerId,
-    pub line: i64,
     pub profile: ProfileChange,
     pub totals: Totals,
     pub daily: DailyDelta,
 }
 
-struct ProfileColumns<'a> {
-    ids: Vec<&'a str>,
-    emails: Vec<Option<&'a str>>,
-    names: Vec<Option<&'a str>>,
-    registered: Vec<Option<Timestamp>>,
-}
-
-fn profile_columns<'a>(writes: impl Iterator<Item = &'a PlayerWrite>) -> ProfileColumns<'a> {
-    let mut columns = ProfileColumns { ids: Vec::new(), emails: Vec::new(), names: Vec::new(), registered: Vec::new() };
-    for write in writes {
-        columns.ids.push(write.player_id.as_str());
-        columns.emails.push(write.profile.email.as_deref());
-        columns.names.push(write.profile.name.as_deref());
-        columns.registered.push(write.profile.registered_at);
-    }
-    columns
-}
-
-/// Makes the players, in order of id. Answers how many were made: fewer when another transaction made one meanwhile.
-pub async fn create_players(tx: &Tx<'_>, writes: &[&PlayerWrite], tier_level: &str, now: Timestamp) -> Result<usize> {
-    if writes.is_empty() {
-        return Ok(0);
-    }
-    let c = profile_columns(writes.iter().copied());
-    let created = statement::execute(tx, CREATE_PLAYERS, &[&c.ids, &c.emails, &c.names, &c.registered, &tier_level, &now]).await?;
-    usize::try_from(created).map_err(|_| Error::Row(format!("{created} players created")))
+/// Makes those of the players that do not exist, in the lowest tier, and answers their ids. Both the made ones and those
+/// that another transaction was making are settled when this returns. `rows` are sorted by id.
+pub async fn create_players(tx: &Tx<'_>, rows: &[&PlayerRow], tier_level: &str, now: Timestamp) -> Result<HashSet<String>> {
+    let created = statement::rows(
+        tx,
+        CREATE_PLAYERS,
+        &[
+            &rows.iter().map(|row| row.player_id.as_str()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.email.as_deref()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.name.as_deref()).collect::<Vec<_>>(),
+            &rows.iter().map(|row| row.registered_at).collect::<Vec<_>>(),
+            &tier_level,
+            &now,
+        ],
+    )
+    .await?;
+    created.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Writes profile changes of players that exist.
 pub async fn update_profiles(tx: &Tx<'_>, writes: &[&PlayerWrite]) -> Result<()> {
-    let c = profile_columns(writes.iter().copied().filter(|write| write.profile != ProfileChange::default()));
-    if !c.ids.is_empty() {
-        statement::execute(tx, UPDATE_PROFILES, &[&c.ids, &c.emails, &c.names, &c.registered]).await?;
+    let changed: Vec<&PlayerWrite> = writes.iter().copied().filter(|write| write.profile != ProfileChange::default()).collect();
+    if changed.is_empty() {
+        return Ok(());
     }
+    statement::execute(
+        tx,
+        UPDATE_PROFILES,
+        &[
+            &changed.iter().map(|write| write.player_id.as_str()).collect::<Vec<_>>(),
+            &changed.iter().map(|write| write.profile.email.as_deref()).collect::<Vec<_>>(),
+            &changed.iter().map(|write| write.profile.name.as_deref()).collect::<Vec<_>>(),
+            &changed.iter().map(|write| write.profile.registered_at).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
     Ok(())
 }
 

@@ -146,8 +146,8 @@ fn text(chars: &[char], position: usize) -> Result<(Token, usize), FormulaError>
 fn operator(chars: &[char], position: usize) -> Result<(Token, usize), FormulaError> {
     const OPERATORS: [&str; 14] = ["==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "+", "-", "*", "/", "%"];
     let starts_with = |operator: &str| operator.chars().enumerate().all(|(i, c)| chars.get(i) == Some(&c));
-    // `+=` and its like are assignments too; `a ==b` and `a *-b` are not.
-    if chars.get(1) == Some(&'=') && "+-*/%^".contains(chars[0]) && chars.get(2) != Some(&'=') {
+    // `+=` and its like are assignments too.
+    if chars.get(1) == Some(&'=') && "+-*/%^".contains(chars[0]) {
         return Err(error(position, Kind::Assignment));
     }
     if let Some(operator) = OPERATORS.into_iter().find(|operator| starts_with(operator)) {

@@ -1,0 +1,239 @@
+//! One rule in front of one player: its amount, and the way of the amount through the gates.
+
+use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
+use crate::bonus::{GrantTerms, WageringBasis};
+use crate::gate::cost::{CostModel, mix_edge};
+use crate::gate::{self, CapRoom, Figures, GateFigures, GateVerdict, Penalty};
+use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, round_reward, shown};
+use crate::rule::Rule;
+use crate::settings::Settings;
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+
+/// How far a rule is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    UntilRefused,
+    AllGates,
+}
+
+/// Why a matching rule gives nothing before any gate was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+enum NotApplicable {
+    #[error("{0}")]
+    Formula(#[from] crate::formula::EvalError),
+    #[error("the amount is not above 0")]
+    NotPositive,
+    #[error("the amount rounds down to 0")]
+    RoundsToZero,
+    #[error("the amount or its cost is too large")]
+    Overflow,
+    #[error("the wagering requirement counts a deposit and there is none")]
+    NoDeposit,
+}
+
+/// What passed all gates, besides its amount.
+pub(super) struct Offer {
+    pub(super) cost: Decimal,
+    expected_revenue: Decimal,
+    wagering_required: Decimal,
+    terms: Option<GrantTerms>,
+}
+
+impl Offer {
+    pub(super) fn intent(self, rule: &Rule, rule_version: i32, period_key: &str, amount: Decimal, now: Timestamp) -> GrantIntent {
+        let after = |hours: u32| now.checked_add(SignedDuration::from_hours(i64::from(hours))).ok();
+        GrantIntent {
+            rule_id: rule.rule_id.clone(),
+            rule_version,
+            period_key: period_key.to_owned(),
+            reward_type: rule.reward.reward_type,
+            asset: rule.reward.reward_type.asset(),
+            amount,
+            cost: self.cost,
+            expected_revenue: self.expected_revenue,
+            wagering_required: self.wagering_required,
+            expires_at: self.terms.as_ref().and_then(|terms| terms.expiry_hours).and_then(after),
+            terms: self.terms,
+            lp_expires_at: rule.reward.lp_expiry_days.and_then(|days| after(days.saturating_mul(24))),
+        }
+    }
+}
+
+/// One player in front of one rule.
+pub(super) struct Case<'a> {
+    pub(super) candidate: &'a Candidate<'a>,
+    pub(super) settings: &'a Settings,
+    pub(super) now: Timestamp,
+    pub(super) room: &'a CapRoom,
+    pub(super) budget: BudgetRoom,
+}
+
+/// What a rule gives before the gates.
+#[derive(Default)]
+struct Ask {
+    /// Within the rule's limits.
+    value: Decimal,
+    /// The same, rounded.
+    amount: Decimal,
+    /// That counts towards the wagering requirement.
+    deposit: Decimal,
+}
+
+/// An amount on its way through the gates.
+struct Passage {
+    extent: Extent,
+    amount: Decimal,
+    gates: Vec<GateFigures>,
+}
+
+impl Passage {
+    /// Goes through one gate. After a refusal, an explanation goes on with the amount that was refused.
+    fn step(&mut self, gate: GateFigures) -> Result<(), Stop> {
+        let refused = gate.verdict == GateVerdict::Refuse;
+        if !refused {
+            self.amount = gate.amount;
+        }
+        self.gates.push(gate);
+        if refused && self.extent == Extent::UntilRefused { Err(Stop::Refused) } else { Ok(()) }
+    }
+}
+
+/// Why the way through the gates ended.
+enum Stop {
+    Refused,
+    NotApplicable(NotApplicable),
+}
+
+impl From<NotApplicable> for Stop {
+    fn from(obstacle: NotApplicable) -> Self {
+        Stop::NotApplicable(obstacle)
+    }
+}
+
+impl Case<'_> {
+    pub(super) fn assess(&self, rule: &Rule, rule_version: i32, extent: Extent) -> (Decision, Option<Offer>) {
+        let formula_amount = rule.reward.formula.eval(self.candidate.facts);
+        let ask = formula_amount.clone().map_err(NotApplicable::from).and_then(|amount| self.ask(rule, amount));
+        let reward_amount = ask.as_ref().map_or(Decimal::ZERO, |ask| ask.amount);
+        let mut decision = Decision {
+            rule_id: rule.rule_id.clone(),
+            rule_version,
+            verdict: Verdict::NotApplicable,
+            formula_amount: formula_amount.ok().map(|amount| amount.normalize()),
+            reward_amount,
+            amount: Decimal::ZERO,
+            gates: Vec::new(),
+            reason: None,
+        };
+        match ask.and_then(|ask| self.pass(rule, &ask, extent)) {
+            Ok((passage, offer)) => {
+                (decision.verdict, decision.reason) = verdict(&passage.gates);
+                decision.gates = passage.gates;
+                let offer = offer.filter(|_| matches!(decision.verdict, Verdict::Granted | Verdict::Reduced));
+                decision.amount = offer.as_ref().map_or(Decimal::ZERO, |_| passage.amount);
+                (decision, offer)
+            }
+            Err(obstacle) => {
+                decision.reason = Some(obstacle.to_string());
+                if extent == Extent::AllGates {
+                    decision.gates = self.pass(rule, &Ask::default(), extent).map(|(passage, _)| passage.gates).unwrap_or_default();
+                }
+                (decision, None)
+            }
+        }
+    }
+
+    /// The amount within the rule's limits, and the deposit it is wagered with.
+    fn ask(&self, rule: &Rule, amount: Decimal) -> Result<Ask, NotApplicable> {
+        let reward = &rule.reward;
+        if amount <= Decimal::ZERO {
+            return Err(NotApplicable::NotPositive);
+        }
+        let value = reward.min_amount.map_or(amount, |min| amount.max(min));
+        let value = reward.max_amount.map_or(value, |max| value.min(max));
+        let asset = reward.reward_type.asset();
+        let amount = shown(round_reward(value, asset), asset.scale());
+        if amount.is_zero() {
+            return Err(NotApplicable::RoundsToZero);
+        }
+        if amount >= Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)) {
+            return Err(NotApplicable::Overflow);
+        }
+        let counts_deposit = reward.terms.as_ref().is_some_and(|terms| terms.wagering_basis == WageringBasis::DepositPlusBonus);
+        let deposit = match self.candidate.event.and_then(|event| event.amount) {
+            _ if !counts_deposit => Decimal::ZERO,
+            Some(deposit) => deposit,
+            None => return Err(NotApplicable::NoDeposit),
+        };
+        Ok(Ask { value, amount, deposit })
+    }
+
+    /// Through the gates, in their order. The offer is `None` where the way ended early.
+    fn pass(&self, rule: &Rule, ask: &Ask, extent: Extent) -> Result<(Passage, Option<Offer>), NotApplicable> {
+        let mut passage = Passage { extent, amount: ask.amount, gates: Vec::with_capacity(5) };
+        match self.gates(rule, ask, &mut passage) {
+            Ok(offer) => Ok((passage, Some(offer))),
+            Err(Stop::Refused) => Ok((passage, None)),
+            Err(Stop::NotApplicable(obstacle)) => Err(obstacle),
+        }
+    }
+
+    fn gates(&self, rule: &Rule, ask: &Ask, passage: &mut Passage) -> Result<Offer, Stop> {
+        let (player, settings, reward_type) = (self.candidate.player, self.settings, rule.reward.reward_type);
+        let asset = reward_type.asset();
+        passage.step(gate::eligibility(player.standing.as_ref(), self.now, passage.amount))?;
+
+        let penalty = Penalty::of(player.risk_score);
+        let after_penalty = ask.value.checked_mul(penalty.amount_factor()).unwrap_or_default();
+        let after_penalty = shown(round_reward(after_penalty, asset), asset.scale());
+        passage.step(gate::fraud(player.risk_score, passage.amount, after_penalty))?;
+
+        let terms = self.terms(rule, penalty);
+        let model = self.cost_model(terms.as_ref(), ask.deposit, asset).ok_or(NotApplicable::Overflow)?;
+        let edge = mix_edge(terms.as_ref().and_then(|terms| terms.eligible_games.as_deref()), &settings.profit);
+        let profit = gate::profit(player, reward_type, edge, passage.amount, &model, &settings.profit).ok_or(NotApplicable::Overflow)?;
+        let expected_revenue = if let Figures::Profit(figures) = &profit.figures { figures.revenue } else { Decimal::ZERO };
+        passage.step(profit)?;
+
+        let caps = gate::caps(self.room, passage.amount, asset.scale(), &model).ok_or(NotApplicable::Overflow)?;
+        passage.step(caps)?;
+
+        let cost = model.cost(passage.amount).ok_or(NotApplicable::Overflow)?;
+        let wagering_required = match &terms {
+            Some(terms) => {
+                let required = terms.wagering_required(passage.amount, ask.deposit).ok_or(NotApplicable::Overflow)?;
+                shown(required, MONEY_SCALE)
+            }
+            None => Decimal::ZERO,
+        };
+        passage.step(gate::budget(self.budget.total, self.budget.day, cost, passage.amount))?;
+        Ok(Offer { cost, expected_revenue, wagering_required, terms })
+    }
+
+    /// The rule's terms under the player's penalty.
+    fn terms(&self, rule: &Rule, penalty: Penalty) -> Option<GrantTerms> {
+        let mut terms = rule.reward.terms.clone()?;
+        terms.wagering_requirement = penalty.wagering(terms.wagering_requirement, self.settings.max_wagering_multiplier);
+        Some(terms)
+    }
+
+    fn cost_model(&self, terms: Option<&GrantTerms>, deposit: Decimal, asset: Asset) -> Option<CostModel> {
+        match terms {
+            Some(terms) => Some(CostModel::bonus(terms, deposit, self.candidate.player.totals.avg_bet_size(), &self.settings.profit)),
+            None => CostModel::points(asset, self.settings),
+        }
+    }
+}
+
+/// What the gates decided together, and which of them took something.
+fn verdict(gates: &[GateFigures]) -> (Verdict, Option<String>) {
+    if let Some(gate) = gates.iter().find(|gate| gate.verdict == GateVerdict::Refuse) {
+        return (Verdict::Refused, Some(format!("refused by the {} gate", gate.name())));
+    }
+    let reducing: Vec<&str> = gates.iter().filter(|gate| gate.verdict == GateVerdict::Reduce).map(GateFigures::name).collect();
+    match reducing.as_slice() {
+        [] => (Verdict::Granted, None),
+        names => (Verdict::Reduced, Some(format!("reduced by the gates: {}", names.join(", ")))),
+    }
+}

@@ -1,0 +1,263 @@
+//! The evaluation of a player: rules by priority, each matching one through the gates, until enough was granted.
+//!
+//! One path serves workers, the test of a rule and the simulator.
+
+mod judge;
+
+use crate::bonus::GrantTerms;
+use crate::facts::{EventFacts, FactId, Facts};
+use crate::gate::{CapRoom, GateFigures};
+use crate::id::RuleId;
+use crate::money::Asset;
+use crate::period::Moment;
+use crate::player::PlayerSnapshot;
+use crate::rule::{ConditionResult, RewardType, Rule, Trigger};
+use crate::settings::Settings;
+use jiff::Timestamp;
+use judge::{Case, Extent};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// The rules of the program in the order in which they are tried, each with the version it has.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet(Vec<(Rule, i32)>);
+
+impl RuleSet {
+    /// Highest priority first, then by `rule_id`.
+    pub fn new(mut rules: Vec<(Rule, i32)>) -> Self {
+        rules.sort_by(|(a, _), (b, _)| b.priority.cmp(&a.priority).then_with(|| a.rule_id.cmp(&b.rule_id)));
+        Self(rules)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Rule, i32)> {
+        self.0.iter().map(|(rule, version)| (rule, *version))
+    }
+
+    pub fn get(&self, rule_id: &RuleId) -> Option<(&Rule, i32)> {
+        self.iter().find(|(rule, _)| rule.rule_id == *rule_id)
+    }
+
+    /// The rules that apply at this moment to players with this trigger. Made once for a batch.
+    pub fn live(&self, trigger: Trigger, moment: &Moment) -> LiveRules<'_> {
+        let rules = self.iter().filter(|(rule, _)| rule.is_live(trigger, moment));
+        let rules = rules.map(|(rule, version)| LiveRule { rule, version, period_key: rule.cadence.period_key(moment, None) }).collect();
+        LiveRules { rules, moment: moment.clone() }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct LiveRule<'a> {
+    rule: &'a Rule,
+    version: i32,
+    /// `None` for a rule that pays per event.
+    period_key: Option<String>,
+}
+
+/// Rules that apply now, in the order in which they are tried.
+#[derive(Debug, Clone)]
+pub struct LiveRules<'a> {
+    rules: Vec<LiveRule<'a>>,
+    moment: Moment,
+}
+
+impl LiveRules<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub fn moment(&self) -> &Moment {
+        &self.moment
+    }
+}
+
+/// What is left of a rule's budget, in money; `None` where it has no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BudgetRoom {
+    pub total: Option<Decimal>,
+    pub day: Option<Decimal>,
+}
+
+/// What is left of the budgets, from which evaluations reserve. A rule with a budget and no room here is
+/// refused: what was not read is not spent.
+#[derive(Debug, Clone, Default)]
+pub struct BudgetRooms(HashMap<RuleId, BudgetRoom>);
+
+impl BudgetRooms {
+    /// The room of every rule with a budget: the budget less what `reserved` says was reserved in total and
+    /// today.
+    pub fn of(rules: &RuleSet, reserved: impl Fn(&RuleId) -> (Decimal, Decimal)) -> Self {
+        let rooms = rules.iter().filter_map(|(rule, _)| {
+            let budget = rule.budget?;
+            let (total, day) = reserved(&rule.rule_id);
+            let room = BudgetRoom { total: budget.total.map(|limit| limit - total), day: budget.per_day.map(|limit| limit - day) };
+            Some((rule.rule_id.clone(), room))
+        });
+        Self(rooms.collect())
+    }
+
+    pub fn room(&self, rule_id: &RuleId) -> Option<BudgetRoom> {
+        self.0.get(rule_id).copied()
+    }
+
+    fn reserve(&mut self, rule_id: &RuleId, cost: Decimal) {
+        if let Some(room) = self.0.get_mut(rule_id) {
+            for limit in [&mut room.total, &mut room.day].into_iter().flatten() {
+                *limit -= cost;
+            }
+        }
+    }
+}
+
+/// The player of an evaluation. `facts` are of `player` and `event`.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    pub player: &'a PlayerSnapshot,
+    pub facts: &'a Facts<'a>,
+    pub event: Option<&'a EventFacts>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Verdict {
+    Granted,
+    /// Granted, but less than the rule gives.
+    Reduced,
+    /// By a gate.
+    Refused,
+    /// The rule matches but gives nothing: a null fact, a division by zero, an amount of 0.
+    NotApplicable,
+}
+
+/// What became of one rule that matched.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decision {
+    pub rule_id: RuleId,
+    pub rule_version: i32,
+    pub verdict: Verdict,
+    /// The formula's value, before limits and rounding; null when it has none.
+    pub formula_amount: Option<Decimal>,
+    /// Within the rule's limits and rounded: what the rule gives before the gates.
+    pub reward_amount: Decimal,
+    /// What is granted; 0 unless granted.
+    pub amount: Decimal,
+    /// Up to the one that refused.
+    pub gates: Vec<GateFigures>,
+    /// Why nothing, or less, is granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A grant to be made: everything its rows need.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GrantIntent {
+    pub rule_id: RuleId,
+    pub rule_version: i32,
+    pub period_key: String,
+    pub reward_type: RewardType,
+    pub asset: Asset,
+    pub amount: Decimal,
+    /// Expected, in money.
+    pub cost: Decimal,
+    pub expected_revenue: Decimal,
+    /// Money to stake; 0 for points and tickets.
+    pub wagering_required: Decimal,
+    /// Of a grant in BONUS.
+    pub terms: Option<GrantTerms>,
+    /// Of a grant in BONUS.
+    pub expires_at: Option<Timestamp>,
+    /// Of points.
+    pub lp_expires_at: Option<Timestamp>,
+}
+
+/// What an evaluation decided. Empty when no rule matched.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evaluation {
+    /// Of the rules that matched, in the order in which they were tried.
+    pub decisions: Vec<Decision>,
+    pub grants: Vec<GrantIntent>,
+    /// Facts that the decided rules name, sorted: those to keep with the decisions.
+    pub facts_read: Vec<FactId>,
+}
+
+/// Evaluates one player. Does not allocate unless a rule matches.
+pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Settings, budgets: &mut BudgetRooms) -> Evaluation {
+    let mut evaluation = Evaluation::default();
+    let mut room = CapRoom::of(&candidate.player.spend, &settings.caps);
+    let mut groups: Vec<&str> = Vec::new();
+    let rewards_max = usize::try_from(settings.max_rewards_per_evaluation).unwrap_or(usize::MAX);
+    for live in &rules.rules {
+        if evaluation.grants.len() >= rewards_max {
+            break;
+        }
+        let rule = live.rule;
+        let event_id = candidate.event.map(|event| event.event_id.as_str());
+        let Some(period_key) = live.period_key.as_deref().or(event_id) else { continue };
+        let group = rule.exclusive_group.as_deref();
+        if is_paid(candidate.player, rule, period_key)
+            || group.is_some_and(|group| groups.contains(&group))
+            || !rule.matches(candidate.facts)
+        {
+            continue;
+        }
+        let case = Case { candidate, settings, now: rules.moment.now(), room: &room, budget: budget_room(rule, budgets) };
+        let (decision, offer) = case.assess(rule, live.version, Extent::UntilRefused);
+        if let Some(offer) = offer {
+            room.take(offer.cost);
+            budgets.reserve(&rule.rule_id, offer.cost);
+            groups.extend(group);
+            evaluation.grants.push(offer.intent(rule, live.version, period_key, decision.amount, rules.moment.now()));
+        }
+        evaluation.facts_read.extend_from_slice(rule.reads());
+        evaluation.decisions.push(decision);
+    }
+    evaluation.facts_read.sort_unstable();
+    evaluation.facts_read.dedup();
+    evaluation
+}
+
+/// Whether the rule paid this player in this period already.
+fn is_paid(player: &PlayerSnapshot, rule: &Rule, period_key: &str) -> bool {
+    player.past_grants.iter().any(|past| past.period_key == period_key && past.rule_id == rule.rule_id.as_str())
+}
+
+fn budget_room(rule: &Rule, budgets: &BudgetRooms) -> BudgetRoom {
+    match rule.budget {
+        None => BudgetRoom::default(),
+        Some(_) => budgets.room(&rule.rule_id).unwrap_or(BudgetRoom { total: Some(Decimal::ZERO), day: Some(Decimal::ZERO) }),
+    }
+}
+
+/// One rule against one player, with everything that was looked at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    pub matches: bool,
+    /// Whether this rule paid this player in this period already, so that it would not be tried.
+    pub already_granted: bool,
+    /// Every condition, met or not.
+    pub conditions: Vec<ConditionResult>,
+    /// As if the rule matched; `gates` holds all gates, also those after a refusal.
+    pub decision: Decision,
+}
+
+/// What `rule` would do for this player now, alone: the answer of `POST /rules/{id}/test`. Judges the rule also
+/// when it does not match, is not active or was granted before.
+pub fn explain(
+    candidate: &Candidate<'_>,
+    rule: &Rule,
+    rule_version: i32,
+    moment: &Moment,
+    settings: &Settings,
+    budgets: &BudgetRooms,
+) -> Explanation {
+    let room = CapRoom::of(&candidate.player.spend, &settings.caps);
+    let case = Case { candidate, settings, now: moment.now(), room: &room, budget: budget_room(rule, budgets) };
+    let (decision, _) = case.assess(rule, rule_version, Extent::AllGates);
+    let period_key = rule.cadence.period_key(moment, candidate.event.map(|event| event.event_id.as_str()));
+    Explanation {
+        matches: rule.matches(candidate.facts),
+        already_granted: period_key.is_some_and(|key| is_paid(candidate.player, rule, &key)),
+        conditions: rule.condition.explain(candidate.facts),
+        decision,
+    }
+}

@@ -41,7 +41,7 @@ impl CsvHeader {
 
 /// The rows of a CSV file; blank ones are left out.
 pub struct CsvRows<R> {
-    records: Records<Chain<Cursor<Vec<u8>>, R>>,
+    records: Box<Records<Chain<Cursor<Vec<u8>>, R>>>,
     header: CsvHeader,
     state: State,
 }
@@ -64,7 +64,7 @@ impl<R: Read> CsvRows<R> {
             next.byte = as_u64(UTF8_BOM.len());
         }
         let delimiter = find_delimiter(&start);
-        let mut records = Records::new(Cursor::new(start).chain(reader), delimiter, next);
+        let mut records = Box::new(Records::new(Cursor::new(start).chain(reader), delimiter, next));
         loop {
             let Some(line) = records.advance()? else { return Err(FileError::Empty) };
             let headings = records.texts().ok_or(FileError::HeaderNotUtf8 { line })?;
@@ -79,7 +79,7 @@ impl<R: Read> CsvRows<R> {
     /// Goes on behind a row that was read earlier. `reader` stands at `next.byte` of the file whose header is `header`.
     pub fn resume(reader: R, header: CsvHeader, next: Watermark) -> Self {
         let state = if next == header.next { State::Fresh } else { State::Going };
-        let records = Records::new(Cursor::new(Vec::new()).chain(reader), header.delimiter, next);
+        let records = Box::new(Records::new(Cursor::new(Vec::new()).chain(reader), header.delimiter, next));
         Self { records, header, state }
     }
 

@@ -25,7 +25,7 @@ pub(crate) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 /// OLE compound file: `.xls`, and `.xlsx` under a password.
 const OLE: &[u8] = b"\xd0\xcf\x11\xe0";
 /// Other formats whose first line looks like text.
-const FOREIGN: [&[u8]; 7] = [b"%PDF-", b"GIF8", b"{\\rtf", b"<?xml", b"<!DOCTYPE", b"<html", b"\x1f\x8b"];
+const FOREIGN: [&[u8]; 8] = [b"%PDF-", b"GIF8", b"\x89PNG", b"{\\rtf", b"<?xml", b"<!DOCTYPE", b"<html", b"\x1f\x8b"];
 
 /// What the file with these first bytes is, or why it cannot be imported.
 pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {

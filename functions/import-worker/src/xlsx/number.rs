@@ -1,7 +1,7 @@
 //! Numbers of a sheet as text, so that they pass through the same validation as those of a CSV file.
 
 use jiff::civil::{Date, date};
-use jiff::{SignedDuration, ToSpan};
+use jiff::{SignedDuration, Span};
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
 
@@ -36,7 +36,7 @@ pub fn date_text(serial: &str, is_1904: bool) -> Option<String> {
         (false, ..60) => date(1899, 12, 31),
         (false, _) => date(1899, 12, 30),
     };
-    let day = epoch.checked_add(day.to_i32()?.days()).ok()?;
+    let day = epoch.checked_add(Span::new().try_days(day.to_i64()?).ok()?).ok()?;
     let instant = day.at(0, 0, 0, 0).checked_add(SignedDuration::from_secs(seconds.to_i64()?)).ok()?;
     if seconds.is_zero() { Some(instant.date().to_string()) } else { Some(format!("{instant}Z")) }
 }

@@ -96,7 +96,7 @@ impl Package {
             }
             if is_worksheet(&name) {
                 let limit = sheets.min(sheet_limit_mib(part.compressed_size()) * MIB);
-                sheets -= unpack(&name, &mut part, limit, SHEET_MIB_MAX)?;
+                sheets -= unpack(&name, &mut part, limit, limit / MIB)?;
             } else {
                 others -= unpack(&name, &mut part, others, OTHER_PARTS_MIB_MAX)?;
             }
@@ -114,12 +114,12 @@ fn sheet_limit_mib(packed_bytes: u64) -> u64 {
     by_ratio.clamp(SHEET_MIB_WITHOUT_RATIO, SHEET_MIB_MAX)
 }
 
-/// Returns the number of bytes, at most `limit`.
-fn unpack(name: &str, part: &mut impl Read, limit: u64, named_limit_mib: u64) -> Result<u64, FileError> {
+/// Returns the number of bytes, at most `limit`; `limit_mib` is for the message.
+fn unpack(name: &str, part: &mut impl Read, limit: u64, limit_mib: u64) -> Result<u64, FileError> {
     let mut limited = part.take(limit + 1);
     let bytes = io::copy(&mut limited, &mut io::sink()).map_err(|error| part_error(name, error))?;
     if bytes > limit {
-        return Err(FileError::PartTooLarge { part: name.to_owned(), limit_mib: named_limit_mib.min(limit / MIB) });
+        return Err(FileError::PartTooLarge { part: name.to_owned(), limit_mib });
     }
     Ok(bytes)
 }

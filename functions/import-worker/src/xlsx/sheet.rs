@@ -46,6 +46,7 @@ pub struct SheetCells<R> {
     /// The column of the last cell, from 1.
     column: u32,
     last_row_with_value: u32,
+    at_end: bool,
 }
 
 #[derive(Default)]
@@ -56,19 +57,22 @@ struct Content {
 
 impl<R: BufRead> SheetCells<R> {
     pub fn new(xml: Xml<R>) -> Self {
-        Self { xml, row: 0, column: 0, last_row_with_value: 0 }
+        Self { xml, row: 0, column: 0, last_row_with_value: 0, at_end: false }
     }
 
     /// The next cell with a value; `None` behind the last.
     pub fn next(&mut self) -> Result<Option<SheetCell>, FileError> {
-        loop {
+        while !self.at_end {
             let head = match self.xml.next()? {
                 Event::Start(start) => match start.local_name().as_ref() {
                     "row" => Head::Row(attribute(&start, "r")),
                     "c" => Head::cell(&start),
                     _ => continue,
                 },
-                Event::End(end) if end.local_name().as_ref() == "sheetData" => return Ok(None),
+                Event::End(end) if end.local_name().as_ref() == "sheetData" => {
+                    self.at_end = true;
+                    continue;
+                }
                 Event::Eof => return Err(FileError::damaged(self.xml.part(), "it holds no table")),
                 _ => continue,
             };
@@ -83,6 +87,7 @@ impl<R: BufRead> SheetCells<R> {
                 }
             }
         }
+        Ok(None)
     }
 
     /// Reads what follows the cells, so that the checksum of the part is verified.

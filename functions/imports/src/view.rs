@@ -1,0 +1,74 @@
+//! What is shown of an import.
+
+use app::imports::{Import, ImportStatus};
+use app::run_view::RunView;
+use domain::id::{ImportId, RunId};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+/// Every row of the file is counted once: total = created + updated + unchanged + rejected.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    pub import_id: ImportId,
+    /// Of the run over the players that the file changed; it begins when the rows are in.
+    pub run_id: RunId,
+    /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
+    pub status: &'static str,
+    /// Why it failed.
+    pub failure: Option<String>,
+    pub warnings: Value,
+    pub bucket: String,
+    pub object_key: String,
+    pub object_version: String,
+    /// `CSV` or `XLSX`, once it is known.
+    pub format: Option<String>,
+    pub size_bytes: Option<i64>,
+    pub total_rows: i64,
+    pub players_created: i64,
+    pub players_updated: i64,
+    pub players_unchanged: i64,
+    pub rows_rejected: i64,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+impl From<Import> for Summary {
+    fn from(import: Import) -> Self {
+        Self {
+            import_id: import.import_id,
+            run_id: import.run_id,
+            status: import.status.as_str(),
+            failure: import.failure,
+            warnings: import.warnings,
+            bucket: import.bucket,
+            object_key: import.object_key,
+            object_version: import.object_version,
+            format: import.format,
+            size_bytes: import.size_bytes,
+            total_rows: import.total_rows,
+            players_created: import.created_rows,
+            players_updated: import.updated_rows,
+            players_unchanged: import.unchanged_rows,
+            rows_rejected: import.rejected_rows,
+            created_at: import.created_at,
+            finished_at: import.finished_at,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct Detail {
+    #[serde(flatten)]
+    pub import: Summary,
+    /// `null` until the rows are in, and for a file that changed nothing.
+    pub run: Option<RunView>,
+}
+
+impl Detail {
+    /// Nothing of it will change any more.
+    pub fn is_over(&self) -> bool {
+        let running = ImportStatus::Running.as_str();
+        self.import.status != running && self.run.as_ref().is_none_or(|run| run.status != running)
+    }
+}

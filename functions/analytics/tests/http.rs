@@ -1,0 +1,196 @@
+//! `/api/analytics` through the router, on a real PostgreSQL.
+
+use app::wallet::{AddBonus, AddLp};
+use axum::Router;
+use domain::id::PlayerId;
+use serde_json::{Value, json};
+use testing::{Player, Response, TestDb, api_key, call};
+
+struct Program {
+    test: TestDb,
+    router: Router,
+    key: String,
+}
+
+impl Program {
+    /// With players P001 (VIP, GOLD) and P002 (LOSING).
+    async fn new() -> Self {
+        let test = TestDb::new().await;
+        let key = api_key(&test.db(), "viewer").await;
+        Player::new("P001").segment("VIP").tier("GOLD").insert(&test.db()).await;
+        Player::new("P002").segment("LOSING").insert(&test.db()).await;
+        Self { router: analytics::router(test.db()), key, test }
+    }
+
+    async fn send(&self, path: &str) -> Response {
+        call(&self.router, "GET", path, Some(&self.key), None).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.send(path).await.expect(200)
+    }
+
+    /// Follows the `Link` headers and answers one field of every item.
+    async fn walk(&self, path: &str, field: &str) -> Vec<String> {
+        let (mut path, mut found) = (path.to_owned(), Vec::new());
+        loop {
+            let page = self.send(&path).await;
+            let link = page.header("link").and_then(|link| link.split(['<', '>']).nth(1)).map(str::to_owned);
+            found.extend(page.expect(200).as_array().unwrap().iter().map(|item| item[field].to_string()));
+            match link {
+                Some(next) => path = next,
+                None => return found,
+            }
+        }
+    }
+
+    async fn add_lp(&self, player_id: &str, amount: i64) {
+        let command = AddLp { player_id: PlayerId::parse(player_id).unwrap(), amount: amount.into(), reason: Some("gift".into()) };
+        app::wallet::add_lp(&self.test.db(), &command, None, "tester", context()).await.unwrap();
+    }
+
+    async fn add_bonus(&self, player_id: &str, amount: i64, wagering_required: i64) {
+        let command = AddBonus {
+            player_id: PlayerId::parse(player_id).unwrap(),
+            amount: amount.into(),
+            wagering_required: wagering_required.into(),
+            expiry_hours: None,
+            max_bet: None,
+            eligible_games: None,
+            reason: None,
+        };
+        app::wallet::add_bonus(&self.test.db(), &command, None, "tester", context()).await.unwrap();
+    }
+}
+
+fn context() -> app::Context {
+    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
+}
+
+/// Two grants of rules and the decisions behind them.
+const GRANTS: &str = r#"
+INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount, cost,
+  expected_revenue, status, balance, wagering_required, issued_at, expires_at, closed_at)
+VALUES
+  ('P002', '019b0000-0000-7000-8000-000000000001', 'LOSS_CASHBACK', 3, 'ONCE', '019b0000-0000-7000-8000-0000000000e1',
+   'BONUS_BALANCE', 'BONUS', 480, 362.1129, 450, 'ACTIVE', 480, 4800, '2026-03-01Z', '2026-03-03Z', NULL),
+  ('P001', '019b0000-0000-7000-8000-000000000002', 'VIP_POINTS', 1, 'ONCE', NULL,
+   'LOYALTY_POINTS', 'LP', 150, 1.5, 2, 'COMPLETED', 0, 0, '2026-03-02Z', NULL, '2026-03-02Z');
+INSERT INTO reward_decisions (player_id, evaluation_id, evaluated_at, facts, decisions)
+VALUES ('P002', '019b0000-0000-7000-8000-0000000000e1', '2026-03-01Z', '{}',
+  '[{"rule_id": "BIG_LOSS_CASHBACK", "verdict": "REFUSED"}, {"rule_id": "LOSS_CASHBACK", "verdict": "GRANTED", "amount": 480.00}]')"#;
+
+#[tokio::test]
+async fn the_dashboard_counts_without_scanning() {
+    let program = Program::new().await;
+    program.add_bonus("P001", 100, 1000).await;
+    // What the tables say must not matter: the figures are the counters'.
+    program.test.tamper("DELETE FROM player_segments").await;
+    let dashboard = program.get("/api/analytics/dashboard").await;
+    assert_eq!(
+        dashboard.to_string(),
+        concat!(
+            r#"{"active_players":2,"segment_distribution":[{"count":0,"percentage":0.00,"segment":"NEW"},"#,
+            r#"{"count":0,"percentage":0.00,"segment":"WINNING"},{"count":0,"percentage":0.00,"segment":"BREAKEVEN"},"#,
+            r#"{"count":1,"percentage":50.00,"segment":"LOSING"},{"count":1,"percentage":50.00,"segment":"VIP"}],"#,
+            r#""tiers":[{"count":1,"tier":"BRONZE"},{"count":0,"tier":"SILVER"},{"count":1,"tier":"GOLD"},{"count":0,"tier":"PLATINUM"}],"#,
+            r#""total_players":2,"total_reward_cost":100.00,"total_rewards_issued":1}"#
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_reward_shows_the_decision_about_its_rule() {
+    let program = Program::new().await;
+    program.test.tamper(GRANTS).await;
+    let rewards = program.get("/api/analytics/rewards?rule_id=LOSS_CASHBACK").await;
+    assert_eq!(
+        rewards.to_string(),
+        concat!(
+            r#"[{"amount":480.00,"balance":480.00,"closed_at":null,"cost":362.1129,"currency_type":"BONUS","#,
+            r#""decision":{"amount":480.00,"rule_id":"LOSS_CASHBACK","verdict":"GRANTED"},"expected_revenue":450.00,"#,
+            r#""expires_at":"2026-03-03T00:00:00Z","id":"019b0000-0000-7000-8000-000000000001","issued_at":"2026-03-01T00:00:00Z","#,
+            r#""player_id":"P002","reward_type":"BONUS_BALANCE","rule_id":"LOSS_CASHBACK","rule_version":3,"status":"ACTIVE","#,
+            r#""status_reason":null,"wagering_completed":0.00,"wagering_required":4800.00}]"#
+        )
+    );
+}
+
+#[tokio::test]
+async fn rewards_are_filtered_and_walked_newest_first() {
+    let program = Program::new().await;
+    program.test.tamper(GRANTS).await;
+    assert_eq!(program.walk("/api/analytics/rewards?limit=1", "rule_id").await, ["\"VIP_POINTS\"", "\"LOSS_CASHBACK\""]);
+    assert_eq!(program.walk("/api/analytics/rewards?player_id=P001", "rule_id").await, ["\"VIP_POINTS\""]);
+    assert_eq!(program.walk("/api/analytics/rewards?status=ACTIVE", "amount").await, ["480.00"]);
+    assert_eq!(program.get("/api/analytics/rewards?status=EXPIRED").await, json!([]));
+    for (query, pointer) in
+        [("status=LOST", "?status"), ("player_id=", "?player_id"), ("rule=X", "?rule"), ("cursor=x", "?cursor"), ("skip=-1", "?skip")]
+    {
+        let problem = program.send(&format!("/api/analytics/rewards?{query}")).await.expect(422);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn transactions_are_signed_from_the_wallets_side() {
+    let program = Program::new().await;
+    // Nothing to wager: credited and converted in one transaction, two postings.
+    program.add_bonus("P001", 25, 0).await;
+    let postings = program.get("/api/analytics/transactions?player_id=P001").await;
+    let shown: Vec<String> = postings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| format!("{} {} {} {} {}", p["version"], p["amount"], p["balance_after"], p["house"], p["actor"]))
+        .collect();
+    assert_eq!(shown, ["2 -25.00 0.00 \"house:cash_out\" \"tester\"", "1 25.00 25.00 \"house:issuance\" \"tester\""]);
+    assert_eq!(postings[0]["transaction_id"], postings[1]["transaction_id"]);
+    let mut fields: Vec<&String> = postings[0].as_object().unwrap().keys().collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "actor",
+            "amount",
+            "asset",
+            "balance_after",
+            "created_at",
+            "grant_id",
+            "house",
+            "kind",
+            "player_id",
+            "reason",
+            "reference",
+            "transaction_id",
+            "version"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn transactions_are_walked_one_by_one_without_loss() {
+    let program = Program::new().await;
+    program.add_lp("P001", 1).await;
+    program.add_bonus("P001", 2, 0).await;
+    program.add_lp("P002", 3).await;
+    program.add_lp("P001", 4).await;
+    let path = "/api/analytics/transactions";
+    assert_eq!(program.walk(&format!("{path}?limit=1"), "amount").await, ["4.00", "3.00", "-2.00", "2.00", "1.00"]);
+    assert_eq!(program.walk(&format!("{path}?limit=2&player_id=P001"), "amount").await, ["4.00", "-2.00", "2.00", "1.00"]);
+    assert_eq!(program.get(&format!("{path}?player_id=P404")).await, json!([]));
+    program.send(&format!("{path}?cursor=x.LP.1")).await.expect(422);
+    program.send(&format!("{path}?colour=red")).await.expect(422);
+}
+
+#[tokio::test]
+async fn readers_need_a_key() {
+    let program = Program::new().await;
+    let ingest = api_key(&program.test.db(), "ingest").await;
+    for path in ["dashboard", "rewards", "transactions"] {
+        let path = format!("/api/analytics/{path}");
+        call(&program.router, "GET", &path, None, None).await.expect(401);
+        call(&program.router, "GET", &path, Some("nobody's"), None).await.expect(401);
+        call(&program.router, "GET", &path, Some(&ingest), None).await.expect(403);
+    }
+}

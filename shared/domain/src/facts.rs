@@ -175,25 +175,30 @@ fn edit_distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
-/// The facts of one player, in the order of a catalogue. Null where a fact is unknown.
+/// The facts of one player. Read when asked for, without an allocation: a rule looks at few of them.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
     catalogue: &'a Catalogue,
-    values: Vec<Option<FactValue<'a>>>,
+    values: Values<'a>,
+}
+
+#[derive(Debug, Clone)]
+enum Values<'a> {
+    Current {
+        source: Source<'a>,
+        /// Of the player's tier.
+        benefits: &'a [(FactId, Decimal)],
+    },
+    /// In the order of the catalogue.
+    Kept(Vec<Option<FactValue<'a>>>),
 }
 
 impl<'a> Facts<'a> {
-    pub fn of(player: &'a PlayerSnapshot, catalogue: &'a Catalogue, moment: &Moment, event: Option<&'a EventFacts>) -> Self {
+    pub fn of(player: &'a PlayerSnapshot, catalogue: &'a Catalogue, moment: &'a Moment, event: Option<&'a EventFacts>) -> Self {
         let source = Source { player, totals: &player.totals, windows: &player.windows, moment, event };
-        let mut values = Vec::with_capacity(catalogue.defs.len());
-        values.extend(STATIC_FACTS.iter().map(|fact| (fact.read)(&source)));
-        values.resize(catalogue.defs.len(), None);
-        if let Some((_, benefits)) = catalogue.benefits.iter().find(|(tier, _)| *tier == player.tier) {
-            for (id, number) in benefits {
-                values[id.0] = Some(FactValue::Number(*number));
-            }
-        }
-        Self { catalogue, values }
+        let of_tier = catalogue.benefits.iter().find(|(tier, _)| *tier == player.tier);
+        let benefits = of_tier.map_or(&[][..], |(_, benefits)| benefits);
+        Self { catalogue, values: Values::Current { source, benefits } }
     }
 
     /// Facts that were kept with a decision. Names that are no facts any more are left out, and so are values
@@ -209,11 +214,18 @@ impl<'a> Facts<'a> {
                 _ => None,
             };
         }
-        Self { catalogue, values }
+        Self { catalogue, values: Values::Kept(values) }
     }
 
+    /// Null where the fact is unknown.
     pub fn get(&self, id: FactId) -> Option<FactValue<'a>> {
-        self.values.get(id.0).copied().flatten()
+        match &self.values {
+            Values::Kept(values) => values.get(id.0).copied().flatten(),
+            Values::Current { source, benefits } => match STATIC_FACTS.get(id.0) {
+                Some(fact) => (fact.read)(source),
+                None => benefits.iter().find(|(benefit, _)| *benefit == id).map(|(_, number)| FactValue::Number(*number)),
+            },
+        }
     }
 
     pub fn catalogue(&self) -> &'a Catalogue {
@@ -228,11 +240,12 @@ impl<'a> Facts<'a> {
 }
 
 /// Where the facts of the program are read from.
-struct Source<'a, 'm> {
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
     player: &'a PlayerSnapshot,
     totals: &'a Totals,
     windows: &'a Windows,
-    moment: &'m Moment,
+    moment: &'a Moment,
     event: Option<&'a EventFacts>,
 }
 
@@ -241,7 +254,7 @@ struct StaticFact {
     fact_type: FactType,
     unit: Option<&'static str>,
     meaning: &'static str,
-    read: for<'a> fn(&Source<'a, '_>) -> Option<FactValue<'a>>,
+    read: for<'a> fn(&Source<'a>) -> Option<FactValue<'a>>,
 }
 
 impl StaticFact {
@@ -262,7 +275,7 @@ const POINTS: Option<&str> = Some("points");
 const DAYS: Option<&str> = Some("days");
 const COUNT: Option<&str> = Some("count");
 
-type Read = for<'a> fn(&Source<'a, '_>) -> Option<FactValue<'a>>;
+type Read = for<'a> fn(&Source<'a>) -> Option<FactValue<'a>>;
 
 const fn number(name: &'static str, unit: Option<&'static str>, meaning: &'static str, read: Read) -> StaticFact {
     StaticFact { name, fact_type: FactType::Number, unit, meaning, read }

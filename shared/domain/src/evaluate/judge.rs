@@ -3,7 +3,7 @@
 use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
 use crate::bonus::{GrantTerms, WageringBasis};
 use crate::gate::cost::{CostModel, mix_edge};
-use crate::gate::{self, CapRoom, Figures, GateFigures, GateVerdict, Penalty};
+use crate::gate::{self, CapRoom, GateFigures, GateVerdict, Penalty};
 use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, round_reward, shown};
 use crate::rule::Rule;
 use crate::settings::Settings;
@@ -193,13 +193,13 @@ impl Case<'_> {
         let model = self.cost_model(terms.as_ref(), ask.deposit, asset).ok_or(NotApplicable::Overflow)?;
         let edge = mix_edge(terms.as_ref().and_then(|terms| terms.eligible_games.as_deref()), &settings.profit);
         let profit = gate::profit(player, reward_type, edge, passage.amount, &model, &settings.profit).ok_or(NotApplicable::Overflow)?;
-        let expected_revenue = if let Figures::Profit(figures) = &profit.figures { figures.revenue } else { Decimal::ZERO };
-        passage.step(profit)?;
+        let (expected_revenue, cost) = (profit.revenue, profit.cost);
+        passage.step(profit.gate)?;
 
-        let caps = gate::caps(self.room, passage.amount, asset.scale(), &model).ok_or(NotApplicable::Overflow)?;
-        passage.step(caps)?;
+        let capped = gate::caps(self.room, passage.amount, cost, asset.scale(), &model).ok_or(NotApplicable::Overflow)?;
+        let cost = capped.cost;
+        passage.step(capped.gate)?;
 
-        let cost = model.cost(passage.amount).ok_or(NotApplicable::Overflow)?;
         let wagering_required = match &terms {
             Some(terms) => {
                 let required = terms.wagering_required(passage.amount, ask.deposit).ok_or(NotApplicable::Overflow)?;
@@ -218,7 +218,7 @@ impl Case<'_> {
         Some(terms)
     }
 
-    fn cost_model(&self, terms: Option<&GrantTerms>, deposit: Decimal, asset: Asset) -> Option<CostModel> {
+    fn cost_model<'t>(&self, terms: Option<&'t GrantTerms>, deposit: Decimal, asset: Asset) -> Option<CostModel<'t>> {
         match terms {
             Some(terms) => Some(CostModel::bonus(terms, deposit, self.candidate.player.totals.avg_bet_size(), &self.settings.profit)),
             None => CostModel::points(asset, self.settings),

@@ -43,15 +43,24 @@ pub struct CapFigures {
     pub cost: Decimal,
 }
 
-/// Reduces `amount` to what costs no more than the room. `None` on overflow.
-pub fn caps(room: &CapRoom, amount: Decimal, scale: u32, model: &CostModel) -> Option<GateFigures> {
-    let (least, cost) = (room.least(), model.cost(amount)?);
+/// The gate's answer, and the cost its caller goes on with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capped {
+    pub gate: GateFigures,
+    /// Of what is let through; of what was asked for when refused.
+    pub cost: Decimal,
+}
+
+/// Reduces `amount`, which costs `cost`, to what costs no more than the room. `None` on overflow.
+pub fn caps(room: &CapRoom, amount: Decimal, cost: Decimal, scale: u32, model: &CostModel<'_>) -> Option<Capped> {
+    let least = room.least();
+    let figures = |cost| Figures::Caps(CapFigures { room: *room, cost });
     if cost <= least {
-        return Some(GateFigures::new(Figures::Caps(CapFigures { room: *room, cost }), amount, amount));
+        return Some(Capped { gate: GateFigures::new(figures(cost), amount, amount), cost });
     }
     let reduced = largest_fitting(amount, scale, |amount| model.cost(amount).is_some_and(|cost| cost <= least));
     let cost = if reduced.is_zero() { cost } else { model.cost(reduced)? };
-    Some(GateFigures::new(Figures::Caps(CapFigures { room: *room, cost }), amount, reduced))
+    Some(Capped { gate: GateFigures::new(figures(cost), amount, shown(reduced, scale)), cost })
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

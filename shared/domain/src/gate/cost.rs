@@ -9,16 +9,16 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 /// The cost of any amount of one reward for one player.
 #[derive(Debug, Clone, PartialEq)]
-pub enum CostModel {
+pub enum CostModel<'a> {
     /// Points and tickets: unit cost × expected redemption rate.
     PerUnit(Decimal),
     /// A bonus: what the player can expect to keep after wagering it.
-    Wagered(WageredCost),
+    Wagered(WageredCost<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct WageredCost {
-    pub terms: GrantTerms,
+pub struct WageredCost<'a> {
+    pub terms: &'a GrantTerms,
     /// The deposit that is wagered with it; 0 without one.
     pub deposit: Decimal,
     /// Size of a stake: the grant's `max_bet`, else the player's average; none: 1/50 of the bonus.
@@ -31,7 +31,7 @@ pub struct WageredCost {
 /// Stakes in a bonus whose bet size is unknown.
 const BETS_PER_BONUS: i64 = 50;
 
-impl CostModel {
+impl<'a> CostModel<'a> {
     pub fn points(asset: Asset, settings: &Settings) -> Option<Self> {
         let unit = match asset {
             Asset::Lp => settings.unit_cost.lp,
@@ -42,10 +42,10 @@ impl CostModel {
         unit.checked_mul(settings.unit_cost.redemption_rate).map(Self::PerUnit)
     }
 
-    pub fn bonus(terms: &GrantTerms, deposit: Decimal, avg_bet_size: Option<Decimal>, settings: &ProfitSettings) -> Self {
+    pub fn bonus(terms: &'a GrantTerms, deposit: Decimal, avg_bet_size: Option<Decimal>, settings: &ProfitSettings) -> Self {
         let bet = terms.max_bet.or(avg_bet_size).filter(|bet| *bet > Decimal::ZERO);
         let house_edge = mix_edge(terms.eligible_games.as_deref(), settings);
-        Self::Wagered(WageredCost { terms: terms.clone(), deposit, bet, house_edge, bet_sd: settings.bet_sd })
+        Self::Wagered(WageredCost { terms, deposit, bet, house_edge, bet_sd: settings.bet_sd })
     }
 
     /// Expected cost of `amount`: cents for a bonus, four decimal places (rounded up) for points and tickets.
@@ -59,15 +59,13 @@ impl CostModel {
     }
 }
 
-impl WageredCost {
-    /// `B − edge · E[staked before the requirement is met or the money is gone]`, at least 0 and at most B.
+impl WageredCost<'_> {
+    /// `B − edge · E[staked before the requirement is met or the money is gone]`, at least 0 and at most B;
+    /// B where nothing is to be staked.
     ///
     /// The conversion limit of the terms is left out: the cost is never too low for it.
     fn cost(&self, amount: Decimal) -> Option<Decimal> {
         let requirement = self.terms.wagering_required(amount, self.deposit)?;
-        if requirement.is_zero() || self.house_edge <= Decimal::ZERO || amount <= Decimal::ZERO {
-            return Some(amount);
-        }
         let stake = self.expected_stake(amount, requirement)?;
         let lost = stake.checked_mul(self.house_edge)?;
         let kept = amount.checked_sub(lost)?.clamp(Decimal::ZERO, amount);
@@ -124,23 +122,23 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn bonus(multiplier: &str, max_bet: Option<&str>) -> CostModel {
+    fn bonus_cost(amount: &str, multiplier: &str, max_bet: Option<&str>) -> Decimal {
         let terms = GrantTerms { wagering_requirement: d(multiplier), max_bet: max_bet.map(d), ..GrantTerms::default() };
-        CostModel::bonus(&terms, Decimal::ZERO, None, &ProfitSettings::default())
+        CostModel::bonus(&terms, Decimal::ZERO, None, &ProfitSettings::default()).cost(d(amount)).unwrap()
     }
 
     #[test]
     fn the_worked_costs_of_the_domain() {
-        assert_eq!(bonus("8", None).cost(d("960")), Some(d("753.12")));
-        assert_eq!(bonus("10", None).cost(d("770")), Some(d("580.89")));
-        assert_eq!(bonus("10", None).cost(d("480")), Some(d("362.11")));
-        assert_eq!(bonus("10", Some("5")).cost(d("25")), Some(d("22.52")));
+        assert_eq!(bonus_cost("960", "8", None), d("753.12"));
+        assert_eq!(bonus_cost("770", "10", None), d("580.89"));
+        assert_eq!(bonus_cost("480", "10", None), d("362.11"));
+        assert_eq!(bonus_cost("25", "10", Some("5")), d("22.52"));
         assert_eq!(CostModel::points(Asset::Lp, &Settings::default()).unwrap().cost(d("150")), Some(d("1.50")));
     }
 
     #[test]
     fn a_bonus_without_wagering_costs_its_amount() {
-        assert_eq!(bonus("0", None).cost(d("25")), Some(d("25")));
+        assert_eq!(bonus_cost("25", "0", None), d("25"));
     }
 
     #[test]

@@ -8,9 +8,9 @@ mod caps;
 mod fraud;
 mod profit;
 
-pub use caps::{BudgetFigures, CapFigures, CapRoom, budget, caps};
+pub use caps::{BudgetFigures, CapFigures, CapRoom, Capped, budget, caps};
 pub use fraud::{EligibilityFigures, FraudFigures, Penalty, eligibility, fraud};
-pub use profit::{ProfitFigures, profit};
+pub use profit::{Profit, ProfitFigures, profit};
 
 use rust_decimal::Decimal;
 use serde::Serialize;

@@ -59,22 +59,32 @@ fn pays(revenue: Decimal, cost: Decimal, min_roi: Decimal) -> bool {
     revenue.checked_sub(cost).zip(wanted).is_some_and(|(profit, wanted)| profit >= Decimal::ZERO && profit >= wanted)
 }
 
+/// The gate's answer, and what its caller goes on with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profit {
+    pub gate: GateFigures,
+    pub revenue: Decimal,
+    /// Of what is let through; of what was asked for when refused.
+    pub cost: Decimal,
+}
+
 /// Judges `amount` of a reward. `None` on overflow.
 pub fn profit(
     player: &PlayerSnapshot,
     reward_type: RewardType,
     edge: Decimal,
     amount: Decimal,
-    model: &CostModel,
+    model: &CostModel<'_>,
     settings: &ProfitSettings,
-) -> Option<GateFigures> {
+) -> Option<Profit> {
     let (base_wager, multiplier) = (base_wager(player, settings), multiplier(player, reward_type, settings)?);
     let (revenue, cost) = (revenue(base_wager, multiplier, edge)?, model.cost(amount)?);
     let profit = revenue.checked_sub(cost)?;
     let roi = profit.checked_div(cost).map(|roi| roi.round_dp(ROI_SCALE));
+    let pays_asked = pays(revenue, cost, settings.min_roi);
     let passes = |amount| model.cost(amount).is_some_and(|cost| pays(revenue, cost, settings.min_roi));
     let granted = match settings.on_unprofitable {
-        _ if passes(amount) => amount,
+        _ if pays_asked => amount,
         OnUnprofitable::Refuse => Decimal::ZERO,
         OnUnprofitable::Reduce => largest_fitting(amount, reward_type.asset().scale(), passes),
     };
@@ -91,7 +101,7 @@ pub fn profit(
         reduced_cost,
     });
     // An amount of 0 asks for nothing, but a gate that would not let it pass says so.
-    let answer =
-        if granted.is_zero() && !passes(amount) { GateFigures::refuse(figures) } else { GateFigures::new(figures, amount, granted) };
-    Some(answer)
+    let refused = granted.is_zero() && !pays_asked;
+    let gate = if refused { GateFigures::refuse(figures) } else { GateFigures::new(figures, amount, granted) };
+    Some(Profit { gate, revenue: shown(revenue, MONEY_SCALE), cost: reduced_cost.unwrap_or(cost) })
 }

@@ -115,7 +115,7 @@ fn steady_player() -> PlayerSnapshot {
 
 fn profit_of(player: &PlayerSnapshot, cost: &str, settings: &Settings) -> (GateVerdict, Value) {
     let model = CostModel::PerUnit(Decimal::ONE);
-    let gate = profit(player, RewardType::Tickets, d("0.05"), d(cost), &model, &settings.profit).unwrap();
+    let gate = profit(player, RewardType::Tickets, d("0.05"), d(cost), &model, &settings.profit).unwrap().gate;
     (gate.verdict, serde_json::to_value(&gate).unwrap()["figures"].clone())
 }
 
@@ -140,6 +140,8 @@ fn the_return_must_reach_its_minimum() {
     let (verdict, figures) = profit_of(&steady_player(), "80", &settings);
     assert_eq!((verdict, figures["roi"].to_string()), (GateVerdict::Approve, "0.25".to_owned()));
     assert_eq!(profit_of(&steady_player(), "81", &settings).0, GateVerdict::Refuse);
+    settings.profit.min_roi = d("-1"); // a loss never passes
+    assert_eq!(profit_of(&steady_player(), "101", &settings).0, GateVerdict::Refuse);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Through the router, on a real database; the bucket is a stand-in, and the worker's part is written by the test.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use app::Context;
 use app::imports::Object;

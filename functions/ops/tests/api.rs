@@ -1,4 +1,5 @@
 //! Through the router, on a real database; the queue is a stand-in.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use axum::Router;
 use domain::access::Role;

@@ -1,4 +1,5 @@
 //! Requests through a router with a route of each kind.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -74,6 +75,10 @@ async fn fail() -> Result<(), Broken> {
     Err(Broken(std::io::Error::other("disk on fire")))
 }
 
+async fn explode() {
+    panic!("on purpose");
+}
+
 fn router() -> Router {
     api().into_router(())
 }
@@ -98,10 +103,7 @@ fn api() -> Api<()> {
         .post("/keyed/{id}", Access::Public, keyed)
         .get("/item/{item_id}", Access::Public, |PathParams(id): PathParams<Uuid>| async move { Json(id) })
         .get("/fail", Access::Public, || async { fail().await.map_err(Problem::from) })
-        .get("/panic", Access::Public, || async {
-            let nothing: Option<()> = None;
-            nothing.expect("something");
-        })
+        .get("/panic", Access::Public, explode)
         .get("/whoami", Role::Viewer, |caller: Caller| async move { caller.actor() })
         .put("/whoami", Role::Admin, || async {})
         .get("/either", [Role::Viewer, Role::Ingest], || async {})

@@ -29,5 +29,5 @@ pub async fn version(db: &crate::Db) -> Result<Option<i32>> {
 /// The version this program was built for.
 pub fn newest_version() -> i32 {
     let versions = migrations::runner();
-    versions.get_migrations().iter().filter_map(|migration| i32::try_from(migration.version()).ok()).max().unwrap_or_default()
+    versions.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default()
 }

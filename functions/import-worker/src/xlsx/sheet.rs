@@ -78,10 +78,10 @@ impl<R: BufRead> SheetCells<R> {
             };
             match head {
                 Head::Row(number) => self.begin_row(number)?,
-                Head::Cell { reference, kind, format } => {
-                    self.place(reference)?;
+                Head::Cell { place, kind, format } => {
+                    self.place(place)?;
                     let content = self.content()?;
-                    if let Some(value) = self.value(kind.as_deref(), format, content)? {
+                    if let Some(value) = self.value(kind, format, content)? {
                         return self.accept(value).map(Some);
                     }
                 }
@@ -106,13 +106,15 @@ impl<R: BufRead> SheetCells<R> {
         Ok(())
     }
 
-    /// Moves to the cell `reference` (`B7`) of the open row, or to the next one.
-    fn place(&mut self, reference: Option<String>) -> Result<(), FileError> {
-        self.column = match reference {
-            None => Some(self.column + 1).filter(|column| *column <= SHEET_COLUMNS_MAX),
-            Some(reference) => parse_reference(&reference).filter(|(_, row)| *row == self.row).map(|(column, _)| column),
-        }
-        .ok_or_else(|| FileError::damaged(self.xml.part(), format!("row {} has a cell with a wrong place", self.row)))?;
+    /// Moves to a cell of the open row.
+    fn place(&mut self, place: Place) -> Result<(), FileError> {
+        let column = match place {
+            Place::Next => Some(self.column + 1).filter(|column| *column <= SHEET_COLUMNS_MAX),
+            Place::At { column, row } => Some(column).filter(|_| row == self.row),
+            Place::Wrong => None,
+        };
+        let wrong = || FileError::damaged(self.xml.part(), format!("row {} has a cell with a wrong place", self.row));
+        self.column = column.ok_or_else(wrong)?;
         Ok(())
     }
 
@@ -148,21 +150,20 @@ impl<R: BufRead> SheetCells<R> {
         }
     }
 
-    fn value(&self, kind: Option<&str>, format: usize, content: Content) -> Result<Option<Value>, FileError> {
+    fn value(&self, kind: Kind, format: usize, content: Content) -> Result<Option<Value>, FileError> {
         let Content { text, has_formula } = content;
         if text.is_empty() {
             return Ok(has_formula.then_some(Value::Formula));
         }
         Ok(Some(match kind {
-            Some("s") => {
+            Kind::Shared => {
                 let index = text.trim().parse();
                 Value::Shared(index.map_err(|_| FileError::damaged(self.xml.part(), format!("cell {} refers to no text", self.name())))?)
             }
-            Some("b") => Value::Boolean(text),
-            Some("e") => Value::Error(text),
-            Some("n") | None => Value::Number { raw: text, format },
-            // `str`, `inlineStr`, and `d`, whose text is an ISO date.
-            Some(_) => Value::Text(text),
+            Kind::Boolean => Value::Boolean(text),
+            Kind::Error => Value::Error(text),
+            Kind::Number => Value::Number { raw: text, format },
+            Kind::Text => Value::Text(text),
         }))
     }
 
@@ -185,15 +186,55 @@ impl<R: BufRead> SheetCells<R> {
     }
 }
 
+/// What the start tag of a row or a cell says.
 enum Head {
     Row(Option<String>),
-    Cell { reference: Option<String>, kind: Option<String>, format: usize },
+    Cell { place: Place, kind: Kind, format: usize },
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    /// Behind the cell before.
+    Next,
+    At {
+        column: u32,
+        row: u32,
+    },
+    Wrong,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Number,
+    Shared,
+    Boolean,
+    Error,
+    /// `str`, `inlineStr`, and `d`, whose text is an ISO date.
+    Text,
 }
 
 impl Head {
+    /// In one walk over the attributes: there are millions of cells.
     fn cell(start: &BytesStart<'_>) -> Self {
-        let format = attribute(start, "s").and_then(|format| format.parse().ok()).unwrap_or(0);
-        Head::Cell { reference: attribute(start, "r"), kind: attribute(start, "t"), format }
+        let (mut place, mut kind, mut format) = (Place::Next, Kind::Number, 0);
+        for attribute in start.attributes().with_checks(false).filter_map(Result::ok) {
+            let value = attribute.value.as_ref();
+            match attribute.key.as_ref() {
+                "r" => place = parse_reference(value).map_or(Place::Wrong, |(column, row)| Place::At { column, row }),
+                "s" => format = value.parse().unwrap_or(0),
+                "t" => {
+                    kind = match value {
+                        "n" => Kind::Number,
+                        "s" => Kind::Shared,
+                        "b" => Kind::Boolean,
+                        "e" => Kind::Error,
+                        _ => Kind::Text,
+                    }
+                }
+                _ => {}
+            }
+        }
+        Head::Cell { place, kind, format }
     }
 }
 

@@ -102,12 +102,13 @@ fn field_error(pointer: String, message: &str) -> FieldError {
     if let Some(name) = named("unknown field `") {
         return FieldError::new(child(&pointer, name), "unknown", detail);
     }
+    if let Some(name) = named("duplicate field `") {
+        return FieldError::new(child(&pointer, name), "duplicate", "stands twice");
+    }
     let code = if detail.starts_with("invalid type") {
         "type"
     } else if detail.starts_with("unknown variant") {
         "unknown"
-    } else if detail.starts_with("duplicate field") {
-        "duplicate"
     } else {
         "format"
     };

@@ -65,6 +65,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice::<IgnoredAny>(body).map_err(|error| unreadable(&error))?;
+    // serde would take an array for a struct, field by field.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Refusal::invalid_at("", "type", "the body must be an object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         if error.inner().classify() == serde_json::error::Category::Data {

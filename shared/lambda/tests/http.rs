@@ -142,7 +142,8 @@ async fn a_wrong_body_is_refused_with_the_place() {
         (r#"{"player_id":"P1","amount":1,"lines":[{"a/b":1},{"a/b":-1}]}"#, ("/lines/1/a~1b", "format")),
         (r#"{"player_id":"P1","amount":1,"lines":[{}]}"#, ("/lines/0/a~1b", "required")),
         (r#"{"player_id":"P1","player_id":"P2","amount":1}"#, ("/player_id", "duplicate")),
-        (r#"[]"#, ("", "type")),
+        (r#"["P1", 1, []]"#, ("", "type")),
+        ("7", ("", "type")),
     ] {
         let (status, problem) = post("/credit", body).await;
         assert_eq!((status, place(&problem)), (422, expected), "{body} gave {problem}");

@@ -1,4 +1,5 @@
 //! `/api/analytics` through the router, on a real PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use app::wallet::{AddBonus, AddLp};
 use axum::Router;

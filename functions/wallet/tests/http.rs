@@ -1,4 +1,5 @@
 //! `/api/wallet` through the router, on a real PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use axum::Router;
 use axum::body::Body;

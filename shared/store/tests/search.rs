@@ -1,4 +1,5 @@
 //! Looking for players and rewards among many.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use store::players::{Filter, find};
 use store::{Db, Page};

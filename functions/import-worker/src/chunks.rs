@@ -59,7 +59,7 @@ impl From<S3Error> for ReadError {
 }
 
 /// One state of one object.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     pub bucket: Bucket,
     pub key: String,
@@ -139,31 +139,30 @@ fn send<R: Read>(mut rows: Rows<R>, format: Format, from: Watermark, sender: &Se
     let mut chunk = Chunk { warnings, ..empty(format, start) };
     let mut count = 0;
     loop {
-        let row = rows.next().transpose();
-        if let Ok(Some(row)) = row {
-            (chunk.next_byte, chunk.next_line) = (row.next.byte, row.next.line);
-            start = row.next;
-            match row.result {
-                Ok(values) => chunk.rows.push(values),
-                Err(errors) => chunk.errors.extend(errors),
+        let end = match rows.next() {
+            None => Some(Ok(())),
+            Some(Err(error)) => Some(Err(error.into())),
+            Some(Ok(row)) => {
+                start = row.next;
+                (chunk.next_byte, chunk.next_line) = (start.byte, start.line);
+                match row.result {
+                    Ok(values) => chunk.rows.push(values),
+                    Err(errors) => chunk.errors.extend(errors),
+                }
+                count += 1;
+                None
             }
-            count += 1;
-            if count < CHUNK_ROWS {
-                continue;
-            }
-        } else if count == 0 {
-            return row.map(|_| ()).map_err(ReadError::from);
-        }
-        let full = std::mem::replace(&mut chunk, empty(format, start));
-        if sender.blocking_send(Ok(full)).is_err() {
-            return Ok(());
-        }
-        count = 0;
+        };
         // Rows before a break are in; then comes the break.
-        match row {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(()),
-            Err(error) => return Err(error.into()),
+        if count == CHUNK_ROWS || (end.is_some() && count > 0) {
+            let full = std::mem::replace(&mut chunk, empty(format, start));
+            if sender.blocking_send(Ok(full)).is_err() {
+                return Ok(());
+            }
+            count = 0;
+        }
+        if let Some(outcome) = end {
+            return outcome;
         }
     }
 }

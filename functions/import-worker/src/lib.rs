@@ -6,3 +6,5 @@ pub mod rows;
 pub mod sniff;
 mod xlsx;
 pub mod xlsx_rows;
+pub mod chunks;
+pub mod worker;

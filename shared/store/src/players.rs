@@ -120,32 +120,40 @@ pub async fn find(executor: &impl Executor, filter: &Filter, page: &Page<String>
         Some(false) => select.condition("NOT p.is_active".into()),
         None => {}
     }
-    if let Some(prefix) = &filter.prefix {
-        let mut ranges = Vec::new();
-        for (column, beginning) in beginnings(prefix) {
-            let end = format!("{beginning}{LAST_CHARACTER}");
-            ranges.push(format!("{column} >= {} AND {column} < {}", select.bind(beginning), select.bind(end)));
-        }
-        select.condition(format!("({})", ranges.join("\n    OR ")));
-    }
     if let Some(after) = &page.after {
         let after = select.bind(after.clone());
-        select.condition(format!("{key} > {after}"));
+        // Of both tables: PostgreSQL does not carry an inequality from one to the other.
+        select.condition(format!("p.player_id > {after}"));
+        if filter.segment.is_some() {
+            select.condition(format!("s.player_id > {after}"));
+        }
     }
-    let rows = select.page(executor, key, page.skip, page.limit).await?;
+    let rows = match &filter.prefix {
+        None => select.page(executor, key, page.skip, page.limit).await?,
+        Some(prefix) => {
+            let ranges = beginnings(prefix, &mut select);
+            select.page_of_any(executor, &ranges, key, page.skip, page.limit).await?
+        }
+    };
     Ok(rows.iter().map(|row| row.try_get("player_id")).collect::<Result<_, _>>()?)
 }
 
 /// Sorts behind every other character, byte by byte: the end of a prefix's range.
 const LAST_CHARACTER: &str = "\u{10FFFF}";
 
-/// The columns that a searched text can begin, each at most once per spelling.
-fn beginnings(prefix: &str) -> Vec<(&'static str, String)> {
-    let mut ids = vec![prefix.to_owned(), prefix.to_uppercase(), prefix.to_lowercase()];
-    ids.sort();
-    ids.dedup();
-    let email = ("(lower(p.email) COLLATE \"C\")", prefix.to_lowercase());
-    ids.into_iter().map(|id| ("p.player_id", id)).chain([email]).collect()
+/// What a searched text can begin: the id in each spelling, the email.
+fn beginnings(prefix: &str, select: &mut Select) -> Vec<String> {
+    let mut range = |column: &str, beginning: &str, [from, to]: [&str; 2]| {
+        let (first, end) = (select.bind(beginning.to_owned()), select.bind(format!("{beginning}{LAST_CHARACTER}")));
+        format!("{column} {from} {first} AND {column} {to} {end}")
+    };
+    let mut spellings = vec![prefix.to_owned(), prefix.to_uppercase(), prefix.to_lowercase()];
+    spellings.sort();
+    spellings.dedup();
+    let ids: Vec<String> = spellings.iter().map(|spelling| range("p.player_id", spelling, [">=", "<"])).collect();
+    // The operators of the index, which compare byte by byte.
+    let email = range("lower(p.email)", &prefix.to_lowercase(), ["~>=~", "~<~"]);
+    ids.into_iter().chain([email]).collect()
 }
 
 /// The players that exist, in the order of their ids.

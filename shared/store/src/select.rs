@@ -43,13 +43,41 @@ impl Select {
     }
 
     pub(crate) async fn page(mut self, executor: &impl Executor, order: &str, skip: i64, limit: i64) -> Result<Vec<Row>> {
-        for (index, condition) in self.conditions.iter().enumerate() {
-            self.text.push_str(if index == 0 { "\nWHERE " } else { "\n  AND " });
-            self.text.push_str(condition);
-        }
+        let rows = self.filtered(None);
         let (skip, limit) = (self.bind(skip), self.bind(limit));
-        self.clause(&format!("ORDER BY {order}\nOFFSET {skip}\nLIMIT {limit}"));
+        self.run(executor, &format!("{rows}\nORDER BY {order}\nOFFSET {skip}\nLIMIT {limit}")).await
+    }
+
+    /// The page of the rows for which one of `any` holds. Each condition is looked for on its own, in the order of the
+    /// list and only as far as the page reaches: under an OR, PostgreSQL would walk the list until it met enough.
+    /// `order` is the first column, as it is called inside.
+    pub(crate) async fn page_of_any(
+        mut self,
+        executor: &impl Executor,
+        any: &[String],
+        order: &str,
+        skip: i64,
+        limit: i64,
+    ) -> Result<Vec<Row>> {
+        let reach = self.bind(skip.saturating_add(limit));
+        let parts: Vec<String> =
+            any.iter().map(|condition| format!("({}\nORDER BY {order}\nLIMIT {reach})", self.filtered(Some(condition)))).collect();
+        let (skip, limit) = (self.bind(skip), self.bind(limit));
+        self.run(executor, &format!("{}\nORDER BY 1\nOFFSET {skip}\nLIMIT {limit}", parts.join("\nUNION\n"))).await
+    }
+
+    /// The rows for which all conditions hold, and `also`.
+    fn filtered(&self, also: Option<&String>) -> String {
+        let mut text = self.text.clone();
+        for (index, condition) in self.conditions.iter().chain(also).enumerate() {
+            text.push_str(if index == 0 { "\nWHERE " } else { "\n  AND " });
+            text.push_str(condition);
+        }
+        text
+    }
+
+    async fn run(&self, executor: &impl Executor, sql: &str) -> Result<Vec<Row>> {
         let params: Vec<&(dyn ToSql + Sync)> = self.params.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect();
-        Ok(executor.query(self.text.as_str(), &params).await?)
+        Ok(executor.query(sql, &params).await?)
     }
 }

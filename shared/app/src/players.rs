@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::program::Program;
 use domain::facts::Facts;
 use domain::id::PlayerId;
+use domain::import::row;
 use domain::metrics::Totals;
 use domain::problem::FieldError;
 use domain::segment::classify;
@@ -21,9 +22,7 @@ use store::{Db, Executor, Page, Tx, transaction};
 use uuid::Uuid;
 
 /// Longest searched text: an email.
-const PREFIX_BYTES_MAX: usize = 254;
-const EMAIL_BYTES_MAX: usize = 254;
-const NAME_CHARACTERS_MAX: usize = 200;
+const PREFIX_BYTES_MAX: usize = row::EMAIL_BYTES_MAX;
 
 /// In the order of their ids.
 pub async fn list(db: &Db, filter: &Filter, page: &Page<String>) -> Result<Vec<Player>> {
@@ -179,23 +178,16 @@ async fn check_exists(executor: &impl Executor, player_id: &PlayerId) -> Result<
     if store::players::exists(executor, player_id).await? { Ok(()) } else { Err(missing(player_id)) }
 }
 
+/// As of the rows of a file.
 fn check_profile(email: Option<&str>, name: Option<&str>) -> Result<()> {
     let mut errors = Vec::new();
-    if email.is_some_and(|email| !is_email(email)) {
-        let detail = format!("must look like name@host and have at most {EMAIL_BYTES_MAX} bytes, no blanks");
-        errors.push(FieldError::new("/email", "format", detail));
+    if let Some(Err(problem)) = email.map(row::email) {
+        errors.push(FieldError::new("/email", "format", problem.to_string()));
     }
-    if name.is_some_and(|name| name.chars().any(char::is_control) || name.chars().nth(NAME_CHARACTERS_MAX).is_some()) {
-        let detail = format!("must have at most {NAME_CHARACTERS_MAX} characters, none of them a control character");
-        errors.push(FieldError::new("/name", "format", detail));
+    if let Some(Err(problem)) = name.map(row::name) {
+        errors.push(FieldError::new("/name", "format", problem.to_string()));
     }
     if errors.is_empty() { Ok(()) } else { Err(Error::Validation(errors)) }
-}
-
-/// Loosely: only a message can prove an address.
-fn is_email(text: &str) -> bool {
-    let both_sides = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    both_sides && text.len() <= EMAIL_BYTES_MAX && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
 async fn audit(

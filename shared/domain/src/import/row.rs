@@ -310,7 +310,7 @@ fn date_and_rest(text: &str) -> Result<(Date, &str), RowProblem> {
 }
 
 /// Loosely: one `@` with something on both sides, no blanks. Only a message can prove an address.
-fn email(text: &str) -> Result<String, RowProblem> {
+pub fn email(text: &str) -> Result<String, RowProblem> {
     let both_sides = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
     if !both_sides || text.len() > EMAIL_BYTES_MAX || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(RowProblem::Email);
@@ -319,7 +319,7 @@ fn email(text: &str) -> Result<String, RowProblem> {
 }
 
 /// Text is kept as it is, never interpreted: `=HYPERLINK(…)` is somebody's name.
-fn name(text: &str) -> Result<String, RowProblem> {
+pub fn name(text: &str) -> Result<String, RowProblem> {
     if text.chars().any(char::is_control) {
         Err(RowProblem::ControlCharacter)
     } else if text.chars().nth(NAME_CHARS_MAX).is_some() {

@@ -16,6 +16,7 @@ use tokio::{
     time::sleep,
 };
 
+use crate::tell::say;
 use crate::{
     api::{Api, ApiError},
     aws::Aws,
@@ -144,7 +145,7 @@ pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Action::Reset => reset(&layout).await,
         Action::Drop { file } => drop_and_show(&layout, &file).await,
         Action::Key { action: KeyAction::Create { role, name } } => {
-            println!("{}", Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?);
+            say!("{}", Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?);
             Ok(())
         }
         Action::Psql { arguments } => shell(&layout, &arguments),
@@ -168,10 +169,10 @@ async fn run_stack(layout: &Layout, up: &Up) -> Result<(), CommandError> {
         () = told_to_stop() => Err(CommandError::Interrupted),
     };
     if started.is_ok() {
-        println!("\n  running; {} ends everything", if up.detached { "cargo local down" } else { "Ctrl-C" });
+        say!("\n  running; {} ends everything", if up.detached { "cargo local down" } else { "Ctrl-C" });
         told_to_stop().await;
     }
-    println!("  ending");
+    say!("  ending");
     tokio::select! {
         () = stack.end() => {}
         // A second signal: what is still there is killed as this process ends, or found by `down`.
@@ -257,11 +258,11 @@ async fn end_stack(layout: &Layout) -> Result<(), CommandError> {
             if !until_gone(&supervisor, DOWN_WITHIN).await {
                 return Err(CommandError::DoesNotEnd(supervisor.pid));
             }
-            println!("ended");
+            say!("ended");
         }
         None => match end_leftovers(&register).await {
-            0 => println!("nothing was running"),
-            left => println!("ended {left} processes of a stack that was killed"),
+            0 => say!("nothing was running"),
+            left => say!("ended {left} processes of a stack that was killed"),
         },
     }
     let _ = fs::remove_file(layout.env_file());
@@ -271,28 +272,28 @@ async fn end_stack(layout: &Layout) -> Result<(), CommandError> {
 async fn show_status(layout: &Layout) -> Result<(), CommandError> {
     let register = Register::read(&layout.process_file());
     if register.supervisor().is_none() {
-        println!("not running");
+        say!("not running");
         let left = register.entries().values().filter(|process| process.is_alive()).count();
         if left > 0 {
-            println!("{left} processes of a stack that was killed are left; cargo local down ends them");
+            say!("{left} processes of a stack that was killed are left; cargo local down ends them");
         }
         return Ok(());
     }
     for (name, process) in register.entries() {
-        println!("{name:<24} {} {}", process.pid, if process.is_alive() { "running" } else { "ended" });
+        say!("{name:<24} {} {}", process.pid, if process.is_alive() { "running" } else { "ended" });
     }
     let env = layout.read_env();
     let (Some(address), Some(key)) = (env.get("API_URL"), env.get("API_KEY")) else {
-        println!("still starting");
+        say!("still starting");
         return Ok(());
     };
     match Aws::new(&running(layout, "AWS_ENDPOINT_URL")?).depths().await {
-        Ok(depths) => depths.iter().for_each(|(queue, waiting, in_work)| println!("{queue:<32} {waiting} waiting, {in_work} in work")),
-        Err(problem) => println!("{problem}"),
+        Ok(depths) => depths.iter().for_each(|(queue, waiting, in_work)| say!("{queue:<32} {waiting} waiting, {in_work} in work")),
+        Err(problem) => say!("{problem}"),
     }
     match Api::new(address.clone(), key.clone()).call(reqwest::Method::GET, "/health", None).await {
-        Ok((status, health)) => println!("{address}/health {status} {health}"),
-        Err(problem) => println!("{problem}"),
+        Ok((status, health)) => say!("{address}/health {status} {health}"),
+        Err(problem) => say!("{problem}"),
     }
     Ok(())
 }
@@ -307,7 +308,7 @@ async fn reset(layout: &Layout) -> Result<(), CommandError> {
     for path in dirs.filter(|path| path.exists()) {
         fs::remove_dir_all(&path).map_err(|problem| CommandError::Io { what: path.display().to_string(), problem })?;
     }
-    println!("the data are deleted");
+    say!("the data are deleted");
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use crate::tell::caution;
 use crate::{
     process::{ProcessError, Register, Running, signal_group},
     runtime_api::{Activity, Tunnel},
@@ -168,7 +169,7 @@ impl Function {
         while !stop.is_said() {
             let started = Instant::now();
             if let Err(problem) = self.one_life(number, &mut stop).await {
-                eprintln!("warning: {}: {problem}", self.name());
+                caution!("{}: {problem}", self.name());
             }
             // One that dies at once is started again ever more slowly.
             patience = if started.elapsed() > Duration::from_secs(10) { Duration::from_millis(100) } else { patience * 2 };
@@ -232,13 +233,13 @@ impl Function {
     /// Tells the emulator, and so the caller, that the invocation the process was at has failed.
     async fn fail_invocation(&self, tunnel: &Tunnel, reason: &str) {
         let Activity::Busy { request_id, .. } = tunnel.activity() else { return };
-        eprintln!("warning: {}: {reason} (request {request_id}); starting it again", self.name());
+        caution!("{}: {reason} (request {request_id}); starting it again", self.name());
         let address = format!("http://{}/.rt/{}/2018-06-01/runtime/invocation/{request_id}/error", self.platform.emulator, self.name());
         let body =
             serde_json::json!({ "errorType": "Runtime.ExitError", "errorMessage": format!("RequestId: {request_id} Error: {reason}") });
         let answer = self.platform.client.post(address).header("content-type", "application/json").body(body.to_string()).send().await;
         if let Err(problem) = answer {
-            eprintln!("warning: {}: the emulator was not told: {problem}", self.name());
+            caution!("{}: the emulator was not told: {problem}", self.name());
         }
     }
 }

@@ -16,6 +16,7 @@ use axum::{
 use reqwest::Client;
 use tokio::net::TcpListener;
 
+use crate::tell::caution;
 use crate::{function::Function, stop::Stop, template::Template};
 
 /// As API Gateway: a payload of an HTTP API is at most 10 MB, and an answer takes at most 30 s.
@@ -44,7 +45,7 @@ impl Gateway {
             () = stop.said() => {}
             ended = async { served.await } => {
                 if let Err(problem) = ended {
-                    eprintln!("warning: the gateway stopped: {problem}");
+                    caution!("the gateway stopped: {problem}");
                 }
             }
         }

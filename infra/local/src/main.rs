@@ -17,6 +17,7 @@ mod runtime_api;
 mod sample;
 mod stack;
 mod stop;
+mod tell;
 mod template;
 mod tools;
 

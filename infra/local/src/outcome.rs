@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use crate::tell::say;
 use crate::{
     api::{Api, ApiError, count, field},
     aws::{Aws, AwsError},
@@ -14,8 +15,8 @@ use crate::{
 /// How long the import worker has to take a file up.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(120);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
-/// More players than this are summed up, not listed.
-const LISTED_PLAYERS: u64 = 50;
+/// The players of a program with more than this are not listed.
+const LISTED_PLAYERS: usize = 50;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OutcomeError {
@@ -94,10 +95,10 @@ async fn follow(api: &Api, import_id: &str) -> Result<Value, ApiError> {
 }
 
 impl Outcome {
-    /// Prints the counts and, of a small file, every player.
+    /// Prints the counts and, of a small program, every player.
     pub async fn print(&self, api: &Api) -> Result<(), ApiError> {
         let (import, run) = (&self.import, &self.import["run"]);
-        println!(
+        say!(
             "  {}: {} rows, {} created, {} updated, {} unchanged, {} rejected ({})",
             field(import, "object_key"),
             field(import, "total_rows"),
@@ -108,9 +109,9 @@ impl Outcome {
             field(import, "status"),
         );
         if run.is_null() {
-            println!("  no player changed, so nobody is evaluated");
+            say!("  no player changed, so nobody is evaluated");
         } else {
-            println!(
+            say!(
                 "  run {}: {} players, {} rewards, {} of them reduced, {} refused by a gate, expected cost {} ({})",
                 field(run, "run_id"),
                 field(run, "players"),
@@ -122,28 +123,31 @@ impl Outcome {
             );
         }
         for warning in import["warnings"].as_array().into_iter().flatten() {
-            println!("  warning: {warning}");
+            say!("  warning: {warning}");
         }
         if count(import, "rows_rejected") > 0 {
-            println!("  rejected rows: {}/api/imports/{}/errors", api.address, field(import, "import_id"));
+            say!("  rejected rows: {}/api/imports/{}/errors", api.address, field(import, "import_id"));
         }
-        if count(import, "total_rows") <= LISTED_PLAYERS { self.print_players(api).await } else { Ok(()) }
+        let players = api.get(&format!("/api/players?limit={}", LISTED_PLAYERS + 1)).await?;
+        match players.as_array() {
+            Some(players) if players.len() <= LISTED_PLAYERS => print_players(api, players).await,
+            _ => Ok(()),
+        }
     }
+}
 
-    async fn print_players(&self, api: &Api) -> Result<(), ApiError> {
-        let players = api.get(&format!("/api/players?limit={LISTED_PLAYERS}")).await?;
-        let rewards = api.get("/api/analytics/rewards?limit=1000").await?;
-        let mut granted: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for reward in rewards.as_array().into_iter().flatten() {
-            let what = format!("{} {} {}", field(reward, "rule_id"), field(reward, "amount"), field(reward, "currency_type"));
-            granted.entry(field(reward, "player_id")).or_default().push(what);
-        }
-        println!();
-        for player in players.as_array().into_iter().flatten() {
-            let id = field(player, "player_id");
-            let rewards = granted.remove(&id).map_or_else(|| "-".to_owned(), |rewards| rewards.join(", "));
-            println!("  {id:<10} {:<10} {rewards}", field(player, "segment"));
-        }
-        Ok(())
+async fn print_players(api: &Api, players: &[Value]) -> Result<(), ApiError> {
+    let rewards = api.get("/api/analytics/rewards?limit=1000").await?;
+    let mut granted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for reward in rewards.as_array().into_iter().flatten() {
+        let what = format!("{} {} {}", field(reward, "rule_id"), field(reward, "amount"), field(reward, "currency_type"));
+        granted.entry(field(reward, "player_id")).or_default().push(what);
     }
+    say!("");
+    for player in players {
+        let id = field(player, "player_id");
+        let rewards = granted.remove(&id).map_or_else(|| "-".to_owned(), |rewards| rewards.join(", "));
+        say!("  {id:<10} {:<10} {rewards}", field(player, "segment"));
+    }
+    Ok(())
 }

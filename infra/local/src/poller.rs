@@ -17,6 +17,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use crate::tell::caution;
 use crate::{
     aws::{Aws, Message, REGION},
     function::{Function, worker_instances},
@@ -83,7 +84,7 @@ impl Poller {
         let failed = match self.invoke(&batch).await {
             Ok(answer) => self.failed(&batch, &answer),
             Err(problem) => {
-                eprintln!("warning: {}: {problem}; its messages come back", self.function.name());
+                caution!("{}: {problem}; its messages come back", self.function.name());
                 batch.iter().collect()
             }
         };
@@ -94,7 +95,7 @@ impl Poller {
                 self.aws.delete(&self.mapping.queue_arn, message).await
             };
             if let Err(problem) = done {
-                eprintln!("warning: {}: message {}: {problem}", self.function.name(), message.message_id);
+                caution!("{}: message {}: {problem}", self.function.name(), message.message_id);
             }
         }
     }

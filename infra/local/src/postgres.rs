@@ -24,6 +24,7 @@ use tokio::{
 };
 use tokio_postgres::{Client, Config, NoTls, config::Host, error::SqlState};
 
+use crate::tell::{caution, say};
 use crate::{
     layout::{Layout, LayoutError, write_private},
     process::{Identity, ProcessError, Register, Running, free_port, signal_process, until_gone},
@@ -338,7 +339,7 @@ impl Server {
         loop {
             tokio::select! {
                 () = stop.said() => break running.stop(Signal::INT, STOP_GRACE).await,
-                status = running.ended() => eprintln!("warning: PostgreSQL ended ({status})"),
+                status = running.ended() => caution!("PostgreSQL ended ({status})"),
             }
             tokio::select! {
                 () = stop.said() => break,
@@ -361,10 +362,10 @@ impl Server {
             }
             match self.start(layout, register).await {
                 Ok(running) => {
-                    eprintln!("PostgreSQL is running again");
+                    say!("PostgreSQL is running again");
                     return running;
                 }
-                Err(problem) => eprintln!("warning: {problem}"),
+                Err(problem) => caution!("{problem}"),
             }
         }
     }
@@ -384,7 +385,7 @@ impl Database {
         };
         tokio::spawn(async move {
             if let Err(problem) = connection.await {
-                eprintln!("warning: connection to the database: {}", explain(&problem));
+                caution!("connection to the database: {}", explain(&problem));
             }
         });
         Ok(client)

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use crate::layout::write_private;
+use crate::tell::caution;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
@@ -112,7 +113,7 @@ impl Register {
         change(&mut entries);
         let text = serde_json::to_string_pretty(&*entries).unwrap_or_default();
         if let Err(problem) = write_private(&self.path, &text) {
-            eprintln!("warning: {problem}");
+            caution!("{problem}");
         }
     }
 }

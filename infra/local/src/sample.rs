@@ -5,6 +5,7 @@ use std::{fs, io};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::tell::say;
 use crate::{
     api::{Api, ApiError, field},
     layout::Layout,
@@ -39,7 +40,7 @@ pub async fn load(layout: &Layout, api: &Api) -> Result<(), SampleError> {
     for rule in read(layout, "rules.json")? {
         rules += created(api, "/api/rules", &rule).await?;
     }
-    println!("  {tiers} tiers and {rules} rules loaded");
+    say!("  {tiers} tiers and {rules} rules loaded");
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{net::TcpListener, process::Command, task::JoinHandle, time::sleep};
 
+use crate::tell::{caution, say};
 use crate::{
     api::Api,
     aws::{ACCESS_KEY, ACCOUNT, Aws, AwsError, REGION, SECRET_KEY},
@@ -139,7 +140,7 @@ impl Stack {
         }
         let left = end_leftovers(&register).await;
         if left > 0 {
-            println!("  ended {left} processes of a stack that was killed");
+            say!("  ended {left} processes of a stack that was killed");
         }
         // It says where a running stack is.
         let _ = fs::remove_file(layout.env_file());
@@ -174,12 +175,12 @@ impl Stack {
             self.load_sample(&aws, &api, &bucket).await?;
         }
         self.write_env(&api, &database, &environment, &bucket)?;
-        println!("\n  API    {}  (try {}/health)", api.address, api.address);
-        println!("  key    {}", api.key);
-        println!("  env    {}", self.layout.env_file().display());
-        println!("  logs   {}", self.layout.state_dir().join("log").display());
+        say!("\n  API    {}  (try {}/health)", api.address, api.address);
+        say!("  key    {}", api.key);
+        say!("  env    {}", self.layout.env_file().display());
+        say!("  logs   {}", self.layout.state_dir().join("log").display());
         let invoke = tools.cargo_lambda_command();
-        println!("  events {invoke} invoke players --invoke-port {} --data-file events/players.json", options.port);
+        say!("  events {invoke} invoke players --invoke-port {} --data-file events/players.json", options.port);
         Ok(())
     }
 
@@ -218,7 +219,7 @@ impl Stack {
 
     /// Builds the functions of the template and answers where their binaries are.
     async fn build(&self, template: &Template, profile: Profile) -> Result<PathBuf, StackError> {
-        println!("  building {} functions", template.functions.len());
+        say!("  building {} functions", template.functions.len());
         let mut command = cargo(&self.layout.root);
         command.args(["build", "--bins"]);
         for function in &template.functions {
@@ -247,14 +248,14 @@ impl Stack {
         match &database.server {
             Some(server) => {
                 if server.lives_elsewhere(&self.layout) {
-                    println!("  the server's account may not enter this directory, so its data are kept elsewhere");
+                    say!("  the server's account may not enter this directory, so its data are kept elsewhere");
                 }
                 let running = server.start(&self.layout, &self.register).await?;
                 let stop = self.database.stop.listener();
                 self.database.spawn(server.clone().keep(running, self.layout.clone(), self.register.clone(), stop));
-                println!("  {}", server.describe());
+                say!("  {}", server.describe());
             }
-            None => println!("  PostgreSQL as DATABASE_URL says"),
+            None => say!("  PostgreSQL as DATABASE_URL says"),
         }
         Ok(database.create().await?)
     }
@@ -277,7 +278,7 @@ impl Stack {
             creates: Some((aws.clone(), template.clone())),
         };
         self.keep(service).await?;
-        println!("  S3 and SQS (moto) on {endpoint}: {} buckets, {} queues", template.buckets.len(), template.queues.len());
+        say!("  S3 and SQS (moto) on {endpoint}: {} buckets, {} queues", template.buckets.len(), template.queues.len());
         Ok(())
     }
 
@@ -300,7 +301,7 @@ impl Stack {
         };
         let address = service.address;
         self.keep(service).await?;
-        println!("  Lambda Runtime API (cargo lambda watch) on http://{address}");
+        say!("  Lambda Runtime API (cargo lambda watch) on http://{address}");
         Ok(address)
     }
 
@@ -349,7 +350,7 @@ impl Stack {
         for function in &functions {
             function.until_ready(Duration::from_secs(30)).await?;
         }
-        println!("  {} functions are ready", functions.len());
+        say!("  {} functions are ready", functions.len());
         Ok(functions)
     }
 
@@ -363,7 +364,7 @@ impl Stack {
         if status != StatusCode::OK {
             return Err(StackError::Migrations(body));
         }
-        println!("  schema is up to date: {body}");
+        say!("  schema is up to date: {body}");
         Ok(())
     }
 
@@ -479,14 +480,14 @@ impl Service {
         loop {
             tokio::select! {
                 () = stop.said() => return running.stop(Signal::TERM, Duration::from_secs(3)).await,
-                status = running.ended() => eprintln!("warning: {} ended ({status}); starting it again", self.name),
+                status = running.ended() => caution!("{} ended ({status}); starting it again", self.name),
             }
             running = loop {
                 tokio::select! {
                     () = stop.said() => return,
                     started = self.start(&log, &register) => match started {
                         Ok(running) => break running,
-                        Err(problem) => eprintln!("warning: {problem}"),
+                        Err(problem) => caution!("{problem}"),
                     },
                 }
                 sleep(Duration::from_secs(1)).await;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::layout::Layout;
+use crate::tell::say;
 
 /// Seen to work together; another version may order its output or its endpoints differently.
 const CARGO_LAMBDA: &str = "1.9.2";
@@ -87,7 +88,7 @@ fn install(venv: &Path, wanted: &[&str]) -> Result<(), ToolsError> {
         run(Path::new("python3"), &arguments).map_err(|problem| ToolsError::Venv { path: venv.to_path_buf(), problem })?;
     }
     let what = wanted.last().copied().unwrap_or_default();
-    println!("  installing {what} in .local/venv");
+    say!("  installing {what} in .local/venv");
     let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"].into_iter().chain(wanted.iter().copied());
     let arguments: Vec<&OsStr> = arguments.map(OsStr::new).collect();
     run(&python, &arguments).map_err(|problem| ToolsError::Packages { what: what.to_owned(), problem })

@@ -9,6 +9,7 @@ use domain::id::{ImportId, PlayerId, RunId};
 use domain::import::Warning;
 use domain::import::plan::{self, Outcome, RowPlan};
 use domain::import::row::{PlayerRow, RowError, RowProblem};
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -82,12 +83,15 @@ async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Prog
     if store::imports::lock(tx, import.import_id).await? != Some(stored_line(chunk.line)) {
         return Ok(Applied::Overtaken);
     }
+    // New players start in the lowest tier, which must not be taken off the ladder meanwhile.
+    store::tiers::pin(tx).await?;
+    let lowest = crate::tiers::ladder(tx).await?.lowest().tier_level.clone();
     let (rows, mut errors) = drop_duplicates(tx, import.run_id, chunk).await?;
     errors.extend(chunk.errors.iter().cloned());
     errors.sort_by_key(|error| error.line);
     let rejected = errors.iter().map(|error| error.line).collect::<HashSet<_>>().len();
 
-    let plans = plan_rows(tx, &rows, program, context).await?;
+    let plans = plan_rows(tx, &rows, &lowest, program.day(context.now), context).await?;
     let counts = write(tx, import.run_id, &plans, context).await?;
     store::imports::add_errors(tx, import.import_id, &errors).await?;
     let warnings = chunk.warnings.iter().chain(plans.iter().flat_map(|(_, plan)| &plan.warnings)).take(WARNINGS_PER_CHUNK_MAX);
@@ -102,11 +106,8 @@ async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Prog
         warnings: Value::Array(warnings.map(|warning| Value::String(warning.to_string())).collect()),
     };
     store::imports::advance(tx, import.import_id, &advance).await?;
-    let created = [
-        (Counter::PlayersTotal, counts.created),
-        (Counter::PlayersActive, counts.created),
-        (Counter::Tier(program.ladder.lowest().tier_level.clone()), counts.created),
-    ];
+    let created =
+        [(Counter::PlayersTotal, counts.created), (Counter::PlayersActive, counts.created), (Counter::Tier(lowest), counts.created)];
     let deltas: Vec<(Counter, Decimal)> = created.into_iter().map(|(counter, delta)| (counter, delta.into())).collect();
     stats::add(tx, &deltas, Slot::of(import.import_id)).await?;
     Ok(Applied::Advanced)
@@ -143,15 +144,20 @@ fn duplicate(row: &PlayerRow, first_line: u64) -> RowError {
 }
 
 /// Makes the players that are new, locks the others, and decides what each row changes.
-async fn plan_rows<'a>(tx: &Tx<'_>, rows: &[&'a PlayerRow], program: &Program, context: Context) -> Result<Vec<(&'a PlayerRow, RowPlan)>> {
-    let created = store::imports::create_players(tx, rows, &program.ladder.lowest().tier_level, context.now).await?;
+async fn plan_rows<'a>(
+    tx: &Tx<'_>,
+    rows: &[&'a PlayerRow],
+    tier_level: &str,
+    import_day: Date,
+    context: Context,
+) -> Result<Vec<(&'a PlayerRow, RowPlan)>> {
+    let created = store::imports::create_players(tx, rows, tier_level, context.now).await?;
     let known: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).filter(|id| !created.contains(*id)).collect();
     let mut existing = HashMap::new();
     if !known.is_empty() {
         store::imports::lock_players(tx, &known).await?;
         existing = store::imports::existing(tx, &known).await?;
     }
-    let import_day = program.day(context.now);
     let decide = |row: &'a PlayerRow| {
         let stored = existing.get(row.player_id.as_str());
         (row, plan::plan(row, stored, import_day, context.now))

@@ -4,22 +4,22 @@
 mod idempotent;
 mod issue;
 
+pub mod analytics;
 pub mod audit_log;
 pub mod context;
-pub mod analytics;
 pub mod error;
-pub mod players;
-pub mod rules;
-pub mod tiers;
 pub mod imports;
 pub mod keys;
+pub mod players;
 pub mod program;
 pub mod rewards;
+pub mod rules;
 pub mod run_view;
 pub mod runs;
 pub mod segmentation;
 pub mod settings;
 pub mod snapshot;
+pub mod tiers;
 pub mod wallet;
 
 pub use context::Context;

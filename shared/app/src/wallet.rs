@@ -188,10 +188,10 @@ fn validate(command: &AddBonus) -> Result<()> {
         return Err(Error::Validation(vec![FieldError::new("/amount", "range", "must be above 0")]));
     }
     amount(command.wagering_required, "/wagering_requirement")?;
-    if let Some(max_bet) = command.max_bet {
-        if amount(max_bet, "/max_bet")?.is_zero() {
-            return Err(Error::Validation(vec![FieldError::new("/max_bet", "range", "must be above 0")]));
-        }
+    if let Some(max_bet) = command.max_bet
+        && amount(max_bet, "/max_bet")?.is_zero()
+    {
+        return Err(Error::Validation(vec![FieldError::new("/max_bet", "range", "must be above 0")]));
     }
     match command.expiry_hours {
         Some(hours) if !(1..=EXPIRY_HOURS_MAX).contains(&hours) => {

@@ -18,7 +18,8 @@ async fn every_row_is_counted_once() {
     assert_eq!(counts(&import), [5, 1, 1, 1, 2]);
     assert_eq!(import.status, ImportStatus::CompletedWithErrors);
     let errors = imports::errors(&program.db, import.import_id, (0, 0), 10).await.unwrap();
-    let shown: Vec<_> = errors.iter().map(|e| (e.line, e.column.as_deref().unwrap(), e.value.as_deref().unwrap(), e.reason.as_str())).collect();
+    let shown: Vec<_> =
+        errors.iter().map(|e| (e.line, e.column.as_deref().unwrap(), e.value.as_deref().unwrap(), e.reason.as_str())).collect();
     assert_eq!(
         shown,
         [
@@ -83,7 +84,10 @@ async fn two_files_with_the_same_new_players_at_once_create_each_player_once() {
     let (a, b) = (counts(&a.0), counts(&b.0));
     assert_eq!(a[1] + b[1], 800, "created");
     assert_eq!(a[3] + b[3], 800, "unchanged");
-    assert_eq!(program.text("SELECT sum(wagered) FROM player_daily").await, program.text("SELECT sum(total_wagered) FROM player_totals").await);
+    assert_eq!(
+        program.text("SELECT sum(wagered) FROM player_daily").await,
+        program.text("SELECT sum(total_wagered) FROM player_totals").await
+    );
     program.audit().await;
 }
 
@@ -92,7 +96,10 @@ async fn the_difference_to_the_totals_before_lands_on_the_import_day() {
     let program = TestProgram::new(&[]).await;
     program.import("1.csv", &format!("{HEADER}A,100,2000,1500,4\n")).await;
     let (down, _) = program.import("2.csv", &format!("{HEADER}A,150,1900,1500,5\n")).await;
-    assert_eq!(program.text("SELECT deposited || ' ' || wagered || ' ' || won || ' ' || day FROM player_daily").await, "150.0000 1900.0000 1500.0000 2026-11-23");
+    assert_eq!(
+        program.text("SELECT deposited || ' ' || wagered || ' ' || won || ' ' || day FROM player_daily").await,
+        "150.0000 1900.0000 1500.0000 2026-11-23"
+    );
     let warning = down.warnings[0].as_str().unwrap();
     assert_eq!(warning, "line 2: total_wagered of player A went down from 2000.0000 to 1900; taken as a correction");
 }

@@ -1,5 +1,7 @@
 //! Files, segments and rewards against a real PostgreSQL, as the runtime role.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod budgets;
 mod imports;
 mod program;

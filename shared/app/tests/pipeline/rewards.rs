@@ -40,7 +40,8 @@ async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
 async fn refused_rules_are_kept_with_their_figures() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let decisions: Value = serde_json::from_str(&program.text("SELECT decisions FROM reward_decisions WHERE player_id = 'P002'").await).unwrap();
+    let decisions: Value =
+        serde_json::from_str(&program.text("SELECT decisions FROM reward_decisions WHERE player_id = 'P002'").await).unwrap();
     let figures = |index: usize| {
         let decision = &decisions[index];
         let gates = decision["gates"].as_array().unwrap();

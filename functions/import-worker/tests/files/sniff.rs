@@ -3,7 +3,8 @@ use import_worker::sniff::{Format, sniff};
 
 #[test]
 fn formats_are_told_by_their_first_bytes() {
-    for text in ["player_id,deposit\n", "\u{feff}player_id;deposit", "\n\nplayer_id\tdeposit\r\nP\u{0}1\t2", "Spieler №,x", "PKW,deposit"] {
+    for text in ["player_id,deposit\n", "\u{feff}player_id;deposit", "\n\nplayer_id\tdeposit\r\nP\u{0}1\t2", "Spieler №,x", "PKW,deposit"]
+    {
         assert_eq!(sniff(text.as_bytes()).unwrap(), Format::Csv, "{text:?}");
     }
     assert_eq!(sniff(b"PK\x03\x04\x14\0").unwrap(), Format::Xlsx);

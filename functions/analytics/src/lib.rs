@@ -2,6 +2,7 @@
 
 use app::Db;
 use app::analytics::{DashboardView, RewardView, TransactionView};
+use app::analytics::{GrantStatus, RewardFilter};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +11,6 @@ use domain::access::Role;
 use domain::id::{PlayerId, RuleId};
 use lambda::{Api, Auth, Page, Params, Problem};
 use serde::Deserialize;
-use store::analytics::{GrantStatus, RewardFilter};
 
 pub fn router(db: Db) -> Router {
     api(&db).into_router(db)
@@ -37,7 +37,7 @@ struct RewardParams {
 
 async fn rewards(State(db): State<Db>, Params(params): Params<RewardParams>, page: Page) -> Result<Response, Problem> {
     let RewardParams { player_id, status, rule_id } = params;
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     let rewards = app::analytics::rewards(&db, &RewardFilter { player_id, status, rule_id }, &slice).await?;
     Ok(page.respond(rewards, |reward: &RewardView| reward.id.to_string()))
 }
@@ -49,7 +49,7 @@ struct TransactionParams {
 }
 
 async fn transactions(State(db): State<Db>, Params(params): Params<TransactionParams>, page: Page) -> Result<Response, Problem> {
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     let postings = app::analytics::transactions(&db, params.player_id.as_ref(), &slice).await?;
     Ok(page.respond(postings, TransactionView::cursor))
 }

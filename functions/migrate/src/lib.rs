@@ -1,7 +1,7 @@
 //! Brings the schema up to date, as its owner. Invoked by a deployment, before the functions that need the schema.
 
+use app::{Db, migrate};
 use serde::Serialize;
-use store::{Db, migrate};
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Migrated {

@@ -1,7 +1,7 @@
 //! Migration: see the library.
 
+use app::Db;
 use lambda::config::Env;
-use store::Db;
 
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {

@@ -14,7 +14,7 @@ pub struct Filter {
 }
 
 pub async fn list(State(ops): State<Ops>, page: Page, Params(filter): Params<Filter>) -> Result<Response, Problem> {
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     let entries = app::audit_log::list(&ops.db, filter.subject.as_deref(), &slice).await?;
     Ok(page.respond(entries, |entry| entry.audit_id.to_string()))
 }

@@ -1,13 +1,13 @@
 //! Whether requests can be served: the database answers, and its schema is the one this program was built for.
 
 use crate::Ops;
+use app::migrate;
 use axum::Json;
 use axum::extract::State;
 use domain::problem::{Refusal, RefusalKind};
 use lambda::Problem;
 use serde::Serialize;
 use serde_json::json;
-use store::migrate;
 
 #[derive(Serialize)]
 pub struct Health {

@@ -3,6 +3,7 @@
 mod view;
 
 use app::Db;
+use app::players::Filter;
 use app::players::{Changes, Registration};
 use axum::Json;
 use axum::Router;
@@ -15,7 +16,6 @@ use domain::segment::Segment;
 use jiff::Timestamp;
 use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
 use serde::{Deserialize, Deserializer};
-use store::players::Filter;
 use view::PlayerView;
 
 pub fn router(db: Db) -> Router {
@@ -50,7 +50,7 @@ struct ListParams {
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
     let ListParams { segment, tier, is_active, q } = params;
     let filter = Filter { segment, tier, is_active, prefix: q.filter(|q| !q.is_empty()) };
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     let players = app::players::list(&db, &filter, &slice).await?;
     Ok(page.respond(players.into_iter().map(PlayerView::from).collect(), |player| player.player_id.clone()))
 }
@@ -118,11 +118,11 @@ async fn facts(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>
 }
 
 async fn segments(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     Ok(page.respond(app::players::segments(&db, &player_id, &slice).await?, |change| change.at.to_string()))
 }
 
 async fn grants(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     Ok(page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| reward.id.to_string()))
 }

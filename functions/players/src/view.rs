@@ -1,5 +1,6 @@
 //! How players look from outside.
 
+use app::players::Player;
 use domain::id::PlayerId;
 use domain::money::{Asset, MONEY_SCALE, shown};
 use domain::segment::Segment;
@@ -8,7 +9,6 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use store::players::Player;
 
 /// Decimal places of ratios and averages.
 const RATIO_SCALE: u32 = 4;

@@ -50,7 +50,7 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     let rules = app::rules::list(&db, params.is_active, &slice).await?;
     Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| rule.rule_id.clone()))
 }
@@ -78,7 +78,7 @@ async fn archive(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, 
 }
 
 async fn versions(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, page: Page) -> Result<Response, Problem> {
-    let slice = store::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     let versions = app::rules::versions(&db, &rule_id, &slice).await?;
     Ok(page.respond(versions.into_iter().map(VersionView::from).collect(), |version| version.version.to_string()))
 }

@@ -1,6 +1,7 @@
 //! How rules look from outside.
 
 use app::rules::Trial;
+use app::rules::{RuleVersion, StoredRule};
 use domain::evaluate::Verdict;
 use domain::gate::GateFigures;
 use domain::money::{MONEY_SCALE, shown};
@@ -9,7 +10,6 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use store::rules::{RuleVersion, StoredRule};
 
 /// The definition with what we know besides.
 #[derive(Serialize)]

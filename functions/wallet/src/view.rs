@@ -1,13 +1,13 @@
 //! How wallets look from outside.
 
+use app::wallet::OpenGrant;
+use app::wallet::OpenLot;
 use app::wallet::Receipt;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, MONEY_SCALE, shown};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
-use store::grants::OpenGrant;
-use store::ledger::OpenLot;
 
 #[derive(Serialize)]
 pub struct WalletView {

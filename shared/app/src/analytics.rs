@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::Value;
-use store::analytics::{PostedLine, PostingKey, Reward, RewardFilter};
+pub use store::analytics::{GrantStatus, PostedLine, PostingKey, Reward, RewardFilter};
 use store::stats::Counter;
 use store::{Db, Page};
 use uuid::Uuid;

@@ -24,4 +24,4 @@ pub mod wallet;
 
 pub use context::Context;
 pub use error::{Error, Result};
-pub use store::Db;
+pub use store::{Db, Page, migrate};

@@ -11,7 +11,7 @@ use domain::rule::Rule;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use store::audit_log::{self, Entry};
-use store::rules::{RuleVersion, StoredRule};
+pub use store::rules::{RuleVersion, StoredRule};
 use store::{Db, Executor, Page, Tx, transaction};
 
 /// What `/rules/…` means besides rules.

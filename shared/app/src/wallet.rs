@@ -12,8 +12,9 @@ use domain::problem::FieldError;
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use store::grants::{NewGrant, OpenGrant};
-use store::ledger::OpenLot;
+use store::grants::NewGrant;
+pub use store::grants::OpenGrant;
+pub use store::ledger::OpenLot;
 use store::stats::Slot;
 use store::{Db, Tx, transaction};
 

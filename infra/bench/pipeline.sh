@@ -25,7 +25,7 @@ started=$(date +%s.%N)
 curl -fsS -X PUT -T "$work/players.csv" -H 'Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/local/s3/aws4_request, SignedHeaders=host, Signature=0' \
   "$AWS_ENDPOINT_URL/$IMPORT_BUCKET/$name"
 uploaded=$(date +%s.%N)
-until import=$(api "$API_URL/api/imports?limit=1" | field 0.import_id 2>/dev/null) &&
+until import=$(api "$API_URL/api/imports?object_key=$name" | field 0.import_id 2>/dev/null) &&
   [ "$(api "$API_URL/api/imports/$import" | field status)" != RUNNING ]; do sleep 0.5; done
 imported=$(date +%s.%N)
 run=$(api "$API_URL/api/imports/$import" | field run_id)
@@ -33,7 +33,7 @@ until [ "$(api "$API_URL/api/runs/$run" | field status)" != RUNNING ]; do sleep 
 ended=$(date +%s.%N)
 api "$API_URL/api/imports/$import" >"$work/import.json"
 api "$API_URL/api/runs/$run" >"$work/run.json"
-grants=$(field granted <"$work/run.json")
+grants=$(field rewards_issued <"$work/run.json")
 
 awk -v s="$started" -v u="$uploaded" -v i="$imported" -v e="$ended" -v n="$players" 'BEGIN {
   printf "upload %.1f s, import %.1f s, segments and rewards %.1f s\n", u - s, i - u, e - i
@@ -44,8 +44,8 @@ for worker in import-worker segmentation-worker reward-worker; do
   done
 done
 python3 -c 'import json, sys; i, r = (json.load(open(p)) for p in sys.argv[1:])
-print("import:", {k: i[k] for k in i if k.endswith("rows") or k == "status"})
-print("run:", {k: r[k] for k in ("status", "players", "matched", "granted", "reduced", "refused")})' "$work/import.json" "$work/run.json"
+print("import:", {k: i[k] for k in i if k.startswith(("total", "players", "rows")) or k == "status"})
+print("run:", {k: r[k] for k in ("status", "players", "players_matched", "rewards_issued", "rewards_reduced", "rewards_refused")})' "$work/import.json" "$work/run.json"
 
 owner=${MIGRATION_DATABASE_URL:-$DATABASE_URL}
 infra/bench/floor.sh "$owner" "$work/players.csv" "$grants" | tee "$work/floor.txt"

@@ -10,6 +10,7 @@ use crate::segmentation::lock;
 use crate::snapshot;
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, RuleSet, Verdict, evaluate};
 use domain::facts::Facts;
+use domain::gate::GateFigures;
 use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, TransactionId};
 use domain::money::Asset;
 use domain::rule::Trigger;
@@ -92,7 +93,7 @@ impl Batch {
         Self { context, issued: Issued::default(), decisions: Vec::new(), totals: RewardTotals::default() }
     }
 
-    fn add(&mut self, candidate: &Candidate<'_>, evaluation: Evaluation, wallets: &mut Wallets) -> Result<()> {
+    fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, wallets: &mut Wallets) -> Result<()> {
         if evaluation.decisions.is_empty() {
             return Ok(());
         }
@@ -103,6 +104,10 @@ impl Batch {
         self.totals.granted += evaluation.grants.len();
         self.totals.reduced += count(&evaluation, Verdict::Reduced);
         self.totals.refused += count(&evaluation, Verdict::Refused);
+        // Gates that let the amount pass say nothing, and would be most of what is written.
+        for decision in &mut evaluation.decisions {
+            decision.gates.retain(GateFigures::is_kept);
+        }
         self.decisions.push(NewDecision {
             player_id: player_id.clone(),
             evaluation_id,

@@ -58,6 +58,16 @@ impl GateFigures {
         Self { figures, verdict: GateVerdict::Refuse, amount: Decimal::ZERO }
     }
 
+    /// Whether it is kept with a decision: the profit gate always, as the proof that the reward pays; another one
+    /// when it did more than let the amount pass.
+    pub fn is_kept(&self) -> bool {
+        match &self.figures {
+            Figures::Profit(_) => true,
+            Figures::Fraud(fraud) => fraud.penalty != Penalty::None || self.verdict != GateVerdict::Approve,
+            Figures::Eligibility(_) | Figures::Caps(_) | Figures::Budget(_) => self.verdict != GateVerdict::Approve,
+        }
+    }
+
     pub fn name(&self) -> &'static str {
         match self.figures {
             Figures::Eligibility(_) => "eligibility",

@@ -137,6 +137,7 @@ impl Server {
             "synchronous_commit=off",
             "wal_level=minimal",
             "max_wal_senders=0",
+            "max_wal_size=256MB",
             "jit=off",
             "timezone=UTC",
             "log_timezone=UTC",

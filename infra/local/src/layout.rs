@@ -42,12 +42,14 @@ impl Layout {
         self.root.join("events/sample").join(file)
     }
 
+    /// `.local`, or where `LOYALTY_LOCAL_DIR` says: a stack of a test's own beside the developer's.
     pub fn state_dir(&self) -> PathBuf {
-        self.root.join(".local")
+        std::env::var_os("LOYALTY_LOCAL_DIR").map_or_else(|| self.root.join(".local"), PathBuf::from)
     }
 
+    /// Shared by all stacks of the workspace.
     pub fn venv(&self) -> PathBuf {
-        self.state_dir().join("venv")
+        self.root.join(".local/venv")
     }
 
     pub fn log(&self, part: &str) -> PathBuf {

@@ -179,7 +179,7 @@ impl Secrets {
 /// Where the cluster can live: `.local/pg`, or, when the account may not enter the workspace, below `/var/lib`.
 pub fn homes(layout: &Layout) -> [PathBuf; 2] {
     let mut hasher = DefaultHasher::new();
-    layout.root.hash(&mut hasher);
+    layout.state_dir().hash(&mut hasher);
     [layout.state_dir().join("pg"), PathBuf::from(format!("/var/lib/loyalty-local-{:016x}", hasher.finish()))]
 }
 

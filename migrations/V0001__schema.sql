@@ -59,7 +59,7 @@ CREATE TABLE players (
   player_id           text COLLATE "C" PRIMARY KEY,
   email               text,
   name                text,
-  tier                text NOT NULL,
+  tier                text COLLATE "C" NOT NULL,
   risk_score          smallint NOT NULL DEFAULT 0 CHECK (risk_score BETWEEN 0 AND 100),
   is_active           boolean NOT NULL DEFAULT true,
   is_blocked          boolean NOT NULL DEFAULT false,
@@ -96,7 +96,7 @@ CREATE TABLE player_daily (                             -- what one day of the p
 
 CREATE TABLE player_segments (                          -- the current segment; no row: not classified yet
   player_id text COLLATE "C" PRIMARY KEY,
-  segment   text NOT NULL CHECK (segment IN ('NEW', 'WINNING', 'BREAKEVEN', 'LOSING', 'VIP')),
+  segment   text COLLATE "C" NOT NULL CHECK (segment IN ('NEW', 'WINNING', 'BREAKEVEN', 'LOSING', 'VIP')),
   since     timestamptz NOT NULL
 );
 CREATE INDEX player_segments_by_segment ON player_segments (segment, player_id);
@@ -204,7 +204,7 @@ CREATE TABLE grants (                                   -- every reward issued; 
   balance             numeric(19,4) NOT NULL DEFAULT 0 CHECK (balance >= 0 AND balance < 1e15),
   wagering_required   numeric(19,4) NOT NULL DEFAULT 0 CHECK (wagering_required >= 0 AND wagering_required < 1e15),
   wagering_completed  numeric(19,4) NOT NULL DEFAULT 0 CHECK (wagering_completed >= 0 AND wagering_completed <= wagering_required),
-  terms               jsonb,                            -- of a BONUS grant, copied from the rule when it was made
+  terms               json,                             -- of a BONUS grant, copied from the rule when it was made
   issued_at           timestamptz NOT NULL,
   expires_at          timestamptz,
   closed_at           timestamptz,
@@ -222,8 +222,8 @@ CREATE TABLE reward_decisions (                         -- one row per player an
   evaluation_id uuid NOT NULL,
   run_id        uuid,
   evaluated_at  timestamptz NOT NULL,
-  facts         jsonb NOT NULL,                         -- those the matching rules read
-  decisions     jsonb NOT NULL,                         -- in order of priority: rule, version, verdict, every gate's figures
+  facts         json NOT NULL,                          -- those the matching rules read; kept as written, never searched
+  decisions     json NOT NULL,                          -- in order of priority: rule, version, verdict, every gate's figures
   PRIMARY KEY (player_id, evaluation_id)
 );
 
@@ -319,7 +319,7 @@ CREATE TABLE outbox (                                   -- events for the operat
   outbox_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   player_id  text COLLATE "C" NOT NULL,
   event_type text NOT NULL,
-  payload    jsonb NOT NULL,
+  payload    json NOT NULL,
   created_at timestamptz NOT NULL
 );
 

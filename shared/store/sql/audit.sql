@@ -195,7 +195,7 @@ FROM (
   SELECT r.player_id, r.evaluation_id, decision ->> 'rule_id' AS rule_id, (decision ->> 'rule_version')::integer AS rule_version,
     (decision ->> 'amount')::numeric AS amount
   FROM reward_decisions AS r
-  CROSS JOIN LATERAL jsonb_array_elements(r.decisions) AS decision
+  CROSS JOIN LATERAL json_array_elements(r.decisions) AS decision
   WHERE decision ->> 'verdict' IN ('GRANTED', 'REDUCED')
 ) AS d
 FULL JOIN (

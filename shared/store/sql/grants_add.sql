@@ -3,5 +3,5 @@ INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, eval
   expected_revenue, status, balance, wagering_required, terms, issued_at, expires_at, closed_at)
 SELECT *
 FROM unnest($1::text[], $2::uuid[], $3::text[], $4::integer[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::numeric[],
-  $10::numeric[], $11::numeric[], $12::text[], $13::numeric[], $14::numeric[], $15::jsonb[], $16::timestamptz[],
+  $10::numeric[], $11::numeric[], $12::text[], $13::numeric[], $14::numeric[], $15::json[], $16::timestamptz[],
   $17::timestamptz[], $18::timestamptz[])

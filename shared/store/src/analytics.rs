@@ -23,7 +23,7 @@ FROM grants g
 LEFT JOIN LATERAL (
   SELECT element AS decision
   FROM reward_decisions r
-  CROSS JOIN jsonb_array_elements(r.decisions) AS element
+  CROSS JOIN json_array_elements(r.decisions) AS element
   WHERE r.player_id = g.player_id
     AND r.evaluation_id = g.evaluation_id
     AND element ->> 'rule_id' = g.rule_id

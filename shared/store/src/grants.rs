@@ -17,7 +17,7 @@ const ADD: &str = include_str!("../sql/grants_add.sql");
 const ADD_DECISIONS: &str = "
 INSERT INTO reward_decisions (player_id, evaluation_id, run_id, evaluated_at, facts, decisions)
 SELECT player_id, evaluation_id, $5, $6, facts, decisions
-FROM unnest($1::text[], $2::uuid[], $3::jsonb[], $4::jsonb[]) AS n (player_id, evaluation_id, facts, decisions)";
+FROM unnest($1::text[], $2::uuid[], $3::json[], $4::json[]) AS n (player_id, evaluation_id, facts, decisions)";
 
 const OPEN_BUDGETS: &str = "
 INSERT INTO rule_budgets (rule_id, day, reserved)

@@ -10,7 +10,7 @@ use serde_json::Value;
 const ADD: &str = "
 INSERT INTO outbox (player_id, event_type, payload, created_at)
 SELECT player_id, event_type, payload, $4
-FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS n (player_id, event_type, payload)";
+FROM unnest($1::text[], $2::text[], $3::json[]) AS n (player_id, event_type, payload)";
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD];

@@ -46,17 +46,14 @@ WHERE s.run_id = $1
 FOR UPDATE OF s";
 
 const LOCK_LISTED: &str = "
-SELECT player_id
-FROM players
-WHERE player_id IN (
-    SELECT player_id
-    FROM run_players
-    WHERE run_id = $1
-      AND player_id BETWEEN $2 AND $3
-      AND changed
-  )
-ORDER BY player_id
-FOR NO KEY UPDATE";
+SELECT p.player_id
+FROM run_players l
+JOIN players p ON p.player_id = l.player_id
+WHERE l.run_id = $1
+  AND l.player_id BETWEEN $2 AND $3
+  AND l.changed
+ORDER BY l.player_id
+FOR NO KEY UPDATE OF p";
 
 const LOCK_RANGE: &str = "
 SELECT player_id

@@ -135,7 +135,7 @@ async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
     });
     join_all(evaluations).await;
     assert_eq!(program.text("SELECT count(*) || ' grants, cost ' || round(sum(cost), 2) FROM grants").await, "10 grants, cost 1000.00");
-    let caps = "SELECT count(*) FROM reward_decisions, jsonb_array_elements(decisions) d, jsonb_array_elements(d -> 'gates') g
+    let caps = "SELECT count(*) FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
                 WHERE g ->> 'name' = 'caps' AND g ->> 'verdict' = 'REFUSE'";
     assert_ne!(program.text(caps).await, "0");
     program.audit().await;

@@ -32,6 +32,7 @@ pub fn api(db: &Db) -> Api<Db> {
         .get("/api/players/{player_id}/facts", Role::Viewer, facts)
         .get("/api/players/{player_id}/segments", Role::Viewer, segments)
         .get("/api/players/{player_id}/grants", Role::Viewer, grants)
+        .get("/api/players/{player_id}/decisions", Role::Viewer, decisions)
 }
 
 fn context() -> app::Context {
@@ -125,4 +126,9 @@ async fn segments(State(db): State<Db>, PathParams(player_id): PathParams<Player
 async fn grants(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
     let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
     Ok(page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| reward.id.to_string()))
+}
+
+async fn decisions(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    Ok(page.respond(app::players::decisions(&db, &player_id, &slice).await?, |evaluation| evaluation.evaluation_id.to_string()))
 }

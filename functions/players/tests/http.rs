@@ -265,7 +265,13 @@ async fn facts_are_what_a_rule_sees() {
 #[tokio::test]
 async fn unknown_players_are_not_found() {
     let program = Program::new().await;
-    for path in ["/api/players/P404", "/api/players/P404/facts", "/api/players/P404/segments", "/api/players/P404/grants"] {
+    for path in [
+        "/api/players/P404",
+        "/api/players/P404/facts",
+        "/api/players/P404/segments",
+        "/api/players/P404/grants",
+        "/api/players/P404/decisions",
+    ] {
         program.send("GET", path, None).await.expect(404);
     }
     program.send("PUT", "/api/players/P404", Some(json!({ "is_active": false }))).await.expect(404);

@@ -15,6 +15,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use store::analytics::RewardFilter;
 use store::audit_log::{self, Entry};
+pub use store::grants::StoredDecisions;
 pub use store::players::{Filter, Player};
 use store::players::{NewPlayer, Profile, SegmentMove};
 use store::segments::SegmentChange;
@@ -164,6 +165,13 @@ pub async fn segments(db: &Db, player_id: &PlayerId, page: &Page<Timestamp>) -> 
     let client = db.client().await?;
     check_exists(&client, player_id).await?;
     Ok(store::players::segment_history(&client, player_id, page).await?)
+}
+
+/// What evaluations decided for and against the player, newest first.
+pub async fn decisions(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<StoredDecisions>> {
+    let client = db.client().await?;
+    check_exists(&client, player_id).await?;
+    Ok(store::grants::decisions(&client, player_id, page).await?)
 }
 
 /// Newest first, each with the decision behind it.

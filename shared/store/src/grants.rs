@@ -2,15 +2,18 @@
 
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
+use crate::page::Page;
 use crate::statement;
 use domain::id::{EvaluationId, GrantId, PlayerId, RunId};
 use domain::money::Asset;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio_postgres::types::Json;
+use uuid::Uuid;
 
 const ADD: &str = include_str!("../sql/grants_add.sql");
 
@@ -42,8 +45,17 @@ FROM unnest($1::text[], $2::numeric[]) AS n (rule_id, cost)
 WHERE b.rule_id = n.rule_id
   AND (b.day IS NULL OR b.day = $3)";
 
+const DECISIONS: &str = "
+SELECT evaluation_id, run_id, evaluated_at, facts, decisions
+FROM reward_decisions
+WHERE player_id = $1
+  AND ($2::uuid IS NULL OR evaluation_id < $2)
+ORDER BY evaluation_id DESC
+OFFSET $3
+LIMIT $4";
+
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[ADD, ADD_DECISIONS, OPEN_BUDGETS, LOCK_BUDGETS, RESERVE, OPEN_GRANTS];
+pub const STATEMENTS: &[&str] = &[ADD, ADD_DECISIONS, OPEN_BUDGETS, LOCK_BUDGETS, RESERVE, OPEN_GRANTS, DECISIONS];
 
 /// A grant as it is made.
 #[derive(Debug, Clone, PartialEq)]
@@ -138,6 +150,37 @@ pub async fn add_decisions(tx: &Tx<'_>, decisions: &[NewDecision], run_id: Optio
     )
     .await?;
     Ok(())
+}
+
+/// What one evaluation decided about a player for whom a rule matched.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredDecisions {
+    pub evaluation_id: EvaluationId,
+    pub run_id: Option<RunId>,
+    pub evaluated_at: Timestamp,
+    /// Those that the matching rules read.
+    pub facts: Value,
+    /// In order of priority, refused ones too, each with the figures of its gates.
+    pub decisions: Value,
+}
+
+/// Newest first.
+pub async fn decisions(executor: &impl Executor, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<StoredDecisions>> {
+    let params: statement::Params<'_> = &[&player_id.as_str(), &page.after, &page.skip, &page.limit];
+    statement::rows(executor, DECISIONS, params)
+        .await?
+        .iter()
+        .map(|row| {
+            let run_id: Option<Uuid> = row.try_get("run_id")?;
+            Ok(StoredDecisions {
+                evaluation_id: EvaluationId(row.try_get("evaluation_id")?),
+                run_id: run_id.map(RunId),
+                evaluated_at: row.try_get("evaluated_at")?,
+                facts: row.try_get("facts")?,
+                decisions: row.try_get("decisions")?,
+            })
+        })
+        .collect()
 }
 
 /// Money that grants of a rule have reserved.

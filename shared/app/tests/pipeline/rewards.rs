@@ -1,4 +1,5 @@
 use crate::program::{TestProgram, chunk, context, sample_rules};
+use app::Page;
 use app::imports::{self, Applied, Ending};
 use app::rewards;
 use app::runs::{self, Rewards, RunStatus};
@@ -40,8 +41,11 @@ async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
 async fn refused_rules_are_kept_with_their_figures() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let decisions: Value =
-        serde_json::from_str(&program.text("SELECT decisions FROM reward_decisions WHERE player_id = 'P002'").await).unwrap();
+    let page = Page { after: None, skip: 0, limit: 10 };
+    let evaluations = app::players::decisions(&program.db, &PlayerId::parse("P002").unwrap(), &page).await.unwrap();
+    assert_eq!(evaluations.len(), 1);
+    assert_eq!(evaluations[0].facts["net_loss"].to_string(), "4800");
+    let decisions = &evaluations[0].decisions;
     let figures = |index: usize| {
         let decision = &decisions[index];
         let gates = decision["gates"].as_array().unwrap();

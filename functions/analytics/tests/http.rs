@@ -47,7 +47,7 @@ impl Program {
 
     async fn add_lp(&self, player_id: &str, amount: i64) {
         let command = AddLp { player_id: PlayerId::parse(player_id).unwrap(), amount: amount.into(), reason: Some("gift".into()) };
-        app::wallet::add_lp(&self.test.db(), &command, None, "tester", context()).await.unwrap();
+        app::wallet::add_lp(&self.test.db(), &command, None, "tester", lambda::context()).await.unwrap();
     }
 
     async fn add_bonus(&self, player_id: &str, amount: i64, wagering_required: i64) {
@@ -60,12 +60,8 @@ impl Program {
             eligible_games: None,
             reason: None,
         };
-        app::wallet::add_bonus(&self.test.db(), &command, None, "tester", context()).await.unwrap();
+        app::wallet::add_bonus(&self.test.db(), &command, None, "tester", lambda::context()).await.unwrap();
     }
-}
-
-fn context() -> app::Context {
-    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
 }
 
 /// Two grants of rules and the decisions behind them.

@@ -2,10 +2,10 @@
 
 use crate::chunks::{self, ReadError, Source};
 use crate::rows::Watermark;
+use app::Db;
 use app::imports::{self, Applied, Ending, Import, ImportStatus, Object};
 use app::program::Program;
 use app::runs::{self, ShardMessage};
-use app::{Context, Db};
 use domain::id::ImportId;
 use lambda::batch::Delivery;
 use lambda::s3::{Bucket, decode_event_key};
@@ -105,7 +105,7 @@ impl Worker {
                     let S3Entity { bucket, object } = record.s3;
                     let version = object_version(&object);
                     let object = Object { bucket: bucket.name, key: decode_event_key(&object.key), version, size_bytes: object.size };
-                    self.import(imports::open(&self.db, &object, context()).await?).await?;
+                    self.import(imports::open(&self.db, &object, lambda::context()).await?).await?;
                 }
                 Ok(())
             }
@@ -123,7 +123,7 @@ impl Worker {
             Some(ending) => ending,
             None => return self.hand_over(import.import_id).await,
         };
-        let ended = imports::end(&self.db, import.import_id, &ending, context()).await?;
+        let ended = imports::end(&self.db, import.import_id, &ending, lambda::context()).await?;
         tracing::info!(
             import_id = %ended.import_id, status = ended.status.as_str(), failure = ended.failure, rows = ended.total_rows,
             created = ended.created_rows, updated = ended.updated_rows, unchanged = ended.unchanged_rows,
@@ -136,7 +136,7 @@ impl Worker {
     async fn read(&self, import: &Import) -> Result<Option<Ending>, WorkError> {
         let started = Instant::now();
         let client = self.db.client().await.map_err(app::Error::from)?;
-        let program = Program::load(&client, context().now).await?;
+        let program = Program::load(&client, lambda::context().now).await?;
         drop(client);
         let from = Watermark { line: import.next_line.unsigned_abs(), byte: import.next_byte.unsigned_abs() };
         let mut chunks = match chunks::read(source(import).await, from).await {
@@ -148,7 +148,7 @@ impl Worker {
                 Ok(chunk) => chunk,
                 Err(error) => return failed(error).map(Some),
             };
-            if imports::apply(&self.db, import, &chunk, &program, context()).await? == Applied::Overtaken {
+            if imports::apply(&self.db, import, &chunk, &program, lambda::context()).await? == Applied::Overtaken {
                 return Err(WorkError::Overtaken);
             }
             if started.elapsed() > WORK_MAX {
@@ -182,10 +182,6 @@ async fn source(import: &Import) -> Source {
 /// The file's own faults end its import; all others are tried again.
 fn failed(error: ReadError) -> Result<Ending, WorkError> {
     if error.is_transient() { Err(WorkError::Read(error)) } else { Ok(Ending::Failed { reason: error.to_string() }) }
-}
-
-fn context() -> Context {
-    Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
 }
 
 /// These types have no maps with other keys than text, and no numbers that JSON lacks: they always serialise.

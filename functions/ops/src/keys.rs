@@ -1,6 +1,6 @@
 //! `/api/keys`.
 
-use crate::{Ops, context};
+use crate::Ops;
 use app::keys::NewKey;
 use axum::Json;
 use axum::extract::State;
@@ -55,7 +55,7 @@ struct Created {
 }
 
 pub async fn create(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Create>) -> Result<Response, Problem> {
-    let context = context();
+    let context = lambda::context();
     body.validate(context.now)?;
     let key = lambda::id::api_key().map_err(|error| Problem::internal(&error))?;
     let new = NewKey { name: body.name.trim().to_owned(), role: body.role, expires_at: body.expires_at, hash: lambda::auth::hash(&key) };
@@ -64,5 +64,5 @@ pub async fn create(State(ops): State<Ops>, caller: Caller, JsonBody(body): Json
 }
 
 pub async fn revoke(State(ops): State<Ops>, caller: Caller, PathParams(key_id): PathParams<Uuid>) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(app::keys::revoke(&ops.db, key_id, &caller.actor(), context()).await?))
+    Ok(Json(app::keys::revoke(&ops.db, key_id, &caller.actor(), lambda::context()).await?))
 }

@@ -6,7 +6,7 @@ mod keys;
 mod runs;
 mod settings;
 
-use app::{Context, Db};
+use app::Db;
 use domain::access::Role::{Admin, Operator, Viewer};
 use lambda::sqs::Queue;
 use lambda::{Access, Api, Auth};
@@ -31,8 +31,4 @@ pub fn api(ops: &Ops) -> Api<Ops> {
         .post("/api/keys", Admin, keys::create)
         .delete("/api/keys/{key_id}", Admin, keys::revoke)
         .get("/api/audit", Admin, audit::list)
-}
-
-fn context() -> Context {
-    Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
 }

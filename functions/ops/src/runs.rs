@@ -1,6 +1,6 @@
 //! `/api/batch/process` and `/api/runs`.
 
-use crate::{Ops, context};
+use crate::Ops;
 use app::run_view::RunView;
 use app::runs::{self, Rewards, RunStarted, RunStatus, ShardMessage};
 use axum::Json;
@@ -53,13 +53,13 @@ pub async fn batch(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonB
         let detail = format!("must have 1 to {PLAYERS_MAX} ids, has {}", body.player_ids.len());
         return Err(Refusal::invalid_at("/player_ids", "range", detail).into());
     }
-    let started = runs::start_batch(&ops.db, &body.player_ids, rewards(body.trigger_rewards), &caller.actor(), context()).await?;
+    let started = runs::start_batch(&ops.db, &body.player_ids, rewards(body.trigger_rewards), &caller.actor(), lambda::context()).await?;
     send(&ops, started).await
 }
 
 pub async fn start(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Start>) -> Result<Response, Problem> {
     let Kind::Recalculation = body.kind;
-    let started = runs::start_recalculation(&ops.db, rewards(body.trigger_rewards), &caller.actor(), context()).await?;
+    let started = runs::start_recalculation(&ops.db, rewards(body.trigger_rewards), &caller.actor(), lambda::context()).await?;
     send(&ops, started).await
 }
 
@@ -79,7 +79,7 @@ async fn give_up(ops: &Ops, started: RunStarted, error: &SqsError) -> Problem {
     let cause = lambda::problem::causes(error);
     tracing::error!(run_id = %started.run_id, cause, "the messages of a run could not be sent");
     for message in started.messages() {
-        if let Err(error) = runs::give_up(&ops.db, message, "the segmentation queue could not be reached", context()).await {
+        if let Err(error) = runs::give_up(&ops.db, message, "the segmentation queue could not be reached", lambda::context()).await {
             return error.into();
         }
     }

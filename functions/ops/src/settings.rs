@@ -1,6 +1,6 @@
 //! `GET` and `PUT /api/settings`.
 
-use crate::{Ops, context};
+use crate::Ops;
 use axum::Json;
 use axum::extract::State;
 use domain::settings::Settings;
@@ -18,5 +18,5 @@ pub async fn put(State(ops): State<Ops>, caller: Caller, body: JsonText) -> Resu
     if keys.is_empty() {
         return get(State(ops)).await;
     }
-    Ok(Json(app::settings::put(&ops.db, &given, &keys, &caller.actor(), context()).await?))
+    Ok(Json(app::settings::put(&ops.db, &given, &keys, &caller.actor(), lambda::context()).await?))
 }

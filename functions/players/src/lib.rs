@@ -35,10 +35,6 @@ pub fn api(db: &Db) -> Api<Db> {
         .get("/api/players/{player_id}/decisions", Role::Viewer, decisions)
 }
 
-fn context() -> app::Context {
-    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
@@ -70,7 +66,7 @@ struct CreateBody {
 
 async fn create(State(db): State<Db>, caller: Caller, JsonBody(body): JsonBody<CreateBody>) -> Result<impl IntoResponse, Problem> {
     let CreateBody { player_id, email, name } = body;
-    let player = app::players::create(&db, &Registration { player_id, email, name }, &caller.actor(), context()).await?;
+    let player = app::players::create(&db, &Registration { player_id, email, name }, &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(PlayerView::from(player))))
 }
 
@@ -101,7 +97,7 @@ async fn update(
 ) -> Result<Json<PlayerView>, Problem> {
     let UpdateBody { email, name, is_active, is_blocked, self_excluded_until } = body;
     let changes = Changes { email, name, is_active, is_blocked, self_excluded_until };
-    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), context()).await?.into()))
+    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context()).await?.into()))
 }
 
 async fn deactivate(
@@ -110,11 +106,11 @@ async fn deactivate(
     caller: Caller,
 ) -> Result<Json<PlayerView>, Problem> {
     let changes = Changes::deactivation();
-    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), context()).await?.into()))
+    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context()).await?.into()))
 }
 
 async fn facts(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::FactsView>, Problem> {
-    let facts = app::players::facts(&db, &player_id, context().now).await?;
+    let facts = app::players::facts(&db, &player_id, lambda::context().now).await?;
     Ok(Json(view::FactsView { player_id, facts }))
 }
 

@@ -1,7 +1,7 @@
 //! Evaluates the rules for the players of a shard and issues what they grant.
 
 use app::runs::ShardMessage;
-use app::{Context, Db, rewards, runs};
+use app::{Db, rewards, runs};
 use lambda::batch::Delivery;
 
 /// As the template has it: the delivery after which the queue parks a message.
@@ -14,7 +14,7 @@ pub struct Worker {
 impl Worker {
     pub async fn handle(&self, delivery: Delivery<ShardMessage>) -> Result<(), app::Error> {
         let message = delivery.message;
-        match rewards::run_shard(&self.db, message, context()).await {
+        match rewards::run_shard(&self.db, message, lambda::context()).await {
             Ok(totals) => {
                 tracing::info!(
                     run_id = %message.run_id, shard = message.shard, matched = totals.matched, granted = totals.granted,
@@ -23,14 +23,10 @@ impl Worker {
                 Ok(())
             }
             Err(error) if delivery.receives >= RECEIVES_MAX => {
-                runs::give_up(&self.db, message, &format!("rewards: {error}"), context()).await?;
+                runs::give_up(&self.db, message, &format!("rewards: {error}"), lambda::context()).await?;
                 Err(error)
             }
             Err(error) => Err(error),
         }
     }
-}
-
-fn context() -> Context {
-    Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
 }

@@ -39,10 +39,6 @@ pub fn api(db: &Db) -> Api<Db> {
         .delete("/api/tiers/{tier_level}", Role::Admin, delete_tier)
 }
 
-fn context() -> app::Context {
-    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
@@ -60,7 +56,7 @@ async fn get(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>) -> R
 }
 
 async fn create(State(db): State<Db>, caller: Caller, JsonBody(rule): JsonBody<Value>) -> Result<impl IntoResponse, Problem> {
-    let rule = app::rules::create(&db, &rule, &caller.actor(), context()).await?;
+    let rule = app::rules::create(&db, &rule, &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
@@ -70,11 +66,11 @@ async fn update(
     caller: Caller,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::rules::update(&db, &rule_id, &rule, &caller.actor(), context()).await?.into()))
+    Ok(Json(app::rules::update(&db, &rule_id, &rule, &caller.actor(), lambda::context()).await?.into()))
 }
 
 async fn archive(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, caller: Caller) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::rules::archive(&db, &rule_id, &caller.actor(), context()).await?.into()))
+    Ok(Json(app::rules::archive(&db, &rule_id, &caller.actor(), lambda::context()).await?.into()))
 }
 
 async fn versions(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, page: Page) -> Result<Response, Problem> {
@@ -84,7 +80,7 @@ async fn versions(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>,
 }
 
 async fn facts(State(db): State<Db>) -> Result<Json<Vec<FactDef>>, Problem> {
-    Ok(Json(app::rules::facts(&db, context().now).await?))
+    Ok(Json(app::rules::facts(&db, lambda::context().now).await?))
 }
 
 #[derive(Deserialize)]
@@ -98,7 +94,7 @@ async fn test(
     PathParams(rule_id): PathParams<RuleId>,
     JsonBody(body): JsonBody<TestBody>,
 ) -> Result<Json<TrialView>, Problem> {
-    Ok(Json(app::rules::test(&db, &rule_id, &body.player_id, context().now).await?.into()))
+    Ok(Json(app::rules::test(&db, &rule_id, &body.player_id, lambda::context().now).await?.into()))
 }
 
 async fn tiers(State(db): State<Db>) -> Result<Json<Vec<Tier>>, Problem> {
@@ -123,7 +119,7 @@ impl TierBody {
 
 async fn create_tier(State(db): State<Db>, caller: Caller, JsonBody(mut body): JsonBody<TierBody>) -> Result<impl IntoResponse, Problem> {
     let tier_level = body.tier_level.take().ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
-    let tier = app::tiers::create(&db, &body.into_tier(tier_level), &caller.actor(), context()).await?;
+    let tier = app::tiers::create(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(tier)))
 }
 
@@ -137,9 +133,9 @@ async fn update_tier(
     if body.tier_level.as_ref().is_some_and(|given| *given != tier_level) {
         return Err(Refusal::invalid_at("/tier_level", "range", format!("must be {tier_level} or absent")).into());
     }
-    Ok(Json(app::tiers::update(&db, &body.into_tier(tier_level), &caller.actor(), context()).await?))
+    Ok(Json(app::tiers::update(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?))
 }
 
 async fn delete_tier(State(db): State<Db>, PathParams(tier_level): PathParams<String>, caller: Caller) -> Result<Json<Tier>, Problem> {
-    Ok(Json(app::tiers::delete(&db, &tier_level, &caller.actor(), context()).await?))
+    Ok(Json(app::tiers::delete(&db, &tier_level, &caller.actor(), lambda::context()).await?))
 }

@@ -2,7 +2,7 @@
 
 use app::runs::ShardMessage;
 use app::segmentation::{self, Next};
-use app::{Context, Db, runs};
+use app::{Db, runs};
 use lambda::batch::Delivery;
 use lambda::sqs::{Queue, SqsError};
 
@@ -27,21 +27,17 @@ impl Worker {
         let message = delivery.message;
         let outcome = self.segment(message).await;
         if let (Err(error), true) = (&outcome, delivery.receives >= RECEIVES_MAX) {
-            runs::give_up(&self.db, message, &format!("segmentation: {error}"), context()).await?;
+            runs::give_up(&self.db, message, &format!("segmentation: {error}"), lambda::context()).await?;
         }
         outcome
     }
 
     async fn segment(&self, message: ShardMessage) -> Result<(), WorkError> {
-        let next = segmentation::run_shard(&self.db, message, context()).await?;
+        let next = segmentation::run_shard(&self.db, message, lambda::context()).await?;
         tracing::info!(run_id = %message.run_id, shard = message.shard, ?next, "segmented");
         if next == Next::Rewards {
             self.rewards.send(vec![message.to_json()]).await?;
         }
         Ok(())
     }
-}
-
-fn context() -> Context {
-    Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
 }

@@ -31,10 +31,6 @@ pub fn api(db: &Db) -> Api<Db> {
         .post("/api/wallet/add-bonus", Role::Operator, add_bonus)
 }
 
-fn context() -> app::Context {
-    app::Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 }
-}
-
 async fn get(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<WalletView>, Problem> {
     Ok(Json(app::wallet::get(&db, &player_id).await?.into()))
 }
@@ -56,7 +52,7 @@ async fn add_lp(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed
     let reason: Vec<String> = [body.source, body.description].into_iter().flatten().filter(|text| !text.is_empty()).collect();
     let reason = (!reason.is_empty()).then(|| reason.join(": "));
     let command = AddLp { player_id: body.player_id, amount: body.amount.0, reason };
-    let receipt = app::wallet::add_lp(&db, &command, key.as_ref(), &caller.actor(), context()).await?;
+    let receipt = app::wallet::add_lp(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
     Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
 }
 
@@ -87,7 +83,7 @@ async fn add_bonus(State(db): State<Db>, caller: Caller, Keyed { body, key }: Ke
         eligible_games: body.eligible_games,
         reason: body.description,
     };
-    let receipt = app::wallet::add_bonus(&db, &command, key.as_ref(), &caller.actor(), context()).await?;
+    let receipt = app::wallet::add_bonus(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
     Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
 }
 

@@ -1,10 +1,10 @@
 //! Imports: one file, read in chunks. A chunk's rows and the watermark behind them are one transaction, so a killed
 //! import goes on where it was, and a row is counted once.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::program::Program;
 use crate::runs::SHARD_PLAYERS;
+use domain::context::Context;
 use domain::id::{ImportId, PlayerId, RunId};
 use domain::import::Warning;
 use domain::import::plan::{self, Outcome, RowPlan};

@@ -6,7 +6,6 @@ mod issue;
 
 pub mod analytics;
 pub mod audit_log;
-pub mod context;
 pub mod error;
 pub mod imports;
 pub mod keys;
@@ -22,6 +21,6 @@ pub mod snapshot;
 pub mod tiers;
 pub mod wallet;
 
-pub use context::Context;
+pub use domain::context::Context;
 pub use error::{Error, Result};
 pub use store::{Db, Page, migrate};

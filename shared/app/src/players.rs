@@ -1,9 +1,9 @@
 //! Players, one at a time, as staff see and change them.
 
 use crate::analytics::RewardView;
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::program::Program;
+use domain::context::Context;
 use domain::facts::Facts;
 use domain::id::PlayerId;
 use domain::import::row;

@@ -1,13 +1,13 @@
 //! Rewards of a shard: lock its players, read what the rules need, decide in memory, and write grants, postings and
 //! decisions in one transaction with the shard's mark. What was delivered twice finds the mark.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::issue::{Act, Issued};
 use crate::program::Program;
 use crate::runs::ShardMessage;
 use crate::segmentation::lock;
 use crate::snapshot;
+use domain::context::Context;
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, RuleSet, Verdict, evaluate};
 use domain::facts::Facts;
 use domain::gate::GateFigures;

@@ -1,8 +1,8 @@
 //! Rules: checked and versioned at every save, tried on one player.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::program::Program;
+use domain::context::Context;
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
 use domain::facts::{FactDef, Facts};
 use domain::id::{PlayerId, RuleId};

@@ -1,7 +1,7 @@
 //! Runs: one fan-out over players.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
+use domain::context::Context;
 use domain::id::{PlayerId, RunId};
 use domain::problem::FieldError;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Segmentation of a shard: lock its players, classify, keep every change.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::runs::ShardMessage;
+use domain::context::Context;
 use domain::segment::classify;
 use rust_decimal::Decimal;
 use serde_json::json;

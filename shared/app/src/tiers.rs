@@ -1,7 +1,7 @@
 //! The ladder of tiers: edited one tier at a time, checked as a whole.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
+use domain::context::Context;
 use domain::facts::Catalogue;
 use domain::money::{MONEY_SCALE, check_amount, parse_signed};
 use domain::problem::FieldError;

@@ -1,10 +1,10 @@
 //! Wallets: what a player has, and what people credit by hand.
 
-use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::idempotent;
 use crate::issue::{Act, Issued, credit_points};
 use domain::bonus::GrantTerms;
+use domain::context::Context;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::idempotency::{Answer, IdempotencyKey};
 use domain::money::{Asset, MONEY_SCALE, check_amount};

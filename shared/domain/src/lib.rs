@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod bonus;
+pub mod context;
 pub mod evaluate;
 pub mod facts;
 pub mod formula;

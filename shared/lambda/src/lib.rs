@@ -27,4 +27,4 @@ pub use extract::{JsonBody, JsonText, Params, PathParams};
 pub use idempotency::Keyed;
 pub use page::Page;
 pub use problem::Problem;
-pub use runtime::{Error, init, serve, serve_events, serve_messages};
+pub use runtime::{Error, context, init, serve, serve_events, serve_messages};

@@ -2,6 +2,7 @@
 
 use crate::batch::{self, Delivery};
 use aws_lambda_events::sqs::SqsEvent;
+use domain::context::Context;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,11 @@ pub type Error = lambda_runtime::Error;
 /// `RUST_LOG`, else INFO.
 pub fn init() {
     lambda_runtime::tracing::init_default_subscriber();
+}
+
+/// The time and the ids of this platform, for one use case.
+pub fn context() -> Context {
+    Context { now: crate::clock::now(), new_id: crate::id::uuid_v7 }
 }
 
 /// HTTP.

@@ -47,6 +47,5 @@ python3 -c 'import json, sys; i, r = (json.load(open(p)) for p in sys.argv[1:])
 print("import:", {k: i[k] for k in i if k.startswith(("total", "players", "rows")) or k == "status"})
 print("run:", {k: r[k] for k in ("status", "players", "players_matched", "rewards_issued", "rewards_reduced", "rewards_refused")})' "$work/import.json" "$work/run.json"
 
-owner=${MIGRATION_DATABASE_URL:-$DATABASE_URL}
-infra/bench/floor.sh "$owner" "$work/players.csv" "$grants" | tee "$work/floor.txt"
+infra/bench/floor.sh "$DATABASE_URL" "$work/players.csv" "$grants" | tee "$work/floor.txt"
 awk -v t="$(awk -v u="$uploaded" -v e="$ended" 'BEGIN { print e - u }')" '/^floor/ { printf "ratio %.2f\n", t / $2 }' "$work/floor.txt"

@@ -6,7 +6,7 @@ use lambda::config::Env;
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {
     lambda::init();
-    let database = Env::process().migration_database()?;
+    let database = Env::process().database()?;
     let db = &Db::new(&database.url, database.ca_pem.as_deref())?;
     lambda::serve_events(|_: serde_json::Value| migrate::handle(db)).await
 }

@@ -42,20 +42,10 @@ impl Env {
         self.optional(name).ok_or(ConfigError::Missing(name))
     }
 
-    /// `DATABASE_URL`, and `DATABASE_CA_FILE` if there is one.
+    /// `DATABASE_URL`, and `DATABASE_CA_FILE` if there is one. Each function has its own: `migrate` the owner's, all
+    /// others that of the runtime role.
     pub fn database(&self) -> Result<Database, ConfigError> {
-        self.database_at("DATABASE_URL")
-    }
-
-    /// The database as its owner: `MIGRATION_DATABASE_URL`, else `DATABASE_URL`. In the local stack the functions
-    /// share one environment; on AWS each has its own, and the migrating one is given the owner's as `DATABASE_URL`.
-    pub fn migration_database(&self) -> Result<Database, ConfigError> {
-        let owner = "MIGRATION_DATABASE_URL";
-        self.database_at(if self.optional(owner).is_some() { owner } else { "DATABASE_URL" })
-    }
-
-    fn database_at(&self, name: &'static str) -> Result<Database, ConfigError> {
-        let url = self.required(name)?.to_owned();
+        let url = self.required("DATABASE_URL")?.to_owned();
         Ok(Database { url, ca_pem: self.file("DATABASE_CA_FILE")? })
     }
 
@@ -73,14 +63,6 @@ mod tests {
     fn a_missing_variable_is_named() {
         let error = Env::of([("DATABASE_URL", "")]).database().err().unwrap();
         assert_eq!(error.to_string(), "the environment variable DATABASE_URL is not set");
-    }
-
-    #[test]
-    fn the_owner_migrates_where_one_is_named() {
-        let local = Env::of([("DATABASE_URL", "postgres://runtime"), ("MIGRATION_DATABASE_URL", "postgres://owner")]);
-        assert_eq!(local.migration_database().unwrap().url, "postgres://owner");
-        assert_eq!(local.database().unwrap().url, "postgres://runtime");
-        assert_eq!(Env::of([("DATABASE_URL", "postgres://owner")]).migration_database().unwrap().url, "postgres://owner");
     }
 
     #[test]

@@ -102,9 +102,10 @@ SET shards_done = shards_done + 1,
   finished_at = CASE WHEN shards_done + 1 < shards_total THEN NULL ELSE $2::timestamptz END
 WHERE run_id = $1";
 
-const GET: &str = "
-SELECT r.*, t.*
-FROM runs r
+/// What the shards of the run `r` come to.
+macro_rules! totals {
+    () => {
+        "
 CROSS JOIN LATERAL (
   SELECT coalesce(sum(players), 0)::bigint AS players,
     coalesce(sum(segments_changed), 0)::bigint AS segments_changed,
@@ -118,10 +119,21 @@ CROSS JOIN LATERAL (
     min(error) AS error
   FROM run_shards s
   WHERE s.run_id = r.run_id
-) AS t
-WHERE r.run_id = $1";
+) AS t"
+    };
+}
 
-const LIST: &str = "
+const GET: &str = concat!(
+    "
+SELECT r.*, t.*
+FROM runs r",
+    totals!(),
+    "
+WHERE r.run_id = $1"
+);
+
+const LIST: &str = concat!(
+    "
 SELECT r.*, t.*
 FROM (
   SELECT *
@@ -130,22 +142,11 @@ FROM (
   ORDER BY run_id DESC
   OFFSET $2
   LIMIT $3
-) AS r
-CROSS JOIN LATERAL (
-  SELECT coalesce(sum(players), 0)::bigint AS players,
-    coalesce(sum(segments_changed), 0)::bigint AS segments_changed,
-    coalesce(sum(matched), 0)::bigint AS matched,
-    coalesce(sum(granted), 0)::bigint AS granted,
-    coalesce(sum(reduced), 0)::bigint AS reduced,
-    coalesce(sum(refused), 0)::bigint AS refused,
-    coalesce(sum(cost), 0) AS cost,
-    count(segmented_at) AS shards_segmented,
-    count(failed_at) AS shards_failed,
-    min(error) AS error
-  FROM run_shards s
-  WHERE s.run_id = r.run_id
-) AS t
-ORDER BY r.run_id DESC";
+) AS r",
+    totals!(),
+    "
+ORDER BY r.run_id DESC"
+);
 
 const OPEN_SHARDS: &str = "
 SELECT shard

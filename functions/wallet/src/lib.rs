@@ -1,20 +1,20 @@
-//! `/api/wallet`: what a player has, and what people credit by hand.
+//! `/api/wallet` and `/api/grants`: what a player has, and what people give, take and put right by hand.
 
 mod view;
 
 use app::Db;
-use app::wallet::{AddBonus, AddLp};
+use app::wallet::{AddBonus, AddLp, Deduct};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use domain::access::Role;
-use domain::id::PlayerId;
-use domain::money::Amount;
+use domain::id::{GrantId, PlayerId, TransactionId};
+use domain::money::{Amount, Asset};
 use domain::problem::{FieldError, Refusal};
 use lambda::{Api, Auth, Caller, Keyed, PathParams, Problem};
 use serde::Deserialize;
-use view::{ReceiptView, WalletView};
+use view::{GrantHistoryView, GrantReceiptView, ReceiptView, ReversalView, WalletView};
 
 /// Longest source, description and name of a game, in characters.
 const TEXT_CHARACTERS_MAX: usize = 500;
@@ -29,10 +29,15 @@ pub fn api(db: &Db) -> Api<Db> {
         .get("/api/wallet/{player_id}", Role::Viewer, get)
         .post("/api/wallet/add-lp", Role::Operator, add_lp)
         .post("/api/wallet/add-bonus", Role::Operator, add_bonus)
+        .post("/api/wallet/deduct", Role::Operator, deduct)
+        .post("/api/wallet/reverse", Role::Operator, reverse)
+        .get("/api/grants/{grant_id}", Role::Viewer, get_grant)
+        .post("/api/grants/{grant_id}/activate", Role::Operator, activate)
+        .post("/api/grants/{grant_id}/forfeit", Role::Operator, forfeit)
 }
 
 async fn get(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<WalletView>, Problem> {
-    Ok(Json(app::wallet::get(&db, &player_id).await?.into()))
+    Ok(Json(WalletView::of(app::wallet::get(&db, &player_id).await?, lambda::context().now)))
 }
 
 #[derive(Deserialize)]
@@ -85,6 +90,84 @@ async fn add_bonus(State(db): State<Db>, caller: Caller, Keyed { body, key }: Ke
     };
     let receipt = app::wallet::add_bonus(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
     Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeductBody {
+    player_id: PlayerId,
+    currency: Asset,
+    /// Checked at the scale of the currency.
+    amount: Amount<2>,
+    description: Option<String>,
+}
+
+async fn deduct(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<DeductBody>) -> Result<Response, Problem> {
+    let mut errors = Vec::new();
+    check_text("/description", body.description.as_deref(), &mut errors);
+    refuse(errors)?;
+    let command = Deduct { player_id: body.player_id, asset: body.currency, amount: body.amount.0, reason: body.description };
+    let receipt = app::wallet::deduct(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
+    Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReverseBody {
+    transaction_id: TransactionId,
+    reason: String,
+}
+
+async fn reverse(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<ReverseBody>) -> Result<Response, Problem> {
+    check_reason(&body.reason)?;
+    let actor = caller.actor();
+    let reversal = app::wallet::reverse(&db, body.transaction_id, &body.reason, key.as_ref(), &actor, lambda::context()).await?;
+    Ok(lambda::idempotency::respond(reversal, |reversal| Json(ReversalView::from(reversal))))
+}
+
+async fn get_grant(State(db): State<Db>, PathParams(grant_id): PathParams<GrantId>) -> Result<Json<GrantHistoryView>, Problem> {
+    Ok(Json(GrantHistoryView::of(app::grants::get(&db, grant_id).await?, lambda::context().now)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivateBody {}
+
+async fn activate(
+    State(db): State<Db>,
+    PathParams(grant_id): PathParams<GrantId>,
+    caller: Caller,
+    Keyed { body: ActivateBody {}, key }: Keyed<ActivateBody>,
+) -> Result<Response, Problem> {
+    let receipt = app::grants::activate(&db, grant_id, key.as_ref(), &caller.actor(), lambda::context()).await?;
+    Ok(lambda::idempotency::respond(receipt, |receipt| Json(GrantReceiptView::from(receipt))))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForfeitBody {
+    reason: String,
+}
+
+async fn forfeit(
+    State(db): State<Db>,
+    PathParams(grant_id): PathParams<GrantId>,
+    caller: Caller,
+    Keyed { body, key }: Keyed<ForfeitBody>,
+) -> Result<Response, Problem> {
+    check_reason(&body.reason)?;
+    let receipt = app::grants::forfeit(&db, grant_id, &body.reason, key.as_ref(), &caller.actor(), lambda::context()).await?;
+    Ok(lambda::idempotency::respond(receipt, |receipt| Json(GrantReceiptView::from(receipt))))
+}
+
+/// What cannot be undone is not done without a reason.
+fn check_reason(reason: &str) -> Result<(), Problem> {
+    let mut errors = Vec::new();
+    if reason.trim().is_empty() {
+        errors.push(FieldError::new("/reason", "required", "must say why"));
+    }
+    check_text("/reason", Some(reason), &mut errors);
+    refuse(errors)
 }
 
 fn check_text(pointer: &str, text: Option<&str>, errors: &mut Vec<FieldError>) {

@@ -1,13 +1,13 @@
 //! How wallets look from outside.
 
-use app::wallet::OpenGrant;
-use app::wallet::OpenLot;
-use app::wallet::Receipt;
+use app::grants::{GrantHistory, GrantReceipt, HistoryStep};
+use app::wallet::{Grant, GrantStatus, Lot, Receipt, Reversal};
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, MONEY_SCALE, shown};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 #[derive(Serialize)]
 pub struct WalletView {
@@ -35,20 +35,51 @@ struct LotView {
 #[derive(Serialize)]
 struct GrantView {
     id: GrantId,
-    /// Null: given by a person.
+    /// Null: given by a person, or redeemed.
     rule_id: Option<String>,
-    status: String,
+    status: GrantStatus,
+    /// Why it ended so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_reason: Option<String>,
     amount: Decimal,
     balance: Decimal,
     wagering_required: Decimal,
     wagering_completed: Decimal,
+    wagering_left: Decimal,
+    /// Share of the wagering that is done, 0 to 1.
+    progress: Decimal,
     issued_at: Timestamp,
     /// Null: never.
     expires_at: Option<Timestamp>,
+    /// Null: it does not expire. 0: it is due.
+    seconds_left: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed_at: Option<Timestamp>,
+    /// Money it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cash_amount: Option<Decimal>,
 }
 
-impl From<app::wallet::WalletView> for WalletView {
-    fn from(wallet: app::wallet::WalletView) -> Self {
+/// A bonus and everything that became of it.
+#[derive(Serialize)]
+pub struct GrantHistoryView {
+    player_id: PlayerId,
+    #[serde(flatten)]
+    grant: GrantView,
+    terms: domain::bonus::GrantTerms,
+    /// Oldest first, after its issue.
+    history: Vec<HistoryStep>,
+}
+
+impl GrantHistoryView {
+    pub fn of(grant: GrantHistory, now: Timestamp) -> Self {
+        let GrantHistory { player_id, grant, history } = grant;
+        Self { player_id, terms: grant.terms.clone(), grant: GrantView::of(grant, now), history }
+    }
+}
+
+impl WalletView {
+    pub fn of(wallet: app::wallet::WalletView, now: Timestamp) -> Self {
         Self {
             player_id: wallet.player_id,
             lp_balance: shown(wallet.lp, Asset::Lp.scale()),
@@ -56,13 +87,13 @@ impl From<app::wallet::WalletView> for WalletView {
             bonus_balance: shown(wallet.bonus, Asset::Bonus.scale()),
             tickets_balance: shown(wallet.tickets, Asset::Tickets.scale()),
             lots: wallet.lots.into_iter().map(LotView::from).collect(),
-            grants: wallet.grants.into_iter().map(GrantView::from).collect(),
+            grants: wallet.grants.into_iter().map(|grant| GrantView::of(grant, now)).collect(),
         }
     }
 }
 
-impl From<OpenLot> for LotView {
-    fn from(lot: OpenLot) -> Self {
+impl From<Lot> for LotView {
+    fn from(lot: Lot) -> Self {
         let scale = lot.asset.scale();
         Self {
             asset: lot.asset,
@@ -74,18 +105,85 @@ impl From<OpenLot> for LotView {
     }
 }
 
-impl From<OpenGrant> for GrantView {
-    fn from(grant: OpenGrant) -> Self {
+/// Decimal places of a share.
+const SHARE_SCALE: u32 = 4;
+
+impl GrantView {
+    fn of(grant: Grant, now: Timestamp) -> Self {
+        let money = |amount| shown(amount, MONEY_SCALE);
+        let share = grant.wagering_completed.checked_div(grant.wagering_required).unwrap_or(Decimal::ONE);
         Self {
             id: grant.grant_id,
-            rule_id: grant.rule_id,
             status: grant.status,
-            amount: shown(grant.amount, MONEY_SCALE),
-            balance: shown(grant.balance, MONEY_SCALE),
-            wagering_required: shown(grant.wagering_required, MONEY_SCALE),
-            wagering_completed: shown(grant.wagering_completed, MONEY_SCALE),
+            amount: money(grant.amount),
+            balance: money(grant.balance),
+            wagering_required: money(grant.wagering_required),
+            wagering_completed: money(grant.wagering_completed),
+            wagering_left: money(grant.wagering_left()),
+            // Down, so that 1 is said of what is done only.
+            progress: share.trunc_with_scale(SHARE_SCALE),
             issued_at: grant.issued_at,
             expires_at: grant.expires_at,
+            seconds_left: grant.expires_at.map(|at| at.duration_since(now).as_secs().max(0)),
+            closed_at: grant.closed_at,
+            cash_amount: (grant.status == GrantStatus::Completed).then(|| money(grant.converted)),
+            rule_id: grant.rule_id,
+            status_reason: grant.reason,
+        }
+    }
+}
+
+/// How a bonus stands after a change.
+#[derive(Serialize)]
+pub struct GrantReceiptView {
+    success: bool,
+    grant_id: GrantId,
+    status: GrantStatus,
+    /// What it holds.
+    balance: Decimal,
+    /// Of the BONUS wallet.
+    new_balance: Decimal,
+    message: String,
+}
+
+impl From<GrantReceipt> for GrantReceiptView {
+    fn from(receipt: GrantReceipt) -> Self {
+        let GrantReceipt { grant_id, status, balance, new_balance, .. } = receipt;
+        let (balance, new_balance) = (shown(balance, MONEY_SCALE), shown(new_balance, MONEY_SCALE));
+        let message = format!("the bonus is {status}; the BONUS balance is {new_balance}");
+        Self { success: true, grant_id, status, balance, new_balance, message }
+    }
+}
+
+/// What taking a transaction back came to.
+#[derive(Serialize)]
+pub struct ReversalView {
+    success: bool,
+    /// The one that reverses.
+    transaction_id: TransactionId,
+    reversed_transaction_id: TransactionId,
+    player_id: PlayerId,
+    /// Of the first of the assets it moved.
+    new_balance: Decimal,
+    /// Of each of them.
+    balances: BTreeMap<Asset, Decimal>,
+    message: String,
+}
+
+impl From<Reversal> for ReversalView {
+    fn from(reversal: Reversal) -> Self {
+        let Reversal { player_id, transaction_id, reversed_transaction_id, balances } = reversal;
+        let balances: BTreeMap<Asset, Decimal> =
+            balances.into_iter().map(|(asset, balance)| (asset, shown(balance, asset.scale()))).collect();
+        let stand: Vec<String> = balances.iter().map(|(asset, balance)| format!("the {asset} balance is {balance}")).collect();
+        Self {
+            success: true,
+            transaction_id,
+            reversed_transaction_id,
+            player_id,
+            new_balance: balances.values().next().copied().unwrap_or_default(),
+            message: stand.join("; "),
+            balances,
         }
     }
 }

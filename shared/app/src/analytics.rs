@@ -1,6 +1,7 @@
 //! What the program did, in lists and in figures, as the API shows it.
 
 use crate::error::Result;
+pub use domain::bonus::GrantStatus;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, MONEY_SCALE, shown};
 use domain::segment::Segment;
@@ -8,7 +9,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::Value;
-pub use store::analytics::{GrantStatus, PostedLine, PostingKey, Reward, RewardFilter};
+pub use store::analytics::{PostedLine, PostingKey, Reward, RewardFilter};
 use store::stats::Counter;
 use store::{Db, Page};
 use uuid::Uuid;

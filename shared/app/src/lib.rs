@@ -1,12 +1,15 @@
 //! Use cases: lock and load in sorted order, decide with the domain's pure functions, append, commit.
 //! Each exists as `op(db, …)` and, where another use case needs it, as `op_in_tx(tx, …)`.
 
+mod books;
 mod idempotent;
-mod issue;
 
+pub mod activity;
 pub mod analytics;
 pub mod audit_log;
 pub mod error;
+pub mod expiry;
+pub mod grants;
 pub mod imports;
 pub mod keys;
 pub mod players;

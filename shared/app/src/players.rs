@@ -1,12 +1,14 @@
 //! Players, one at a time, as staff see and change them.
 
 use crate::analytics::RewardView;
+use crate::books;
 use crate::error::{Error, Result};
 use crate::program::Program;
 use domain::context::Context;
 use domain::facts::Facts;
 use domain::id::PlayerId;
 use domain::import::row;
+use domain::ledger::Act;
 use domain::metrics::Totals;
 use domain::problem::FieldError;
 use domain::segment::classify;
@@ -118,6 +120,10 @@ impl Changes {
         Self { is_active: Some(false), ..Self::default() }
     }
 
+    fn excludes(&self, now: Timestamp) -> bool {
+        self.self_excluded_until.flatten().is_some_and(|until| now < until)
+    }
+
     fn apply(&self, before: &Profile) -> Profile {
         Profile {
             email: self.email.clone().unwrap_or_else(|| before.email.clone()),
@@ -136,18 +142,26 @@ pub async fn update(db: &Db, player_id: &PlayerId, changes: &Changes, actor: &st
 }
 
 async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, actor: &str, context: Context) -> Result<Player> {
-    if !store::players::lock(tx, player_id).await? {
-        return Err(missing(player_id));
-    }
-    let before = store::players::profile(tx, player_id).await?.ok_or_else(|| missing(player_id))?;
+    let before = store::players::lock(tx, player_id).await?.ok_or_else(|| missing(player_id))?;
     let after = changes.apply(&before);
     if after != before {
         store::players::save_profile(tx, player_id, &after).await?;
+        if changes.excludes(context.now) {
+            forfeit_bonuses(tx, player_id, actor, context).await?;
+        }
         audit(tx, "player.update", player_id, (Some(&before), &after), actor, context).await?;
         let delta = Decimal::from(i32::from(after.is_active) - i32::from(before.is_active));
         stats::add(tx, &[(Counter::PlayersActive, delta)], Slot::of(player_id)).await?;
     }
     load(tx, player_id).await
+}
+
+/// Who excludes themselves plays no bonus any more, at once.
+async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, actor: &str, context: Context) -> Result<()> {
+    let act = Act { actor, reason: Some("self_exclusion"), context };
+    let mut account = books::account(tx, player_id, &act).await?;
+    account.forfeit_all(&act)?;
+    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), context.now).await
 }
 
 /// Every fact by name, null where unknown: what a rule sees of the player.

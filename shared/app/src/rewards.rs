@@ -1,25 +1,26 @@
 //! Rewards of a shard: lock its players, read what the rules need, decide in memory, and write grants, postings and
 //! decisions in one transaction with the shard's mark. What was delivered twice finds the mark.
 
+use crate::books;
 use crate::error::{Error, Result};
-use crate::issue::{Act, Issued};
 use crate::program::Program;
 use crate::runs::ShardMessage;
 use crate::segmentation::lock;
 use crate::snapshot;
+use domain::account::{Book, Journal};
+use domain::bonus::{GrantedRule, NewGrant};
 use domain::context::Context;
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, RuleSet, Verdict, evaluate};
 use domain::facts::Facts;
 use domain::gate::GateFigures;
-use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, TransactionId};
-use domain::money::Asset;
+use domain::id::{EvaluationId, GrantId, PlayerId, RuleId};
+use domain::ledger::{Act, Kind};
 use domain::rule::Trigger;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, HashMap};
-use store::grants::{GrantedRule, NewDecision, NewGrant};
-use store::ledger::Wallets;
+use store::grants::NewDecision;
 pub use store::runs::RewardTotals;
 use store::runs::{RunKind, Shard};
 use store::stats::Slot;
@@ -45,7 +46,7 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     let ids = store::runs::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let players = snapshot::load(tx, &ids, &program).await?;
-    let mut wallets = store::ledger::wallets(tx, &ids).await?;
+    let mut books = store::ledger::books(tx, &ids).await?;
     let mut budgets = lock_budgets(tx, &rules, &program).await?;
 
     let live = rules.live(trigger(&shard), &program.moment);
@@ -54,7 +55,8 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
         let facts = Facts::of(player, &program.catalogue, &program.moment, None);
         let candidate = Candidate { player, facts: &facts, event: None };
         let evaluation = evaluate(&candidate, &live, &program.settings, &mut budgets);
-        batch.add(&candidate, evaluation, &mut wallets)?;
+        let book = books.remove(player.player_id.as_str()).ok_or_else(|| Error::not_found("player", &player.player_id))?;
+        batch.add(&candidate, evaluation, book)?;
     }
     batch.write(tx, &shard, &rules, program.moment.today()).await
 }
@@ -83,17 +85,17 @@ async fn lock_budgets(tx: &Tx<'_>, rules: &RuleSet, program: &Program) -> Result
 /// What the evaluations of some players write.
 struct Batch {
     context: Context,
-    issued: Issued,
+    journal: Journal,
     decisions: Vec<NewDecision>,
     totals: RewardTotals,
 }
 
 impl Batch {
     fn new(context: Context) -> Self {
-        Self { context, issued: Issued::default(), decisions: Vec::new(), totals: RewardTotals::default() }
+        Self { context, journal: Journal::default(), decisions: Vec::new(), totals: RewardTotals::default() }
     }
 
-    fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, wallets: &mut Wallets) -> Result<()> {
+    fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, mut book: Book) -> Result<()> {
         if evaluation.decisions.is_empty() {
             return Ok(());
         }
@@ -116,23 +118,17 @@ impl Batch {
         });
         for intent in evaluation.grants {
             let expires = intent.lp_expires_at;
-            let grant = self.grant(player_id, evaluation_id, intent)?;
-            let act = Act { kind: "reward_grant", actor: ACTOR, reason: None, now: self.context.now };
-            self.issued.issue(grant, TransactionId((self.context.new_id)()), expires, wallets, act)?;
+            let grant = self.grant(player_id, evaluation_id, intent);
+            let act = Act { actor: ACTOR, reason: None, context: self.context };
+            let operation = act.operation(Kind::RewardGrant, grant.grant_id.to_string());
+            book.issue(grant, expires, &operation, &act)?;
         }
+        self.journal.append(book.into_journal());
         Ok(())
     }
 
-    fn grant(&self, player_id: &PlayerId, evaluation_id: EvaluationId, intent: GrantIntent) -> Result<NewGrant> {
-        let is_bonus = intent.asset == Asset::Bonus;
-        let waits = intent.terms.as_ref().is_some_and(|terms| terms.requires_opt_in);
-        let status = match (is_bonus, waits) {
-            (true, true) => "PENDING",
-            (true, false) => "ACTIVE",
-            (false, _) => "COMPLETED",
-        };
-        let now = self.context.now;
-        Ok(NewGrant {
+    fn grant(&self, player_id: &PlayerId, evaluation_id: EvaluationId, intent: GrantIntent) -> NewGrant {
+        NewGrant {
             player_id: player_id.clone(),
             grant_id: GrantId((self.context.new_id)()),
             rule: Some(GrantedRule {
@@ -146,22 +142,19 @@ impl Batch {
             amount: intent.amount,
             cost: intent.cost,
             expected_revenue: Some(intent.expected_revenue),
-            status,
-            balance: if status == "ACTIVE" { intent.amount } else { Decimal::ZERO },
             wagering_required: intent.wagering_required,
-            terms: intent.terms.map(|terms| serde_json::to_value(&terms)).transpose().map_err(unwritable)?,
-            issued_at: now,
+            terms: intent.terms,
+            issued_at: self.context.now,
             expires_at: intent.expires_at,
-            closed_at: (!is_bonus).then_some(now),
-        })
+        }
     }
 
     async fn write(mut self, tx: &Tx<'_>, shard: &Shard, rules: &RuleSet, today: Date) -> Result<RewardTotals> {
         let now = self.context.now;
-        self.totals.cost = self.issued.cost();
-        store::grants::reserve(tx, &budgeted_costs(&self.issued.grants, rules), today).await?;
+        self.totals.cost = self.journal.cost();
+        store::grants::reserve(tx, &budgeted_costs(&self.journal, rules), today).await?;
         store::grants::add_decisions(tx, &self.decisions, Some(shard.run_id), now).await?;
-        self.issued.write(tx, Slot::of((shard.run_id, shard.shard)), now).await?;
+        books::write(tx, &self.journal, &[], Slot::of((shard.run_id, shard.shard)), now).await?;
         store::runs::rewarded(tx, shard, &self.totals, now).await?;
         store::runs::shard_done(tx, shard.run_id, now).await?;
         Ok(self.totals)
@@ -169,9 +162,9 @@ impl Batch {
 }
 
 /// Cost of the grants, by rule, of the rules with a budget.
-fn budgeted_costs<'a>(grants: &'a [NewGrant], rules: &RuleSet) -> Vec<(&'a str, Decimal)> {
+fn budgeted_costs<'a>(journal: &'a Journal, rules: &RuleSet) -> Vec<(&'a str, Decimal)> {
     let mut costs: BTreeMap<&str, Decimal> = BTreeMap::new();
-    for grant in grants {
+    for (grant, _) in &journal.new_grants {
         if let Some(rule) = &grant.rule {
             *costs.entry(rule.rule_id.as_str()).or_default() += grant.cost;
         }

@@ -1,20 +1,21 @@
-//! Wallets: what a player has, and what people credit by hand.
+//! Wallets: what a player has, and what people credit, deduct and take back by hand.
 
+use crate::books::{self, Purpose, above_zero, at_least_zero};
 use crate::error::{Error, Result};
 use crate::idempotent;
-use crate::issue::{Act, Issued, credit_points};
-use domain::bonus::GrantTerms;
+pub use domain::bonus::{Grant, GrantStatus};
+use domain::bonus::{GrantTerms, NewGrant, default_game_weight};
 use domain::context::Context;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::idempotency::{Answer, IdempotencyKey};
-use domain::money::{Asset, MONEY_SCALE, check_amount};
+use domain::ledger::{Act, House, Kind};
+pub use domain::lots::Lot;
+use domain::money::Asset;
 use domain::problem::FieldError;
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use store::grants::NewGrant;
-pub use store::grants::OpenGrant;
-pub use store::ledger::OpenLot;
+use store::outbox::Event;
 use store::stats::Slot;
 use store::{Db, Tx, transaction};
 
@@ -30,9 +31,9 @@ pub struct WalletView {
     pub bonus: Decimal,
     pub tickets: Decimal,
     /// LP and RP, in the order in which spending takes them.
-    pub lots: Vec<OpenLot>,
-    /// In the order in which stakes feed them.
-    pub grants: Vec<OpenGrant>,
+    pub lots: Vec<Lot>,
+    /// Open bonuses, in the order in which stakes feed them.
+    pub grants: Vec<Grant>,
 }
 
 pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
@@ -40,15 +41,17 @@ pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
     if !store::players::exists(&client, player_id).await? {
         return Err(Error::not_found("player", player_id));
     }
-    let wallets = store::ledger::wallets(&client, &[player_id.as_str()]).await?;
+    let ids = [player_id.as_str()];
+    let books = store::ledger::books(&client, &ids).await?;
+    let balance = |asset| books.get(player_id.as_str()).map(|book| book.balance(asset)).unwrap_or_default();
     Ok(WalletView {
         player_id: player_id.clone(),
-        lp: wallets.balance(player_id, Asset::Lp),
-        rp: wallets.balance(player_id, Asset::Rp),
-        bonus: wallets.balance(player_id, Asset::Bonus),
-        tickets: wallets.balance(player_id, Asset::Tickets),
-        lots: store::ledger::open_lots(&client, player_id).await?,
-        grants: store::grants::open_grants(&client, player_id).await?,
+        lp: balance(Asset::Lp),
+        rp: balance(Asset::Rp),
+        bonus: balance(Asset::Bonus),
+        tickets: balance(Asset::Tickets),
+        lots: store::ledger::open_lots(&client, &ids).await?.into_iter().map(|open| open.lot).collect(),
+        grants: store::grants::open(&client, &ids).await?.into_iter().map(|(_, grant)| grant).collect(),
     })
 }
 
@@ -73,27 +76,73 @@ pub struct AddLp {
     pub reason: Option<String>,
 }
 
-/// Credits LP. Blocked and inactive players are refused.
+/// Credits LP. Blocked, inactive and self-excluded players are refused.
 pub async fn add_lp(db: &Db, command: &AddLp, key: Option<&IdempotencyKey>, actor: &str, context: Context) -> Result<Answer<Receipt>> {
-    amount(command.amount, "/amount")?;
-    transaction!(db, |tx| idempotent::once(tx, key, context.now, add_lp_in_tx(tx, command, key, actor, context)))
+    at_least_zero(command.amount, Asset::Lp, "/amount")?;
+    let act = Act { actor, reason: command.reason.as_deref(), context };
+    transaction!(db, |tx| idempotent::once(tx, key, context.now, add_lp_in_tx(tx, command, key, act)))
 }
 
-async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, key: Option<&IdempotencyKey>, actor: &str, context: Context) -> Result<Receipt> {
-    lock_in_good_standing(tx, &command.player_id).await?;
-    let mut wallets = store::ledger::wallets(tx, &[command.player_id.as_str()]).await?;
-    let unmoved = wallets.balance(&command.player_id, Asset::Lp);
-    if command.amount.is_zero() {
-        return Ok(Receipt { transaction_id: None, grant_id: None, asset: Asset::Lp, new_balance: unmoved });
+async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, key: Option<&IdempotencyKey>, act: Act<'_>) -> Result<Receipt> {
+    let AddLp { player_id, amount, .. } = command;
+    books::lock(tx, player_id, Purpose::Give, act.context.now).await?;
+    let mut book = store::ledger::books(tx, &[player_id.as_str()])
+        .await?
+        .remove(player_id.as_str())
+        .ok_or_else(|| Error::not_found("player", player_id))?;
+    let mut receipt = Receipt { transaction_id: None, grant_id: None, asset: Asset::Lp, new_balance: book.balance(Asset::Lp) };
+    if amount.is_zero() {
+        return Ok(receipt);
     }
-    let transaction_id = TransactionId((context.new_id)());
-    let reference = key.map_or_else(|| transaction_id.to_string(), |key| key.key.clone());
-    let act = Act { kind: "manual_credit", actor, reason: command.reason.as_deref(), now: context.now };
-    let (posting, lot) = credit_points(&mut wallets, &command.player_id, command.amount, act.operation(transaction_id, reference))?;
-    let new_balance = posting.balance_after;
-    store::ledger::append(tx, &[posting]).await?;
-    store::ledger::add_lots(tx, lot.as_slice()).await?;
-    Ok(Receipt { transaction_id: Some(transaction_id), grant_id: None, asset: Asset::Lp, new_balance })
+    let transaction_id = TransactionId((act.context.new_id)());
+    let operation = act.operation_as(transaction_id, Kind::ManualCredit, reference(key, transaction_id));
+    book.credit(Asset::Lp, *amount, House::Issuance, None, &operation)?;
+    (receipt.transaction_id, receipt.new_balance) = (Some(transaction_id), book.balance(Asset::Lp));
+    books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context.now).await?;
+    Ok(receipt)
+}
+
+/// The caller's key, or the transaction itself.
+pub(crate) fn reference(key: Option<&IdempotencyKey>, transaction_id: TransactionId) -> String {
+    key.map_or_else(|| transaction_id.to_string(), |key| key.key.clone())
+}
+
+/// Something a person takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deduct {
+    pub player_id: PlayerId,
+    pub asset: Asset,
+    /// Above 0, at the asset's scale.
+    pub amount: Decimal,
+    pub reason: Option<String>,
+}
+
+/// Takes points from the lots that expire first, tickets, or bonus money from the bonuses that stakes would feed first.
+///
+/// # Errors
+/// `InsufficientBalance`; blocked and inactive players are refused.
+pub async fn deduct(db: &Db, command: &Deduct, key: Option<&IdempotencyKey>, actor: &str, context: Context) -> Result<Answer<Receipt>> {
+    above_zero(command.amount, command.asset, "/amount")?;
+    let act = Act { actor, reason: command.reason.as_deref(), context };
+    transaction!(db, |tx| idempotent::once(tx, key, context.now, deduct_in_tx(tx, command, key, act)))
+}
+
+async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, key: Option<&IdempotencyKey>, act: Act<'_>) -> Result<Receipt> {
+    let Deduct { player_id, asset, amount, .. } = command;
+    books::lock(tx, player_id, Purpose::Take, act.context.now).await?;
+    let mut accounts = [books::account(tx, player_id, &act).await?];
+    let [account] = &mut accounts;
+    let transaction_id = TransactionId((act.context.new_id)());
+    let operation = act.operation_as(transaction_id, Kind::ManualDebit, reference(key, transaction_id));
+    match asset {
+        Asset::Bonus => account.deduct_bonus(*amount, &operation)?,
+        asset => account.spend(*asset, *amount, House::Adjustment, &operation)?,
+    }
+    books::deplete(tx, &mut accounts, &act).await?;
+    let [account] = accounts;
+    let new_balance = account.balance(*asset);
+    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context.now).await?;
+    Ok(Receipt { transaction_id: Some(transaction_id), grant_id: None, asset: *asset, new_balance })
 }
 
 /// A bonus given by a person.
@@ -110,7 +159,7 @@ pub struct AddBonus {
     pub reason: Option<String>,
 }
 
-/// Grants a bonus by hand. Blocked and inactive players are refused.
+/// Grants a bonus by hand. Blocked, inactive and self-excluded players are refused.
 pub async fn add_bonus(
     db: &Db,
     command: &AddBonus,
@@ -119,22 +168,23 @@ pub async fn add_bonus(
     context: Context,
 ) -> Result<Answer<Receipt>> {
     validate(command)?;
-    transaction!(db, |tx| idempotent::once(tx, key, context.now, add_bonus_in_tx(tx, command, actor, context)))
+    let act = Act { actor, reason: command.reason.as_deref(), context };
+    transaction!(db, |tx| idempotent::once(tx, key, context.now, add_bonus_in_tx(tx, command, act)))
 }
 
-async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, actor: &str, context: Context) -> Result<Receipt> {
-    lock_in_good_standing(tx, &command.player_id).await?;
-    let mut wallets = store::ledger::wallets(tx, &[command.player_id.as_str()]).await?;
-    let (transaction_id, grant_id) = (TransactionId((context.new_id)()), GrantId((context.new_id)()));
-    let act = Act { kind: "manual_bonus", actor, reason: command.reason.as_deref(), now: context.now };
-    let mut issued = Issued::default();
-    issued.issue(grant(command, grant_id, context)?, transaction_id, None, &mut wallets, act)?;
-    issued.write(tx, Slot::of(&command.player_id), context.now).await?;
-    let new_balance = wallets.balance(&command.player_id, Asset::Bonus);
+async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, act: Act<'_>) -> Result<Receipt> {
+    let player_id = &command.player_id;
+    books::lock(tx, player_id, Purpose::Give, act.context.now).await?;
+    let mut account = books::account(tx, player_id, &act).await?;
+    let (transaction_id, grant_id) = (TransactionId((act.context.new_id)()), GrantId((act.context.new_id)()));
+    let operation = act.operation_as(transaction_id, Kind::ManualBonus, grant_id.to_string());
+    account.issue(grant(command, grant_id, act.context), &operation, &act)?;
+    let new_balance = account.balance(Asset::Bonus);
+    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context.now).await?;
     Ok(Receipt { transaction_id: Some(transaction_id), grant_id: Some(grant_id), asset: Asset::Bonus, new_balance })
 }
 
-fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> Result<NewGrant> {
+fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
     let multiplier = command.wagering_required.checked_div(command.amount).unwrap_or_default();
     let terms = GrantTerms {
         wagering_requirement: multiplier.round_dp(4),
@@ -143,8 +193,7 @@ fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> Result<NewG
         max_bet: command.max_bet,
         ..GrantTerms::default()
     };
-    let terms = serde_json::to_value(&terms).map_err(|error| Error::Stored { what: "terms", detail: error.to_string() })?;
-    Ok(NewGrant {
+    NewGrant {
         player_id: command.player_id.clone(),
         grant_id,
         rule: None,
@@ -154,45 +203,28 @@ fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> Result<NewG
         // A person decides; what it may cost at most is what it is.
         cost: command.amount,
         expected_revenue: None,
-        status: "ACTIVE",
-        balance: command.amount,
         wagering_required: command.wagering_required,
         terms: Some(terms),
         issued_at: context.now,
         expires_at: command.expiry_hours.map(|hours| context.now + SignedDuration::from_hours(hours.into())),
-        closed_at: None,
-    })
-}
-
-/// Locks the player and everything they own.
-///
-/// # Errors
-/// `NotFound`, or `Conflict` for a player who is blocked or not active.
-async fn lock_in_good_standing(tx: &Tx<'_>, player_id: &PlayerId) -> Result<()> {
-    if !store::players::lock(tx, player_id).await? {
-        return Err(Error::not_found("player", player_id));
     }
-    let profile = store::players::profile(tx, player_id).await?.ok_or_else(|| Error::not_found("player", player_id))?;
-    match (profile.is_blocked, profile.is_active) {
-        (true, _) => Err(Error::conflict("player_blocked", format!("player {player_id} is blocked"))),
-        (_, false) => Err(Error::conflict("player_inactive", format!("player {player_id} is not active"))),
-        _ => Ok(()),
-    }
-}
-
-fn amount(value: Decimal, pointer: &str) -> Result<Decimal> {
-    check_amount(value, MONEY_SCALE).map_err(|error| Error::Validation(vec![FieldError::new(pointer, "range", format!("{value} {error}"))]))
 }
 
 fn validate(command: &AddBonus) -> Result<()> {
-    if amount(command.amount, "/amount")?.is_zero() {
-        return Err(Error::Validation(vec![FieldError::new("/amount", "range", "must be above 0")]));
+    above_zero(command.amount, Asset::Bonus, "/amount")?;
+    at_least_zero(command.wagering_required, Asset::Bonus, "/wagering_requirement")?;
+    if let Some(max_bet) = command.max_bet {
+        above_zero(max_bet, Asset::Bonus, "/max_bet")?;
     }
-    amount(command.wagering_required, "/wagering_requirement")?;
-    if let Some(max_bet) = command.max_bet
-        && amount(max_bet, "/max_bet")?.is_zero()
-    {
-        return Err(Error::Validation(vec![FieldError::new("/max_bet", "range", "must be above 0")]));
+    // A game that contributes nothing would make a bonus that cannot be wagered.
+    let games = command.eligible_games.iter().flatten().enumerate().filter(|(_, game)| default_game_weight(game).is_zero());
+    let errors: Vec<FieldError> = games
+        .map(|(index, game)| {
+            FieldError::new(format!("/eligible_games/{index}"), "unknown", format!("{game:?} does not contribute to wagering"))
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(Error::Validation(errors));
     }
     match command.expiry_hours {
         Some(hours) if !(1..=EXPIRY_HOURS_MAX).contains(&hours) => {
@@ -201,4 +233,67 @@ fn validate(command: &AddBonus) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What taking a transaction back came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reversal {
+    pub player_id: PlayerId,
+    /// The one that reverses.
+    pub transaction_id: TransactionId,
+    pub reversed_transaction_id: TransactionId,
+    /// Of the assets it moved.
+    pub balances: Vec<(Asset, Decimal)>,
+}
+
+/// Takes a transaction back, as a whole and once: what people gave, deducted or redeemed, and rewards in points or tickets.
+/// It is a correction, and so is open to blocked and inactive players too.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it was reversed before, is of a kind that is not reversed, or its bonus has been played;
+/// `InsufficientBalance` when what it gave is spent.
+pub async fn reverse(
+    db: &Db,
+    transaction_id: TransactionId,
+    reason: &str,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Reversal>> {
+    let act = Act { actor, reason: Some(reason), context };
+    transaction!(db, |tx| idempotent::once(tx, key, context.now, reverse_in_tx(tx, transaction_id, act)))
+}
+
+async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Result<Reversal> {
+    let now = act.context.now;
+    // Postings never change, so whose they are can be read before the lock.
+    let player_id = store::ledger::owner(tx, reversed).await?.ok_or_else(|| Error::not_found("transaction", reversed))?;
+    books::lock(tx, &player_id, Purpose::Correct, now).await?;
+    if let Some(by) = store::ledger::reversed_by(tx, &player_id, reversed).await? {
+        return Err(Error::conflict("already_reversed", format!("transaction {reversed} was reversed by {by}")));
+    }
+    let (transaction, lots) = store::ledger::transaction(tx, reversed).await?;
+    let mut accounts = [books::account(tx, &player_id, &act).await?.with_lots(lots)];
+    let [account] = &mut accounts;
+    let transaction_id = TransactionId((act.context.new_id)());
+    account.reverse(&transaction, &act.operation_as(transaction_id, Kind::Reversal, reversed.to_string()))?;
+    books::deplete(tx, &mut accounts, &act).await?;
+    let [account] = accounts;
+    let mut balances: Vec<_> = transaction.postings.iter().map(|posting| (posting.asset, account.balance(posting.asset))).collect();
+    balances.dedup();
+    store::ledger::add_reversal(tx, &player_id, reversed, transaction_id, now).await?;
+    let events = [reversed_event(&player_id, transaction.kind, reversed, transaction_id)];
+    books::write(tx, &account.into_journal(), &events, Slot::of(&player_id), now).await?;
+    Ok(Reversal { player_id, transaction_id, reversed_transaction_id: reversed, balances })
+}
+
+/// The operator's systems may have acted on what is taken back: a cashier that paid a redemption, above all.
+fn reversed_event(player_id: &PlayerId, kind: Kind, reversed: TransactionId, by: TransactionId) -> Event {
+    let payload = serde_json::json!({
+        "player_id": player_id,
+        "kind": kind.as_str(),
+        "reversed_transaction_id": reversed,
+        "transaction_id": by,
+    });
+    Event { player_id: player_id.clone(), event_type: "transaction.reversed", payload }
 }

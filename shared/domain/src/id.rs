@@ -95,6 +95,8 @@ text_id!(/// The operator's id of a player.
     PlayerId);
 text_id!(/// The operator's id of a rule.
     RuleId);
+text_id!(/// The operator's id of an activity event; unique per player.
+    EventId);
 uuid_id!(/// A reward that was issued.
     GrantId);
 uuid_id!(/// All postings of one operation.

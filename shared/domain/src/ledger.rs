@@ -1,6 +1,7 @@
 //! Postings: how value moves between a wallet and a house account. Decided in memory, under the player's lock,
 //! before anything is written, so that a refusal has nothing to undo.
 
+use crate::context::Context;
 use crate::id::{GrantId, PlayerId, TransactionId};
 use crate::money::{Asset, INTEGER_DIGITS_MAX};
 use jiff::Timestamp;
@@ -32,6 +33,12 @@ impl House {
             House::Adjustment => "house:adjustment",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        use House::{Adjustment, CashOut, Conversion, Expiry, Forfeit, Issuance, Redemption, Wagering};
+        let all = [Issuance, Redemption, Expiry, Conversion, Forfeit, Wagering, CashOut, Adjustment];
+        all.into_iter().find(|house| house.as_str() == text)
+    }
 }
 
 /// Seen from the wallet.
@@ -51,15 +58,132 @@ impl Direction {
             Direction::Debit => -1,
         }
     }
+
+    pub const fn opposite(self) -> Self {
+        match self {
+            Direction::Credit => Direction::Debit,
+            Direction::Debit => Direction::Credit,
+        }
+    }
+}
+
+/// What an operation does, and so what its reference is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Of a rule; the grant.
+    RewardGrant,
+    /// By a person; the grant.
+    ManualBonus,
+    /// By a person; the idempotency key.
+    ManualCredit,
+    /// By a person; the idempotency key.
+    ManualDebit,
+    /// The idempotency key.
+    Redemption,
+    /// The event.
+    Stake,
+    /// The event.
+    Payout,
+    /// The voiding event.
+    Void,
+    /// The grant.
+    BonusActivation,
+    /// To cash; the grant.
+    BonusConversion,
+    /// The grant.
+    BonusExpiry,
+    /// The grant.
+    BonusForfeiture,
+    /// The grant.
+    BonusCancellation,
+    /// The version of the credit that earned the points, and that of the posting.
+    PointsExpiry,
+    /// The reversed transaction.
+    Reversal,
+}
+
+impl Kind {
+    const ALL: [Kind; 15] = [
+        Kind::RewardGrant,
+        Kind::ManualBonus,
+        Kind::ManualCredit,
+        Kind::ManualDebit,
+        Kind::Redemption,
+        Kind::Stake,
+        Kind::Payout,
+        Kind::Void,
+        Kind::BonusActivation,
+        Kind::BonusConversion,
+        Kind::BonusExpiry,
+        Kind::BonusForfeiture,
+        Kind::BonusCancellation,
+        Kind::PointsExpiry,
+        Kind::Reversal,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::RewardGrant => "reward_grant",
+            Kind::ManualBonus => "manual_bonus",
+            Kind::ManualCredit => "manual_credit",
+            Kind::ManualDebit => "manual_debit",
+            Kind::Redemption => "redemption",
+            Kind::Stake => "stake",
+            Kind::Payout => "payout",
+            Kind::Void => "void",
+            Kind::BonusActivation => "bonus_activation",
+            Kind::BonusConversion => "bonus_conversion",
+            Kind::BonusExpiry => "bonus_expiry",
+            Kind::BonusForfeiture => "bonus_forfeiture",
+            Kind::BonusCancellation => "bonus_cancellation",
+            Kind::PointsExpiry => "points_expiry",
+            Kind::Reversal => "reversal",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether a person may take it back. Play is taken back by a VOID event, and what ended a bonus is final.
+    pub const fn is_reversible(self) -> bool {
+        matches!(self, Kind::RewardGrant | Kind::ManualBonus | Kind::ManualCredit | Kind::ManualDebit | Kind::Redemption)
+    }
+}
+
+/// Who acts, why, and with which clock and ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Act<'a> {
+    pub actor: &'a str,
+    pub reason: Option<&'a str>,
+    pub context: Context,
+}
+
+impl Act<'_> {
+    /// A new transaction.
+    pub fn operation(&self, kind: Kind, reference: impl Into<String>) -> Operation {
+        self.operation_as(TransactionId((self.context.new_id)()), kind, reference)
+    }
+
+    /// A transaction whose id is known.
+    pub fn operation_as(&self, transaction_id: TransactionId, kind: Kind, reference: impl Into<String>) -> Operation {
+        Operation {
+            transaction_id,
+            kind,
+            reference: reference.into(),
+            actor: self.actor.to_owned(),
+            reason: self.reason.map(str::to_owned),
+            at: self.context.now,
+        }
+    }
 }
 
 /// What one operation does and for whom; all its postings share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     pub transaction_id: TransactionId,
-    /// `reward_grant`, `manual_credit`, …
-    pub kind: &'static str,
-    /// The business key: a grant, an event, a redemption, an idempotency key.
+    pub kind: Kind,
+    /// The business key: see [`Kind`].
     pub reference: String,
     pub actor: String,
     pub reason: Option<String>,
@@ -113,7 +237,7 @@ impl Wallet {
         house: House,
         amount: Decimal,
         grant_id: Option<GrantId>,
-        operation: Operation,
+        operation: &Operation,
     ) -> Result<Posting, LedgerError> {
         if amount <= Decimal::ZERO {
             return Err(LedgerError::NotPositive { amount });
@@ -138,33 +262,7 @@ impl Wallet {
             amount,
             balance_after,
             grant_id,
-            operation,
-        })
-    }
-}
-
-/// Points earned together; spending takes the lot that expires first, then the oldest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewLot {
-    pub player_id: PlayerId,
-    pub asset: Asset,
-    /// Of the posting that earned it.
-    pub version: i64,
-    pub earned: Decimal,
-    pub earned_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-}
-
-impl NewLot {
-    /// The lot of a credit, for the assets that are kept in lots.
-    pub fn of(credit: &Posting, expires_at: Option<Timestamp>) -> Option<Self> {
-        matches!(credit.asset, Asset::Lp | Asset::Rp).then(|| Self {
-            player_id: credit.player_id.clone(),
-            asset: credit.asset,
-            version: credit.version,
-            earned: credit.amount,
-            earned_at: credit.operation.at,
-            expires_at,
+            operation: operation.clone(),
         })
     }
 }
@@ -176,7 +274,7 @@ mod tests {
     fn operation() -> Operation {
         Operation {
             transaction_id: TransactionId(uuid::Uuid::nil()),
-            kind: "manual_credit",
+            kind: Kind::ManualCredit,
             reference: "k".into(),
             actor: "test".into(),
             reason: None,
@@ -187,8 +285,8 @@ mod tests {
     #[test]
     fn versions_are_dense_and_balances_follow() {
         let mut wallet = Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Lp);
-        let credit = wallet.post(Direction::Credit, House::Issuance, 10.into(), None, operation()).unwrap();
-        let debit = wallet.post(Direction::Debit, House::Redemption, 4.into(), None, operation()).unwrap();
+        let credit = wallet.post(Direction::Credit, House::Issuance, 10.into(), None, &operation()).unwrap();
+        let debit = wallet.post(Direction::Debit, House::Redemption, 4.into(), None, &operation()).unwrap();
         assert_eq!((credit.version, credit.balance_after), (1, 10.into()));
         assert_eq!((debit.version, debit.balance_after), (2, 6.into()));
     }
@@ -197,10 +295,10 @@ mod tests {
     fn a_refused_posting_leaves_the_wallet_as_it_was() {
         let mut wallet = Wallet { balance: 5.into(), version: 3, ..Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Bonus) };
         let before = wallet.clone();
-        let refusal = wallet.post(Direction::Debit, House::Forfeit, 6.into(), None, operation());
+        let refusal = wallet.post(Direction::Debit, House::Forfeit, 6.into(), None, &operation());
         assert_eq!(refusal, Err(LedgerError::InsufficientBalance { asset: Asset::Bonus, available: 5.into(), requested: 6.into() }));
-        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::ZERO, None, operation()).is_err());
-        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::from(10_i64.pow(15)), None, operation()).is_err());
+        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::ZERO, None, &operation()).is_err());
+        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::from(10_i64.pow(15)), None, &operation()).is_err());
         assert_eq!(wallet, before);
     }
 }

@@ -4,6 +4,8 @@
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::unwrap_used)]
 
 pub mod access;
+pub mod account;
+pub mod activity;
 pub mod bonus;
 pub mod context;
 pub mod evaluate;
@@ -14,6 +16,7 @@ pub mod id;
 pub mod idempotency;
 pub mod import;
 pub mod ledger;
+pub mod lots;
 pub mod metrics;
 pub mod money;
 pub mod period;

@@ -46,8 +46,27 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
 /// The bytes of a body that says it is JSON.
 pub(crate) async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {
-        return Err(Problem::new(RefusalKind::UnsupportedMediaType, "the body must be application/json"));
+        return Err(not_json());
     }
+    read(request, state).await
+}
+
+/// As [`json_bytes`]; a request without a body and a content type gives `{}`.
+pub(crate) async fn json_bytes_or_none<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if request.headers().contains_key(CONTENT_TYPE) {
+        return json_bytes(request, state).await;
+    }
+    match read(request, state).await? {
+        bytes if bytes.is_empty() => Ok(Bytes::from_static(b"{}")),
+        _ => Err(not_json()),
+    }
+}
+
+fn not_json() -> Problem {
+    Problem::new(RefusalKind::UnsupportedMediaType, "the body must be application/json")
+}
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
             Problem::new(RefusalKind::PayloadTooLarge, format!("the body has more than {} bytes", crate::BODY_BYTES_MAX))

@@ -1,6 +1,6 @@
 //! Requests that move value: the caller's key, and the hash of what was asked under it.
 
-use crate::extract::{json_bytes, parse_json};
+use crate::extract::{json_bytes_or_none, parse_json};
 use crate::problem::Problem;
 use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 const HEADER: &str = "Idempotency-Key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A JSON body, refused as [`crate::JsonBody`] refuses, and the `Idempotency-Key` it came with.
+/// A JSON body, refused as [`crate::JsonBody`] refuses, and the `Idempotency-Key` it came with. No body at all is an object
+/// without fields.
 #[derive(Debug)]
 pub struct Keyed<T> {
     pub body: T,
@@ -31,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
         let path = request.uri().path().to_owned();
         let route = request.extensions().get::<MatchedPath>().map_or(path.as_str(), MatchedPath::as_str);
         let scope = format!("{method} {route}");
-        let bytes = json_bytes(request, state).await?;
+        let bytes = json_bytes_or_none(request, state).await?;
         let body = parse_json(&bytes)?;
         let Some(key) = key else { return Ok(Self { body, key: None }) };
         let canonical: Value = parse_json(&bytes)?;

@@ -70,6 +70,7 @@ SELECT transaction_id::text AS key
 FROM postings
 GROUP BY transaction_id
 HAVING min(kind) <> max(kind)
+    OR min(player_id) <> max(player_id)
     OR min(reference) <> max(reference)
     OR min(actor) <> max(actor)
     OR min(created_at) <> max(created_at)
@@ -110,6 +111,33 @@ LEFT JOIN postings AS p USING (player_id, asset, version)
 WHERE p.direction IS DISTINCT FROM 1
    OR p.amount IS DISTINCT FROM l.earned
 
+-- name: I7 lot = what was earned and moved
+SELECT concat_ws(' ', player_id, asset, version, 'remaining', l.remaining, 'of', l.earned, 'moved', m.amount) AS key
+FROM point_lots AS l
+FULL JOIN (
+  SELECT player_id, asset, lot_version AS version, sum(amount) AS amount
+  FROM lot_movements
+  GROUP BY player_id, asset, lot_version
+) AS m USING (player_id, asset, version)
+WHERE l.earned IS NULL
+   OR l.remaining <> l.earned + coalesce(m.amount, 0)
+
+-- name: I7 every point posted is in a lot
+-- A credit makes a lot or puts back into some, a debit takes from some.
+SELECT concat_ws(' ', player_id, asset, version, 'posted', p.amount, 'lots', coalesce(l.earned, 0) + coalesce(m.amount, 0)) AS key
+FROM (
+  SELECT player_id, asset, version, direction * amount AS amount
+  FROM postings
+  WHERE asset IN ('LP', 'RP')
+) AS p
+FULL JOIN (
+  SELECT player_id, asset, version, sum(amount) AS amount
+  FROM lot_movements
+  GROUP BY player_id, asset, version
+) AS m USING (player_id, asset, version)
+LEFT JOIN point_lots AS l USING (player_id, asset, version)
+WHERE p.amount IS DISTINCT FROM coalesce(l.earned, 0) + coalesce(m.amount, 0)
+
 -- name: I8 open grants hold the BONUS wallet
 SELECT concat_ws(' ', player_id, 'wallet', w.balance, 'grants', g.balance) AS key
 FROM (
@@ -142,6 +170,33 @@ SELECT concat_ws(' ', grant_id, wagering_completed, 'of', wagering_required) AS 
 FROM grants
 WHERE NOT (wagering_completed >= 0 AND wagering_completed <= wagering_required AND wagering_required < 1e15)
 
+-- name: I8 wagering = what events contributed
+SELECT concat_ws(' ', player_id, grant_id, 'wagered', g.wagering_completed, 'events', w.contribution) AS key
+FROM grants AS g
+FULL JOIN (
+  SELECT player_id, grant_id, sum(contribution) AS contribution
+  FROM grant_wagering
+  GROUP BY player_id, grant_id
+) AS w USING (player_id, grant_id)
+WHERE g.wagering_completed IS DISTINCT FROM coalesce(w.contribution, 0)
+
+-- name: I8 bonus money played = what events say
+SELECT concat_ws(' ', player_id, grant_id, event_id, 'posted', p.amount, 'event', w.bonus) AS key
+FROM (
+  SELECT player_id, grant_id, reference AS event_id, sum(direction * amount) AS amount
+  FROM postings
+  WHERE house = 'house:wagering'
+  GROUP BY player_id, grant_id, reference
+) AS p
+FULL JOIN grant_wagering AS w USING (player_id, grant_id, event_id)
+WHERE coalesce(p.amount, 0) <> coalesce(w.bonus, 0)
+
+-- name: I8 every effect has its event
+SELECT concat_ws(' ', w.player_id, w.grant_id, w.event_id) AS key
+FROM grant_wagering AS w
+LEFT JOIN activity_events AS e USING (player_id, event_id)
+WHERE e.event_id IS NULL
+
 -- name: I9 a terminal grant never moves
 SELECT concat_ws(' ', g.grant_id, g.status) AS key
 FROM grants AS g
@@ -162,16 +217,68 @@ WHERE house IN ('house:conversion', 'house:cash_out')
 GROUP BY grant_id
 HAVING count(*) > 1
 
+-- name: I10 what a bonus became = what was paid for it
+SELECT concat_ws(' ', player_id, grant_id, g.status, 'converted', g.converted, 'paid', p.paid) AS key
+FROM grants AS g
+LEFT JOIN (
+  SELECT player_id, grant_id, sum(amount) AS paid
+  FROM postings
+  WHERE house = 'house:cash_out'
+    AND direction = -1
+  GROUP BY player_id, grant_id
+) AS p USING (player_id, grant_id)
+WHERE g.converted <> coalesce(p.paid, 0)
+   OR (g.converted <> 0 AND g.status <> 'COMPLETED')
+
+-- name: a bonus is what its history says
+SELECT concat_ws(' ', player_id, grant_id, g.status, 'history', h.to_status, h.steps, 'of', g.transitions) AS key
+FROM grants AS g
+FULL JOIN (
+  SELECT player_id, grant_id, count(*) AS steps, (array_agg(to_status ORDER BY step DESC))[1] AS to_status
+  FROM grant_history
+  GROUP BY player_id, grant_id
+) AS h USING (player_id, grant_id)
+WHERE g.transitions IS DISTINCT FROM coalesce(h.steps, 0)
+   OR (h.steps > 0 AND h.to_status <> g.status)
+   OR (h.steps IS NULL AND g.asset = 'BONUS' AND g.status NOT IN ('PENDING', 'ACTIVE'))
+
+-- name: steps of a history follow each other
+SELECT concat_ws(' ', player_id, grant_id, step) AS key
+FROM (
+  SELECT player_id, grant_id, step, from_status, lag(step, 1, 0::smallint) OVER life AS previous_step, lag(to_status) OVER life AS previous
+  FROM grant_history
+  WINDOW life AS (PARTITION BY player_id, grant_id ORDER BY step)
+) AS h
+WHERE step <> previous_step + 1
+   OR from_status NOT IN ('PENDING', 'ACTIVE')
+   OR from_status <> coalesce(previous, from_status)
+
+-- name: a reversal is the opposite of what it reverses
+SELECT concat_ws(' ', player_id, transaction_id, asset, 'reversed', p.amount, 'by', r.amount) AS key
+FROM (
+  SELECT r.player_id, r.transaction_id, p.asset, sum(p.direction * p.amount) AS amount
+  FROM reversals AS r
+  JOIN postings AS p ON p.player_id = r.player_id AND p.transaction_id = r.transaction_id
+  GROUP BY r.player_id, r.transaction_id, p.asset
+) AS p
+FULL JOIN (
+  SELECT player_id, reference::uuid AS transaction_id, asset, sum(direction * amount) AS amount
+  FROM postings
+  WHERE kind = 'reversal'
+  GROUP BY player_id, reference::uuid, asset
+) AS r USING (player_id, transaction_id, asset)
+WHERE coalesce(p.amount, 0) + coalesce(r.amount, 0) <> 0
+
 -- name: every grant has its posting
 -- One that waits has none yet, and one that ended while it waited never had: those may lack it, none has two.
 SELECT concat_ws(' ', g.grant_id, g.status, g.amount, g.asset, 'postings', coalesce(p.postings, 0), 'amount', p.amount) AS key
 FROM grants AS g
 LEFT JOIN (
-  SELECT player_id, asset, reference, count(*) AS postings, sum(amount) AS amount
+  SELECT player_id, asset, coalesce(grant_id::text, reference) AS reference, count(*) AS postings, sum(amount) AS amount
   FROM postings
   WHERE direction = 1
     AND house = 'house:issuance'
-  GROUP BY player_id, asset, reference
+  GROUP BY player_id, asset, coalesce(grant_id::text, reference)
 ) AS p ON p.player_id = g.player_id AND p.asset = g.asset AND p.reference = g.grant_id::text
 WHERE CASE WHEN p.postings IS NULL THEN g.status IN ('ACTIVE', 'COMPLETED', 'DEPLETED') ELSE p.postings <> 1 OR p.amount <> g.amount END
 
@@ -240,6 +347,8 @@ FROM (
   SELECT 'segment', player_id FROM player_segments
   UNION ALL
   SELECT 'decision', player_id FROM reward_decisions
+  UNION ALL
+  SELECT 'event', player_id FROM activity_events
 ) AS owned
 WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
 

@@ -4,6 +4,7 @@ use crate::db::Executor;
 use crate::error::Result;
 use crate::page::Page;
 use crate::select::Select;
+use domain::bonus::GrantStatus;
 use domain::id::{GrantId, PlayerId, RuleId, TransactionId};
 use domain::money::Asset;
 use jiff::Timestamp;
@@ -37,33 +38,6 @@ FROM postings";
 
 /// The parts of this file's statements that are always the same, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[REWARDS, POSTINGS];
-
-/// Where a grant is in its life; all but the first two are final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum GrantStatus {
-    Pending,
-    Active,
-    Completed,
-    Expired,
-    Forfeited,
-    Cancelled,
-    Depleted,
-}
-
-impl GrantStatus {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Active => "ACTIVE",
-            Self::Completed => "COMPLETED",
-            Self::Expired => "EXPIRED",
-            Self::Forfeited => "FORFEITED",
-            Self::Cancelled => "CANCELLED",
-            Self::Depleted => "DEPLETED",
-        }
-    }
-}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RewardFilter {

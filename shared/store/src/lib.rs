@@ -11,6 +11,8 @@ pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, try_again};
 pub use error::{Error, Result};
 pub use page::Page;
 
+pub mod accounts;
+pub mod activity;
 pub mod analytics;
 pub mod audit;
 pub mod audit_log;

@@ -18,10 +18,18 @@ use uuid::Uuid;
 const LOAD: &str = include_str!("../sql/players_load.sql");
 const INSERT: &str = include_str!("../sql/players_insert.sql");
 
+// The lock waits, and then sees the row as it is: its own columns are fresh, other tables are read in the next statement.
 const LOCK: &str = "
-SELECT 1
+SELECT email, name, is_active, is_blocked, self_excluded_until
 FROM players
 WHERE player_id = $1
+FOR NO KEY UPDATE";
+
+const LOCK_ALL: &str = "
+SELECT player_id
+FROM players
+WHERE player_id = ANY($1)
+ORDER BY player_id
 FOR NO KEY UPDATE";
 
 const EXISTS: &str = "
@@ -30,11 +38,6 @@ SELECT EXISTS (
   FROM players
   WHERE player_id = $1
 ) AS found";
-
-const PROFILE: &str = "
-SELECT email, name, is_active, is_blocked, self_excluded_until
-FROM players
-WHERE player_id = $1";
 
 const SAVE_PROFILE: &str = "
 UPDATE players
@@ -55,7 +58,7 @@ OFFSET $3
 LIMIT $4";
 
 /// Every statement of this file that is always the same, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[LOAD, INSERT, LOCK, EXISTS, PROFILE, SAVE_PROFILE, SEGMENT_HISTORY];
+pub const STATEMENTS: &[&str] = &[LOAD, INSERT, LOCK, LOCK_ALL, EXISTS, SAVE_PROFILE, SEGMENT_HISTORY];
 
 /// A player as the API shows one.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,9 +164,15 @@ pub async fn load(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<P
     statement::rows(executor, LOAD, &[&player_ids]).await?.iter().map(player).collect()
 }
 
-/// Whether the player exists; if so, it stays locked until the transaction ends.
-pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<bool> {
-    Ok(statement::optional_row(tx, LOCK, &[&player_id.as_str()]).await?.is_some())
+/// The player, who stays locked until the transaction ends.
+pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<Option<Profile>> {
+    statement::optional_row(tx, LOCK, &[&player_id.as_str()]).await?.as_ref().map(profile_of).transpose()
+}
+
+/// Locks those that exist, in the order of their ids, and answers them.
+pub async fn lock_all(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
+    let rows = statement::rows(tx, LOCK_ALL, &[&player_ids]).await?;
+    Ok(rows.iter().map(|row| row.try_get("player_id")).collect::<Result<_, _>>()?)
 }
 
 pub async fn exists(executor: &impl Executor, player_id: &PlayerId) -> Result<bool> {
@@ -182,10 +191,6 @@ pub struct NewPlayer {
 pub async fn insert(tx: &Tx<'_>, new: &NewPlayer, now: Timestamp) -> Result<bool> {
     let added = statement::execute(tx, INSERT, &[&new.player_id.as_str(), &new.email, &new.name, &new.tier, &now]).await?;
     Ok(added == 1)
-}
-
-pub async fn profile(executor: &impl Executor, player_id: &PlayerId) -> Result<Option<Profile>> {
-    statement::optional_row(executor, PROFILE, &[&player_id.as_str()]).await?.as_ref().map(profile_of).transpose()
 }
 
 /// The caller holds the player's lock.

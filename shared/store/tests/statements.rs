@@ -7,6 +7,7 @@ async fn every_statement_can_be_prepared() {
     let test = TestDb::new().await;
     let client = test.db().client().await.unwrap();
     let files: &[(&str, &[&str])] = &[
+        ("activity", store::activity::STATEMENTS),
         ("analytics", store::analytics::STATEMENTS),
         ("audit_log", store::audit_log::STATEMENTS),
         ("grants", store::grants::STATEMENTS),

@@ -28,14 +28,15 @@ VALUES ('P001', '00000000-0000-0000-0000-0000000000e1', '00000000-0000-0000-0000
 
 -- 480.00 to wager, 150 points of which 50 are spent, and 25.00 that converted.
 INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount, cost, status,
-  balance, wagering_required, wagering_completed, issued_at, closed_at)
+  balance, wagering_required, wagering_completed, issued_at, closed_at, converted, transitions)
 VALUES
   ('P001', '00000000-0000-0000-0000-000000000001', 'LOSS_CASHBACK', 1, 'once', '00000000-0000-0000-0000-0000000000e1', 'BONUS_BALANCE', 'BONUS',
-    480, 362.11, 'ACTIVE', 480, 4800, 100, '2026-01-02', NULL),
+    480, 362.11, 'ACTIVE', 480, 4800, 100, '2026-01-02', NULL, 0, 0),
   ('P001', '00000000-0000-0000-0000-000000000002', 'POINTS', 1, 'once', '00000000-0000-0000-0000-0000000000e1', 'LOYALTY_POINTS', 'LP',
-    150, 1.50, 'COMPLETED', 0, 0, 0, '2026-01-02', '2026-01-02'),
+    150, 1.50, 'COMPLETED', 0, 0, 0, '2026-01-02', '2026-01-02', 0, 0),
   ('P002', '00000000-0000-0000-0000-000000000003', NULL, NULL, NULL, NULL, 'BONUS_BALANCE', 'BONUS',
-    25, 22.52, 'COMPLETED', 0, 250, 250, '2026-01-02', '2026-01-03');
+    25, 22.52, 'COMPLETED', 0, 250, 250, '2026-01-02', '2026-01-03', 25, 1);
+INSERT INTO grant_history VALUES ('P002', '00000000-0000-0000-0000-000000000003', 1, '00000000-0000-0000-0000-0000000000c5', '2026-01-03', 'ACTIVE', 'COMPLETED', NULL, 'worker');
 INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, grant_id, actor, created_at)
 VALUES
   ('P001', 'BONUS', 1, '00000000-0000-0000-0000-0000000000c1', 'reward_grant', 'house:issuance', 1, 480, 480,
@@ -45,10 +46,27 @@ VALUES
   ('P001', 'LP', 2, '00000000-0000-0000-0000-0000000000c3', 'manual_debit', 'house:adjustment', -1, 50, 100, 'key-1', NULL, 'operator', '2026-01-03'),
   ('P002', 'BONUS', 1, '00000000-0000-0000-0000-0000000000c4', 'manual_credit', 'house:issuance', 1, 25, 25,
     '00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000003', 'operator', '2026-01-02'),
-  ('P002', 'BONUS', 2, '00000000-0000-0000-0000-0000000000c5', 'bonus_conversion', 'house:conversion', -1, 25, 0,
+  ('P002', 'BONUS', 2, '00000000-0000-0000-0000-0000000000c5', 'bonus_conversion', 'house:cash_out', -1, 25, 0,
     '00000000-0000-0000-0000-000000000003', '00000000-0000-0000-0000-000000000003', 'worker', '2026-01-03');
 INSERT INTO wallets VALUES ('P001', 'BONUS', 480, 1), ('P001', 'LP', 100, 2), ('P002', 'BONUS', 0, 2);
 INSERT INTO point_lots VALUES ('P001', 'LP', 1, 150, 100, '2026-01-02', NULL);
+INSERT INTO lot_movements VALUES ('P001', 'LP', 2, 1, -50);
+
+-- Play: 100 on slots towards the first bonus, 250 towards the one that converted.
+INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, bonus_amount, game, round_id, outcome)
+VALUES ('P001', 'e1', 'STAKE', '2026-01-03', '2026-01-03', 100, 0, 'slots', NULL, '{}'),
+  ('P002', 'e2', 'STAKE', '2026-01-03', '2026-01-03', 250, 0, 'slots', NULL, '{}');
+INSERT INTO grant_wagering VALUES ('P001', 'e1', '00000000-0000-0000-0000-000000000001', 100, 0, 0), ('P002', 'e2', '00000000-0000-0000-0000-000000000003', 250, 0, 0);
+
+-- Ten points given by mistake to P002, and taken back.
+INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, grant_id, actor, created_at)
+VALUES
+  ('P002', 'RP', 1, '00000000-0000-0000-0000-0000000000c6', 'manual_credit', 'house:issuance', 1, 10, 10, 'key-2', NULL, 'operator', '2026-01-04'),
+  ('P002', 'RP', 2, '00000000-0000-0000-0000-0000000000c7', 'reversal', 'house:issuance', -1, 10, 0, '00000000-0000-0000-0000-0000000000c6', NULL, 'operator', '2026-01-04');
+INSERT INTO wallets VALUES ('P002', 'RP', 0, 2);
+INSERT INTO point_lots VALUES ('P002', 'RP', 1, 10, 0, '2026-01-04', NULL);
+INSERT INTO lot_movements VALUES ('P002', 'RP', 2, 1, -10);
+INSERT INTO reversals VALUES ('P002', '00000000-0000-0000-0000-0000000000c6', '00000000-0000-0000-0000-0000000000c7', '2026-01-04');
 
 INSERT INTO stats VALUES ('players_total', 0, 1), ('players_total', 7, 1), ('players_active', 0, 1), ('tier:SILVER', 0, 1), ('tier:BRONZE', 1, 2),
   ('tier:BRONZE', 0, -1), ('segment:NEW', 0, 1), ('segment:LOSING', 3, 1), ('rewards_issued', 0, 3), ('reward_cost', 0, 386.13);

@@ -79,6 +79,26 @@ impl GrantTerms {
     }
 }
 
+impl GrantTerms {
+    /// Share of a stake on `game` that contributes, 0 to 1.
+    pub fn game_weight(&self, game: &str) -> Decimal {
+        if !self.is_eligible(game) {
+            return Decimal::ZERO;
+        }
+        let own = self.game_weights.as_ref().and_then(|weights| weights.get(game).copied());
+        own.unwrap_or_else(|| default_game_weight(game))
+    }
+
+    pub fn is_eligible(&self, game: &str) -> bool {
+        self.eligible_games.as_ref().is_none_or(|games| games.iter().any(|eligible| eligible == game))
+    }
+
+    /// Whether the game has a weight at all, of its own or by default.
+    pub fn knows(&self, game: &str) -> bool {
+        self.game_weights.as_ref().is_some_and(|weights| weights.contains_key(game)) || weighted_games().any(|known| known == game)
+    }
+}
+
 /// Games with a weight of their own: the share of a stake that contributes to wagering.
 const GAME_WEIGHTS: [(&str, i64); 8] =
     [("slots", 100), ("video_poker", 50), ("roulette", 20), ("table", 10), ("blackjack", 10), ("baccarat", 10), ("poker", 10), ("live", 5)];
@@ -119,6 +139,20 @@ mod tests {
         assert_eq!(d("10") * default_game_weight("blackjack"), d("1"));
         assert_eq!(default_game_weight("slots"), Decimal::ONE);
         assert_eq!(default_game_weight("bingo"), Decimal::ZERO);
+    }
+
+    #[test]
+    fn terms_override_the_weights_and_name_the_eligible_games() {
+        let terms = GrantTerms {
+            eligible_games: Some(vec!["slots".into(), "roulette".into()]),
+            game_weights: Some([("roulette".to_owned(), d("0.5"))].into()),
+            ..GrantTerms::default()
+        };
+        assert_eq!(terms.game_weight("slots"), d("1"));
+        assert_eq!(terms.game_weight("roulette"), d("0.5"));
+        assert_eq!(terms.game_weight("blackjack"), d("0"));
+        assert_eq!(GrantTerms::default().game_weight("roulette"), d("0.2"));
+        assert!(terms.knows("blackjack") && !terms.knows("ludo"));
     }
 
     #[test]

@@ -1,0 +1,170 @@
+//! What changes the books: who may, the lock it takes, and everything that is written with it.
+
+use crate::error::{Error, Result};
+use domain::account::{Account, AccountError, Journal};
+use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
+use domain::id::PlayerId;
+use domain::ledger::{Act, Kind, LedgerError, Posting};
+use domain::money::{Asset, check_amount};
+use domain::problem::FieldError;
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde_json::json;
+use store::Tx;
+use store::outbox::Event;
+use store::players::Profile;
+use store::stats::{self, Counter, Slot};
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::InsufficientBalance { available, requested, .. } => Self::InsufficientBalance { available, requested },
+            other => Self::Overflow(other.to_string()),
+        }
+    }
+}
+
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Ledger(error) => error.into(),
+            AccountError::NotOpen { .. } => Self::conflict("grant_closed", detail),
+            AccountError::NotPending { .. } => Self::conflict("grant_not_pending", detail),
+            AccountError::NotReversible { .. } => Self::conflict("not_reversible", detail),
+        }
+    }
+}
+
+/// What a player must be for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Giving something: neither blocked, inactive nor self-excluded.
+    Give,
+    /// Taking something: neither blocked nor inactive.
+    Take,
+    /// Putting something right, or writing down what happened: anybody.
+    Correct,
+}
+
+/// Locks the player and everything they own.
+///
+/// # Errors
+/// `NotFound`, or `Conflict` for a player who does not fit the purpose.
+pub(crate) async fn lock(tx: &Tx<'_>, player_id: &PlayerId, purpose: Purpose, now: Timestamp) -> Result<Profile> {
+    let profile = store::players::lock(tx, player_id).await?.ok_or_else(|| Error::not_found("player", player_id))?;
+    let is_excluded = profile.self_excluded_until.is_some_and(|until| now < until);
+    if purpose != Purpose::Correct && profile.is_blocked {
+        Err(Error::conflict("player_blocked", format!("player {player_id} is blocked")))
+    } else if purpose != Purpose::Correct && !profile.is_active {
+        Err(Error::conflict("player_inactive", format!("player {player_id} is not active")))
+    } else if purpose == Purpose::Give && is_excluded {
+        Err(Error::conflict("player_self_excluded", format!("player {player_id} has excluded themselves")))
+    } else {
+        Ok(profile)
+    }
+}
+
+/// The account of a locked player, without what has expired by now.
+pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, act: &Act<'_>) -> Result<Account> {
+    let mut accounts = store::accounts::load(tx, &[player_id.as_str()]).await?;
+    let mut account = accounts.pop().ok_or_else(|| Error::not_found("player", player_id))?;
+    account.settle(act)?;
+    Ok(account)
+}
+
+/// Rounds staked before this can pay no more.
+pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
+    now - SignedDuration::from_hours(ROUND_OPEN_HOURS.into())
+}
+
+/// Ends the grants that are played away, unless a round may still bring them money.
+pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>) -> Result<()> {
+    let emptied: Vec<_> = accounts.iter().map(Account::emptied).collect();
+    let ids = accounts.iter().zip(&emptied).flat_map(|(account, grants)| grants.iter().map(|grant_id| (account.player_id(), *grant_id)));
+    let held = store::grants::in_open_rounds(tx, &ids.collect::<Vec<_>>(), rounds_since(act.context.now)).await?;
+    for (account, grants) in accounts.iter_mut().zip(emptied) {
+        for grant_id in grants.into_iter().filter(|grant_id| !held.contains(grant_id)) {
+            account.end_grant(grant_id, GrantStatus::Depleted, act)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a journal with its history, events and figures: a fixed number of statements. `more` are events of the use case.
+/// The caller holds the players' locks.
+pub(crate) async fn write(tx: &Tx<'_>, journal: &Journal, more: &[Event], slot: Slot, now: Timestamp) -> Result<()> {
+    store::accounts::write(tx, journal).await?;
+    let granted = journal.new_grants.iter().map(|(new, grant)| granted(new, grant));
+    let expired = journal.postings.iter().filter(|posting| posting.operation.kind == Kind::PointsExpiry).map(points_expired);
+    let events: Vec<Event> = granted.chain(journal.transitions.iter().map(moved)).chain(expired).chain(more.iter().cloned()).collect();
+    store::outbox::add(tx, &events, now).await?;
+    let issued = Decimal::from(journal.new_grants.len());
+    stats::add(tx, &[(Counter::RewardsIssued, issued), (Counter::RewardCost, journal.cost())], slot).await?;
+    Ok(())
+}
+
+fn granted(new: &NewGrant, grant: &Grant) -> Event {
+    let payload = json!({
+        "player_id": new.player_id,
+        "grant_id": new.grant_id,
+        "rule_id": new.rule.as_ref().map(|rule| &rule.rule_id),
+        "reward_type": new.reward_type,
+        "currency_type": new.asset,
+        "amount": new.amount,
+        "status": new.status(),
+        "wagering_required": grant.wagering_required,
+        "expires_at": new.expires_at,
+    });
+    Event { player_id: new.player_id.clone(), event_type: "reward.granted", payload }
+}
+
+/// A step in the life of a bonus. Of a completed one the cashier pays `cash_amount`.
+fn moved(step: &Transition) -> Event {
+    let event_type = match step.to {
+        GrantStatus::Pending => "bonus.pending",
+        GrantStatus::Active => "bonus.activated",
+        GrantStatus::Completed => "bonus.completed",
+        GrantStatus::Expired => "bonus.expired",
+        GrantStatus::Forfeited => "bonus.forfeited",
+        GrantStatus::Cancelled => "bonus.cancelled",
+        GrantStatus::Depleted => "bonus.depleted",
+    };
+    let payload = json!({
+        "player_id": step.player_id,
+        "grant_id": step.grant_id,
+        "rule_id": step.rule_id,
+        "amount": step.amount,
+        "cash_amount": step.cash,
+        "forfeited_amount": step.lost,
+        "reason": step.reason,
+        "transaction_id": step.operation.transaction_id,
+    });
+    Event { player_id: step.player_id.clone(), event_type, payload }
+}
+
+fn points_expired(posting: &Posting) -> Event {
+    let payload = json!({
+        "player_id": posting.player_id,
+        "currency_type": posting.asset,
+        "amount": posting.amount,
+        "new_balance": posting.balance_after,
+        "transaction_id": posting.operation.transaction_id,
+    });
+    Event { player_id: posting.player_id.clone(), event_type: "points.expired", payload }
+}
+
+/// An amount ≥ 0 at the scale of the asset.
+pub(crate) fn at_least_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
+    check_amount(value, asset.scale())
+        .map_err(|error| Error::Validation(vec![FieldError::new(pointer, "range", format!("{value} {error}"))]))
+}
+
+/// An amount > 0 at the scale of the asset.
+pub(crate) fn above_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
+    let value = at_least_zero(value, asset, pointer)?;
+    if value.is_zero() {
+        return Err(Error::Validation(vec![FieldError::new(pointer, "range", "must be above 0")]));
+    }
+    Ok(value)
+}

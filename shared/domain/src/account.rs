@@ -1,0 +1,422 @@
+//! Everything a player owns, as it was read under the player's lock: decided here in memory, written afterwards.
+//!
+//! An operation that is refused may have changed the account: drop it and write nothing.
+
+mod play;
+mod reversal;
+
+pub use play::Past;
+pub use reversal::{ReversedPosting, Reversible};
+
+use crate::bonus::{Grant, GrantStatus, NewGrant, Transition};
+use crate::id::{GrantId, PlayerId};
+use crate::ledger::{Act, Direction, House, Kind, LedgerError, Operation, Posting, Wallet};
+use crate::lots::{self, Lot, LotMovement, NewLot};
+use crate::money::Asset;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+/// Why an operation on an account is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It is over, or never was this player's.
+    #[error("grant {grant_id} is not open")]
+    NotOpen { grant_id: GrantId },
+    #[error("grant {grant_id} is {status}, not PENDING")]
+    NotPending { grant_id: GrantId, status: GrantStatus },
+    #[error("a transaction of kind {} is not reversed: {detail}", kind.as_str())]
+    NotReversible { kind: Kind, detail: &'static str },
+}
+
+type Result<T, E = AccountError> = std::result::Result<T, E>;
+
+/// What operations came to, to be written in one transaction.
+#[derive(Debug, Default)]
+pub struct Journal {
+    pub postings: Vec<Posting>,
+    pub new_lots: Vec<NewLot>,
+    pub lot_movements: Vec<LotMovement>,
+    /// Those made now, as they stand.
+    pub new_grants: Vec<(NewGrant, Grant)>,
+    /// Those that changed, as they stand.
+    pub grants: Vec<(PlayerId, Grant)>,
+    pub transitions: Vec<Transition>,
+}
+
+impl Journal {
+    pub fn append(&mut self, mut other: Journal) {
+        self.postings.append(&mut other.postings);
+        self.new_lots.append(&mut other.new_lots);
+        self.lot_movements.append(&mut other.lot_movements);
+        self.new_grants.append(&mut other.new_grants);
+        self.grants.append(&mut other.grants);
+        self.transitions.append(&mut other.transitions);
+    }
+
+    /// Expected cost of the rewards issued, in money.
+    pub fn cost(&self) -> Decimal {
+        self.new_grants.iter().map(|(grant, _)| grant.cost).sum()
+    }
+}
+
+/// A player's wallets, to credit. What spends or plays needs the whole [`Account`].
+#[derive(Debug)]
+pub struct Book {
+    pub player_id: PlayerId,
+    wallets: Vec<Wallet>,
+    journal: Journal,
+}
+
+impl Book {
+    /// Wallets that were never posted to may be missing.
+    pub fn new(player_id: PlayerId, wallets: Vec<Wallet>) -> Self {
+        Self { player_id, wallets, journal: Journal::default() }
+    }
+
+    pub fn balance(&self, asset: Asset) -> Decimal {
+        self.wallets.iter().find(|wallet| wallet.asset == asset).map(|wallet| wallet.balance).unwrap_or_default()
+    }
+
+    pub fn into_journal(self) -> Journal {
+        self.journal
+    }
+
+    fn wallet(&mut self, asset: Asset) -> &mut Wallet {
+        let known = self.wallets.iter().position(|wallet| wallet.asset == asset);
+        let index = known.unwrap_or_else(|| {
+            self.wallets.push(Wallet::empty(self.player_id.clone(), asset));
+            self.wallets.len() - 1
+        });
+        &mut self.wallets[index]
+    }
+
+    fn post(
+        &mut self,
+        direction: Direction,
+        house: House,
+        (asset, amount): (Asset, Decimal),
+        grant_id: Option<GrantId>,
+        operation: &Operation,
+    ) -> Result<&Posting> {
+        let posting = self.wallet(asset).post(direction, house, amount, grant_id, operation)?;
+        let index = self.journal.postings.len();
+        self.journal.postings.push(posting);
+        Ok(&self.journal.postings[index])
+    }
+
+    /// Credits points or tickets; points make a lot. Bonus money comes with a grant: see [`Book::issue`].
+    pub fn credit(
+        &mut self,
+        asset: Asset,
+        amount: Decimal,
+        house: House,
+        expires_at: Option<Timestamp>,
+        operation: &Operation,
+    ) -> Result<()> {
+        let posting = self.post(Direction::Credit, house, (asset, amount), None, operation)?;
+        if let Some(lot) = Lot::of(posting, expires_at) {
+            let player_id = self.player_id.clone();
+            self.journal.new_lots.push(NewLot { player_id, lot });
+        }
+        Ok(())
+    }
+
+    /// Adds a grant, and what it is worth to the wallet unless it waits. A bonus that needs no wagering converts at once.
+    pub fn issue(&mut self, new: NewGrant, points_expire_at: Option<Timestamp>, operation: &Operation, act: &Act<'_>) -> Result<()> {
+        let mut grant = new.opened();
+        match grant.status {
+            GrantStatus::Active => self.fund(&mut grant, operation, act)?,
+            GrantStatus::Completed => self.credit(new.asset, new.amount, House::Issuance, points_expire_at, operation)?,
+            _ => {}
+        }
+        self.journal.new_grants.push((new, grant));
+        Ok(())
+    }
+
+    /// Gives an active grant its money.
+    fn fund(&mut self, grant: &mut Grant, operation: &Operation, act: &Act<'_>) -> Result<()> {
+        self.post(Direction::Credit, House::Issuance, (Asset::Bonus, grant.amount), Some(grant.grant_id), operation)?;
+        grant.balance = grant.amount;
+        if grant.wagering_left().is_zero() {
+            self.complete(grant, act)?;
+        }
+        Ok(())
+    }
+
+    /// Converts the balance to cash, up to the limit; what is above it is lost.
+    fn complete(&mut self, grant: &mut Grant, act: &Act<'_>) -> Result<()> {
+        let operation = act.operation(Kind::BonusConversion, grant.grant_id.to_string());
+        let cash = grant.conversion_limit().map_or(grant.balance, |limit| limit.min(grant.balance));
+        let lost = grant.balance - cash;
+        for (house, amount) in [(House::CashOut, cash), (House::Forfeit, lost)] {
+            if !amount.is_zero() {
+                self.post(Direction::Debit, house, (Asset::Bonus, amount), Some(grant.grant_id), &operation)?;
+            }
+        }
+        (grant.balance, grant.converted) = (Decimal::ZERO, cash);
+        self.step(grant, GrantStatus::Completed, (cash, lost), operation);
+        Ok(())
+    }
+
+    /// Ends a grant and moves what it holds to `house`.
+    fn end(&mut self, grant: &mut Grant, to: GrantStatus, house: House, operation: Operation) -> Result<()> {
+        let lost = grant.balance;
+        if !lost.is_zero() {
+            self.post(Direction::Debit, house, (Asset::Bonus, lost), Some(grant.grant_id), &operation)?;
+        }
+        grant.balance = Decimal::ZERO;
+        self.step(grant, to, (Decimal::ZERO, lost), operation);
+        Ok(())
+    }
+
+    fn step(&mut self, grant: &mut Grant, to: GrantStatus, (cash, lost): (Decimal, Decimal), operation: Operation) {
+        let from = grant.status;
+        grant.transitions += 1;
+        grant.status = to;
+        match to {
+            GrantStatus::Active => grant.activated_at = Some(operation.at),
+            _ => grant.closed_at = Some(operation.at),
+        }
+        if !to.is_open() {
+            grant.reason = operation.reason.clone();
+        }
+        self.journal.transitions.push(Transition {
+            player_id: self.player_id.clone(),
+            grant_id: grant.grant_id,
+            rule_id: grant.rule_id.clone(),
+            step: grant.transitions,
+            from,
+            to,
+            reason: operation.reason.clone(),
+            amount: grant.amount,
+            cash,
+            lost,
+            operation,
+        });
+    }
+}
+
+/// Wallets, lots and open bonuses of one player.
+#[derive(Debug)]
+pub struct Account {
+    book: Book,
+    /// In the order in which spending takes them.
+    lots: Vec<Lot>,
+    /// In the order in which stakes feed them; those that end meanwhile stay until they are written.
+    grants: Vec<Grant>,
+    /// Grants that changed, by their place.
+    changed: Vec<bool>,
+}
+
+impl Account {
+    /// `lots` are those with something left, `grants` the open ones.
+    pub fn new(book: Book, mut lots: Vec<Lot>, mut grants: Vec<Grant>) -> Self {
+        lots.sort_by(lots::spending_order);
+        grants.sort_by(crate::bonus::feeding_order);
+        let changed = vec![false; grants.len()];
+        Self { book, lots, grants, changed }
+    }
+
+    /// With lots that a reversal names and that may be empty.
+    pub fn with_lots(mut self, named: Vec<Lot>) -> Self {
+        let is_new = |lot: &Lot, lots: &[Lot]| !lots.iter().any(|known| known.asset == lot.asset && known.version == lot.version);
+        for lot in named {
+            if is_new(&lot, &self.lots) {
+                self.lots.push(lot);
+            }
+        }
+        self.lots.sort_by(lots::spending_order);
+        self
+    }
+
+    pub fn player_id(&self) -> &PlayerId {
+        &self.book.player_id
+    }
+
+    pub fn balance(&self, asset: Asset) -> Decimal {
+        self.book.balance(asset)
+    }
+
+    pub fn grants(&self) -> &[Grant] {
+        &self.grants
+    }
+
+    /// What was done so far. Write it, and drop the account.
+    pub fn into_journal(self) -> Journal {
+        let mut journal = self.book.journal;
+        let changed = self.grants.into_iter().zip(self.changed).filter(|(_, changed)| *changed);
+        journal.grants.extend(changed.map(|(grant, _)| (self.book.player_id.clone(), grant)));
+        journal
+    }
+
+    /// See [`Book::credit`].
+    pub fn credit(
+        &mut self,
+        asset: Asset,
+        amount: Decimal,
+        house: House,
+        expires_at: Option<Timestamp>,
+        operation: &Operation,
+    ) -> Result<()> {
+        self.book.credit(asset, amount, house, expires_at, operation)?;
+        if matches!(asset, Asset::Lp | Asset::Rp) {
+            self.lots.extend(self.book.journal.new_lots.last().map(|new| new.lot.clone()));
+            self.lots.sort_by(lots::spending_order);
+        }
+        Ok(())
+    }
+
+    /// See [`Book::issue`].
+    pub fn issue(&mut self, new: NewGrant, operation: &Operation, act: &Act<'_>) -> Result<()> {
+        self.book.issue(new, None, operation, act)
+    }
+
+    /// Ends what is due: bonuses and points. Everything that spends or plays does this first, so that what has expired is
+    /// gone whether or not the sweep came by.
+    pub fn settle(&mut self, act: &Act<'_>) -> Result<()> {
+        let now = act.context.now;
+        for index in 0..self.grants.len() {
+            if self.grants[index].is_due(now) {
+                self.end(index, GrantStatus::Expired, act)?;
+            }
+        }
+        for index in 0..self.lots.len() {
+            if self.lots[index].is_due(now) {
+                self.expire_lot(index, act)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expire_lot(&mut self, index: usize, act: &Act<'_>) -> Result<()> {
+        let Lot { asset, version, remaining, .. } = self.lots[index];
+        let posting_version = self.book.wallet(asset).version + 1;
+        let operation = act.operation(Kind::PointsExpiry, format!("{version}.{posting_version}"));
+        self.book.post(Direction::Debit, House::Expiry, (asset, remaining), None, &operation)?;
+        self.lots[index].remaining = Decimal::ZERO;
+        self.move_lots(asset, &[(version, -remaining)]);
+        Ok(())
+    }
+
+    /// Takes points from their lots, or tickets, to `house`.
+    ///
+    /// # Errors
+    /// `InsufficientBalance`.
+    pub fn spend(&mut self, asset: Asset, amount: Decimal, house: House, operation: &Operation) -> Result<()> {
+        self.take(asset, amount, house, None, operation)
+    }
+
+    fn take(&mut self, asset: Asset, amount: Decimal, house: House, first: Option<i64>, operation: &Operation) -> Result<()> {
+        self.book.post(Direction::Debit, house, (asset, amount), None, operation)?;
+        let taken: Vec<_> = lots::take(&mut self.lots, asset, amount, first).into_iter().map(|(lot, part)| (lot, -part)).collect();
+        self.move_lots(asset, &taken);
+        Ok(())
+    }
+
+    /// Notes what the last posting did to lots.
+    fn move_lots(&mut self, asset: Asset, movements: &[(i64, Decimal)]) {
+        let version = self.book.wallet(asset).version;
+        for (lot_version, amount) in movements {
+            let player_id = self.book.player_id.clone();
+            self.book.journal.lot_movements.push(LotMovement { player_id, asset, version, lot_version: *lot_version, amount: *amount });
+        }
+    }
+
+    /// Takes bonus money by hand from the open bonuses, in the order in which stakes feed them.
+    ///
+    /// # Errors
+    /// `InsufficientBalance`.
+    pub fn deduct_bonus(&mut self, amount: Decimal, operation: &Operation) -> Result<()> {
+        for (index, part) in self.bonus_parts(amount)? {
+            self.move_bonus(index, -part, House::Adjustment, operation)?;
+        }
+        Ok(())
+    }
+
+    /// Which grants pay `amount` of bonus money.
+    fn bonus_parts(&self, amount: Decimal) -> Result<Vec<(usize, Decimal)>> {
+        let available = self.book.balance(Asset::Bonus);
+        if amount > available {
+            return Err(LedgerError::InsufficientBalance { asset: Asset::Bonus, available, requested: amount }.into());
+        }
+        let mut left = amount;
+        let mut parts = Vec::new();
+        for (index, grant) in self.grants.iter().enumerate().filter(|(_, grant)| grant.status == GrantStatus::Active) {
+            let part = left.min(grant.balance);
+            if !part.is_zero() {
+                parts.push((index, part));
+                left -= part;
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Moves bonus money of a grant; below 0: out of it.
+    fn move_bonus(&mut self, index: usize, amount: Decimal, house: House, operation: &Operation) -> Result<()> {
+        let direction = if amount.is_sign_negative() { Direction::Debit } else { Direction::Credit };
+        let grant_id = self.grants[index].grant_id;
+        self.book.post(direction, house, (Asset::Bonus, amount.abs()), Some(grant_id), operation)?;
+        self.grants[index].balance += amount;
+        self.changed[index] = true;
+        Ok(())
+    }
+
+    /// The player opts in: the grant gets its money.
+    ///
+    /// # Errors
+    /// `NotOpen`, `NotPending`.
+    pub fn activate(&mut self, grant_id: GrantId, act: &Act<'_>) -> Result<()> {
+        let index = self.open(grant_id)?;
+        let grant = &mut self.grants[index];
+        if grant.status != GrantStatus::Pending {
+            return Err(AccountError::NotPending { grant_id, status: grant.status });
+        }
+        let operation = act.operation(Kind::BonusActivation, grant_id.to_string());
+        self.book.step(grant, GrantStatus::Active, (Decimal::ZERO, Decimal::ZERO), operation.clone());
+        self.changed[index] = true;
+        self.book.fund(grant, &operation, act)
+    }
+
+    /// Ends an open bonus as FORFEITED, CANCELLED, EXPIRED or DEPLETED; what it holds is lost. The act's reason says why.
+    ///
+    /// # Errors
+    /// `NotOpen`.
+    pub fn end_grant(&mut self, grant_id: GrantId, to: GrantStatus, act: &Act<'_>) -> Result<()> {
+        let index = self.open(grant_id)?;
+        self.end(index, to, act)
+    }
+
+    fn end(&mut self, index: usize, to: GrantStatus, act: &Act<'_>) -> Result<()> {
+        let (kind, house) = match to {
+            GrantStatus::Expired => (Kind::BonusExpiry, House::Expiry),
+            GrantStatus::Cancelled => (Kind::BonusCancellation, House::Issuance),
+            _ => (Kind::BonusForfeiture, House::Forfeit),
+        };
+        let operation = act.operation(kind, self.grants[index].grant_id.to_string());
+        self.changed[index] = true;
+        self.book.end(&mut self.grants[index], to, house, operation)
+    }
+
+    /// Ends every open bonus, as a self-exclusion does; the act's reason says why.
+    pub fn forfeit_all(&mut self, act: &Act<'_>) -> Result<()> {
+        for index in 0..self.grants.len() {
+            if self.grants[index].status.is_open() {
+                self.end(index, GrantStatus::Forfeited, act)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Active grants whose money is played away or taken: DEPLETED, once no round can bring them any.
+    pub fn emptied(&self) -> Vec<GrantId> {
+        let is_emptied = |grant: &&Grant| grant.status == GrantStatus::Active && grant.balance.is_zero();
+        self.grants.iter().filter(is_emptied).map(|grant| grant.grant_id).collect()
+    }
+
+    fn open(&self, grant_id: GrantId) -> Result<usize> {
+        let is_it = |grant: &Grant| grant.grant_id == grant_id && grant.status.is_open();
+        self.grants.iter().position(is_it).ok_or(AccountError::NotOpen { grant_id })
+    }
+}

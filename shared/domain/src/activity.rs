@@ -1,0 +1,119 @@
+//! Activity: what a player did in the operator's games and cashier, as events that count once, for ever.
+
+use crate::bonus::{EndedGrant, GrantStatus};
+use crate::id::{EventId, GrantId, PlayerId};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Unique per player.
+    pub event_id: EventId,
+    pub player_id: PlayerId,
+    pub occurred_at: Timestamp,
+    pub action: Action,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Stake(Stake),
+    Payout(Payout),
+    /// Takes back a stake or a payout, once.
+    Void {
+        voids: EventId,
+    },
+    Withdrawal {
+        amount: Decimal,
+    },
+}
+
+/// Money put on a game.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stake {
+    /// Above 0, in money; all of it, the bonus part too.
+    pub amount: Decimal,
+    /// `None` or a game without a weight contributes nothing.
+    pub game: Option<String>,
+    /// What its payout will name; none: nothing can come back.
+    pub round_id: Option<String>,
+    /// The part paid from bonus, 0 to `amount`; the operator's game wallet decides it.
+    pub bonus_amount: Decimal,
+}
+
+/// What a round paid; 0 ends a round that was lost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payout {
+    pub amount: Decimal,
+    pub round_id: Option<String>,
+}
+
+impl Action {
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Action::Stake(_) => "STAKE",
+            Action::Payout(_) => "PAYOUT",
+            Action::Void { .. } => "VOID",
+            Action::Withdrawal { .. } => "WITHDRAWAL",
+        }
+    }
+
+    pub fn amount(&self) -> Option<Decimal> {
+        match self {
+            Action::Stake(Stake { amount, .. }) | Action::Payout(Payout { amount, .. }) | Action::Withdrawal { amount } => Some(*amount),
+            Action::Void { .. } => None,
+        }
+    }
+}
+
+/// What an event did to bonuses.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outcome {
+    /// In the order in which they were reached.
+    pub grants: Vec<GrantEffect>,
+    /// Of a payout: the part that is real money. Of a void: bonus money that is. Both hold the share of bonuses that were
+    /// completed meanwhile.
+    pub real_amount: Decimal,
+    /// Of a payout or a void: the share of bonuses that ended otherwise, or beyond their conversion limit.
+    pub forfeited_amount: Decimal,
+    /// Why less contributed than was staked.
+    pub remark: Option<Remark>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrantEffect {
+    pub grant_id: GrantId,
+    /// Towards the wagering requirement; below 0 when it was taken back.
+    pub contribution: Decimal,
+    /// Above 0: returned to the grant; below 0: left it.
+    pub bonus: Decimal,
+    /// What a grant that is over would have got, and the player got in money.
+    pub released: Decimal,
+    /// After the event.
+    pub status: GrantStatus,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Remark {
+    /// A game without a weight contributes nothing.
+    UnknownGame,
+    /// The bonus does not count this game.
+    GameNotEligible,
+    /// The stake is larger than the bonus allows.
+    AboveMaxBet,
+    /// The stake or payout was voided before it came.
+    Voided,
+}
+
+/// What an event did to one grant before: read to take it back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastEffect {
+    pub grant_id: GrantId,
+    pub contribution: Decimal,
+    pub bonus: Decimal,
+    /// `None`: the grant is open.
+    pub ended: Option<EndedGrant>,
+}

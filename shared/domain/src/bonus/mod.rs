@@ -1,0 +1,10 @@
+//! Bonus money: the terms it comes with, the life of its grant, and how play feeds it.
+
+mod grant;
+mod round;
+mod terms;
+
+pub(crate) use grant::feeding_order;
+pub use grant::{EndedGrant, Grant, GrantStatus, GrantedRule, NewGrant, Transition};
+pub use round::{ROUND_OPEN_HOURS, Round, RoundShare};
+pub use terms::{GrantTerms, MaxBetAction, OnWithdrawal, WageringBasis, default_game_weight, weighted_games};

@@ -47,7 +47,7 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     ("I7 lot = what was earned and moved", "UPDATE lot_movements SET lot_version = 9 WHERE player_id = 'P001'", "P001 LP 9"),
     ("I7 every point posted is in a lot", "DELETE FROM lot_movements WHERE player_id = 'P002'", "P002 RP 2 posted -10.0000"),
     ("I8 wagering = what events contributed", "UPDATE grant_wagering SET contribution = 99 WHERE player_id = 'P001'", "wagered 100.0000 events 99.0000"),
-    ("I8 bonus money played = what events say", "UPDATE grant_wagering SET bonus = -5 WHERE player_id = 'P001'", "e1 event -5.0000"),
+    ("I8 bonus money played = what events say", "UPDATE grant_wagering SET bonus = -5 WHERE player_id = 'P001'", "e1 posted event -5.0000"),
     ("I8 every effect has its event", "DELETE FROM activity_events WHERE event_id = 'e2'", "P002"),
     ("I10 what a bonus became = what was paid for it", "UPDATE grants SET converted = 24.99 WHERE wagering_required = 250", "converted 24.9900 paid 25.0000"),
     ("a bonus is what its history says", "DELETE FROM grant_history", "000000000003"),

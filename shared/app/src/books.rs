@@ -5,7 +5,7 @@ use domain::account::{Account, AccountError, Journal};
 use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
 use domain::id::PlayerId;
 use domain::ledger::{Act, Kind, LedgerError, Posting};
-use domain::money::{Asset, check_amount};
+use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
 use domain::problem::FieldError;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -18,7 +18,7 @@ use store::stats::{self, Counter, Slot};
 impl From<LedgerError> for Error {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::InsufficientBalance { available, requested, .. } => Self::InsufficientBalance { available, requested },
+            LedgerError::InsufficientBalance { asset, available, requested } => Self::InsufficientBalance { asset, available, requested },
             other => Self::Overflow(other.to_string()),
         }
     }
@@ -111,9 +111,9 @@ fn granted(new: &NewGrant, grant: &Grant) -> Event {
         "rule_id": new.rule.as_ref().map(|rule| &rule.rule_id),
         "reward_type": new.reward_type,
         "currency_type": new.asset,
-        "amount": new.amount,
+        "amount": shown(new.amount, new.asset.scale()),
         "status": new.status(),
-        "wagering_required": grant.wagering_required,
+        "wagering_required": shown(grant.wagering_required, MONEY_SCALE),
         "expires_at": new.expires_at,
     });
     Event { player_id: new.player_id.clone(), event_type: "reward.granted", payload }
@@ -134,9 +134,9 @@ fn moved(step: &Transition) -> Event {
         "player_id": step.player_id,
         "grant_id": step.grant_id,
         "rule_id": step.rule_id,
-        "amount": step.amount,
-        "cash_amount": step.cash,
-        "forfeited_amount": step.lost,
+        "amount": shown(step.amount, MONEY_SCALE),
+        "cash_amount": shown(step.cash, MONEY_SCALE),
+        "forfeited_amount": shown(step.lost, MONEY_SCALE),
         "reason": step.reason,
         "transaction_id": step.operation.transaction_id,
     });
@@ -147,8 +147,8 @@ fn points_expired(posting: &Posting) -> Event {
     let payload = json!({
         "player_id": posting.player_id,
         "currency_type": posting.asset,
-        "amount": posting.amount,
-        "new_balance": posting.balance_after,
+        "amount": shown(posting.amount, posting.asset.scale()),
+        "new_balance": shown(posting.balance_after, posting.asset.scale()),
         "transaction_id": posting.operation.transaction_id,
     });
     Event { player_id: posting.player_id.clone(), event_type: "points.expired", payload }

@@ -1,3 +1,4 @@
+use domain::money::{Asset, shown};
 use domain::problem::{FieldError, Refusal, RefusalKind};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -14,8 +15,8 @@ pub enum Error {
     Conflict { code: &'static str, detail: String },
     #[error("the request is not valid")]
     Validation(Vec<FieldError>),
-    #[error("the balance is {available}, {requested} were asked for")]
-    InsufficientBalance { available: Decimal, requested: Decimal },
+    #[error("the balance is {} {asset}, {} were asked for", shown(*available, asset.scale()), shown(*requested, asset.scale()))]
+    InsufficientBalance { asset: Asset, available: Decimal, requested: Decimal },
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
     /// The stored rules, tiers or settings no longer fit the program; a person must look.
@@ -61,9 +62,12 @@ impl From<Error> for Refusal {
             Error::NotFound { .. } => Refusal::not_found(detail),
             Error::Conflict { code, detail } => Refusal::new(RefusalKind::Conflict, code, detail),
             Error::Validation(errors) => Refusal::invalid(errors),
-            Error::InsufficientBalance { available, requested } => Refusal::new(RefusalKind::Conflict, "insufficient_balance", detail)
-                .with("available", json!(available))
-                .with("requested", json!(requested)),
+            Error::InsufficientBalance { asset, available, requested } => {
+                Refusal::new(RefusalKind::Conflict, "insufficient_balance", detail)
+                    .with("currency", json!(asset))
+                    .with("available", json!(shown(available, asset.scale())))
+                    .with("requested", json!(shown(requested, asset.scale())))
+            }
             Error::IdempotencyKeyReused => Refusal::new(RefusalKind::Unprocessable, "idempotency_key_reused", detail),
             Error::Overflow(_) => Refusal::new(RefusalKind::Unprocessable, "overflow", detail),
             Error::Stored { .. } => Refusal::new(RefusalKind::Internal, "", ""),

@@ -21,7 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let body = json_bytes(request, state).await?;
-        Ok(Self(parse_json(&body)?))
+        Ok(Self(read_object(&body)?))
     }
 }
 
@@ -31,7 +31,7 @@ pub struct JsonText(Bytes);
 
 impl JsonText {
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
-        parse_json(&self.0)
+        read_object(&self.0)
     }
 }
 
@@ -81,8 +81,8 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
-pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+/// A JSON object, refused as [`JsonBody`] refuses. Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
+pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice::<IgnoredAny>(body).map_err(|error| unreadable(&error))?;
     // serde would take an array for a struct, field by field.
     if body.trim_ascii_start().first() != Some(&b'{') {

@@ -1,6 +1,6 @@
 //! Requests that move value: the caller's key, and the hash of what was asked under it.
 
-use crate::extract::{json_bytes_or_none, parse_json};
+use crate::extract::{json_bytes_or_none, read_object};
 use crate::problem::Problem;
 use axum::extract::{FromRequest, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -33,9 +33,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
         let route = request.extensions().get::<MatchedPath>().map_or(path.as_str(), MatchedPath::as_str);
         let scope = format!("{method} {route}");
         let bytes = json_bytes_or_none(request, state).await?;
-        let body = parse_json(&bytes)?;
+        let body = read_object(&bytes)?;
         let Some(key) = key else { return Ok(Self { body, key: None }) };
-        let canonical: Value = parse_json(&bytes)?;
+        let canonical: Value = read_object(&bytes)?;
         Ok(Self { body, key: Some(IdempotencyKey { scope, key, request_hash: hash(&method, &path, &canonical) }) })
     }
 }

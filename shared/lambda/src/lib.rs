@@ -23,7 +23,7 @@ pub mod sqs;
 
 pub use api::{Access, Api, BODY_BYTES_MAX, Route};
 pub use auth::{Auth, Caller};
-pub use extract::{JsonBody, JsonText, Params, PathParams};
+pub use extract::{JsonBody, JsonText, Params, PathParams, read_object};
 pub use idempotency::Keyed;
 pub use page::Page;
 pub use problem::Problem;

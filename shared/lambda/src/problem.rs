@@ -33,6 +33,10 @@ impl Problem {
         Self::new(RefusalKind::Internal, "")
     }
 
+    pub fn into_refusal(self) -> Refusal {
+        self.0
+    }
+
     pub fn status(&self) -> StatusCode {
         match self.0.kind {
             RefusalKind::BadRequest => StatusCode::BAD_REQUEST,

@@ -1,0 +1,183 @@
+//! `/api/activity` through the router, on a real PostgreSQL.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use axum::Router;
+use serde_json::{Value, json};
+use testing::{Player, TestDb, api_key, call};
+
+struct Program {
+    test: TestDb,
+    activity: Router,
+    wallet: Router,
+    key: String,
+}
+
+impl Program {
+    /// With player P001.
+    async fn new() -> Self {
+        let test = TestDb::new().await;
+        let key = api_key(&test.db(), "operator").await;
+        Player::new("P001").deposited("100").insert(&test.db()).await;
+        Self { activity: activity::router(test.db()), wallet: wallet::router(test.db()), key, test }
+    }
+
+    async fn send(&self, events: Value) -> Vec<Value> {
+        let body = call(&self.activity, "POST", "/api/activity", Some(&self.key), Some(json!({ "events": events }))).await.expect(200);
+        body["results"].as_array().unwrap().clone()
+    }
+
+    async fn add_bonus(&self, more: Value) -> String {
+        let mut body = json!({ "player_id": "P001", "amount": 100, "wagering_requirement": 1000, "expiry_hours": 48 });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let receipt = call(&self.wallet, "POST", "/api/wallet/add-bonus", Some(&self.key), Some(body)).await.expect(200);
+        receipt["grant_id"].as_str().unwrap().to_owned()
+    }
+
+    async fn grant(&self, grant_id: &str) -> Value {
+        call(&self.wallet, "GET", &format!("/api/grants/{grant_id}"), Some(&self.key), None).await.expect(200)
+    }
+
+    async fn balance(&self) -> String {
+        let wallet = call(&self.wallet, "GET", "/api/wallet/P001", Some(&self.key), None).await.expect(200);
+        wallet["bonus_balance"].to_string()
+    }
+}
+
+fn stake(event_id: &str, amount: &str, game: &str) -> Value {
+    event(event_id, json!({ "type": "STAKE", "amount": amount, "game": game }))
+}
+
+/// Now: a stake before its grant contributes nothing.
+fn event(event_id: &str, more: Value) -> Value {
+    let now = lambda::context().now.to_string();
+    let mut event = json!({ "event_id": event_id, "player_id": "P001", "occurred_at": now });
+    event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    event
+}
+
+fn statuses(results: &[Value]) -> Vec<&str> {
+    results.iter().map(|result| result["status"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_worked_bonus_completes_to_the_cent() {
+    let program = Program::new().await;
+    let grant_id = program.add_bonus(json!({ "eligible_games": ["slots"] })).await;
+    let results = program.send(json!([stake("e1", "600", "slots"), stake("e2", "500", "roulette")])).await;
+    assert_eq!(statuses(&results), ["accepted", "accepted"]);
+    assert_eq!(results[1]["outcome"]["remark"], "GAME_NOT_ELIGIBLE");
+    let grant = program.grant(&grant_id).await;
+    assert_eq!((&grant["status"], grant["wagering_completed"].to_string()), (&json!("ACTIVE"), "600.00".into()));
+    assert_eq!((grant["progress"].to_string(), grant["wagering_left"].to_string()), ("0.6000".into(), "400.00".into()));
+
+    program.send(json!([stake("e3", "400", "slots")])).await;
+    let grant = program.grant(&grant_id).await;
+    assert_eq!((&grant["status"], grant["cash_amount"].to_string()), (&json!("COMPLETED"), "100.00".into()));
+    assert_eq!((grant["balance"].to_string(), grant["wagering_completed"].to_string()), ("0.00".into(), "1000.00".into()));
+    assert_eq!(program.balance().await, "0.00");
+    assert_eq!(program.test.text("SELECT payload ->> 'cash_amount' FROM outbox WHERE event_type = 'bonus.completed'").await, "100.00");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn the_worked_bonus_without_eligible_games_counts_roulette_at_its_weight() {
+    let program = Program::new().await;
+    let grant_id = program.add_bonus(json!({})).await;
+    program.send(json!([stake("e1", "600", "slots"), stake("e2", "500", "roulette"), stake("e3", "10", "blackjack")])).await;
+    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "701.00"); // 600 + 100 + 1
+}
+
+#[tokio::test]
+async fn an_event_counts_once_and_another_content_under_its_id_is_rejected() {
+    let program = Program::new().await;
+    let grant_id = program.add_bonus(json!({})).await;
+    let first = stake("e1", "600", "slots");
+    let mut other = first.clone();
+    other["amount"] = json!("601");
+    let results = program.send(json!([first, first, other])).await;
+    assert_eq!(statuses(&results), ["accepted", "duplicate", "rejected"]);
+    assert_eq!(results[0]["outcome"], results[1]["outcome"]);
+    assert_eq!(results[2]["reason"]["code"], "event_id_reused");
+    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "600.00");
+}
+
+#[tokio::test]
+async fn a_wrong_event_is_rejected_alone_and_named() {
+    let program = Program::new().await;
+    let grant_id = program.add_bonus(json!({})).await;
+    let cases = [
+        (event("e1", json!({ "type": "STAKE", "amount": "1e400" })), "/amount"),
+        (event("e1", json!({ "type": "STAKE", "amount": "NaN" })), "/amount"),
+        (event("e1", json!({ "type": "STAKE", "amount": "0.0000000000000000001" })), "/amount"),
+        (event("e1", json!({ "type": "STAKE", "amount": 0 })), "/amount"),
+        (event("e1", json!({ "type": "STAKE" })), "/amount"),
+        (event("e1", json!({ "type": "STAKE", "amount": 10, "bonus_amount": 11 })), "/bonus_amount"),
+        (event("e1", json!({ "type": "STAKE", "amount": 10, "voids": "e0" })), "/voids"),
+        (event("e1", json!({ "type": "STAKE", "amount": 10, "round_id": "" })), "/round_id"),
+        (event("e1", json!({ "type": "PAYOUT", "amount": 10, "bonus_amount": 1 })), "/bonus_amount"),
+        (event("e1", json!({ "type": "VOID" })), "/voids"),
+        (event("e1", json!({ "type": "DANCE" })), "/type"),
+        (event("e1", json!({ "type": "STAKE", "amount": 10, "colour": "red" })), "/colour"),
+        (json!({ "player_id": "P001" }), "/event_id"),
+        (json!(7), ""),
+    ];
+    for (index, (wrong, pointer)) in cases.into_iter().enumerate() {
+        let results = program.send(json!([wrong, stake(&format!("good-{index}"), "1", "slots")])).await;
+        assert_eq!(results[0]["status"], "rejected", "{wrong}");
+        assert_eq!(results[0]["reason"]["errors"][0]["pointer"], pointer, "{wrong} {}", results[0]);
+        assert_eq!(results[1]["status"], "accepted");
+    }
+    let mut unknown = stake("e3", "1", "slots");
+    unknown["player_id"] = json!("P404");
+    assert_eq!(program.send(json!([unknown])).await[0]["status"], "rejected");
+    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "14.00");
+    assert_eq!(program.test.text("SELECT count(*) FROM activity_events").await, "14");
+}
+
+#[tokio::test]
+async fn an_unknown_game_contributes_nothing_and_is_reported() {
+    let program = Program::new().await;
+    let grant_id = program.add_bonus(json!({})).await;
+    let results = program.send(json!([stake("e1", "10", "ludo"), event("e2", json!({ "type": "STAKE", "amount": 10 }))])).await;
+    assert_eq!([&results[0]["outcome"]["remark"], &results[1]["outcome"]["remark"]], ["UNKNOWN_GAME", "UNKNOWN_GAME"]);
+    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "0.00");
+}
+
+#[tokio::test]
+async fn bonus_money_is_staked_paid_back_and_voided() {
+    let program = Program::new().await;
+    let grant_id = program.add_bonus(json!({})).await;
+    let bet = |id: &str, round: &str, amount: i64, bonus: i64| {
+        event(id, json!({ "type": "STAKE", "amount": amount, "game": "slots", "round_id": round, "bonus_amount": bonus }))
+    };
+    let payout = |id: &str, round: &str, amount: &str| event(id, json!({ "type": "PAYOUT", "amount": amount, "round_id": round }));
+    program.send(json!([bet("e1", "r1", 40, 10)])).await;
+    assert_eq!(program.balance().await, "90.00");
+    let results = program.send(json!([payout("e2", "r1", "100.00")])).await;
+    assert_eq!(results[0]["outcome"]["real_amount"].to_string(), "75.00");
+    assert_eq!(program.balance().await, "115.00");
+
+    program.send(json!([bet("e3", "r2", 20, 20)])).await;
+    let void = event("e4", json!({ "type": "VOID", "voids": "e3" }));
+    assert_eq!(statuses(&program.send(json!([void, void])).await), ["accepted", "duplicate"]);
+    let again = program.send(json!([event("e5", json!({ "type": "VOID", "voids": "e3" }))])).await;
+    assert_eq!(again[0]["reason"]["code"], "already_voided");
+    let grant = program.grant(&grant_id).await;
+    assert_eq!((grant["balance"].to_string(), grant["wagering_completed"].to_string()), ("115.00".into(), "40.00".into()));
+
+    let greedy = program.send(json!([bet("e6", "r3", 200, 116)])).await;
+    assert_eq!(greedy[0]["reason"]["code"], "insufficient_balance");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn only_those_who_ingest_may_and_not_too_much_at_once() {
+    let program = Program::new().await;
+    let many = json!({ "events": vec![json!({}); 501] });
+    call(&program.activity, "POST", "/api/activity", Some(&program.key), Some(many)).await.expect(413);
+    let ingest = api_key(&program.test.db(), "ingest").await;
+    call(&program.activity, "POST", "/api/activity", Some(&ingest), Some(json!({ "events": [] }))).await.expect(200);
+    let viewer = api_key(&program.test.db(), "viewer").await;
+    call(&program.activity, "POST", "/api/activity", Some(&viewer), Some(json!({ "events": [] }))).await.expect(403);
+    call(&program.activity, "POST", "/api/activity", None, Some(json!({ "events": [] }))).await.expect(401);
+}

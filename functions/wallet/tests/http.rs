@@ -177,3 +177,196 @@ async fn only_operators_credit() {
     call(&program.router, "POST", "/api/wallet/add-lp", None, Some(lp(json!(1)))).await.expect(401);
     call(&program.router, "GET", "/api/wallet/P001", None, None).await.expect(401);
 }
+
+fn deduct(currency: &str, amount: Value) -> Value {
+    json!({ "player_id": "P001", "currency": currency, "amount": amount, "description": "correction" })
+}
+
+#[tokio::test]
+async fn points_are_deducted_from_the_lot_that_expires_first() {
+    let program = Program::new().await;
+    for (amount, expires) in [(100, "NULL"), (50, "now() + interval '2 days'"), (70, "now() + interval '1 day'")] {
+        program.post("/api/wallet/add-lp", lp(json!(amount))).await.expect(200);
+        program
+            .test
+            .tamper(&format!("UPDATE point_lots SET expires_at = {expires} WHERE version = (SELECT max(version) FROM point_lots)"))
+            .await;
+    }
+    let receipt = program.post("/api/wallet/deduct", deduct("LP", json!("90.00"))).await.expect(200);
+    assert_eq!((&receipt["success"], receipt["new_balance"].to_string()), (&json!(true), "130.00".into()));
+    let remaining = "SELECT string_agg(version || ': ' || round(remaining), ', ' ORDER BY version) FROM point_lots";
+    assert_eq!(program.test.text(remaining).await, "1: 100, 2: 30, 3: 0");
+
+    let body = json!({ "transaction_id": receipt["transaction_id"], "reason": "was right" });
+    let reversal = program.post("/api/wallet/reverse", body.clone()).await.expect(200);
+    assert_eq!(reversal["new_balance"].to_string(), "220.00");
+    assert_eq!(program.test.text(remaining).await, "1: 100, 2: 50, 3: 70");
+    let again = program.post("/api/wallet/reverse", body).await.expect(409);
+    assert_eq!(again["type"], "urn:loyalty:problem:already_reversed");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn points_that_have_expired_are_gone_whether_or_not_they_were_swept() {
+    let program = Program::new().await;
+    program.post("/api/wallet/add-lp", lp(json!(100))).await.expect(200);
+    program.test.tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'").await;
+    program.post("/api/wallet/add-lp", lp(json!(10))).await.expect(200);
+    let problem = program.post("/api/wallet/deduct", deduct("LP", json!(11))).await.expect(409);
+    assert_eq!((problem["available"].to_string(), problem["requested"].to_string()), ("10.00".into(), "11.00".into()));
+    // The refused request expired nothing either.
+    assert_eq!(program.wallet().await["lp_balance"].to_string(), "110.00");
+    program.post("/api/wallet/deduct", deduct("LP", json!(10))).await.expect(200);
+    assert_eq!(program.wallet().await["lp_balance"].to_string(), "0.00");
+    assert_eq!(program.test.text("SELECT count(*) FROM outbox WHERE event_type = 'points.expired'").await, "1");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_deducted_is_refused_with_its_figures() {
+    let program = Program::new().await;
+    program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
+    for (body, status, what) in [
+        (deduct("LP", json!("5.01")), 409, "insufficient_balance"),
+        (deduct("RP", json!(1)), 409, "insufficient_balance"),
+        (deduct("BONUS", json!(1)), 409, "insufficient_balance"),
+        (deduct("TICKETS", json!(1)), 409, "insufficient_balance"),
+        (deduct("LP", json!(0)), 422, "/amount"),
+        (deduct("LP", json!(-1)), 422, "/amount"),
+        (deduct("LP", json!("0.001")), 422, "/amount"),
+        (deduct("TICKETS", json!("0.5")), 422, "/amount"),
+        (deduct("LP", json!("Infinity")), 422, "/amount"),
+        (deduct("CASH", json!(1)), 422, "/currency"),
+        (json!({ "player_id": "P001", "currency": "LP" }), 422, "/amount"),
+        (json!({ "player_id": "P404", "currency": "LP", "amount": 1 }), 404, "about:blank"),
+    ] {
+        let problem = program.post("/api/wallet/deduct", body.clone()).await.expect(status);
+        let pointer = problem["errors"][0]["pointer"].as_str().unwrap_or_default();
+        assert!(problem["type"].as_str().unwrap().ends_with(what) || pointer == what, "{body} {problem}");
+    }
+    program.test.tamper("UPDATE players SET is_blocked = true").await;
+    let problem = program.post("/api/wallet/deduct", deduct("LP", json!(1))).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:player_blocked");
+    assert_eq!(program.wallet().await["lp_balance"].to_string(), "5.00");
+}
+
+#[tokio::test]
+async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
+    let program = Program::new().await;
+    let credit = program.post("/api/wallet/add-lp", lp(json!(30))).await.expect(200);
+    program.post("/api/wallet/deduct", deduct("LP", json!(1))).await.expect(200);
+    let body = json!({ "transaction_id": credit["transaction_id"], "reason": "mistake" });
+    let problem = program.post("/api/wallet/reverse", body.clone()).await.expect(409);
+    assert_eq!((problem["available"].to_string(), problem["requested"].to_string()), ("29.00".into(), "30.00".into()));
+    program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
+    // Blocked players' books can be put right too.
+    program.test.tamper("UPDATE players SET is_blocked = true").await;
+    let reversal = program.keyed("/api/wallet/reverse", "r1", body.clone()).await.expect(200);
+    assert_eq!(reversal["new_balance"].to_string(), "4.00");
+    let replay = program.keyed("/api/wallet/reverse", "r1", body).await;
+    assert_eq!((replay.header("idempotency-replayed"), replay.status), (Some("true"), 200));
+
+    let reversal_of_reversal = json!({ "transaction_id": reversal["transaction_id"], "reason": "again" });
+    let problem = program.post("/api/wallet/reverse", reversal_of_reversal).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
+    let unknown = json!({ "transaction_id": "01900000-0000-7000-8000-000000000000", "reason": "x" });
+    program.post("/api/wallet/reverse", unknown).await.expect(404);
+    let problem =
+        program.post("/api/wallet/reverse", json!({ "transaction_id": reversal["transaction_id"], "reason": " " })).await.expect(422);
+    assert_eq!(problem["errors"][0]["pointer"], "/reason");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn points_of_which_some_have_expired_are_not_taken_back() {
+    let program = Program::new().await;
+    let credit = program.post("/api/wallet/add-lp", lp(json!(30))).await.expect(200);
+    program.test.tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'").await;
+    program.post("/api/wallet/add-lp", lp(json!(100))).await.expect(200);
+    program.post("/api/wallet/deduct", deduct("LP", json!(1))).await.expect(200);
+    let body = json!({ "transaction_id": credit["transaction_id"], "reason": "mistake" });
+    let problem = program.post("/api/wallet/reverse", body).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
+    assert_eq!(program.wallet().await["lp_balance"].to_string(), "99.00");
+}
+
+fn bonus(amount: i64) -> Value {
+    json!({ "player_id": "P001", "amount": amount, "wagering_requirement": 1000, "expiry_hours": 48 })
+}
+
+#[tokio::test]
+async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
+    let program = Program::new().await;
+    let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"].as_str().unwrap().to_owned();
+    let path = format!("/api/grants/{grant_id}/forfeit");
+    assert_eq!(program.post(&path, json!({})).await.expect(422)["errors"][0]["pointer"], "/reason");
+    let receipt = program.keyed(&path, "f1", json!({ "reason": "abuse" })).await.expect(200);
+    assert_eq!((&receipt["status"], receipt["new_balance"].to_string()), (&json!("FORFEITED"), "0.00".into()));
+    assert_eq!(program.keyed(&path, "f1", json!({ "reason": "abuse" })).await.expect(200), receipt);
+    assert_eq!(program.post(&path, json!({ "reason": "abuse" })).await.expect(409)["type"], "urn:loyalty:problem:grant_closed");
+
+    let grant = call(&program.router, "GET", &format!("/api/grants/{grant_id}"), Some(&program.key), None).await.expect(200);
+    assert_eq!((&grant["status"], &grant["status_reason"], &grant["player_id"]), (&json!("FORFEITED"), &json!("abuse"), &json!("P001")));
+    let step = &grant["history"][0];
+    assert_eq!((&step["from"], &step["to"], &step["reason"]), (&json!("ACTIVE"), &json!("FORFEITED"), &json!("abuse")));
+    let unknown = "/api/grants/01900000-0000-7000-8000-000000000000";
+    call(&program.router, "GET", unknown, Some(&program.key), None).await.expect(404);
+    program.post(&format!("{unknown}/forfeit"), json!({ "reason": "x" })).await.expect(404);
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn only_what_waits_is_activated_and_no_body_is_needed() {
+    let program = Program::new().await;
+    let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"].as_str().unwrap().to_owned();
+    let path = format!("/api/grants/{grant_id}/activate");
+    let problem = call(&program.router, "POST", &path, Some(&program.key), None).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:grant_not_pending");
+}
+
+#[tokio::test]
+async fn an_unplayed_bonus_is_taken_back_and_a_played_one_is_not() {
+    let program = Program::new().await;
+    let first = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
+    let second = program.post("/api/wallet/add-bonus", bonus(50)).await.expect(200);
+    // Ten of the first are taken by hand.
+    program.post("/api/wallet/deduct", deduct("BONUS", json!(10))).await.expect(200);
+    let reverse = |receipt: &Value| json!({ "transaction_id": receipt["transaction_id"], "reason": "mistake" });
+    let problem = program.post("/api/wallet/reverse", reverse(&first)).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
+    assert_eq!(program.post("/api/wallet/reverse", reverse(&second)).await.expect(200)["new_balance"].to_string(), "90.00");
+    let statuses = "SELECT string_agg(status || ' ' || round(balance), ', ' ORDER BY grant_id) FROM grants";
+    assert_eq!(program.test.text(statuses).await, "ACTIVE 90, CANCELLED 0");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn bonus_money_is_deducted_from_the_bonuses_that_stakes_feed_first() {
+    let program = Program::new().await;
+    program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
+    let sooner = json!({ "player_id": "P001", "amount": 50, "wagering_requirement": 10, "expiry_hours": 1 });
+    program.post("/api/wallet/add-bonus", sooner).await.expect(200);
+    let receipt = program.post("/api/wallet/deduct", deduct("BONUS", json!(60))).await.expect(200);
+    assert_eq!(receipt["new_balance"].to_string(), "90.00");
+    let statuses = "SELECT string_agg(status || ' ' || round(balance), ', ' ORDER BY grant_id) FROM grants";
+    assert_eq!(program.test.text(statuses).await, "ACTIVE 90, DEPLETED 0");
+    testing::audit(&program.test.db()).await;
+}
+
+#[tokio::test]
+async fn the_runtime_role_can_only_add_postings() {
+    let program = Program::new().await;
+    program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
+    let client = program.test.db().client().await.unwrap();
+    for statement in ["UPDATE postings SET amount = 6", "DELETE FROM postings", "TRUNCATE postings"] {
+        let refusal = client.batch_execute(statement).await.unwrap_err();
+        assert_eq!(refusal.code().map(|code| code.code()), Some("42501"), "{statement}"); // insufficient privilege
+    }
+    // The owner is stopped by the triggers.
+    let owner = program.test.owner().client().await.unwrap();
+    for statement in ["UPDATE postings SET amount = 6", "DELETE FROM postings", "TRUNCATE postings"] {
+        let refusal = owner.batch_execute(statement).await.unwrap_err();
+        assert_eq!(refusal.code().map(|code| code.code()), Some("23000"), "{statement}");
+    }
+    assert_eq!(program.wallet().await["lp_balance"].to_string(), "5.00");
+}

@@ -1,0 +1,52 @@
+//! The ledger's own guards, below the lock that every use case takes.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use domain::account::Book;
+use domain::context::Context;
+use domain::ledger::{Act, House, Kind};
+use domain::money::Asset;
+use jiff::Timestamp;
+use store::{Db, Error};
+use testing::{Player, TestDb};
+use uuid::Uuid;
+
+/// Credits one LP to P001 over the wallets that were read, without any lock.
+async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
+    let act = Act { actor: "test", reason: None, context: Context { now: Timestamp::UNIX_EPOCH, new_id: Uuid::now_v7 } };
+    book.credit(Asset::Lp, 1.into(), House::Issuance, None, &act.operation(Kind::ManualCredit, "k")).unwrap();
+    let mut client = db.client().await?;
+    let tx = store::begin(&mut client).await?;
+    store::ledger::write(&tx, &book.into_journal()).await?;
+    store::commit(tx).await
+}
+
+async fn read(db: &Db) -> Book {
+    store::ledger::books(&db.client().await.unwrap(), &["P001"]).await.unwrap().remove("P001").unwrap()
+}
+
+#[tokio::test]
+async fn two_writers_who_read_the_same_wallet_without_the_lock_do_not_both_write() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    Player::new("P001").insert(&db).await;
+    let (first, second) = (read(&db).await, read(&db).await);
+    credit(&db, first).await.unwrap();
+    let refusal = credit(&db, second).await.unwrap_err();
+    assert_eq!(refusal.violated_constraint(), Some("postings_pkey"));
+    assert_eq!(test.text("SELECT balance || ' ' || version FROM wallets").await, "1.0000 1");
+}
+
+#[tokio::test]
+async fn a_wallet_is_saved_only_over_the_version_that_was_read() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    Player::new("P001").insert(&db).await;
+    credit(&db, read(&db).await).await.unwrap();
+    let book = read(&db).await;
+    // Somebody writes the wallet and no posting.
+    test.tamper("UPDATE wallets SET balance = 9, version = 2").await;
+    let refusal = credit(&db, book).await.unwrap_err();
+    assert!(matches!(refusal, Error::Row(_)), "{refusal}");
+    assert_eq!(test.text("SELECT count(*) FROM postings").await, "1");
+    assert_eq!(test.text("SELECT balance || ' ' || version FROM wallets").await, "9.0000 2");
+}

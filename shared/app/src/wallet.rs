@@ -36,22 +36,23 @@ pub struct WalletView {
     pub grants: Vec<Grant>,
 }
 
+/// Balances, lots and bonuses of one instant.
 pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
-    let client = db.client().await?;
-    if !store::players::exists(&client, player_id).await? {
-        return Err(Error::not_found("player", player_id));
+    let mut client = db.client().await?;
+    let tx = store::snapshot(&mut client).await?;
+    let missing = || Error::not_found("player", player_id);
+    if !store::players::exists(&tx, player_id).await? {
+        return Err(missing());
     }
-    let ids = [player_id.as_str()];
-    let books = store::ledger::books(&client, &ids).await?;
-    let balance = |asset| books.get(player_id.as_str()).map(|book| book.balance(asset)).unwrap_or_default();
+    let account = store::accounts::load(&tx, &[player_id.as_str()]).await?.pop().ok_or_else(missing)?;
     Ok(WalletView {
         player_id: player_id.clone(),
-        lp: balance(Asset::Lp),
-        rp: balance(Asset::Rp),
-        bonus: balance(Asset::Bonus),
-        tickets: balance(Asset::Tickets),
-        lots: store::ledger::open_lots(&client, &ids).await?.into_iter().map(|open| open.lot).collect(),
-        grants: store::grants::open(&client, &ids).await?.into_iter().map(|(_, grant)| grant).collect(),
+        lp: account.balance(Asset::Lp),
+        rp: account.balance(Asset::Rp),
+        bonus: account.balance(Asset::Bonus),
+        tickets: account.balance(Asset::Tickets),
+        lots: account.lots().to_vec(),
+        grants: account.grants().to_vec(),
     })
 }
 

@@ -239,6 +239,10 @@ impl Account {
         self.book.balance(asset)
     }
 
+    pub fn lots(&self) -> &[Lot] {
+        &self.lots
+    }
+
     pub fn grants(&self) -> &[Grant] {
         &self.grants
     }

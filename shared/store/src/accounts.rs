@@ -8,7 +8,8 @@ use domain::bonus::Grant;
 use domain::lots::Lot;
 use std::collections::HashMap;
 
-/// Of players that exist and are locked, in the order of `player_ids`. Three statements, sent together.
+/// Of players that exist, in the order of `player_ids`: locked, to change them, or on a snapshot, to show them. Three
+/// statements, sent together.
 pub async fn load(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<Account>> {
     let (mut books, open_lots, open_grants) =
         tokio::try_join!(ledger::books(tx, player_ids), ledger::open_lots(tx, player_ids), grants::open(tx, player_ids))?;

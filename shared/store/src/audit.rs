@@ -36,8 +36,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Checks every invariant on one snapshot, so that writers at work do not look like broken books.
 pub async fn run(db: &Db) -> Result<Vec<Invariant>> {
     let mut client = db.client().await?;
-    let tx = db::begin(&mut client).await?;
-    tx.batch_execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY").await?;
+    let tx = db::snapshot(&mut client).await?;
     tx.batch_execute("SET LOCAL work_mem = '64MB'").await?;
     let invariants = check(&tx).await?;
     db::commit(tx).await?;

@@ -6,6 +6,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio_postgres::IsolationLevel;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Connections a warm function keeps; a Lambda instance works on one invocation at a time.
@@ -81,6 +82,11 @@ macro_rules! transaction {
 pub async fn begin(client: &mut Client) -> Result<Tx<'_>> {
     #[expect(clippy::disallowed_methods, reason = "the one place that opens a transaction")]
     Ok(client.transaction().await?)
+}
+
+/// A transaction that only reads, and sees everything as it was at one instant. Drop it when done.
+pub async fn snapshot(client: &mut Client) -> Result<Tx<'_>> {
+    Ok(client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?)
 }
 
 /// For [`transaction!`].

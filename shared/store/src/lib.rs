@@ -7,7 +7,7 @@ mod page;
 mod select;
 mod statement;
 
-pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, try_again};
+pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, snapshot, try_again};
 pub use error::{Error, Result};
 pub use page::Page;
 

@@ -1,8 +1,10 @@
 //! The ledger's own guards, below the lock that every use case takes.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use domain::account::Book;
+use domain::account::{Account, Book, Journal};
+use domain::bonus::{GrantStatus, GrantTerms, NewGrant};
 use domain::context::Context;
+use domain::id::{GrantId, PlayerId};
 use domain::ledger::{Act, House, Kind};
 use domain::money::Asset;
 use jiff::Timestamp;
@@ -14,10 +16,7 @@ use uuid::Uuid;
 async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
     let act = Act { actor: "test", reason: None, context: Context { now: Timestamp::UNIX_EPOCH, new_id: Uuid::now_v7 } };
     book.credit(Asset::Lp, 1.into(), House::Issuance, None, &act.operation(Kind::ManualCredit, "k")).unwrap();
-    let mut client = db.client().await?;
-    let tx = store::begin(&mut client).await?;
-    store::ledger::write(&tx, &book.into_journal()).await?;
-    store::commit(tx).await
+    write(db, book.into_journal()).await
 }
 
 async fn read(db: &Db) -> Book {
@@ -49,4 +48,52 @@ async fn a_wallet_is_saved_only_over_the_version_that_was_read() {
     assert!(matches!(refusal, Error::Row(_)), "{refusal}");
     assert_eq!(test.text("SELECT count(*) FROM postings").await, "1");
     assert_eq!(test.text("SELECT balance || ' ' || version FROM wallets").await, "9.0000 2");
+}
+
+#[tokio::test]
+async fn a_grant_that_is_over_is_never_saved_again() {
+    let test = TestDb::new().await;
+    let db = test.db();
+    Player::new("P001").insert(&db).await;
+    let act = Act { actor: "test", reason: None, context: Context { now: Timestamp::UNIX_EPOCH, new_id: Uuid::now_v7 } };
+    let grant = NewGrant {
+        player_id: PlayerId::parse("P001").unwrap(),
+        grant_id: GrantId(Uuid::now_v7()),
+        rule: None,
+        reward_type: "BONUS_BALANCE",
+        asset: Asset::Bonus,
+        amount: 10.into(),
+        cost: 10.into(),
+        expected_revenue: None,
+        wagering_required: 100.into(),
+        terms: Some(GrantTerms { requires_opt_in: true, ..GrantTerms::default() }),
+        issued_at: act.context.now,
+        expires_at: None,
+    };
+    let grant_id = grant.grant_id;
+    let mut book = read(&db).await;
+    book.issue(grant, None, &act.operation(Kind::ManualBonus, grant_id.to_string()), &act).unwrap();
+    write(&db, book.into_journal()).await.unwrap();
+
+    // Both read it while it waits, without the lock. Ending it moves no money, so no wallet tells them apart.
+    let (mut first, mut second) = (load(&db).await, load(&db).await);
+    first.end_grant(grant_id, GrantStatus::Forfeited, &act).unwrap();
+    second.end_grant(grant_id, GrantStatus::Cancelled, &act).unwrap();
+    write(&db, first.into_journal()).await.unwrap();
+    let refusal = write(&db, second.into_journal()).await.unwrap_err();
+    assert!(matches!(refusal, Error::Row(_)), "{refusal}");
+    assert_eq!(test.text("SELECT status FROM grants").await, "FORFEITED");
+}
+
+async fn load(db: &Db) -> Account {
+    let mut client = db.client().await.unwrap();
+    let tx = store::snapshot(&mut client).await.unwrap();
+    store::accounts::load(&tx, &["P001"]).await.unwrap().pop().unwrap()
+}
+
+async fn write(db: &Db, journal: Journal) -> store::Result<()> {
+    let mut client = db.client().await?;
+    let tx = store::begin(&mut client).await?;
+    store::accounts::write(&tx, &journal).await?;
+    store::commit(tx).await
 }

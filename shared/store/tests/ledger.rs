@@ -31,7 +31,7 @@ async fn two_writers_who_read_the_same_wallet_without_the_lock_do_not_both_write
     let (first, second) = (read(&db).await, read(&db).await);
     credit(&db, first).await.unwrap();
     let refusal = credit(&db, second).await.unwrap_err();
-    assert_eq!(refusal.violated_constraint(), Some("postings_pkey"));
+    assert_eq!(refusal.violated_constraint(), Some("postings_pkey"), "{refusal:?}");
     assert_eq!(test.text("SELECT balance || ' ' || version FROM wallets").await, "1.0000 1");
 }
 

@@ -1,5 +1,7 @@
 //! `/api/wallet` and `/api/grants`: what a player has, and what people give, take and put right by hand.
+//! `/api/redemption`: what points are turned into.
 
+mod redemption;
 mod view;
 
 use app::Db;
@@ -25,7 +27,7 @@ pub fn router(db: Db) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Db> {
-    Api::new(Auth::new(app::keys::lookup(db.clone())))
+    redemption::routes(Api::new(Auth::new(app::keys::lookup(db.clone()))))
         .get("/api/wallet/{player_id}", Role::Viewer, get)
         .post("/api/wallet/add-lp", Role::Operator, add_lp)
         .post("/api/wallet/add-bonus", Role::Operator, add_bonus)

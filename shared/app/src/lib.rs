@@ -14,6 +14,7 @@ pub mod imports;
 pub mod keys;
 pub mod players;
 pub mod program;
+pub mod redemption;
 pub mod rewards;
 pub mod rules;
 pub mod run_view;

@@ -69,8 +69,8 @@ async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 /// Takes a tier off the ladder.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when players are in it, or when a rule reads a benefit that would go; `Validation` when the
-/// ladder would be broken.
+/// `NotFound`; `Conflict` when players are in it, when the redemption catalogue names it, or when a rule reads a benefit
+/// that would go; `Validation` when the ladder would be broken.
 pub async fn delete(db: &Db, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
     transaction!(db, |tx| delete_in_tx(tx, tier_level, actor, context))
 }
@@ -81,6 +81,9 @@ async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, actor: &str, context: Conte
     let tier = tiers.remove(place.ok_or_else(|| Error::not_found("tier", tier_level))?);
     if store::tiers::has_players(tx, tier_level).await? {
         return Err(Error::conflict("tier_in_use", format!("players are in tier {tier_level}")));
+    }
+    if let Some(rule_id) = store::redemptions::naming_tier(tx, tier_level).await? {
+        return Err(Error::conflict("tier_in_use", format!("redemption rule {rule_id} is for tier {tier_level} and above")));
     }
     check(tx, tiers, None).await?;
     store::tiers::delete(tx, tier_level).await?;

@@ -56,6 +56,13 @@ macro_rules! text_id {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = TextIdError;
+            fn from_str(text: &str) -> Result<Self, TextIdError> {
+                Self::parse(text)
+            }
+        }
+
         impl From<$name> for String {
             fn from(id: $name) -> String {
                 id.0
@@ -97,10 +104,14 @@ text_id!(/// The operator's id of a rule.
     RuleId);
 text_id!(/// The operator's id of an activity event; unique per player.
     EventId);
+text_id!(/// The operator's id of an entry of the redemption catalogue.
+    RedemptionRuleId);
 uuid_id!(/// A reward that was issued.
     GrantId);
 uuid_id!(/// All postings of one operation.
     TransactionId);
+uuid_id!(/// What a player took from the redemption catalogue, once.
+    RedemptionId);
 uuid_id!(/// One evaluation of one player.
     EvaluationId);
 uuid_id!(/// One fan-out over players.

@@ -22,6 +22,7 @@ pub mod money;
 pub mod period;
 pub mod player;
 pub mod problem;
+pub mod redemption;
 pub mod rule;
 pub mod segment;
 pub mod settings;

@@ -36,6 +36,11 @@ impl Moment {
         self.today
     }
 
+    /// The first day of this month in the program's time zone: the month of monthly limits.
+    pub fn month(&self) -> Date {
+        self.today.first_of_month()
+    }
+
     /// The day of another instant in the program's time zone.
     pub fn day_of(&self, at: Timestamp) -> Date {
         self.zone.to_datetime(at).date()
@@ -133,6 +138,13 @@ mod tests {
         assert_eq!(keys(&utc), ["ONCE", "2026-11-22", "2026-W47", "2026-11", "E1"]);
         assert_eq!(keys(&berlin), ["ONCE", "2026-11-23", "2026-W48", "2026-11", "E1"]);
         assert_eq!(Cadence::PerEvent.period_key(&utc, None), None);
+    }
+
+    #[test]
+    fn a_month_begins_at_midnight_of_the_program_time_zone() {
+        // 23:30 UTC on 30 November is 00:30 on 1 December in Berlin.
+        assert_eq!(moment("2026-11-30T23:30:00Z", "UTC").month().to_string(), "2026-11-01");
+        assert_eq!(moment("2026-11-30T23:30:00Z", "Europe/Berlin").month().to_string(), "2026-12-01");
     }
 
     #[test]

@@ -62,6 +62,17 @@ async fn a_broken_ladder_is_refused_with_the_place() {
 }
 
 #[tokio::test]
+async fn a_tier_that_the_redemption_catalogue_names_stays() {
+    let program = Program::new().await;
+    let rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5, "tier_min": "GOLD" });
+    app::redemption::create(&program.test.db(), &rule, "test", lambda::context()).await.unwrap();
+    let problem = program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:tier_in_use");
+    assert_eq!(problem["detail"], "redemption rule CASH_5 is for tier GOLD and above");
+    program.send("DELETE", "/api/tiers/PLATINUM", None).await.expect(200);
+}
+
+#[tokio::test]
 async fn a_tier_with_players_stays() {
     let program = Program::new().await;
     Player::new("P001").tier("GOLD").insert(&program.test.db()).await;

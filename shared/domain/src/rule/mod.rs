@@ -1,8 +1,8 @@
 //! Rules: when they apply, to whom, and what they give. Checked once, when saved; compiled for evaluation.
 
 pub mod condition;
-mod fields;
-mod reward;
+pub(crate) mod fields;
+pub(crate) mod reward;
 
 pub use condition::{Condition, ConditionResult};
 pub use reward::{Reward, RewardType};

@@ -114,7 +114,7 @@ const TERMS: [&str; 10] = [
 /// Those whose value is a decimal, also when it was written as a text.
 const DECIMALS: [&str; 6] = ["amount", "min_amount", "max_amount", "wagering_requirement", "max_bet", "max_conversion"];
 
-const EXPIRY_HOURS_MAX: i32 = 24 * 366 * 10;
+pub(crate) const EXPIRY_HOURS_MAX: i32 = 24 * 366 * 10;
 const EXPIRY_DAYS_MAX: i32 = 366 * 100;
 const GAME_CHARS_MAX: usize = 64;
 /// Beyond this a wagering requirement or a conversion limit is a slip of the pen.
@@ -186,10 +186,9 @@ fn formula(fields: &mut Fields<'_, '_>, context: &Context<'_>, asset: Asset) -> 
 }
 
 fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
-    let multiplier = Bounds { min: Decimal::ZERO, max: Some(Decimal::from(MULTIPLIER_MAX)), scale: STORED_SCALE };
     let basis = [("BONUS", WageringBasis::Bonus), ("DEPOSIT_PLUS_BONUS", WageringBasis::DepositPlusBonus)];
     let terms = GrantTerms {
-        wagering_requirement: fields.decimal("wagering_requirement", multiplier).unwrap_or_default(),
+        wagering_requirement: fields.decimal("wagering_requirement", multiplier()).unwrap_or_default(),
         wagering_basis: fields.one_of("wagering_basis", &basis).unwrap_or_default(),
         expiry_hours: fields.whole("expiry_hours", 1, EXPIRY_HOURS_MAX).and_then(|hours| u32::try_from(hours).ok()),
         eligible_games: fields.list("eligible_games", |item, at, errors| game(item, at, context, errors)),
@@ -198,25 +197,34 @@ fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
         max_bet_action: fields
             .one_of("max_bet_action", &[("IGNORE", MaxBetAction::Ignore), ("FORFEIT", MaxBetAction::Forfeit)])
             .unwrap_or_default(),
-        max_conversion: fields.decimal("max_conversion", multiplier),
+        max_conversion: fields.decimal("max_conversion", multiplier()),
         on_withdrawal: fields
             .one_of("on_withdrawal", &[("FORFEIT", OnWithdrawal::Forfeit), ("KEEP", OnWithdrawal::Keep)])
             .unwrap_or_default(),
         requires_opt_in: fields.flag("requires_opt_in", false),
     };
-    for name in ["max_bet", "max_conversion"] {
-        let value = if name == "max_bet" { terms.max_bet } else { terms.max_conversion };
+    check_terms(fields, &terms, context.settings, context.checks);
+    terms
+}
+
+/// Of wagering requirements and conversion limits.
+pub(crate) fn multiplier() -> Bounds {
+    Bounds { min: Decimal::ZERO, max: Some(Decimal::from(MULTIPLIER_MAX)), scale: STORED_SCALE }
+}
+
+/// Limits that would let nothing through, and a requirement above what the jurisdiction allows.
+pub(crate) fn check_terms(fields: &mut Fields<'_, '_>, terms: &GrantTerms, settings: &Settings, checks: Checks) {
+    for (name, value) in [("max_bet", terms.max_bet), ("max_conversion", terms.max_conversion)] {
         if value.is_some_and(|value| value.is_zero()) {
             fields.error(name, "range", "must be above 0; leave it out for no limit");
         }
     }
-    if let (Checks::Save, Some(allowed)) = (context.checks, context.settings.max_wagering_multiplier)
+    if let (Checks::Save, Some(allowed)) = (checks, settings.max_wagering_multiplier)
         && terms.wagering_requirement > allowed
     {
         let detail = format!("{} is above the {allowed} that the jurisdiction allows", terms.wagering_requirement);
         fields.error("wagering_requirement", "range", detail);
     }
-    terms
 }
 
 /// A game that has an edge in the settings or a weight by default.

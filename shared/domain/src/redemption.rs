@@ -1,0 +1,301 @@
+//! The redemption catalogue: what points can be turned into, by whom, and how often.
+
+use crate::bonus::{GrantTerms, weighted_games};
+use crate::facts::nearest;
+use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
+use crate::money::{Asset, MONEY_SCALE, check_amount, shown};
+use crate::problem::FieldError;
+use crate::rule::condition::Checks;
+use crate::rule::fields::{Bounds, Errors, Fields, read_choice};
+use crate::rule::reward::{EXPIRY_HOURS_MAX, check_terms, multiplier};
+use crate::settings::Settings;
+use crate::tier::Ladder;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// What points are turned into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Target {
+    /// Paid by the operator's cashier; the program keeps no such wallet.
+    Cash,
+    /// A grant under the rule's terms.
+    Bonus,
+    Tickets,
+}
+
+impl Target {
+    pub const ALL: [Target; 3] = [Target::Cash, Target::Bonus, Target::Tickets];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Target::Cash => "CASH",
+            Target::Bonus => "BONUS",
+            Target::Tickets => "TICKETS",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|target| target.as_str() == text)
+    }
+
+    /// Decimal places.
+    pub const fn scale(self) -> u32 {
+        match self {
+            Target::Cash | Target::Bonus => MONEY_SCALE,
+            Target::Tickets => Asset::Tickets.scale(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One entry of the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedemptionRule {
+    pub rule_id: RedemptionRuleId,
+    pub name: String,
+    pub description: Option<String>,
+    /// Above 0, scale 2.
+    pub cost: Decimal,
+    /// RP or LP.
+    pub cost_asset: Asset,
+    pub target: Target,
+    /// Above 0, at the target's scale.
+    pub amount: Decimal,
+    /// The lowest tier that may redeem; `None`: all may.
+    pub tier_min: Option<String>,
+    /// What the player must have of the cost's asset before redeeming.
+    pub balance_min: Option<Decimal>,
+    /// Redemptions per player and calendar month of the program's time zone, from 1.
+    pub monthly_limit: Option<u32>,
+    pub is_active: bool,
+    /// Of a BONUS, and of nothing else.
+    pub terms: Option<GrantTerms>,
+}
+
+const FIELDS: &[&str] = &[
+    "rule_id",
+    "name",
+    "description",
+    "cost",
+    "cost_currency",
+    "target",
+    "amount",
+    "tier_min",
+    "balance_min",
+    "monthly_limit",
+    "is_active",
+    "wagering_requirement",
+    "expiry_hours",
+    "eligible_games",
+    "max_bet",
+    "max_conversion",
+];
+/// Those that only a BONUS can have.
+const TERMS: [&str; 5] = ["wagering_requirement", "expiry_hours", "eligible_games", "max_bet", "max_conversion"];
+
+const NAME_CHARS_MAX: usize = 200;
+const DESCRIPTION_CHARS_MAX: usize = 2_000;
+const MONTHLY_LIMIT_MAX: i32 = 1_000_000;
+
+impl RedemptionRule {
+    /// Reads an entry that somebody wants to save.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each with a JSON pointer.
+    pub fn parse(value: &Value, ladder: &Ladder, settings: &Settings) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let rule = Fields::of(value, "", FIELDS, &mut errors).and_then(|mut fields| Self::fields(&mut fields, ladder, settings));
+        errors.into_result(rule)
+    }
+
+    fn fields(fields: &mut Fields<'_, '_>, ladder: &Ladder, settings: &Settings) -> Option<Self> {
+        let rule_id = rule_id(fields);
+        for name in ["name", "cost", "target", "amount"] {
+            fields.required(name);
+        }
+        let name = fields.text("name", NAME_CHARS_MAX);
+        let description = fields.text("description", DESCRIPTION_CHARS_MAX).map(str::to_owned);
+        let cost = fields.decimal("cost", above_zero(MONEY_SCALE));
+        let cost_asset = fields.one_of("cost_currency", &[("RP", Asset::Rp), ("LP", Asset::Lp)]).unwrap_or(Asset::Rp);
+        let target = fields.one_of("target", &Target::ALL.map(|target| (target.as_str(), target)));
+        let amount = fields.decimal("amount", above_zero(target.map_or(MONEY_SCALE, Target::scale)));
+        let tier_min = tier_min(fields, ladder);
+        let balance_min = fields.decimal("balance_min", Bounds::at_least_zero(MONEY_SCALE));
+        let monthly_limit = fields.whole("monthly_limit", 1, MONTHLY_LIMIT_MAX).and_then(|limit| u32::try_from(limit).ok());
+        let is_active = fields.flag("is_active", true);
+        let terms = target.and_then(|target| terms(fields, target, amount, settings));
+        Some(Self {
+            rule_id: rule_id?,
+            name: name?.to_owned(),
+            description,
+            cost: cost?,
+            cost_asset,
+            target: target?,
+            amount: amount?,
+            tier_min,
+            balance_min,
+            monthly_limit,
+            is_active,
+            terms,
+        })
+    }
+
+    /// The entry as it is shown and kept in the audit log: reading it again gives this entry.
+    pub fn definition(&self) -> Map<String, Value> {
+        let terms = self.terms.as_ref();
+        let optional = [
+            ("description", self.description.as_ref().map(|text| json!(text))),
+            ("tier_min", self.tier_min.as_ref().map(|tier| json!(tier))),
+            ("balance_min", self.balance_min.map(|balance| json!(shown(balance, MONEY_SCALE)))),
+            ("monthly_limit", self.monthly_limit.map(|limit| json!(limit))),
+            ("wagering_requirement", terms.map(|terms| json!(terms.wagering_requirement))),
+            ("expiry_hours", terms.and_then(|terms| terms.expiry_hours).map(|hours| json!(hours))),
+            ("eligible_games", terms.and_then(|terms| terms.eligible_games.as_ref()).map(|games| json!(games))),
+            ("max_bet", terms.and_then(|terms| terms.max_bet).map(|bet| json!(shown(bet, MONEY_SCALE)))),
+            ("max_conversion", terms.and_then(|terms| terms.max_conversion).map(|multiple| json!(multiple))),
+        ];
+        let given = [
+            ("rule_id", json!(self.rule_id)),
+            ("name", json!(self.name)),
+            ("cost", json!(shown(self.cost, self.cost_asset.scale()))),
+            ("cost_currency", json!(self.cost_asset)),
+            ("target", json!(self.target)),
+            ("amount", json!(shown(self.amount, self.target.scale()))),
+            ("is_active", json!(self.is_active)),
+        ];
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.into_iter().chain(optional).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Whether a player who stands like this may redeem now. Whether the balance covers the cost is the ledger's to say.
+    ///
+    /// # Errors
+    /// The first thing that stands against it, with its figures. A tier that is not on the ladder is below every other.
+    pub fn may_redeem(&self, applicant: &Applicant<'_>, ladder: &Ladder) -> Result<(), RedemptionRefusal> {
+        if !self.is_active {
+            return Err(RedemptionRefusal::Inactive { rule_id: self.rule_id.clone() });
+        }
+        if let Some(required) = &self.tier_min {
+            let ranks = ladder.rank(applicant.tier).zip(ladder.rank(required));
+            if ranks.is_none_or(|(rank, required)| rank < required) {
+                return Err(RedemptionRefusal::TierTooLow { tier: applicant.tier.to_owned(), required: required.clone() });
+            }
+        }
+        if let Some(limit) = self.monthly_limit
+            && applicant.used >= limit
+        {
+            return Err(RedemptionRefusal::MonthlyLimit { used: applicant.used, limit });
+        }
+        match self.balance_min {
+            Some(required) if applicant.available < required => {
+                Err(RedemptionRefusal::BelowMinimum { asset: self.cost_asset, available: applicant.available, required })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Who wants to redeem, as read under the player's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applicant<'a> {
+    pub tier: &'a str,
+    /// Balance of the cost's asset.
+    pub available: Decimal,
+    /// Redemptions of this rule in this month that were not reversed.
+    pub used: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RedemptionRefusal {
+    #[error("redemption rule {rule_id} is not active")]
+    Inactive { rule_id: RedemptionRuleId },
+    #[error("the player's tier is {tier}, {required} is the lowest that may redeem this")]
+    TierTooLow { tier: String, required: String },
+    #[error("the balance is {available} {asset}, at least {required} must be there before redeeming")]
+    BelowMinimum { asset: Asset, available: Decimal, required: Decimal },
+    #[error("redeemed {used} times this month, {limit} are allowed")]
+    MonthlyLimit { used: u32, limit: u32 },
+}
+
+/// What a player took, with the rule's figures as they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redemption {
+    pub player_id: PlayerId,
+    pub redemption_id: RedemptionId,
+    pub rule_id: RedemptionRuleId,
+    /// Of its postings.
+    pub transaction_id: TransactionId,
+    pub cost: Decimal,
+    pub cost_asset: Asset,
+    pub target: Target,
+    pub amount: Decimal,
+    /// Of a BONUS.
+    pub grant_id: Option<GrantId>,
+    /// First day of the month it counts in, in the program's time zone.
+    pub month: Date,
+    pub redeemed_at: Timestamp,
+    /// A reversed redemption does not count against the monthly limit.
+    pub reversed_at: Option<Timestamp>,
+}
+
+fn rule_id(fields: &mut Fields<'_, '_>) -> Option<RedemptionRuleId> {
+    let Some(text) = fields.required("rule_id")?.as_str() else {
+        fields.error("rule_id", "type", "must be a text");
+        return None;
+    };
+    RedemptionRuleId::parse(text).map_err(|error| fields.error("rule_id", "format", error.to_string())).ok()
+}
+
+/// From the smallest amount that has `scale` decimal places.
+fn above_zero(scale: u32) -> Bounds {
+    Bounds { min: Decimal::new(1, scale), max: None, scale }
+}
+
+fn tier_min(fields: &mut Fields<'_, '_>, ladder: &Ladder) -> Option<String> {
+    let tier = fields.text("tier_min", NAME_CHARS_MAX)?;
+    if ladder.rank(tier).is_none() {
+        let guess = nearest(tier, ladder.tiers().iter().map(|tier| tier.tier_level.as_str()));
+        let guess = guess.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        fields.error("tier_min", "unknown", format!("there is no tier {tier:?}{guess}"));
+    }
+    Some(tier.to_owned())
+}
+
+fn terms(fields: &mut Fields<'_, '_>, target: Target, amount: Option<Decimal>, settings: &Settings) -> Option<GrantTerms> {
+    if target != Target::Bonus {
+        for name in TERMS.into_iter().filter(|name| fields.get(name).is_some()).collect::<Vec<_>>() {
+            fields.error(name, "unknown", format!("{target} is not wagered and has no {name}"));
+        }
+        return None;
+    }
+    let terms = GrantTerms {
+        wagering_requirement: fields.decimal("wagering_requirement", multiplier()).unwrap_or_default(),
+        expiry_hours: fields.whole("expiry_hours", 1, EXPIRY_HOURS_MAX).and_then(|hours| u32::try_from(hours).ok()),
+        eligible_games: fields.list("eligible_games", weighted_game),
+        max_bet: fields.decimal("max_bet", Bounds::at_least_zero(MONEY_SCALE)),
+        max_conversion: fields.decimal("max_conversion", multiplier()),
+        ..GrantTerms::default()
+    };
+    check_terms(fields, &terms, settings, Checks::Save);
+    let required = terms.wagering_required(amount.unwrap_or_default(), Decimal::ZERO);
+    if required.is_none_or(|required| check_amount(required, MONEY_SCALE).is_err()) {
+        fields.error("wagering_requirement", "range", "the money to stake would have more than 15 integer digits");
+    }
+    Some(terms)
+}
+
+/// A game that contributes to wagering: a bonus for others could never be wagered.
+fn weighted_game(item: &Value, pointer: &str, errors: &mut Errors) -> Option<String> {
+    let choices: Vec<(&'static str, &'static str)> = weighted_games().map(|name| (name, name)).collect();
+    read_choice(item, pointer, &choices, errors).map(str::to_owned)
+}

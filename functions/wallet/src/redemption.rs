@@ -1,15 +1,18 @@
-//! `/api/redemption`: the catalogue.
+//! `/api/redemption`: the catalogue, and redeeming.
 
 use app::Db;
-use app::redemption::StoredRedemptionRule;
+use app::redemption::{Redeemed, StoredRedemptionRule};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::access::Role;
-use domain::id::RedemptionRuleId;
+use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
+use domain::money::{Asset, shown};
+use domain::redemption::{Redemption, Target};
 use jiff::Timestamp;
-use lambda::{Api, Caller, JsonBody, Page, Params, PathParams, Problem};
+use lambda::{Api, Caller, JsonBody, Keyed, Page, Params, PathParams, Problem};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -19,6 +22,7 @@ pub fn routes(api: Api<Db>) -> Api<Db> {
         .post("/api/redemption/rules", Role::Admin, create)
         .get("/api/redemption/rules/{rule_id}", Role::Viewer, get)
         .put("/api/redemption/rules/{rule_id}", Role::Admin, update)
+        .post("/api/redemption/redeem", Role::Operator, redeem)
 }
 
 #[derive(Deserialize)]
@@ -52,6 +56,19 @@ async fn update(
     Ok(Json(app::redemption::update(&db, &rule_id, &rule, &caller.actor(), lambda::context()).await?.into()))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RedeemBody {
+    player_id: PlayerId,
+    rule_id: RedemptionRuleId,
+}
+
+async fn redeem(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<RedeemBody>) -> Result<Response, Problem> {
+    let RedeemBody { player_id, rule_id } = body;
+    let redeemed = app::redemption::redeem(&db, &player_id, &rule_id, key.as_ref(), &caller.actor(), lambda::context()).await?;
+    Ok(lambda::idempotency::respond(redeemed, |redeemed| Json(RedeemedView::from(redeemed))))
+}
+
 /// An entry of the catalogue.
 #[derive(Serialize)]
 struct RuleView {
@@ -70,6 +87,47 @@ impl From<StoredRedemptionRule> for RuleView {
             rule_id: stored.rule.rule_id,
             created_at: stored.created_at,
             updated_at: stored.updated_at,
+        }
+    }
+}
+
+/// What a redemption came to.
+#[derive(Serialize)]
+struct RedeemedView {
+    success: bool,
+    redemption_id: RedemptionId,
+    transaction_id: TransactionId,
+    rule_id: RedemptionRuleId,
+    cost: Decimal,
+    cost_currency: Asset,
+    target: Target,
+    amount: Decimal,
+    /// Null: the target is no BONUS.
+    grant_id: Option<GrantId>,
+    /// Of the cost's currency.
+    new_balance: Decimal,
+    message: String,
+}
+
+impl From<Redeemed> for RedeemedView {
+    fn from(redeemed: Redeemed) -> Self {
+        let Redemption { redemption_id, transaction_id, rule_id, cost_asset, target, grant_id, .. } = redeemed.redemption;
+        let cost = shown(redeemed.redemption.cost, cost_asset.scale());
+        let amount = shown(redeemed.redemption.amount, target.scale());
+        let new_balance = shown(redeemed.new_balance, cost_asset.scale());
+        let message = format!("{cost} {cost_asset} became {amount} {target}; the {cost_asset} balance is {new_balance}");
+        Self {
+            success: true,
+            redemption_id,
+            transaction_id,
+            rule_id,
+            cost,
+            cost_currency: cost_asset,
+            target,
+            amount,
+            grant_id,
+            new_balance,
+            message,
         }
     }
 }

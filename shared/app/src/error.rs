@@ -1,5 +1,6 @@
 use domain::money::{Asset, shown};
 use domain::problem::{FieldError, Refusal, RefusalKind};
+use domain::redemption::RedemptionRefusal;
 use rust_decimal::Decimal;
 use serde_json::json;
 
@@ -17,6 +18,8 @@ pub enum Error {
     Validation(Vec<FieldError>),
     #[error("the balance is {} {asset}, {} were asked for", shown(*available, asset.scale()), shown(*requested, asset.scale()))]
     InsufficientBalance { asset: Asset, available: Decimal, requested: Decimal },
+    #[error(transparent)]
+    Redemption(#[from] RedemptionRefusal),
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
     /// The stored rules, tiers or settings no longer fit the program; a person must look.
@@ -68,11 +71,27 @@ impl From<Error> for Refusal {
                     .with("available", json!(shown(available, asset.scale())))
                     .with("requested", json!(shown(requested, asset.scale())))
             }
+            Error::Redemption(refusal) => not_redeemed(&refusal),
             Error::IdempotencyKeyReused => Refusal::new(RefusalKind::Unprocessable, "idempotency_key_reused", detail),
             Error::Overflow(_) => Refusal::new(RefusalKind::Unprocessable, "overflow", detail),
             Error::Stored { .. } => Refusal::new(RefusalKind::Internal, "", ""),
             Error::Store(error) if error.is_unavailable() => Refusal::new(RefusalKind::Unavailable, "", ""),
             Error::Store(_) => Refusal::new(RefusalKind::Internal, "", ""),
         }
+    }
+}
+
+fn not_redeemed(refusal: &RedemptionRefusal) -> Refusal {
+    let conflict = |code| Refusal::new(RefusalKind::Conflict, code, refusal.to_string());
+    match refusal {
+        RedemptionRefusal::Inactive { .. } => conflict("redemption_rule_inactive"),
+        RedemptionRefusal::TierTooLow { tier, required } => {
+            conflict("tier_too_low").with("tier", tier.as_str()).with("tier_min", required.as_str())
+        }
+        RedemptionRefusal::BelowMinimum { asset, available, required } => conflict("balance_below_minimum")
+            .with("currency", json!(asset))
+            .with("available", json!(available))
+            .with("required", json!(required)),
+        RedemptionRefusal::MonthlyLimit { used, limit } => conflict("monthly_limit_reached").with("used", *used).with("limit", *limit),
     }
 }

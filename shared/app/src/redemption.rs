@@ -1,13 +1,23 @@
-//! The redemption catalogue.
+//! The redemption catalogue, and redeeming.
 
+use crate::books::{self, Purpose};
 use crate::error::{Error, Result};
+use crate::idempotent;
+use crate::program::Program;
 use domain::context::Context;
-use domain::id::RedemptionRuleId;
+use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
+use domain::idempotency::{Answer, IdempotencyKey};
+use domain::ledger::Act;
+use domain::money::shown;
 use domain::problem::FieldError;
-use domain::redemption::RedemptionRule;
+use domain::redemption::{Applicant, Order, Redemption, RedemptionRule};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::audit_log::{self, Entry};
+use store::outbox::Event;
 pub use store::redemptions::StoredRedemptionRule;
+use store::stats::Slot;
 use store::{Db, Executor, Page, Tx, transaction};
 
 /// The catalogue, in the order of the entries' ids.
@@ -70,6 +80,74 @@ async fn update_in_tx(
     store::redemptions::update(tx, &rule, context.now).await?;
     audit(tx, "redemption_rule.update", Some(&before.rule), &rule, actor, context).await?;
     load(tx, rule_id).await
+}
+
+/// What a redemption came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Redeemed {
+    pub redemption: Redemption,
+    /// Of the cost's asset.
+    pub new_balance: Decimal,
+}
+
+/// Turns a player's points into what an entry of the catalogue offers: one transaction under the player's lock.
+///
+/// # Errors
+/// `NotFound` of the player or the entry; `Conflict` for a player who is blocked, not active or self-excluded;
+/// `Redemption` when the entry is not for this player now; `InsufficientBalance`.
+pub async fn redeem(
+    db: &Db,
+    player_id: &PlayerId,
+    rule_id: &RedemptionRuleId,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Redeemed>> {
+    let act = Act { actor, reason: None, context };
+    transaction!(db, |tx| idempotent::once(tx, key, context.now, redeem_in_tx(tx, player_id, rule_id, key, act)))
+}
+
+async fn redeem_in_tx(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    rule_id: &RedemptionRuleId,
+    key: Option<&IdempotencyKey>,
+    act: Act<'_>,
+) -> Result<Redeemed> {
+    let now = act.context.now;
+    books::lock(tx, player_id, Purpose::Give, now).await?;
+    let mut account = books::account(tx, player_id, &act).await?;
+    let rule = load(tx, rule_id).await?.rule;
+    let program = Program::load(tx, now).await?;
+    let month = program.moment.month();
+    let redeemer = store::redemptions::redeemer(tx, player_id, rule_id, month).await?;
+    let applicant = Applicant { tier: &redeemer.tier, available: account.balance(rule.cost_asset), used: redeemer.used };
+    rule.may_redeem(&applicant, &program.ladder)?;
+
+    let redemption_id = RedemptionId((act.context.new_id)());
+    let reference = key.map_or_else(|| redemption_id.to_string(), |key| key.key.clone());
+    let redemption = rule.redeem(&mut account, Order { redemption_id, reference, month }, &act)?;
+    let new_balance = account.balance(rule.cost_asset);
+    store::redemptions::add(tx, &redemption).await?;
+    books::write(tx, &account.into_journal(), &[created(&redemption)], Slot::of(player_id), now).await?;
+    Ok(Redeemed { redemption, new_balance })
+}
+
+/// Of CASH it is the only notice: the cashier pays.
+fn created(redemption: &Redemption) -> Event {
+    let mut payload = json!({
+        "player_id": redemption.player_id,
+        "redemption_id": redemption.redemption_id,
+        "rule_id": redemption.rule_id,
+        "cost": shown(redemption.cost, redemption.cost_asset.scale()),
+        "cost_currency": redemption.cost_asset,
+        "target": redemption.target,
+        "amount": shown(redemption.amount, redemption.target.scale()),
+    });
+    if let Some(grant_id) = redemption.grant_id {
+        payload["grant_id"] = json!(grant_id);
+    }
+    Event { player_id: redemption.player_id.clone(), event_type: "redemption.created", payload }
 }
 
 /// Reads an entry under the ladder and the settings as they are, and keeps the ladder so until the entry is saved.

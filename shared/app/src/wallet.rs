@@ -283,6 +283,7 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Re
     let mut balances: Vec<_> = transaction.postings.iter().map(|posting| (posting.asset, account.balance(posting.asset))).collect();
     balances.dedup();
     store::ledger::add_reversal(tx, &player_id, reversed, transaction_id, now).await?;
+    store::redemptions::reversed(tx, &player_id, reversed, now).await?;
     let events = [reversed_event(&player_id, transaction.kind, reversed, transaction_id)];
     books::write(tx, &account.into_journal(), &events, Slot::of(&player_id), now).await?;
     Ok(Reversal { player_id, transaction_id, reversed_transaction_id: reversed, balances })

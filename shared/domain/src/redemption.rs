@@ -1,17 +1,20 @@
 //! The redemption catalogue: what points can be turned into, by whom, and how often.
 
-use crate::bonus::{GrantTerms, weighted_games};
+use crate::account::{Account, AccountError};
+use crate::bonus::{GrantTerms, NewGrant, weighted_games};
 use crate::facts::nearest;
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
+use crate::ledger::{Act, House, Kind, LedgerError, Operation};
 use crate::money::{Asset, MONEY_SCALE, check_amount, shown};
 use crate::problem::FieldError;
+use crate::rule::RewardType;
 use crate::rule::condition::Checks;
 use crate::rule::fields::{Bounds, Errors, Fields, read_choice};
 use crate::rule::reward::{EXPIRY_HOURS_MAX, check_terms, multiplier};
 use crate::settings::Settings;
 use crate::tier::Ladder;
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -198,11 +201,78 @@ impl RedemptionRule {
         }
         match self.balance_min {
             Some(required) if applicant.available < required => {
-                Err(RedemptionRefusal::BelowMinimum { asset: self.cost_asset, available: applicant.available, required })
+                let (asset, scale) = (self.cost_asset, self.cost_asset.scale());
+                let (available, required) = (shown(applicant.available, scale), shown(required, scale));
+                Err(RedemptionRefusal::BelowMinimum { asset, available, required })
             }
             _ => Ok(()),
         }
     }
+
+    /// Takes the cost and gives what it buys, in one transaction of the account. Whether the player may is
+    /// [`Self::may_redeem`]'s to say.
+    ///
+    /// # Errors
+    /// `InsufficientBalance` when the balance does not cover the cost.
+    pub fn redeem(&self, account: &mut Account, order: Order, act: &Act<'_>) -> Result<Redemption, AccountError> {
+        let operation = act.operation(Kind::Redemption, order.reference);
+        account.spend(self.cost_asset, self.cost, House::Redemption, &operation)?;
+        let grant_id = match self.target {
+            Target::Cash => None,
+            Target::Tickets => {
+                account.credit(Asset::Tickets, self.amount, House::Redemption, None, &operation)?;
+                None
+            }
+            Target::Bonus => Some(self.give_bonus(account, &operation, act)?),
+        };
+        Ok(Redemption {
+            player_id: account.player_id().clone(),
+            redemption_id: order.redemption_id,
+            rule_id: self.rule_id.clone(),
+            transaction_id: operation.transaction_id,
+            cost: self.cost,
+            cost_asset: self.cost_asset,
+            target: self.target,
+            amount: self.amount,
+            grant_id,
+            month: order.month,
+            redeemed_at: operation.at,
+            reversed_at: None,
+        })
+    }
+
+    fn give_bonus(&self, account: &mut Account, operation: &Operation, act: &Act<'_>) -> Result<GrantId, AccountError> {
+        let terms = self.terms.clone().unwrap_or_default();
+        let grant_id = GrantId((act.context.new_id)());
+        let required = terms.wagering_required(self.amount, Decimal::ZERO);
+        let grant = NewGrant {
+            player_id: account.player_id().clone(),
+            grant_id,
+            rule: None,
+            reward_type: RewardType::BonusBalance.as_str(),
+            asset: Asset::Bonus,
+            amount: self.amount,
+            // Bought, not won over: what it may cost at most is what it is.
+            cost: self.amount,
+            expected_revenue: None,
+            wagering_required: required.ok_or(LedgerError::OutOfRange { asset: Asset::Bonus })?,
+            issued_at: operation.at,
+            expires_at: terms.expiry_hours.map(|hours| operation.at + SignedDuration::from_hours(hours.into())),
+            terms: Some(terms),
+        };
+        account.issue(grant, operation, act)?;
+        Ok(grant_id)
+    }
+}
+
+/// One request to redeem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub redemption_id: RedemptionId,
+    /// The business key of its postings.
+    pub reference: String,
+    /// First day of the current month, in the program's time zone.
+    pub month: Date,
 }
 
 /// Who wants to redeem, as read under the player's lock.

@@ -269,6 +269,39 @@ FULL JOIN (
 ) AS r USING (player_id, transaction_id, asset)
 WHERE coalesce(p.amount, 0) + coalesce(r.amount, 0) <> 0
 
+-- name: redemptions = their postings
+-- The cost goes; tickets and bonuses come; cash is the cashier's to pay. And nothing else is posted as a redemption.
+SELECT concat_ws(' ', player_id, transaction_id, asset, 'redeemed', r.amount, 'posted', p.amount) AS key
+FROM (
+  SELECT player_id, transaction_id, cost_asset AS asset, 'house:redemption' AS house, -cost AS amount, NULL::uuid AS grant_id
+  FROM redemptions
+  UNION ALL
+  SELECT player_id, transaction_id, target, CASE target WHEN 'BONUS' THEN 'house:issuance' ELSE 'house:redemption' END, amount, grant_id
+  FROM redemptions
+  WHERE target <> 'CASH'
+) AS r
+FULL JOIN (
+  SELECT player_id, transaction_id, asset, house, grant_id, sum(direction * amount) AS amount
+  FROM postings
+  WHERE kind = 'redemption'
+  GROUP BY player_id, transaction_id, asset, house, grant_id
+) AS p USING (player_id, transaction_id, asset)
+WHERE r.amount IS DISTINCT FROM p.amount
+   OR r.house IS DISTINCT FROM p.house
+   OR r.grant_id IS DISTINCT FROM p.grant_id
+
+-- name: every redemption names an entry of the catalogue
+SELECT concat_ws(' ', r.player_id, r.redemption_id, r.rule_id) AS key
+FROM redemptions AS r
+LEFT JOIN redemption_rules AS e USING (rule_id)
+WHERE e.rule_id IS NULL
+
+-- name: a redemption is reversed with its transaction
+SELECT concat_ws(' ', r.player_id, r.redemption_id, 'reversed', r.reversed_at, 'transaction', v.at) AS key
+FROM redemptions AS r
+LEFT JOIN reversals AS v USING (player_id, transaction_id)
+WHERE r.reversed_at IS DISTINCT FROM v.at
+
 -- name: every grant has its posting
 -- One that waits has none yet, and one that ended while it waited never had: those may lack it, none has two.
 SELECT concat_ws(' ', g.grant_id, g.status, g.amount, g.asset, 'postings', coalesce(p.postings, 0), 'amount', p.amount) AS key
@@ -349,6 +382,8 @@ FROM (
   SELECT 'decision', player_id FROM reward_decisions
   UNION ALL
   SELECT 'event', player_id FROM activity_events
+  UNION ALL
+  SELECT 'redemption', player_id FROM redemptions
 ) AS owned
 WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
 

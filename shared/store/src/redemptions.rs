@@ -62,14 +62,19 @@ WHERE tier_min = $1
 ORDER BY rule_id
 LIMIT 1";
 
-// What counts against a rule's monthly limit.
-const USED: &str = "
-SELECT count(*) AS used
-FROM redemptions
-WHERE player_id = $1
-  AND rule_id = $2
-  AND month = $3
-  AND reversed_at IS NULL";
+// What was reversed does not count against a rule's monthly limit.
+const REDEEMER: &str = "
+SELECT p.tier,
+  (
+    SELECT count(*)
+    FROM redemptions r
+    WHERE r.player_id = p.player_id
+      AND r.rule_id = $2
+      AND r.month = $3
+      AND r.reversed_at IS NULL
+  ) AS used
+FROM players p
+WHERE p.player_id = $1";
 
 const ADD: &str = "
 INSERT INTO redemptions (player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month, redeemed_at)
@@ -89,7 +94,7 @@ WHERE player_id = $1
   AND reversed_at IS NULL";
 
 /// Every statement of this file that is always the same, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[RULE, GET, LOCK, INSERT, UPDATE, NAMING_TIER, USED, ADD, OF_TRANSACTION, REVERSED];
+pub const STATEMENTS: &[&str] = &[RULE, GET, LOCK, INSERT, UPDATE, NAMING_TIER, REDEEMER, ADD, OF_TRANSACTION, REVERSED];
 
 /// An entry of the catalogue.
 #[derive(Debug, Clone, PartialEq)]
@@ -158,11 +163,19 @@ pub async fn naming_tier(executor: &impl Executor, tier_level: &str) -> Result<O
     Ok(row.map(|row| row.try_get("rule_id")).transpose()?)
 }
 
-/// How often the player redeemed the entry in a month, given by its first day; what was reversed does not count.
-pub async fn used(executor: &impl Executor, player_id: &PlayerId, rule_id: &RedemptionRuleId, month: Date) -> Result<u32> {
-    let row = statement::row(executor, USED, &[&player_id.as_str(), &rule_id.as_str(), &month]).await?;
+/// What an entry asks of a player, besides the balance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redeemer {
+    pub tier: String,
+    /// Redemptions of the entry in the month; what was reversed does not count.
+    pub used: u32,
+}
+
+/// Of a player that exists; a month is given by its first day. Exact under the player's lock.
+pub async fn redeemer(executor: &impl Executor, player_id: &PlayerId, rule_id: &RedemptionRuleId, month: Date) -> Result<Redeemer> {
+    let row = statement::row(executor, REDEEMER, &[&player_id.as_str(), &rule_id.as_str(), &month]).await?;
     let used: i64 = row.try_get("used")?;
-    Ok(u32::try_from(used).unwrap_or(u32::MAX))
+    Ok(Redeemer { tier: row.try_get("tier")?, used: u32::try_from(used).unwrap_or(u32::MAX) })
 }
 
 /// The caller holds the player's lock, here and below.

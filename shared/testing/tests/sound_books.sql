@@ -68,5 +68,26 @@ INSERT INTO point_lots VALUES ('P002', 'RP', 1, 10, 0, '2026-01-04', NULL);
 INSERT INTO lot_movements VALUES ('P002', 'RP', 2, 1, -10);
 INSERT INTO reversals VALUES ('P002', '00000000-0000-0000-0000-0000000000c6', '00000000-0000-0000-0000-0000000000c7', '2026-01-04');
 
+-- P002 redeems 40 points for two tickets, and 30 for cash, which is taken back.
+INSERT INTO redemption_rules (rule_id, name, cost, cost_asset, target, amount, is_active, created_at, updated_at)
+VALUES ('TICKETS_2', 'Two tickets', 40, 'RP', 'TICKETS', 2, true, '2026-01-01', '2026-01-01'),
+  ('CASH_1', 'One in cash', 30, 'RP', 'CASH', 1, false, '2026-01-01', '2026-01-01');
+INSERT INTO redemptions (player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, month, redeemed_at, reversed_at)
+VALUES
+  ('P002', '00000000-0000-0000-0000-0000000000f1', 'TICKETS_2', '00000000-0000-0000-0000-0000000000d2', 40, 'RP', 'TICKETS', 2, '2026-01-01', '2026-01-05', NULL),
+  ('P002', '00000000-0000-0000-0000-0000000000f2', 'CASH_1', '00000000-0000-0000-0000-0000000000d3', 30, 'RP', 'CASH', 1, '2026-01-01', '2026-01-06', '2026-01-07');
+INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, actor, created_at)
+VALUES
+  ('P002', 'RP', 3, '00000000-0000-0000-0000-0000000000d1', 'manual_credit', 'house:issuance', 1, 100, 100, 'key-3', 'operator', '2026-01-04'),
+  ('P002', 'RP', 4, '00000000-0000-0000-0000-0000000000d2', 'redemption', 'house:redemption', -1, 40, 60, 'key-4', 'operator', '2026-01-05'),
+  ('P002', 'TICKETS', 1, '00000000-0000-0000-0000-0000000000d2', 'redemption', 'house:redemption', 1, 2, 2, 'key-4', 'operator', '2026-01-05'),
+  ('P002', 'RP', 5, '00000000-0000-0000-0000-0000000000d3', 'redemption', 'house:redemption', -1, 30, 30, 'key-5', 'operator', '2026-01-06'),
+  ('P002', 'RP', 6, '00000000-0000-0000-0000-0000000000d4', 'reversal', 'house:redemption', 1, 30, 60, '00000000-0000-0000-0000-0000000000d3', 'operator', '2026-01-07');
+INSERT INTO wallets VALUES ('P002', 'TICKETS', 2, 1);
+UPDATE wallets SET balance = 60, version = 6 WHERE player_id = 'P002' AND asset = 'RP';
+INSERT INTO point_lots VALUES ('P002', 'RP', 3, 100, 60, '2026-01-04', NULL);
+INSERT INTO lot_movements VALUES ('P002', 'RP', 4, 3, -40), ('P002', 'RP', 5, 3, -30), ('P002', 'RP', 6, 3, 30);
+INSERT INTO reversals VALUES ('P002', '00000000-0000-0000-0000-0000000000d3', '00000000-0000-0000-0000-0000000000d4', '2026-01-07');
+
 INSERT INTO stats VALUES ('players_total', 0, 1), ('players_total', 7, 1), ('players_active', 0, 1), ('tier:SILVER', 0, 1), ('tier:BRONZE', 1, 2),
   ('tier:BRONZE', 0, -1), ('segment:NEW', 0, 1), ('segment:LOSING', 3, 1), ('rewards_issued', 0, 3), ('reward_cost', 0, 386.13);

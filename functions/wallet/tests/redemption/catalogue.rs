@@ -1,57 +1,8 @@
-//! `/api/redemption` through the router, on a real PostgreSQL.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+//! Keeping the catalogue.
 
-use axum::Router;
+use crate::{Program, RULES, cash};
 use serde_json::{Value, json};
-use testing::{Response, TestDb, api_key, call};
-
-struct Program {
-    test: TestDb,
-    router: Router,
-    admin: String,
-}
-
-impl Program {
-    async fn new() -> Self {
-        let test = TestDb::new().await;
-        let admin = api_key(&test.db(), "admin").await;
-        Self { router: wallet::router(test.db()), admin, test }
-    }
-
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        call(&self.router, method, path, Some(&self.admin), body).await
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.send("GET", path, None).await.expect(200)
-    }
-
-    async fn offer(&self, rule: Value) -> Value {
-        self.send("POST", RULES, Some(rule)).await.expect(201)
-    }
-
-    /// `pointer code` of every error of a 422.
-    async fn errors(&self, method: &str, path: &str, body: Value) -> Vec<String> {
-        let problem = self.send(method, path, Some(body)).await.expect(422);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        problem["errors"].as_array().unwrap().iter().map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"]))).collect()
-    }
-}
-
-const RULES: &str = "/api/redemption/rules";
-
-/// 500 RP for 5.00 in cash, with `changes`; null takes a field away.
-fn cash(changes: Value) -> Value {
-    let mut rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5 });
-    let fields = rule.as_object_mut().unwrap();
-    for (key, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => fields.remove(key),
-            value => fields.insert(key.clone(), value.clone()),
-        };
-    }
-    rule
-}
+use testing::{api_key, call};
 
 #[tokio::test]
 async fn a_saved_entry_is_given_back_with_its_defaults() {

@@ -19,6 +19,7 @@ use tokio::{
 use crate::tell::say;
 use crate::{
     api::{Api, ApiError},
+    audit::{self, AuditError},
     aws::Aws,
     layout::{Layout, LayoutError},
     outcome::{OutcomeError, drop_file},
@@ -34,6 +35,8 @@ const DOWN_WITHIN: Duration = Duration::from_secs(120);
 pub enum CommandError {
     #[error("the stack is not running; start it with: cargo local up")]
     NotRunning,
+    #[error("the stack is not running; start it with: cargo local up, or name a database with: cargo local audit --database URL")]
+    NoDatabase,
     #[error("the stack did not start; its output is above")]
     DidNotStart,
     #[error("stopped before the stack was up")]
@@ -52,6 +55,8 @@ pub enum CommandError {
     Outcome(#[from] OutcomeError),
     #[error(transparent)]
     Api(#[from] ApiError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// The whole platform on this machine.
@@ -74,6 +79,12 @@ enum Action {
     Reset,
     /// Upload a file of players and follow it to the rewards
     Drop { file: PathBuf },
+    /// Check that the books hold; fails when they do not
+    Audit {
+        /// PostgreSQL URL; without it, the database of the running stack
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
+    },
     /// API keys
     Key {
         #[command(subcommand)]
@@ -144,6 +155,10 @@ pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Action::Status => show_status(&layout).await,
         Action::Reset => reset(&layout).await,
         Action::Drop { file } => drop_and_show(&layout, &file).await,
+        Action::Audit { database } => {
+            let url = database.or_else(|| layout.read_env().remove("DATABASE_URL")).ok_or(CommandError::NoDatabase)?;
+            Ok(audit::run(&url).await?)
+        }
         Action::Key { action: KeyAction::Create { role, name } } => {
             say!("{}", Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?);
             Ok(())

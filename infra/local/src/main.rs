@@ -4,6 +4,7 @@
 //! event source mappings, all as `template.yaml` describes them. Nothing that is not in the template exists.
 
 mod api;
+mod audit;
 mod aws;
 mod command;
 mod function;

@@ -6,6 +6,7 @@ mod idempotent;
 
 pub mod activity;
 pub mod analytics;
+pub mod audit;
 pub mod audit_log;
 pub mod error;
 pub mod expiry;

@@ -1,0 +1,54 @@
+//! `cargo local audit`: whether the books of a database hold.
+
+use app::Db;
+use app::audit::Invariant;
+
+use crate::tell::say;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("the audit could not be run: {0}")]
+    NotRun(String),
+    #[error("{broken} of {all} invariants are broken")]
+    Broken { broken: usize, all: usize },
+}
+
+/// Says of each invariant on a line of its own whether it holds; of a broken one, how many rows break it and the key
+/// of the first.
+///
+/// # Errors
+/// `Broken` when any invariant is; `NotRun` when the database cannot be reached or has not these tables.
+pub async fn run(url: &str) -> Result<(), AuditError> {
+    // The stack's PostgreSQL is on this machine, and any other has a certificate of a public authority or none.
+    let db = Db::new(url, None).map_err(|problem| not_run(&problem))?;
+    let invariants = app::audit::run(&db).await.map_err(|problem| not_run(&problem))?;
+    lines(&invariants).for_each(|line| say!("{line}"));
+    let (broken, all) = (invariants.iter().filter(|invariant| !invariant.holds()).count(), invariants.len());
+    if broken > 0 {
+        return Err(AuditError::Broken { broken, all });
+    }
+    say!("all {all} invariants hold");
+    Ok(())
+}
+
+/// A word, the rows that break it, its name, and the first of the rows.
+fn lines(invariants: &[Invariant]) -> impl Iterator<Item = String> {
+    let digits = invariants.iter().map(|invariant| invariant.broken.to_string().len()).max().unwrap_or_default();
+    let longest = invariants.iter().map(|invariant| invariant.name.chars().count()).max().unwrap_or_default();
+    invariants.iter().map(move |Invariant { name, broken, examples }| match examples.first() {
+        None => format!("holds   {broken:>digits$}  {name}"),
+        Some(first) => format!("BROKEN  {broken:>digits$}  {name:<longest$}  first: {first}"),
+    })
+}
+
+/// What lies underneath is said too: the caller is the one who can mend it. Said once, as a driver's error may repeat
+/// the one below it.
+fn not_run(problem: &(dyn std::error::Error + 'static)) -> AuditError {
+    let mut said: Vec<String> = Vec::new();
+    for problem in std::iter::successors(Some(problem), |problem| problem.source()) {
+        let problem = problem.to_string();
+        said.retain(|outer| !outer.ends_with(&problem));
+        said.push(problem);
+    }
+    AuditError::NotRun(said.join(": "))
+}

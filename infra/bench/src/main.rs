@@ -1,0 +1,59 @@
+//! Figures of single operations beside their floor, on one server in one run. `wallet.sh` says how to start it.
+
+mod capture;
+mod database;
+mod floor;
+mod handler;
+mod script;
+mod wallet;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+pub type Problem = Box<dyn std::error::Error + Send + Sync>;
+pub type Result<T> = std::result::Result<T, Problem>;
+
+/// One wallet posting through the handler against pgbench with the same statements.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// PostgreSQL URL of a role that may create databases; a scratch database is made and dropped
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    owner: String,
+    /// The same server as the functions see it; the owner's when it is not given
+    #[arg(long, env = "RUNTIME_DATABASE_URL", hide_env_values = true)]
+    runtime: Option<String>,
+    /// How long each side runs in a round
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Both sides run once in each, and take turns in beginning
+    #[arg(long, default_value_t = 4)]
+    rounds: u32,
+    #[arg(long, default_value = "pgbench")]
+    pgbench: PathBuf,
+    /// Print the script that pgbench gets
+    #[arg(long)]
+    show_script: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let plan = wallet::Plan {
+        owner: arguments.owner.clone(),
+        runtime: arguments.runtime.unwrap_or(arguments.owner),
+        of_a_round: Duration::from_secs(arguments.seconds.max(1)),
+        rounds: arguments.rounds.max(1),
+        pgbench: arguments.pgbench,
+        script: if arguments.show_script { wallet::Script::Printed } else { wallet::Script::Quiet },
+    };
+    match wallet::run(plan).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -8,6 +8,7 @@ use tokio::process::Command;
 
 use crate::Result;
 use crate::database::Address;
+use crate::processor;
 use crate::script::Script;
 
 pub struct Floor {
@@ -23,6 +24,8 @@ pub struct Done {
     pub transactions: usize,
     /// Without the time to connect.
     pub seconds: f64,
+    /// Of pgbench itself.
+    pub processor: Duration,
 }
 
 impl Done {
@@ -33,6 +36,7 @@ impl Done {
     pub fn add(&mut self, other: Self) {
         self.transactions += other.transactions;
         self.seconds += other.seconds;
+        self.processor += other.processor;
     }
 }
 
@@ -59,6 +63,7 @@ impl Floor {
         let Address { host, port, user, password, database } = &self.address;
         command.args(["--host", host, "--port", &port.to_string(), "--username", user, database]);
         command.env("PGPASSWORD", password).env("PGSSLMODE", "disable");
+        let used = processor::used().children;
         let output = command.output().await.map_err(|problem| format!("{}: {problem}", self.program.display()))?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -66,7 +71,8 @@ impl Floor {
         }
         let transactions: usize = after(&said, "number of transactions actually processed: ")?.parse()?;
         let rate: f64 = after(&said, "tps = ")?.parse()?;
-        Ok(Done { transactions, seconds: f64::from(u32::try_from(transactions)?) / rate })
+        let seconds = f64::from(u32::try_from(transactions)?) / rate;
+        Ok(Done { transactions, seconds, processor: processor::used().children - used })
     }
 }
 

@@ -12,6 +12,7 @@ use tower::ServiceExt;
 
 use crate::Result;
 use crate::database::Address;
+use crate::processor;
 
 /// One instance of the function: it has a connection of its own and works on one request at a time.
 pub struct Instance {
@@ -55,6 +56,8 @@ impl Instance {
 pub struct Told {
     pub latencies: Vec<Duration>,
     pub elapsed: Duration,
+    /// Of this process.
+    pub processor: Duration,
 }
 
 impl Told {
@@ -63,12 +66,13 @@ impl Told {
     }
 
     pub fn rate(&self) -> f64 {
-        per_second(self.credits(), self.elapsed)
+        f64::from(u32::try_from(self.credits()).unwrap_or(u32::MAX)) / self.elapsed.as_secs_f64()
     }
 
     pub fn add(&mut self, other: Self) {
         self.latencies.extend(other.latencies);
         self.elapsed += other.elapsed;
+        self.processor += other.processor;
     }
 
     /// `of_hundred` is 50 for the median.
@@ -77,10 +81,6 @@ impl Told {
         let index = (self.latencies.len() * of_hundred / 100).min(self.latencies.len().saturating_sub(1));
         self.latencies.get(index).copied().unwrap_or_default()
     }
-}
-
-pub fn per_second(count: usize, elapsed: Duration) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / elapsed.as_secs_f64()
 }
 
 /// A credit for each player, by all instances.
@@ -101,13 +101,13 @@ pub async fn credit_each(instances: &mut [Instance], players: Range<u64>) -> Res
 /// Every instance credits one player after the other until the time is over. Each on a task of its own, so that they
 /// share the processors as processes would.
 pub async fn run(instances: Vec<Instance>, players: Range<u64>, time: Duration) -> Result<(Vec<Instance>, Told)> {
-    let begun = Instant::now();
+    let (begun, used) = (Instant::now(), processor::used().own);
     let tasks = instances.into_iter().enumerate().map(|(number, instance)| {
         let work = call_until(instance, u64::try_from(number).unwrap_or_default(), players.clone(), begun, time);
         async { tokio::spawn(work).await? }
     });
     let ended = try_join_all(tasks).await?;
-    let mut told = Told { latencies: Vec::new(), elapsed: begun.elapsed() };
+    let mut told = Told { latencies: Vec::new(), elapsed: begun.elapsed(), processor: processor::used().own - used };
     let mut instances = Vec::new();
     for (instance, latencies) in ended {
         instances.push(instance);

@@ -4,6 +4,7 @@ mod capture;
 mod database;
 mod floor;
 mod handler;
+mod processor;
 mod script;
 mod wallet;
 
@@ -26,10 +27,10 @@ struct Arguments {
     #[arg(long, env = "RUNTIME_DATABASE_URL", hide_env_values = true)]
     runtime: Option<String>,
     /// How long each side runs in a round
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
-    /// Both sides run once in each, and take turns in beginning
-    #[arg(long, default_value_t = 4)]
+    /// Both sides run once in each, and take turns in beginning: what else the machine does hits both alike
+    #[arg(long, default_value_t = 10)]
     rounds: u32,
     #[arg(long, default_value = "pgbench")]
     pgbench: PathBuf,

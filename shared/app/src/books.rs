@@ -78,8 +78,10 @@ pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
     now - SignedDuration::from_hours(ROUND_OPEN_HOURS.into())
 }
 
-/// Ends the grants that are played away, unless a round may still bring them money.
+/// Ends the grants that are played away, unless a round may still bring them money. That says all; the reason of the act
+/// is that of what emptied them.
 pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>) -> Result<()> {
+    let act = &Act { reason: None, ..*act };
     let emptied: Vec<_> = accounts.iter().map(Account::emptied).collect();
     let ids = accounts.iter().zip(&emptied).flat_map(|(account, grants)| grants.iter().map(|grant_id| (account.player_id(), *grant_id)));
     let held = store::grants::in_open_rounds(tx, &ids.collect::<Vec<_>>(), rounds_since(act.context.now)).await?;

@@ -278,8 +278,9 @@ impl Account {
     }
 
     /// Ends what is due: bonuses and points. Everything that spends or plays does this first, so that what has expired is
-    /// gone whether or not the sweep came by.
+    /// gone whether or not the sweep came by. The reason of the act is that of something else.
     pub fn settle(&mut self, act: &Act<'_>) -> Result<()> {
+        let act = &Act { reason: None, ..*act };
         let now = act.context.now;
         for index in 0..self.grants.len() {
             if self.grants[index].is_due(now) {

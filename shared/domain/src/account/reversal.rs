@@ -27,7 +27,7 @@ pub struct ReversedPosting {
     pub direction: Direction,
     pub amount: Decimal,
     pub grant_id: Option<GrantId>,
-    /// Of the lot it made, what has expired.
+    /// Of the lot it made, what had expired when it was read.
     pub expired: Decimal,
 }
 
@@ -42,9 +42,12 @@ impl Account {
         if !transaction.kind.is_reversible() {
             return refuse("play is taken back by a VOID event, and what ends a bonus or points is final");
         }
+        // What was due until now has expired by this very operation, after the transaction was read.
+        let settled: Vec<_> = self.book.journal.lot_movements.iter().map(|movement| (movement.asset, movement.lot_version)).collect();
         for posting in transaction.postings.iter().rev() {
+            let has_expired = !posting.expired.is_zero() || settled.contains(&(posting.asset, posting.version));
             match (posting.asset, posting.direction) {
-                _ if !posting.expired.is_zero() => return refuse("some of its points have expired"),
+                (_, Direction::Credit) if has_expired => return refuse("some of its points have expired"),
                 (Asset::Bonus, _) => self.reverse_bonus(posting, transaction.kind, operation)?,
                 (asset, Direction::Credit) => self.take(asset, posting.amount, posting.house, Some(posting.version), operation)?,
                 (asset, Direction::Debit) => {

@@ -97,7 +97,8 @@ impl From<Outcome> for OutcomeView {
 }
 
 impl From<Refusal> for Reason {
-    fn from(Refusal { code, detail, errors, .. }: Refusal) -> Self {
+    fn from(Refusal { kind, code, detail, errors, .. }: Refusal) -> Self {
+        let code = if kind == RefusalKind::NotFound { "not_found" } else { code };
         Self { code, detail, errors }
     }
 }

@@ -129,7 +129,7 @@ async fn a_wrong_event_is_rejected_alone_and_named() {
     }
     let mut unknown = stake("e3", "1", "slots");
     unknown["player_id"] = json!("P404");
-    assert_eq!(program.send(json!([unknown])).await[0]["status"], "rejected");
+    assert_eq!(program.send(json!([unknown])).await[0]["reason"]["code"], "not_found");
     assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "14.00");
     assert_eq!(program.test.text("SELECT count(*) FROM activity_events").await, "14");
 }

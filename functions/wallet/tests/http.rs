@@ -118,9 +118,20 @@ async fn a_bonus_is_granted_with_its_terms() {
 async fn hostile_amounts_and_texts_are_refused_with_the_place() {
     let program = Program::new().await;
     let raw = |amount: &str| format!("{{\"player_id\": \"P001\", \"amount\": {amount}}}");
-    for amount in
-        ["-1", "1e400", "9223372036854775808", "0.0000000000000000001", "1.000000000000000000000000000001", "\"NaN\"", "null", "true"]
-    {
+    for amount in [
+        "-1",
+        "1e400",
+        "9223372036854775808",
+        "0.0000000000000000001",
+        "1.000000000000000000000000000001",
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "\"NaN\"",
+        "\"Infinity\"",
+        "null",
+        "true",
+    ] {
         let request = Request::post("/api/wallet/add-lp")
             .header("authorization", format!("Bearer {}", program.key))
             .header("content-type", "application/json")

@@ -83,11 +83,17 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// A JSON object, refused as [`JsonBody`] refuses. Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
 pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice::<IgnoredAny>(body).map_err(|error| unreadable(&error))?;
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
+        return Err(not_a_number::<T>(body).unwrap_or_else(|| unreadable(&error)));
+    }
     // serde would take an array for a struct, field by field.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refusal::invalid_at("", "type", "the body must be an object"));
     }
+    deserialize(body)
+}
+
+fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         if error.inner().classify() == serde_json::error::Category::Data {
@@ -96,6 +102,34 @@ pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
             unreadable(error.inner())
         }
     })
+}
+
+/// What other languages write for numbers that are none. JSON does not know them.
+const NOT_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
+
+/// A body that is JSON but for a bare `NaN` or `Infinity` has a wrong value at a place, which the caller should be told,
+/// rather than that it is no JSON.
+fn not_a_number<T: DeserializeOwned>(body: &[u8]) -> Option<Refusal> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (mut quoted, mut in_string, mut escaped) = (String::with_capacity(text.len() + 2), false, false);
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        match NOT_NUMBERS.iter().find(|word| !in_string && rest.starts_with(**word)) {
+            Some(word) => {
+                quoted.push_str(&format!("\"{word}\""));
+                rest = &rest[word.len()..];
+            }
+            None => {
+                in_string ^= character == '"' && !escaped;
+                escaped = character == '\\' && in_string && !escaped;
+                quoted.push(character);
+                rest = &rest[character.len_utf8()..];
+            }
+        }
+    }
+    // Where a text would do it is still no JSON.
+    serde_json::from_str::<IgnoredAny>(&quoted).ok()?;
+    deserialize::<T>(quoted.as_bytes()).err()
 }
 
 fn unreadable(error: &serde_json::Error) -> Refusal {

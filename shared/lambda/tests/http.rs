@@ -157,6 +157,17 @@ async fn amounts_pass_exactly() {
 }
 
 #[tokio::test]
+async fn a_bare_nan_is_a_wrong_value_at_its_place_and_nowhere_a_text() {
+    for amount in ["NaN", "Infinity", "-Infinity"] {
+        let (status, problem) = post("/credit", format!(r#"{{"player_id": "P\"NaN", "amount": {amount}}}"#)).await;
+        assert_eq!((status, problem["errors"][0]["pointer"].as_str()), (422, Some("/amount")), "{problem}");
+    }
+    for body in [r#"{"player_id": NaN, "amount": 1}"#, r#"{"player_id": "P", "amount": NaN"#, r#"{"player_id": "P", "amount": NaNs}"#] {
+        assert_eq!(post("/credit", body).await.0, 400, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn an_unreadable_body_is_400_even_behind_a_wrong_field() {
     for body in ["", "{", r#"{"player_id":7,"#, "{\"player_id\":\"\u{1}\"}", "nul"] {
         assert_eq!(post("/credit", body).await.0, 400, "{body:?}");

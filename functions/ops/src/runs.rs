@@ -78,10 +78,8 @@ async fn send(ops: &Ops, started: RunStarted) -> Result<Response, Problem> {
 async fn give_up(ops: &Ops, started: RunStarted, error: &SqsError) -> Problem {
     let cause = lambda::problem::causes(error);
     tracing::error!(run_id = %started.run_id, cause, "the messages of a run could not be sent");
-    for message in started.messages() {
-        if let Err(error) = runs::give_up(&ops.db, message, "the segmentation queue could not be reached", lambda::context()).await {
-            return error.into();
-        }
+    if let Err(error) = runs::give_up_all(&ops.db, started, "the segmentation queue could not be reached", lambda::context()).await {
+        return error.into();
     }
     let detail = "the queue of runs cannot be reached just now; the run was given up";
     Refusal::new(RefusalKind::Unavailable, "", detail).with("run_id", json!(started.run_id)).into()

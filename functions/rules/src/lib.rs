@@ -1,11 +1,12 @@
 //! `/api/rules` and `/api/tiers`: what is granted to whom, and the ladder players climb.
 
+mod runs;
 mod view;
 
 use app::Db;
 use axum::Json;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::access::Role;
@@ -14,16 +15,30 @@ use domain::id::{PlayerId, RuleId};
 use domain::money::Amount;
 use domain::problem::Refusal;
 use domain::tier::Tier;
+use lambda::sqs::Queue;
 use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use view::{RuleView, TrialView, VersionView};
 
-pub fn router(db: Db) -> Router {
-    api(&db).into_router(db)
+#[derive(Clone)]
+pub struct Rules {
+    pub db: Db,
+    /// Where runs begin.
+    pub segmentation: Queue,
 }
 
-pub fn api(db: &Db) -> Api<Db> {
+impl FromRef<Rules> for Db {
+    fn from_ref(rules: &Rules) -> Db {
+        rules.db.clone()
+    }
+}
+
+pub fn router(rules: Rules) -> Router {
+    api(&rules.db).into_router(rules)
+}
+
+pub fn api(db: &Db) -> Api<Rules> {
     Api::new(Auth::new(app::keys::lookup(db.clone())))
         .get("/api/rules", Role::Viewer, list)
         .post("/api/rules", Role::Admin, create)
@@ -33,6 +48,8 @@ pub fn api(db: &Db) -> Api<Db> {
         .delete("/api/rules/{rule_id}", Role::Admin, archive)
         .get("/api/rules/{rule_id}/versions", Role::Viewer, versions)
         .post("/api/rules/{rule_id}/test", Role::Viewer, test)
+        .post("/api/rules/{rule_id}/evaluate", Role::Operator, runs::evaluate)
+        .post("/api/rules/{rule_id}/revoke", Role::Admin, runs::revoke)
         .get("/api/tiers", Role::Viewer, tiers)
         .post("/api/tiers", Role::Admin, create_tier)
         .put("/api/tiers/{tier_level}", Role::Admin, update_tier)

@@ -231,6 +231,8 @@ async fn end_in_tx(tx: &Tx<'_>, import_id: ImportId, ending: &Ending, context: C
             rewards: Rewards::Evaluate,
             created_by: format!("import:{import_id}"),
             created_at: context.now,
+            rule_id: None,
+            reason: None,
         };
         store::runs::create(tx, &run, SHARD_PLAYERS).await?;
     }

@@ -17,6 +17,7 @@ pub mod players;
 pub mod program;
 pub mod redemption;
 pub mod rewards;
+pub mod rule_runs;
 pub mod rules;
 pub mod run_view;
 pub mod runs;

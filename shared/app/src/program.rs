@@ -10,7 +10,9 @@ use domain::settings::Settings;
 use domain::tier::Ladder;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use serde_json::Value;
 use store::Executor;
+use store::rules::StoredRule;
 
 #[derive(Debug)]
 pub struct Program {
@@ -33,10 +35,18 @@ impl Program {
     pub async fn rules(&self, executor: &impl Executor) -> Result<RuleSet> {
         let mut rules = Vec::new();
         for (definition, version) in store::rules::load_live(executor).await? {
-            let rule = Rule::load(&definition, &self.catalogue, &self.settings).map_err(|errors| stored("rule", &errors))?;
-            rules.push((rule, version));
+            rules.push((self.read(&definition)?, version));
         }
         Ok(RuleSet::new(rules))
+    }
+
+    /// A rule at the version that is stored with it, switched on or not.
+    pub fn rule(&self, stored: &StoredRule) -> Result<Rule> {
+        self.read(&stored.definition)
+    }
+
+    fn read(&self, definition: &Value) -> Result<Rule> {
+        Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| stored("rule", &errors))
     }
 
     /// The day of an instant in the program's time zone.

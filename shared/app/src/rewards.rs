@@ -1,9 +1,11 @@
 //! Rewards of a shard: lock its players, read what the rules need, decide in memory, and write grants, postings and
-//! decisions in one transaction with the shard's mark. What was delivered twice finds the mark.
+//! decisions in one transaction with the shard's mark. What was delivered twice finds the mark. The shards of a revocation
+//! come the same way.
 
 use crate::books;
 use crate::error::{Error, Result};
 use crate::program::Program;
+use crate::rule_runs;
 use crate::runs::ShardMessage;
 use crate::segmentation::lock;
 use crate::snapshot;
@@ -28,7 +30,7 @@ use store::{Db, Tx, transaction};
 
 const ACTOR: &str = "reward-worker";
 
-/// Evaluates the players of a shard whose segments are done. Delivered again it changes nothing.
+/// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it changes nothing.
 pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
     transaction!(db, |tx| run_shard_in_tx(tx, message, context))
 }
@@ -41,16 +43,27 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     if !shard.segmented {
         return Err(Error::conflict("not_segmented", format!("shard {} of run {} has no segments yet", shard.shard, shard.run_id)));
     }
+    if shard.kind == RunKind::Revocation {
+        return rule_runs::revoke_in_tx(tx, &shard, context).await;
+    }
     let program = Program::load(tx, context.now).await?;
     let rules = program.rules(tx).await?;
+    let rules = match &shard.rule_id {
+        Some(rule_id) => rules.only(rule_id),
+        None => rules,
+    };
     let ids = store::runs::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let players = snapshot::load(tx, &ids, &program).await?;
     let mut books = store::ledger::books(tx, &ids).await?;
     let mut budgets = lock_budgets(tx, &rules, &program).await?;
 
-    let live = rules.live(trigger(&shard), &program.moment);
+    let live = match trigger(&shard) {
+        Some(trigger) => rules.live(trigger, &program.moment),
+        None => rules.switched_on(&program.moment),
+    };
     let mut batch = Batch::new(context);
+    batch.totals.players = players.len();
     for player in &players {
         let facts = Facts::of(player, &program.catalogue, &program.moment, None);
         let candidate = Candidate { player, facts: &facts, event: None };
@@ -61,10 +74,12 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     batch.write(tx, &shard, &rules, program.moment.today()).await
 }
 
-fn trigger(shard: &Shard) -> Trigger {
+/// `None`: a person asked for the rule, which needs no trigger then.
+fn trigger(shard: &Shard) -> Option<Trigger> {
     match shard.kind {
-        RunKind::Import => Trigger::Import,
-        RunKind::Recalculation | RunKind::Batch => Trigger::Recalculation,
+        RunKind::Import => Some(Trigger::Import),
+        RunKind::Recalculation | RunKind::Batch => Some(Trigger::Recalculation),
+        RunKind::Evaluation | RunKind::Revocation => None,
     }
 }
 

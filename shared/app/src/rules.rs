@@ -27,7 +27,7 @@ pub async fn get(db: &Db, rule_id: &RuleId) -> Result<StoredRule> {
     load(&db.client().await?, rule_id).await
 }
 
-async fn load(executor: &impl Executor, rule_id: &RuleId) -> Result<StoredRule> {
+pub(crate) async fn load(executor: &impl Executor, rule_id: &RuleId) -> Result<StoredRule> {
     store::rules::get(executor, rule_id).await?.ok_or_else(|| Error::not_found("rule", rule_id))
 }
 
@@ -110,7 +110,7 @@ async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<StoredRule> {
     not_archived(load(tx, rule_id).await?)
 }
 
-fn not_archived(rule: StoredRule) -> Result<StoredRule> {
+pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
     match rule.archived_at {
         None => Ok(rule),
         Some(at) => Err(Error::conflict("archived", format!("rule {} is archived since {at}", rule.rule_id))),
@@ -169,8 +169,7 @@ pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestam
     let program = Program::load(&client, now).await?;
     let players = crate::snapshot::load(&client, &[player_id.as_str()], &program).await?;
     let player = players.first().ok_or_else(|| Error::not_found("player", player_id))?;
-    let rule = Rule::load(&stored.definition, &program.catalogue, &program.settings)
-        .map_err(|_| Error::Stored { what: "rule", detail: format!("{rule_id} version {}", stored.version) })?;
+    let rule = program.rule(&stored)?;
 
     let reserved = store::rules::reserved(&client, rule_id, program.moment.today()).await?;
     let budgets = BudgetRooms::of(&RuleSet::new(vec![(rule.clone(), stored.version)]), |_| reserved);
@@ -188,15 +187,20 @@ async fn audit(
     actor: &str,
     context: Context,
 ) -> Result<()> {
-    let entry = Entry {
+    let entry = Entry { before: before.cloned(), after: after.cloned(), ..entry(action, rule_id, actor, context) };
+    Ok(audit_log::append(tx, &entry).await?)
+}
+
+/// What a person does with a rule, for the audit log.
+pub(crate) fn entry(action: &str, rule_id: &RuleId, actor: &str, context: Context) -> Entry {
+    Entry {
         audit_id: (context.new_id)(),
         at: context.now,
         actor: actor.into(),
         action: action.into(),
         subject: format!("rule:{rule_id}"),
-        before: before.cloned(),
-        after: after.cloned(),
+        before: None,
+        after: None,
         reason: None,
-    };
-    Ok(audit_log::append(tx, &entry).await?)
+    }
 }

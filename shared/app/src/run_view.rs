@@ -1,7 +1,8 @@
 //! A run as functions show it.
 
 use crate::runs::Run;
-use domain::id::RunId;
+use domain::id::{RuleId, RunId};
+use domain::money::{MONEY_SCALE, shown};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -9,13 +10,17 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunView {
     pub run_id: RunId,
-    /// `IMPORT`, `RECALCULATION` or `BATCH`.
+    /// `IMPORT`, `RECALCULATION`, `BATCH`, `EVALUATION` or `REVOCATION`.
     pub kind: &'static str,
     /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
     pub status: &'static str,
-    /// `ALL` players, or those that are `LISTED`.
+    /// `ALL` players, those that are `LISTED`, or the `HOLDERS` of an open grant of the rule.
     pub scope: &'static str,
     pub trigger_rewards: bool,
+    /// Of an evaluation or a revocation.
+    pub rule_id: Option<RuleId>,
+    /// Of a revocation.
+    pub reason: Option<String>,
     pub shards_total: i32,
     /// Segmented, and rewarded where rewards are triggered, or given up.
     pub shards_done: i32,
@@ -34,6 +39,10 @@ pub struct RunView {
     pub rewards_refused: i64,
     /// Expected, in money.
     pub reward_cost: Decimal,
+    /// Cancelled by a revocation.
+    pub grants_revoked: i64,
+    /// Bonus money that the revoked grants still held.
+    pub amount_taken_back: Decimal,
     pub created_by: String,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
@@ -47,6 +56,8 @@ impl From<Run> for RunView {
             status: run.status.as_str(),
             scope: run.scope.as_str(),
             trigger_rewards: run.rewards == crate::runs::Rewards::Evaluate,
+            rule_id: run.rule_id,
+            reason: run.reason,
             shards_total: run.shards_total,
             shards_done: run.shards_done,
             shards_segmented: run.shards_segmented,
@@ -59,6 +70,8 @@ impl From<Run> for RunView {
             rewards_reduced: run.reduced,
             rewards_refused: run.refused,
             reward_cost: run.cost,
+            grants_revoked: run.revoked,
+            amount_taken_back: shown(run.taken_back, MONEY_SCALE),
             created_by: run.created_by,
             created_at: run.created_at,
             finished_at: run.finished_at,

@@ -72,27 +72,32 @@ async fn start_batch_in_tx(
     }
     let run_id = RunId((context.new_id)());
     store::runs::list_players(tx, run_id, &ids).await?;
-    create(tx, run_id, RunKind::Batch, Scope::Listed, rewards, created_by, context).await
+    let run = NewRun { run_id, kind: RunKind::Batch, scope: Scope::Listed, ..everybody(rewards, created_by, context) };
+    create(tx, &run).await
 }
 
 /// A run over all players.
 pub async fn start_recalculation(db: &Db, rewards: Rewards, created_by: &str, context: Context) -> Result<RunStarted> {
-    let run_id = RunId((context.new_id)());
-    transaction!(db, |tx| create(tx, run_id, RunKind::Recalculation, Scope::All, rewards, created_by, context))
+    let run = everybody(rewards, created_by, context);
+    transaction!(db, |tx| create(tx, &run))
 }
 
-async fn create(
-    tx: &Tx<'_>,
-    run_id: RunId,
-    kind: RunKind,
-    scope: Scope,
-    rewards: Rewards,
-    created_by: &str,
-    context: Context,
-) -> Result<RunStarted> {
-    let run = NewRun { run_id, kind, scope, rewards, created_by: created_by.to_owned(), created_at: context.now };
-    let shards = store::runs::create(tx, &run, SHARD_PLAYERS).await?;
-    Ok(RunStarted { run_id, shards })
+fn everybody(rewards: Rewards, created_by: &str, context: Context) -> NewRun {
+    NewRun {
+        run_id: RunId((context.new_id)()),
+        kind: RunKind::Recalculation,
+        scope: Scope::All,
+        rewards,
+        created_by: created_by.to_owned(),
+        created_at: context.now,
+        rule_id: None,
+        reason: None,
+    }
+}
+
+pub(crate) async fn create(tx: &Tx<'_>, run: &NewRun) -> Result<RunStarted> {
+    let shards = store::runs::create(tx, run, SHARD_PLAYERS).await?;
+    Ok(RunStarted { run_id: run.run_id, shards })
 }
 
 pub async fn get(db: &Db, run_id: RunId) -> Result<Run> {
@@ -118,6 +123,14 @@ pub async fn open_messages(db: &Db, run_id: RunId) -> Result<Vec<ShardMessage>> 
 /// Gives a shard up that failed at its last delivery, so that its run ends and says so.
 pub async fn give_up(db: &Db, message: ShardMessage, error: &str, context: Context) -> Result<()> {
     transaction!(db, |tx| give_up_in_tx(tx, message, error, context))
+}
+
+/// Gives a run up whose messages could not be sent: it must not stay open for ever.
+pub async fn give_up_all(db: &Db, started: RunStarted, error: &str, context: Context) -> Result<()> {
+    for message in started.messages() {
+        give_up(db, message, error, context).await?;
+    }
+    Ok(())
 }
 
 async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &str, context: Context) -> Result<()> {

@@ -3,14 +3,14 @@
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
 use crate::statement;
-use domain::id::RunId;
+use domain::id::{RuleId, RunId};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
 const CREATE: &str = "
-INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at, rule_id, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 const CUT_LISTED: &str = "
 INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
@@ -32,13 +32,32 @@ FROM (
 ) AS everyone
 GROUP BY shard";
 
+// Each holder once, however many of the rule's grants are open.
+const CUT_HOLDERS: &str = "
+INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
+SELECT $1, shard, min(player_id), max(player_id)
+FROM (
+  SELECT player_id, (row_number() OVER (ORDER BY player_id) - 1) / $2::integer AS shard
+  FROM grants
+  WHERE rule_id = $3
+    AND status IN ('PENDING', 'ACTIVE')
+  GROUP BY player_id
+) AS holders
+GROUP BY shard";
+
+const SKIP_SEGMENTS: &str = "
+UPDATE run_shards
+SET segmented_at = $2
+WHERE run_id = $1";
+
 const LIST_PLAYERS: &str = "
 INSERT INTO run_players (run_id, player_id, changed)
 SELECT $1, player_id, true
 FROM unnest($2::text[]) AS n (player_id)";
 
 const LOCK_SHARD: &str = "
-SELECT s.first_player_id, s.last_player_id, s.segmented_at, s.rewarded_at, s.failed_at, r.scope, r.rewards, r.kind
+SELECT s.first_player_id, s.last_player_id, s.segmented_at, s.rewarded_at, s.failed_at, r.scope, r.rewards, r.kind,
+  r.rule_id, r.reason, r.created_by
 FROM run_shards s
 JOIN runs r ON r.run_id = s.run_id
 WHERE s.run_id = $1
@@ -62,6 +81,21 @@ WHERE player_id BETWEEN $1 AND $2
 ORDER BY player_id
 FOR NO KEY UPDATE";
 
+// Which of their grants are open is read again under the lock.
+const LOCK_HOLDERS: &str = "
+SELECT p.player_id
+FROM players p
+WHERE p.player_id BETWEEN $1 AND $2
+  AND EXISTS (
+    SELECT
+    FROM grants g
+    WHERE g.player_id = p.player_id
+      AND g.rule_id = $3
+      AND g.status IN ('PENDING', 'ACTIVE')
+  )
+ORDER BY p.player_id
+FOR NO KEY UPDATE OF p";
+
 const SEGMENTED: &str = "
 UPDATE run_shards
 SET segmented_at = $3,
@@ -77,7 +111,10 @@ SET rewarded_at = $3,
   granted = $5,
   reduced = $6,
   refused = $7,
-  cost = $8
+  cost = $8,
+  revoked = $9,
+  taken_back = $10,
+  players = $11
 WHERE run_id = $1
   AND shard = $2";
 
@@ -114,6 +151,8 @@ CROSS JOIN LATERAL (
     coalesce(sum(reduced), 0)::bigint AS reduced,
     coalesce(sum(refused), 0)::bigint AS refused,
     coalesce(sum(cost), 0) AS cost,
+    coalesce(sum(revoked), 0)::bigint AS revoked,
+    coalesce(sum(taken_back), 0) AS taken_back,
     count(segmented_at) AS shards_segmented,
     count(failed_at) AS shards_failed,
     min(error) AS error
@@ -161,10 +200,13 @@ pub const STATEMENTS: &[&str] = &[
     CREATE,
     CUT_LISTED,
     CUT_ALL,
+    CUT_HOLDERS,
+    SKIP_SEGMENTS,
     LIST_PLAYERS,
     LOCK_SHARD,
     LOCK_LISTED,
     LOCK_RANGE,
+    LOCK_HOLDERS,
     SEGMENTED,
     REWARDED,
     SHARD_FAILED,
@@ -195,9 +237,15 @@ macro_rules! words {
 }
 
 words!(/// What started the run.
-    RunKind { Import = "IMPORT", Recalculation = "RECALCULATION", Batch = "BATCH" });
-words!(/// Which players it goes over.
-    Scope { All = "ALL", Listed = "LISTED" });
+RunKind {
+    Import = "IMPORT",
+    Recalculation = "RECALCULATION",
+    Batch = "BATCH",
+    Evaluation = "EVALUATION",
+    Revocation = "REVOCATION",
+});
+words!(/// Which players it goes over: everybody, those of a list, or those who hold an open grant of the run's rule.
+    Scope { All = "ALL", Listed = "LISTED", Holders = "HOLDERS" });
 words!(/// Whether rewards are evaluated after the segments.
     Rewards { Evaluate = "EVALUATE", Skip = "SKIP" });
 words!(/// Where it stands.
@@ -211,16 +259,25 @@ pub struct NewRun {
     pub rewards: Rewards,
     pub created_by: String,
     pub created_at: Timestamp,
+    /// Of an evaluation or a revocation, which are about one rule. Their shards are born segmented: whatever queue their
+    /// messages come through, segments stay as they are.
+    pub rule_id: Option<RuleId>,
+    /// Why, where a person has to say so.
+    pub reason: Option<String>,
 }
 
 /// Writes the run and cuts it into shards of at most `shard_players`. Answers the number of shards; a run over nobody
 /// is complete at once. For a listed run the players are in `run_players` already.
 pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32> {
-    let cut = match run.scope {
-        Scope::All => CUT_ALL,
-        Scope::Listed => CUT_LISTED,
+    let rule_id = run.rule_id.as_ref().map(RuleId::as_str);
+    let shards = match run.scope {
+        Scope::All => statement::execute(tx, CUT_ALL, &[&run.run_id.0, &shard_players]).await?,
+        Scope::Listed => statement::execute(tx, CUT_LISTED, &[&run.run_id.0, &shard_players]).await?,
+        Scope::Holders => statement::execute(tx, CUT_HOLDERS, &[&run.run_id.0, &shard_players, &rule_id]).await?,
     };
-    let shards = statement::execute(tx, cut, &[&run.run_id.0, &shard_players]).await?;
+    if rule_id.is_some() {
+        statement::execute(tx, SKIP_SEGMENTS, &[&run.run_id.0, &run.created_at]).await?;
+    }
     let shards = i32::try_from(shards).map_err(|_| Error::Row(format!("{shards} shards")))?;
     let rewards = run.rewards == Rewards::Evaluate;
     let (status, finished_at) = match shards {
@@ -237,6 +294,8 @@ pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32
         &run.created_at,
         &run.created_by,
         &finished_at,
+        &rule_id,
+        &run.reason,
     ];
     statement::execute(tx, CREATE, params).await?;
     Ok(shards)
@@ -256,6 +315,10 @@ pub struct Shard {
     pub kind: RunKind,
     pub scope: Scope,
     pub rewards: Rewards,
+    /// Of the run: the one rule that it evaluates or revokes.
+    pub rule_id: Option<RuleId>,
+    pub reason: Option<String>,
+    pub created_by: String,
     pub first_player_id: String,
     pub last_player_id: String,
     pub segmented: bool,
@@ -273,6 +336,9 @@ pub async fn lock_shard(tx: &Tx<'_>, run_id: RunId, shard: i32) -> Result<Option
         kind: word(&row, "kind", RunKind::parse)?,
         scope: word(&row, "scope", Scope::parse)?,
         rewards: if row.try_get("rewards")? { Rewards::Evaluate } else { Rewards::Skip },
+        rule_id: rule_id(&row)?,
+        reason: row.try_get("reason")?,
+        created_by: row.try_get("created_by")?,
         first_player_id: row.try_get("first_player_id")?,
         last_player_id: row.try_get("last_player_id")?,
         segmented: is_set("segmented_at")?,
@@ -287,6 +353,7 @@ pub async fn lock_players(tx: &Tx<'_>, shard: &Shard) -> Result<Vec<String>> {
     let rows = match shard.scope {
         Scope::Listed => statement::rows(tx, LOCK_LISTED, &[&shard.run_id.0, first, last]).await?,
         Scope::All => statement::rows(tx, LOCK_RANGE, &[first, last]).await?,
+        Scope::Holders => statement::rows(tx, LOCK_HOLDERS, &[first, last, &shard.rule_id.as_ref().map(RuleId::as_str)]).await?,
     };
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
@@ -296,7 +363,7 @@ pub async fn segmented(tx: &Tx<'_>, shard: &Shard, players: usize, changed: usiz
     Ok(())
 }
 
-/// What the rewards of one shard came to.
+/// What the rewards of one shard came to, given or taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RewardTotals {
     /// Players for whom a rule matched.
@@ -308,6 +375,12 @@ pub struct RewardTotals {
     pub refused: usize,
     /// Expected, in money.
     pub cost: Decimal,
+    /// Grants that a revocation cancelled.
+    pub revoked: usize,
+    /// Bonus money that they still held.
+    pub taken_back: Decimal,
+    /// Who were looked at.
+    pub players: usize,
 }
 
 pub async fn rewarded(tx: &Tx<'_>, shard: &Shard, totals: &RewardTotals, now: Timestamp) -> Result<()> {
@@ -320,6 +393,9 @@ pub async fn rewarded(tx: &Tx<'_>, shard: &Shard, totals: &RewardTotals, now: Ti
         &count(totals.reduced),
         &count(totals.refused),
         &totals.cost,
+        &count(totals.revoked),
+        &totals.taken_back,
+        &count(totals.players),
     ];
     statement::execute(tx, REWARDED, params).await?;
     Ok(())
@@ -362,6 +438,10 @@ pub struct Run {
     pub reduced: i64,
     pub refused: i64,
     pub cost: Decimal,
+    pub revoked: i64,
+    pub taken_back: Decimal,
+    pub rule_id: Option<RuleId>,
+    pub reason: Option<String>,
     /// Of a failed shard.
     pub error: Option<String>,
     pub created_by: String,
@@ -397,11 +477,20 @@ fn run(row: &Row) -> Result<Run> {
         reduced: row.try_get("reduced")?,
         refused: row.try_get("refused")?,
         cost: row.try_get("cost")?,
+        revoked: row.try_get("revoked")?,
+        taken_back: row.try_get("taken_back")?,
+        rule_id: rule_id(row)?,
+        reason: row.try_get("reason")?,
         error: row.try_get("error")?,
         created_by: row.try_get("created_by")?,
         created_at: row.try_get("created_at")?,
         finished_at: row.try_get("finished_at")?,
     })
+}
+
+fn rule_id(row: &Row) -> Result<Option<RuleId>> {
+    let text: Option<String> = row.try_get("rule_id")?;
+    text.map(|text| RuleId::parse(text).map_err(|error| Error::Row(format!("rule id: {error}")))).transpose()
 }
 
 fn word<T>(row: &Row, column: &str, parse: fn(&str) -> Option<T>) -> Result<T> {

@@ -2,23 +2,34 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod rules;
+mod runs;
 mod tiers;
 
+use ::rules::Rules;
 use axum::Router;
+use lambda::{aws, sqs::Queue};
 use serde_json::{Value, json};
-use testing::{Response, TestDb, api_key, call};
+use testing::{Request, Response, StandIn, TestDb, api_key, call};
 
 pub struct Program {
     pub test: TestDb,
+    pub queue: StandIn,
     pub router: Router,
     pub key: String,
 }
 
 impl Program {
     pub async fn new() -> Self {
+        Self::with_queue(|request| (200, accept(&request.text()))).await
+    }
+
+    pub async fn with_queue(answer: impl Fn(&Request) -> (u16, String) + Send + Sync + 'static) -> Self {
         let test = TestDb::new().await;
         let key = api_key(&test.db(), "admin").await;
-        Self { router: ::rules::router(test.db()), key, test }
+        let queue = StandIn::start(answer).await;
+        let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));
+        let router = ::rules::router(Rules { db: test.db(), segmentation });
+        Self { test, queue, router, key }
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -35,6 +46,14 @@ impl Program {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         problem["errors"].as_array().unwrap().iter().map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"]))).collect()
     }
+}
+
+/// What SQS answers to a batch of messages.
+fn accept(batch: &str) -> String {
+    let batch: Value = serde_json::from_str(batch).unwrap();
+    let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
+    let accepted: Vec<Value> = batch["Entries"].as_array().unwrap().iter().map(accept).collect();
+    json!({ "Successful": accepted, "Failed": [] }).to_string()
 }
 
 /// `LOSS_CASHBACK` of the sample.

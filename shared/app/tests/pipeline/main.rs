@@ -7,3 +7,4 @@ mod budgets;
 mod imports;
 mod program;
 mod rewards;
+mod rule_runs;

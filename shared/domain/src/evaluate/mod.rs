@@ -38,9 +38,25 @@ impl RuleSet {
         self.iter().find(|(rule, _)| rule.rule_id == *rule_id)
     }
 
+    /// The rule of this id, if it is one of them.
+    pub fn only(mut self, rule_id: &RuleId) -> Self {
+        self.0.retain(|(rule, _)| rule.rule_id == *rule_id);
+        self
+    }
+
     /// The rules that apply at this moment to players with this trigger. Made once for a batch.
     pub fn live(&self, trigger: Trigger, moment: &Moment) -> LiveRules<'_> {
-        let rules = self.iter().filter(|(rule, _)| rule.is_live(trigger, moment));
+        self.live_where(moment, |rule| rule.is_live(trigger, moment))
+    }
+
+    /// The rules that are switched on at this moment, whatever their triggers: when a person asks for their evaluation.
+    pub fn switched_on(&self, moment: &Moment) -> LiveRules<'_> {
+        self.live_where(moment, |rule| rule.is_on(moment))
+    }
+
+    /// The rules that are taken to apply at this moment.
+    pub fn live_where(&self, moment: &Moment, applies: impl Fn(&Rule) -> bool) -> LiveRules<'_> {
+        let rules = self.iter().filter(|(rule, _)| applies(rule));
         let rules = rules.map(|(rule, version)| LiveRule { rule, version, period_key: rule.cadence.period_key(moment, None) }).collect();
         LiveRules { rules, moment: moment.clone() }
     }
@@ -217,7 +233,7 @@ pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Set
 }
 
 /// Whether the rule paid this player in this period already.
-fn is_paid(player: &PlayerSnapshot, rule: &Rule, period_key: &str) -> bool {
+pub(crate) fn is_paid(player: &PlayerSnapshot, rule: &Rule, period_key: &str) -> bool {
     player.past_grants.iter().any(|past| past.period_key == period_key && past.rule_id == rule.rule_id.as_str())
 }
 

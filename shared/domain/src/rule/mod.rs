@@ -220,10 +220,14 @@ impl Rule {
         self.condition.matches(facts)
     }
 
-    /// Active, in its time, on one of its days, for this trigger.
+    /// Switched on, in its time, on one of its days, for this trigger.
     pub fn is_live(&self, trigger: Trigger, moment: &Moment) -> bool {
+        self.triggers.as_ref().is_none_or(|triggers| triggers.contains(&trigger)) && self.is_on(moment)
+    }
+
+    /// Switched on, in its time, on one of its days.
+    pub fn is_on(&self, moment: &Moment) -> bool {
         self.is_active
-            && self.triggers.as_ref().is_none_or(|triggers| triggers.contains(&trigger))
             && self.starts_at.is_none_or(|starts_at| starts_at <= moment.now())
             && self.ends_at.is_none_or(|ends_at| moment.now() < ends_at)
             && self.days_of_week.as_ref().is_none_or(|days| days.contains(&moment.today().weekday()))

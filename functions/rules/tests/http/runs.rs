@@ -1,0 +1,155 @@
+use crate::{Program, loss_cashback};
+use app::runs::ShardMessage;
+use app::{Db, rewards, segmentation};
+use serde_json::{Value, json};
+use testing::{Player, api_key, call};
+
+impl Program {
+    /// Starts a run and answers what was told of it.
+    async fn start(&self, path: &str, body: Option<Value>) -> Value {
+        let response = self.send("POST", path, body).await;
+        let place = response.header("location").unwrap().to_owned();
+        let started = response.expect(202);
+        assert_eq!(started["run_url"], json!(place));
+        assert_eq!(place, format!("/api/runs/{}", started["run_id"].as_str().unwrap()));
+        started
+    }
+
+    fn messages(&self) -> Vec<ShardMessage> {
+        let bodies = self.queue.requests().into_iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+        let entries: Vec<Value> = bodies.flat_map(|body| body["Entries"].as_array().cloned().unwrap()).collect();
+        entries.iter().map(|entry| serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap()).collect()
+    }
+
+    /// What the two workers do with the last message, delivered as often as `times`.
+    async fn work_off(&self, times: usize) {
+        let message = *self.messages().last().unwrap();
+        for _ in 0..times {
+            work(&self.test.db(), message).await;
+        }
+    }
+}
+
+async fn work(db: &Db, message: ShardMessage) {
+    if segmentation::run_shard(db, message, lambda::context()).await.unwrap() == segmentation::Next::Rewards {
+        rewards::run_shard(db, message, lambda::context()).await.unwrap();
+    }
+}
+
+/// P002 of the domain, who gets 480.00, and one whom the rule does not match. The segment of P004 is not what it would be.
+async fn with_players() -> Program {
+    let program = Program::new().await;
+    let db = program.test.db();
+    Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING").insert(&db).await;
+    Player::new("P004").deposited("500").wagered("500").won("500").sessions(5).segment("WINNING").insert(&db).await;
+    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
+    program
+}
+
+#[tokio::test]
+async fn switching_a_rule_on_pays_nobody_and_an_evaluation_pays_once() {
+    let program = with_players().await;
+    assert_eq!(program.test.text("SELECT count(*) FROM grants").await, "0");
+    let mut other = loss_cashback();
+    (other["rule_id"], other["priority"]) = (json!("OTHER"), json!(99));
+    program.send("POST", "/api/rules", Some(other)).await.expect(201);
+    let started = program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    assert_eq!((&started["shards"], program.messages().len()), (&json!(1), 1));
+    program.work_off(3).await;
+    let grants = "SELECT string_agg(player_id || ' ' || rule_id || ' ' || rule_version || ' ' || round(amount, 2), ', ') FROM grants";
+    assert_eq!(program.test.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
+    let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' || (SELECT players || ' ' || granted FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r";
+    assert_eq!(program.test.text(run).await, "EVALUATION COMPLETED LOSS_CASHBACK 2 1");
+    assert_eq!(program.test.text("SELECT segment FROM player_segments WHERE player_id = 'P004'").await, "WINNING", "segments stay");
+
+    program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    program.work_off(1).await;
+    assert_eq!(program.test.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
+    let audited =
+        "SELECT string_agg(action || ' ' || (after ->> 'run_id' IS NOT NULL), ', ') FROM audit_log WHERE action = 'rule.evaluate'";
+    assert_eq!(program.test.text(audited).await, "rule.evaluate true, rule.evaluate true");
+    testing::audit(&program.test.owner()).await;
+}
+
+#[tokio::test]
+async fn only_a_rule_that_applies_now_is_evaluated() {
+    let program = with_players().await;
+    for (field, value, code) in [
+        ("is_active", json!(false), "not_active"),
+        ("starts_at", json!("2099-01-01T00:00:00Z"), "not_live"),
+        ("ends_at", json!("2020-01-01T00:00:00Z"), "not_live"),
+        ("cadence", json!("PER_EVENT"), "needs_event"),
+    ] {
+        let mut rule = loss_cashback();
+        rule[field] = value;
+        program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule)).await.expect(200);
+        let problem = program.send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None).await.expect(409);
+        assert_eq!(problem["type"], format!("urn:loyalty:problem:{code}"));
+    }
+    // A person asks for it: no trigger is needed.
+    let mut rule = loss_cashback();
+    rule["trigger"] = json!(["DEPOSIT"]);
+    program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule)).await.expect(200);
+    program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    program.send("DELETE", "/api/rules/LOSS_CASHBACK", None).await.expect(200);
+    // Archived before its turn came: nothing is granted.
+    program.work_off(1).await;
+    assert_eq!(program.test.text("SELECT count(*) FROM grants").await, "0");
+    let problem = program.send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:archived");
+    program.send("POST", "/api/rules/NONE/evaluate", None).await.expect(404);
+    assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");
+}
+
+#[tokio::test]
+async fn a_revocation_cancels_the_open_grants_of_an_archived_rule_once() {
+    let program = with_players().await;
+    program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    program.work_off(1).await;
+    program.send("DELETE", "/api/rules/LOSS_CASHBACK", None).await.expect(200);
+    let started = program.start("/api/rules/LOSS_CASHBACK/revoke", Some(json!({ "reason": "granted in error" }))).await;
+    assert_eq!(started["shards"], json!(1));
+    program.work_off(3).await;
+    assert_eq!(
+        program.test.text("SELECT status || ' ' || status_reason || ' ' || balance FROM grants").await,
+        "CANCELLED granted in error 0.0000"
+    );
+    let postings = "SELECT string_agg(kind || ' ' || house || ' ' || direction * round(amount, 2), ', ' ORDER BY version) FROM postings";
+    assert_eq!(program.test.text(postings).await, "reward_grant house:issuance 480.00, bonus_cancellation house:issuance -480.00");
+    let history = "SELECT string_agg(to_status || ' ' || reason || ' ' || left(actor, 4), ', ') FROM grant_history";
+    assert_eq!(program.test.text(history).await, "CANCELLED granted in error test");
+    assert_eq!(program.test.text("SELECT count(*) FROM outbox WHERE event_type = 'bonus.cancelled'").await, "1");
+    let run = "SELECT status || ' ' || reason || ' ' || (SELECT revoked || ' ' || round(taken_back, 2) FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r WHERE kind = 'REVOCATION'";
+    assert_eq!(program.test.text(run).await, "COMPLETED granted in error 1 480.00");
+    assert_eq!(program.test.text("SELECT reason FROM audit_log WHERE action = 'rule.revoke'").await, "granted in error");
+
+    let again = program.start("/api/rules/LOSS_CASHBACK/revoke", Some(json!({ "reason": "again" }))).await;
+    assert_eq!(again["shards"], json!(0), "nobody holds one any more");
+    testing::audit(&program.test.owner()).await;
+}
+
+#[tokio::test]
+async fn a_revocation_needs_a_reason_and_a_rule() {
+    let program = with_players().await;
+    for reason in ["", "  ", "a\u{0}", &"x".repeat(501)] {
+        assert_eq!(program.errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({ "reason": reason })).await, ["/reason format"]);
+    }
+    assert_eq!(program.errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({})).await, ["/reason required"]);
+    program.send("POST", "/api/rules/NONE/revoke", Some(json!({ "reason": "x" }))).await.expect(404);
+    assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "0");
+    let (operator, viewer) = (api_key(&program.test.db(), "operator").await, api_key(&program.test.db(), "viewer").await);
+    for (path, key) in [("/api/rules/LOSS_CASHBACK/revoke", &operator), ("/api/rules/LOSS_CASHBACK/evaluate", &viewer)] {
+        call(&program.router, "POST", path, Some(key), Some(json!({ "reason": "x" }))).await.expect(403);
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_a_rule_that_cannot_be_sent_is_given_up() {
+    let refuse = |_: &testing::Request| (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string());
+    let program = Program::with_queue(refuse).await;
+    Player::new("P001").insert(&program.test.db()).await;
+    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
+    let problem = program.send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None).await.expect(503);
+    let run = format!("SELECT status FROM runs WHERE run_id = '{}'", problem["run_id"].as_str().unwrap());
+    assert_eq!(program.test.text(&run).await, "COMPLETED_WITH_ERRORS");
+}

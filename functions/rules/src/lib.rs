@@ -1,6 +1,7 @@
 //! `/api/rules` and `/api/tiers`: what is granted to whom, and the ladder players climb.
 
 mod runs;
+mod simulate;
 mod view;
 
 use app::Db;
@@ -43,6 +44,7 @@ pub fn api(db: &Db) -> Api<Rules> {
         .get("/api/rules", Role::Viewer, list)
         .post("/api/rules", Role::Admin, create)
         .get("/api/rules/facts", Role::Viewer, facts)
+        .post("/api/rules/simulate", Role::Operator, simulate::simulate)
         .get("/api/rules/{rule_id}", Role::Viewer, get)
         .put("/api/rules/{rule_id}", Role::Admin, update)
         .delete("/api/rules/{rule_id}", Role::Admin, archive)

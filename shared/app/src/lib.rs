@@ -23,6 +23,7 @@ pub mod run_view;
 pub mod runs;
 pub mod segmentation;
 pub mod settings;
+pub mod simulation;
 pub mod snapshot;
 pub mod tiers;
 pub mod wallet;

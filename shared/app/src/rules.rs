@@ -119,14 +119,19 @@ pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
 
 /// Reads a rule under the ladder and the settings as they are, and keeps the ladder so until the rule is saved.
 async fn parse(tx: &Tx<'_>, rule: &Value, now: Timestamp) -> Result<Rule> {
+    store::tiers::pin(tx).await?;
+    let program = Program::load(tx, now).await?;
+    check(rule, &program).map_err(Error::Validation)
+}
+
+/// A rule that somebody wants to save.
+pub(crate) fn check(rule: &Value, program: &Program) -> Result<Rule, Vec<FieldError>> {
     let mut errors = Vec::new();
     refuse_nul(rule, "", &mut errors);
     if !errors.is_empty() {
-        return Err(Error::Validation(errors));
+        return Err(errors);
     }
-    store::tiers::pin(tx).await?;
-    let program = Program::load(tx, now).await?;
-    Rule::parse(rule, &program.catalogue, &program.settings).map_err(Error::Validation)
+    Rule::parse(rule, &program.catalogue, &program.settings)
 }
 
 /// PostgreSQL cannot keep the character U+0000.

@@ -2,13 +2,17 @@
 
 use crate::error::Result;
 use crate::program::Program;
-use domain::period::Cadence;
+use domain::period::{Cadence, Moment};
 use domain::player::PlayerSnapshot;
 use store::Executor;
 
 /// The players that exist, in order of id: a fixed number of statements, whatever their number.
 pub async fn load(executor: &impl Executor, player_ids: &[&str], program: &Program) -> Result<Vec<PlayerSnapshot>> {
     let moment = &program.moment;
-    let keys: Vec<String> = Cadence::ALL.iter().filter_map(|cadence| cadence.period_key(moment, None)).collect();
-    Ok(store::snapshots::load(executor, player_ids, moment.now(), moment.today(), &keys).await?)
+    Ok(store::snapshots::load(executor, player_ids, moment.now(), moment.today(), &period_keys(moment)).await?)
+}
+
+/// The periods for which a rule can be granted now; without an event.
+pub(crate) fn period_keys(moment: &Moment) -> Vec<String> {
+    Cadence::ALL.iter().filter_map(|cadence| cadence.period_key(moment, None)).collect()
 }

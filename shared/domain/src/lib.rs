@@ -26,4 +26,5 @@ pub mod redemption;
 pub mod rule;
 pub mod segment;
 pub mod settings;
+pub mod simulate;
 pub mod tier;

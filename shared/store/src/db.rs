@@ -1,7 +1,7 @@
 //! Connections and the one way to run a transaction.
 
 use crate::error::{Error, Result};
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Timeouts};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::str::FromStr;
@@ -44,6 +44,13 @@ impl Db {
 
     pub async fn client(&self) -> Result<Client> {
         self.pool.get().await.map_err(Error::Connection)
+    }
+
+    /// Another connection if one can be had without waiting for others to give theirs back. Who holds a connection and
+    /// waits for more may wait for ever.
+    pub async fn free_client(&self) -> Option<Client> {
+        let at_once = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
+        self.pool.timeout_get(&at_once).await.ok()
     }
 }
 

@@ -24,6 +24,7 @@ pub mod ledger;
 pub mod migrate;
 pub mod outbox;
 pub mod players;
+pub mod population;
 pub mod redemptions;
 pub mod rules;
 pub mod runs;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::Value;
+use std::collections::HashMap;
 use tokio_postgres::Row;
 
 const RULE: &str = "
@@ -54,6 +55,12 @@ SELECT coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
 FROM rule_budgets
 WHERE rule_id = $1";
 
+const RESERVED_OF_ALL: &str = "
+SELECT rule_id, coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
+  coalesce(sum(reserved) FILTER (WHERE day = $1), 0) AS today
+FROM rule_budgets
+GROUP BY rule_id";
+
 const LOCK: &str = "
 SELECT 1
 FROM rules
@@ -83,7 +90,7 @@ WHERE rule_id = $1";
 
 /// Every statement of this file that is always the same, for the test that prepares each.
 pub const STATEMENTS: &[&str] =
-    &[RULE, GET, LOAD_LIVE, LOAD_UNARCHIVED, VERSIONS, RESERVED, LOCK, INSERT, ADD_VERSION, SET_VERSION, ARCHIVE];
+    &[RULE, GET, LOAD_LIVE, LOAD_UNARCHIVED, VERSIONS, RESERVED, RESERVED_OF_ALL, LOCK, INSERT, ADD_VERSION, SET_VERSION, ARCHIVE];
 
 /// A rule at its current version.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +167,12 @@ pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i3
 pub async fn reserved(executor: &impl Executor, rule_id: &RuleId, today: Date) -> Result<(Decimal, Decimal)> {
     let row = statement::row(executor, RESERVED, &[&rule_id.as_str(), &today]).await?;
     Ok((row.try_get("total")?, row.try_get("today")?))
+}
+
+/// [`reserved`] of every rule that has reserved anything.
+pub async fn reserved_of_all(executor: &impl Executor, today: Date) -> Result<HashMap<String, (Decimal, Decimal)>> {
+    let rows = statement::rows(executor, RESERVED_OF_ALL, &[&today]).await?;
+    rows.iter().map(|row| Ok((row.try_get("rule_id")?, (row.try_get("total")?, row.try_get("today")?)))).collect()
 }
 
 /// Whether the rule exists; if so, it stays locked until the transaction ends.

@@ -17,6 +17,7 @@ async fn every_statement_can_be_prepared() {
         ("ledger", store::ledger::STATEMENTS),
         ("outbox", store::outbox::STATEMENTS),
         ("players", store::players::STATEMENTS),
+        ("population", store::population::STATEMENTS),
         ("redemptions", store::redemptions::STATEMENTS),
         ("rules", store::rules::STATEMENTS),
         ("runs", store::runs::STATEMENTS),

@@ -3,6 +3,7 @@
 
 mod rules;
 mod runs;
+mod simulate;
 mod tiers;
 
 use ::rules::Rules;

@@ -8,3 +8,4 @@ mod imports;
 mod program;
 mod rewards;
 mod rule_runs;
+mod simulations;

@@ -1,0 +1,115 @@
+//! A rule in front of the whole population, before anybody is paid: what it would give, what it would cost, and what
+//! holds it back.
+//!
+//! The players go through [`evaluate`], as in a real run, in the order of their ids; only nothing is written.
+
+mod report;
+mod tally;
+
+pub use report::{AllRules, BudgetUse, Difference, Distribution, GateTally, Group, Report, Sample, Stopped};
+pub use tally::Outcome;
+
+use crate::evaluate::{BudgetRooms, Candidate, Evaluation, LiveRules, evaluate, is_paid};
+use crate::facts::{Catalogue, Facts};
+use crate::period::Moment;
+use crate::player::PlayerSnapshot;
+use crate::rule::Rule;
+use crate::settings::Settings;
+use rust_decimal::Decimal;
+use tally::{AllTally, Samples, Tally};
+
+/// The rules that a player meets, and the money that is left for them.
+#[derive(Debug, Clone)]
+pub struct Scenario<'a> {
+    /// The rule that is looked at is one of them.
+    pub rules: LiveRules<'a>,
+    pub budgets: BudgetRooms,
+    /// The one that is looked at, and its version.
+    pub subject: (&'a Rule, i32),
+}
+
+/// What one scenario came to so far.
+struct Side<'a> {
+    scenario: Scenario<'a>,
+    period_key: Option<String>,
+    tally: Tally,
+    all: AllTally,
+}
+
+impl<'a> Side<'a> {
+    fn new(scenario: Scenario<'a>) -> Self {
+        let period_key = scenario.subject.0.cadence.period_key(scenario.rules.moment(), None);
+        Self { scenario, period_key, tally: Tally::default(), all: AllTally::default() }
+    }
+
+    fn add(&mut self, candidate: &Candidate<'_>, settings: &Settings) -> (Outcome, Evaluation) {
+        let Scenario { rules, budgets, subject: (rule, _) } = &mut self.scenario;
+        let evaluation = evaluate(candidate, rules, settings, budgets);
+        let outcome = match evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id) {
+            Some(decision) => decision.verdict.into(),
+            None if !rule.matches(candidate.facts) => Outcome::NoMatch,
+            None if self.period_key.as_deref().is_some_and(|key| is_paid(candidate.player, rule, key)) => Outcome::AlreadyGranted,
+            None => Outcome::Displaced,
+        };
+        self.tally.add(outcome, rule, &evaluation);
+        self.all.add(&evaluation);
+        (outcome, evaluation)
+    }
+}
+
+/// One pass over the population. Give it the players in the order of their ids.
+pub struct Simulation<'a> {
+    catalogue: &'a Catalogue,
+    settings: &'a Settings,
+    moment: Moment,
+    side: Side<'a>,
+    /// The same with the version of the rule that is in force.
+    current: Option<Side<'a>>,
+    players: u64,
+    by_segment: tally::Groups,
+    by_tier: tally::Groups,
+    samples: Samples,
+    rooms_before: BudgetRooms,
+}
+
+impl<'a> Simulation<'a> {
+    pub fn new(scenario: Scenario<'a>, current: Option<Scenario<'a>>, catalogue: &'a Catalogue, settings: &'a Settings) -> Self {
+        Self {
+            catalogue,
+            settings,
+            moment: scenario.rules.moment().clone(),
+            rooms_before: scenario.budgets.clone(),
+            side: Side::new(scenario),
+            current: current.map(Side::new),
+            players: 0,
+            by_segment: tally::Groups::default(),
+            by_tier: tally::Groups::default(),
+            samples: Samples::default(),
+        }
+    }
+
+    /// Answers what became of the player, and what they would get of the rule.
+    pub fn add(&mut self, player: &PlayerSnapshot) -> (Outcome, Decimal) {
+        let facts = Facts::of(player, self.catalogue, &self.moment, None);
+        let candidate = Candidate { player, facts: &facts, event: None };
+        let (outcome, evaluation) = self.side.add(&candidate, self.settings);
+        let (rule, _) = self.side.scenario.subject;
+        self.players += 1;
+        // A player who was never classified has no segment.
+        let segment = player.segment.map_or("", |segment| segment.as_str());
+        self.by_segment.add(segment, outcome, rule, &evaluation);
+        self.by_tier.add(&player.tier, outcome, rule, &evaluation);
+        if self.samples.wants(outcome) {
+            self.samples.push(outcome, report::sample(&candidate, rule, outcome, &evaluation));
+        }
+        if let Some(current) = &mut self.current {
+            current.add(&candidate, self.settings);
+        }
+        let decision = evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id);
+        (outcome, decision.map_or(Decimal::ZERO, |decision| decision.amount))
+    }
+
+    pub fn finish(self) -> Report {
+        report::of(self)
+    }
+}

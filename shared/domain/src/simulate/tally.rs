@@ -1,0 +1,190 @@
+//! Counting while a simulation goes.
+
+use super::report::Sample;
+use crate::evaluate::{Decision, Evaluation, Verdict};
+use crate::gate::GateVerdict;
+use crate::rule::Rule;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What became of one player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Outcome {
+    Granted,
+    /// Granted, but less than the rule gives.
+    Reduced,
+    /// By a gate.
+    Refused,
+    /// The rule matches but gives nothing.
+    NotApplicable,
+    /// The rule matches, but one of higher priority was granted in its place.
+    Displaced,
+    /// The rule matches, and paid this player in this period before.
+    AlreadyGranted,
+    NoMatch,
+}
+
+impl From<Verdict> for Outcome {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Granted => Outcome::Granted,
+            Verdict::Reduced => Outcome::Reduced,
+            Verdict::Refused => Outcome::Refused,
+            Verdict::NotApplicable => Outcome::NotApplicable,
+        }
+    }
+}
+
+/// Players, and what the rule gives them. `matched = already_granted + displaced + not_applicable + refused + granted`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Figures {
+    pub matched: u64,
+    pub already_granted: u64,
+    pub displaced: u64,
+    pub not_applicable: u64,
+    pub refused: u64,
+    pub granted: u64,
+    /// Of the granted.
+    pub reduced: u64,
+    /// In the asset of the reward.
+    pub amount: Decimal,
+    /// Expected, in money, as is the revenue.
+    pub cost: Decimal,
+    pub expected_revenue: Decimal,
+}
+
+impl Figures {
+    fn add(&mut self, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
+        self.matched += u64::from(outcome != Outcome::NoMatch);
+        match outcome {
+            Outcome::Granted => self.granted += 1,
+            Outcome::Reduced => (self.granted, self.reduced) = (self.granted + 1, self.reduced + 1),
+            Outcome::Refused => self.refused += 1,
+            Outcome::NotApplicable => self.not_applicable += 1,
+            Outcome::Displaced => self.displaced += 1,
+            Outcome::AlreadyGranted => self.already_granted += 1,
+            Outcome::NoMatch => {}
+        }
+        if let Some(grant) = evaluation.grants.iter().find(|grant| grant.rule_id == rule.rule_id) {
+            // Sums of many amounts below 1e15: far from the end of a decimal.
+            self.amount = self.amount.saturating_add(grant.amount);
+            self.cost = self.cost.saturating_add(grant.cost);
+            self.expected_revenue = self.expected_revenue.saturating_add(grant.expected_revenue);
+        }
+    }
+}
+
+/// Players whom a gate stopped, and the amount that it took from them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    pub count: u64,
+    pub amount: Decimal,
+}
+
+impl Count {
+    fn add(&mut self, amount: Decimal) {
+        self.count += 1;
+        self.amount = self.amount.saturating_add(amount);
+    }
+}
+
+/// What the rule came to.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) figures: Figures,
+    pub(super) amounts: Vec<Decimal>,
+    /// Refused and reduced, by gate.
+    pub(super) gates: BTreeMap<&'static str, (Count, Count)>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
+        self.figures.add(outcome, rule, evaluation);
+        let Some(decision) = evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id) else { return };
+        if !decision.amount.is_zero() {
+            self.amounts.push(decision.amount);
+        }
+        self.gates(decision);
+    }
+
+    fn gates(&mut self, decision: &Decision) {
+        let mut asked = decision.reward_amount;
+        for gate in decision.gates.iter().filter(|gate| gate.verdict != GateVerdict::Approve) {
+            let (refused, reduced) = self.gates.entry(gate.name()).or_default();
+            match gate.verdict {
+                GateVerdict::Refuse => refused.add(asked),
+                _ => reduced.add(asked - gate.amount),
+            }
+            asked = gate.amount;
+        }
+    }
+}
+
+/// What all rules together came to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct AllTally {
+    pub(super) granted: u64,
+    pub(super) cost: Decimal,
+    pub(super) expected_revenue: Decimal,
+}
+
+impl AllTally {
+    pub(super) fn add(&mut self, evaluation: &Evaluation) {
+        for grant in &evaluation.grants {
+            self.granted += 1;
+            self.cost = self.cost.saturating_add(grant.cost);
+            self.expected_revenue = self.expected_revenue.saturating_add(grant.expected_revenue);
+        }
+    }
+}
+
+/// Figures by name: there are few names, so they are looked for one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Groups(pub(super) Vec<(String, u64, Figures)>);
+
+impl Groups {
+    pub(super) fn add(&mut self, name: &str, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
+        let known = self.0.iter().position(|(known, ..)| known == name);
+        let index = known.unwrap_or_else(|| {
+            self.0.push((name.to_owned(), 0, Figures::default()));
+            self.0.len() - 1
+        });
+        let (_, players, figures) = &mut self.0[index];
+        *players += 1;
+        figures.add(outcome, rule, evaluation);
+    }
+}
+
+/// The first players of every outcome; the report takes some of each.
+#[derive(Debug, Default)]
+pub(super) struct Samples(BTreeMap<Outcome, Vec<Sample>>);
+
+/// Players that are explained.
+const SAMPLES_MAX: usize = 10;
+
+impl Samples {
+    pub(super) fn wants(&self, outcome: Outcome) -> bool {
+        self.0.get(&outcome).is_none_or(|samples| samples.len() < SAMPLES_MAX)
+    }
+
+    pub(super) fn push(&mut self, outcome: Outcome, sample: Sample) {
+        self.0.entry(outcome).or_default().push(sample);
+    }
+
+    /// Of each outcome in turn until there are enough, in the order of the players' ids.
+    pub(super) fn take(self) -> Vec<Sample> {
+        let mut queues: Vec<_> = self.0.into_values().map(Vec::into_iter).collect();
+        let mut taken = Vec::with_capacity(SAMPLES_MAX);
+        while taken.len() < SAMPLES_MAX {
+            let before = taken.len();
+            taken.extend(queues.iter_mut().filter_map(Iterator::next).take(SAMPLES_MAX - before));
+            if taken.len() == before {
+                break;
+            }
+        }
+        taken.sort_by(|a, b| a.player_id.cmp(&b.player_id));
+        taken
+    }
+}

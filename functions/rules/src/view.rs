@@ -55,11 +55,16 @@ impl From<RuleVersion> for VersionView {
 /// What a rule would do for a player, and why.
 #[derive(Serialize)]
 pub struct TrialView {
+    rule_version: i32,
+    /// Whether the rule is switched on and in its time. It was tried as if it were.
+    is_live: bool,
     /// Whether all conditions hold.
     matches: bool,
     /// Whether the rule paid this player in this period already, so that it would not be tried.
     already_granted: bool,
-    /// What the formula gives within the rule's limits, before the gates.
+    /// What the formula gives, before limits and rounding; null when it gives nothing, and `reason` says why.
+    formula_amount: Option<Decimal>,
+    /// The same within the rule's limits and rounded, before the gates.
     reward_amount: Decimal,
     verdict: Verdict,
     /// What would be granted if the conditions held.
@@ -76,8 +81,11 @@ impl From<Trial> for TrialView {
         let explanation = trial.explanation;
         let decision = explanation.decision;
         Self {
+            rule_version: decision.rule_version,
+            is_live: trial.is_live,
             matches: explanation.matches,
             already_granted: explanation.already_granted,
+            formula_amount: decision.formula_amount,
             reward_amount: shown(decision.reward_amount, MONEY_SCALE),
             verdict: decision.verdict,
             granted_amount: shown(decision.amount, MONEY_SCALE),

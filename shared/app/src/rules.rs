@@ -160,6 +160,8 @@ fn refuse_nul(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     pub explanation: Explanation,
+    /// Whether the rule is switched on and in its time. It was tried as if it were.
+    pub is_live: bool,
     /// Every fact by name, null where unknown.
     pub facts: Map<String, Value>,
 }
@@ -181,7 +183,7 @@ pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestam
     let facts = Facts::of(player, &program.catalogue, &program.moment, None);
     let candidate = Candidate { player, facts: &facts, event: None };
     let explanation = explain(&candidate, &rule, stored.version, &program.moment, &program.settings, &budgets);
-    Ok(Trial { explanation, facts: facts.to_json(program.catalogue.all()) })
+    Ok(Trial { explanation, is_live: rule.is_on(&program.moment), facts: facts.to_json(program.catalogue.all()) })
 }
 
 async fn audit(

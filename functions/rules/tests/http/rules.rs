@@ -164,6 +164,38 @@ async fn a_test_says_what_the_rule_would_do_and_why() {
 }
 
 #[tokio::test]
+async fn a_test_shows_the_formula_before_and_after_limits_and_rounding() {
+    let program = Program::new().await;
+    let db = program.test.db();
+    // net_loss 1234.57: a tenth is 123.457, and at most 100 are given; half of it at this risk.
+    Player::new("A").deposited("1000").wagered("5000").won("3765.43").sessions(10).segment("LOSING").risk_score(45).insert(&db).await;
+    Player::new("NULL").deposited("1000").wagered("0").won("0").segment("NEW").insert(&db).await;
+    let mut rule = loss_cashback();
+    rule["is_active"] = json!(false);
+    program.send("POST", "/api/rules", Some(rule.clone())).await.expect(201);
+    let try_on = async |player: &str| {
+        let trial = program.send("POST", "/api/rules/LOSS_CASHBACK/test", Some(json!({ "player_id": player }))).await.expect(200);
+        let amounts = ["formula_amount", "reward_amount", "granted_amount"].map(|name| trial[name].to_string()).join(" ");
+        (amounts, trial)
+    };
+    let (amounts, trial) = try_on("A").await;
+    assert_eq!((amounts.as_str(), &trial["rule_version"], &trial["is_live"]), ("123.457 123.45 61.72", &json!(1), &json!(false)));
+    rule["reward_config"]["max_amount"] = json!(100);
+    program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule.clone())).await.expect(200);
+    assert_eq!(try_on("A").await.0, "123.457 100.00 50.00");
+
+    // Nothing matches and the formula has no value: the gates are shown all the same, with the reason.
+    rule["reward_config"]["formula"] = json!("net_loss / total_wagered");
+    program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule)).await.expect(200);
+    let (amounts, trial) = try_on("NULL").await;
+    assert_eq!((amounts.as_str(), &trial["matches"], &trial["verdict"]), ("null 0.00 0.00", &json!(false), &json!("NOT_APPLICABLE")));
+    assert!(trial["reason"].as_str().unwrap().contains("zero"), "{}", trial["reason"]);
+    let gates: Vec<&str> = trial["gates"].as_array().unwrap().iter().map(|gate| gate["name"].as_str().unwrap()).collect();
+    assert_eq!(gates, ["eligibility", "fraud", "profit", "caps", "budget"]);
+    assert!(trial["gates"].as_array().unwrap().iter().all(|gate| gate["figures"].is_object()));
+}
+
+#[tokio::test]
 async fn a_test_explains_a_rule_that_does_not_match() {
     let program = Program::new().await;
     Player::new("P004").deposited("500").wagered("500").won("500").sessions(5).segment("NEW").insert(&program.test.db()).await;

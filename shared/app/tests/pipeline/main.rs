@@ -9,3 +9,4 @@ mod program;
 mod rewards;
 mod rule_runs;
 mod simulations;
+mod versions;

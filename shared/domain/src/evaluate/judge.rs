@@ -2,6 +2,7 @@
 
 use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
 use crate::bonus::{GrantTerms, WageringBasis};
+use crate::formula::EvalError;
 use crate::gate::cost::{CostModel, mix_edge};
 use crate::gate::{self, CapRoom, GateFigures, GateVerdict, Penalty};
 use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, round_reward, shown};
@@ -21,7 +22,7 @@ pub(super) enum Extent {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 enum NotApplicable {
     #[error("{0}")]
-    Formula(#[from] crate::formula::EvalError),
+    Formula(#[from] EvalError),
     #[error("the amount is not above 0")]
     NotPositive,
     #[error("the amount rounds down to 0")]
@@ -111,21 +112,31 @@ impl From<NotApplicable> for Stop {
     }
 }
 
+/// The decision on a rule whose conditions cannot be computed for the player.
+pub(super) fn not_applicable(rule: &Rule, rule_version: i32, obstacle: &EvalError) -> Decision {
+    Decision { reason: Some(obstacle.to_string()), ..undecided(rule, rule_version) }
+}
+
+fn undecided(rule: &Rule, rule_version: i32) -> Decision {
+    Decision {
+        rule_id: rule.rule_id.clone(),
+        rule_version,
+        verdict: Verdict::NotApplicable,
+        formula_amount: None,
+        reward_amount: Decimal::ZERO,
+        amount: Decimal::ZERO,
+        gates: Vec::new(),
+        reason: None,
+    }
+}
+
 impl Case<'_> {
     pub(super) fn assess(&self, rule: &Rule, rule_version: i32, extent: Extent) -> (Decision, Option<Offer>) {
         let formula_amount = rule.reward.formula.eval(self.candidate.facts);
         let ask = formula_amount.clone().map_err(NotApplicable::from).and_then(|amount| self.ask(rule, amount));
         let reward_amount = ask.as_ref().map_or(Decimal::ZERO, |ask| ask.amount);
-        let mut decision = Decision {
-            rule_id: rule.rule_id.clone(),
-            rule_version,
-            verdict: Verdict::NotApplicable,
-            formula_amount: formula_amount.ok().map(|amount| amount.normalize()),
-            reward_amount,
-            amount: Decimal::ZERO,
-            gates: Vec::new(),
-            reason: None,
-        };
+        let formula_amount = formula_amount.ok().map(|amount| amount.normalize());
+        let mut decision = Decision { formula_amount, reward_amount, ..undecided(rule, rule_version) };
         match ask.and_then(|ask| self.pass(rule, &ask, extent)) {
             Ok((passage, offer)) => {
                 (decision.verdict, decision.reason) = verdict(&passage.gates);

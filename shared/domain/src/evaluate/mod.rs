@@ -141,7 +141,8 @@ pub enum Verdict {
     Reduced,
     /// By a gate.
     Refused,
-    /// The rule matches but gives nothing: a null fact, a division by zero, an amount of 0.
+    /// Whether the rule matches cannot be computed, or it does but gives nothing: a null fact, a division by zero, an
+    /// amount of 0.
     NotApplicable,
 }
 
@@ -189,7 +190,7 @@ pub struct GrantIntent {
 /// What an evaluation decided. Empty when no rule matched.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Evaluation {
-    /// Of the rules that matched, in the order in which they were tried.
+    /// Of the rules that matched, or whose conditions could not be computed, in the order in which they were tried.
     pub decisions: Vec<Decision>,
     pub grants: Vec<GrantIntent>,
     /// Facts that the decided rules name, sorted: those to keep with the decisions.
@@ -210,14 +211,17 @@ pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Set
         let event_id = candidate.event.map(|event| event.event_id.as_str());
         let Some(period_key) = live.period_key.as_deref().or(event_id) else { continue };
         let group = rule.exclusive_group.as_deref();
-        if is_paid(candidate.player, rule, period_key)
-            || group.is_some_and(|group| groups.contains(&group))
-            || !rule.matches(candidate.facts)
-        {
+        if is_paid(candidate.player, rule, period_key) || group.is_some_and(|group| groups.contains(&group)) {
             continue;
         }
-        let case = Case { candidate, settings, now: rules.moment.now(), room: &room, budget: budget_room(rule, budgets) };
-        let (decision, offer) = case.assess(rule, live.version, Extent::UntilRefused);
+        let (decision, offer) = match rule.condition.hold(candidate.facts) {
+            Ok(false) => continue,
+            Ok(true) => {
+                let case = Case { candidate, settings, now: rules.moment.now(), room: &room, budget: budget_room(rule, budgets) };
+                case.assess(rule, live.version, Extent::UntilRefused)
+            }
+            Err(obstacle) => (judge::not_applicable(rule, live.version, &obstacle), None),
+        };
         if let Some(offer) = offer {
             room.take(offer.cost);
             budgets.reserve(&rule.rule_id, offer.cost);

@@ -2,7 +2,7 @@
 
 use super::fields::{Bounds, Errors, child, read_decimal, type_name};
 use crate::facts::{Catalogue, FactId, FactType, FactValue, Facts};
-use crate::formula::{Predicate, not_a_value};
+use crate::formula::{EvalError, Predicate, not_a_value};
 use crate::problem::FieldError;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -107,8 +107,11 @@ impl Condition {
     }
 
     /// Whether all conditions hold. Does not allocate.
-    pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.0.iter().all(|node| node.holds(facts))
+    ///
+    /// # Errors
+    /// A division by zero or an overflow in a `when`, where the other conditions do not decide without it.
+    pub fn hold(&self, facts: &Facts<'_>) -> Result<bool, EvalError> {
+        all_hold(&self.0, facts)
     }
 
     /// Every comparison with the value it met, and every group with how many of its parts hold.
@@ -127,19 +130,23 @@ impl Condition {
 }
 
 impl Node {
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>) -> Result<bool, EvalError> {
         match self {
-            Node::Compare { fact, test, .. } => test.holds(facts.get(*fact)),
-            Node::When { predicate, .. } => predicate.eval(facts).unwrap_or(false),
-            Node::All(parts) => parts.iter().all(|part| part.holds(facts)),
-            Node::Any { parts, .. } => parts.iter().any(|part| part.holds(facts)),
-            Node::Not { parts, .. } => !parts.iter().all(|part| part.holds(facts)),
+            Node::Compare { fact, test, .. } => Ok(test.holds(facts.get(*fact))),
+            Node::When { predicate, .. } => match predicate.eval(facts) {
+                Err(EvalError::Null { .. }) => Ok(false),
+                decided => decided,
+            },
+            Node::All(parts) => all_hold(parts, facts),
+            Node::Any { parts, .. } => first_decides(parts, facts, true),
+            Node::Not { parts, .. } => all_hold(parts, facts).map(|hold| !hold),
         }
     }
 
     fn explain(&self, facts: &Facts<'_>, results: &mut Vec<ConditionResult>) {
-        let met = self.holds(facts);
-        let held = |parts: &[Node]| json!(format!("{} of {} hold", parts.iter().filter(|p| p.holds(facts)).count(), parts.len()));
+        let met = self.holds(facts) == Ok(true);
+        let held =
+            |parts: &[Node]| json!(format!("{} of {} hold", parts.iter().filter(|p| p.holds(facts) == Ok(true)).count(), parts.len()));
         match self {
             Node::Compare { fact, pointer, expected, .. } => {
                 let actual = facts.get(*fact).map_or(Value::Null, FactValue::to_json);
@@ -168,6 +175,24 @@ impl Node {
             Node::All(parts) | Node::Any { parts, .. } | Node::Not { parts, .. } => parts.iter().for_each(|part| part.visit_facts(visit)),
         }
     }
+}
+
+fn all_hold(parts: &[Node], facts: &Facts<'_>) -> Result<bool, EvalError> {
+    first_decides(parts, facts, false)
+}
+
+/// `decisive` as soon as one part is; else the opposite, or the error of a part that cannot be computed. The order of
+/// the parts is of no account.
+fn first_decides(parts: &[Node], facts: &Facts<'_>, decisive: bool) -> Result<bool, EvalError> {
+    let mut otherwise = Ok(!decisive);
+    for part in parts {
+        match part.holds(facts) {
+            Ok(held) if held == decisive => return Ok(decisive),
+            Ok(_) => {}
+            error => otherwise = error,
+        }
+    }
+    otherwise
 }
 
 struct Reader<'a, 'e> {

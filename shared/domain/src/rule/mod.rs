@@ -216,8 +216,9 @@ impl Rule {
         &self.reads
     }
 
+    /// Whether the conditions are known to hold.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.condition.matches(facts)
+        self.condition.hold(facts) == Ok(true)
     }
 
     /// Switched on, in its time, on one of its days, for this trigger.

@@ -45,8 +45,7 @@ fn in_group(group: &str) -> Value {
 #[test]
 fn the_highest_priority_that_passes_wins_and_exclusivity_only_excludes_what_is_below() {
     let any = || json!({});
-    let refused_in_group = || {
-        let mut changes = REFUSED();
+    let in_the_group = |mut changes: Value| {
         changes["exclusive_group"] = json!("g");
         changes
     };
@@ -64,9 +63,14 @@ fn the_highest_priority_that_passes_wins_and_exclusivity_only_excludes_what_is_b
         (vec![("A", 3, in_group("g")), ("B", 2, in_group("g")), ("C", 1, any())], 10, vec!["A", "C"]),
         (vec![("A", 3, any()), ("B", 2, in_group("g")), ("C", 1, in_group("g"))], 10, vec!["A", "B"]),
         (vec![("A", 3, in_group("g")), ("B", 2, in_group("h")), ("C", 1, in_group("g"))], 10, vec!["A", "B"]),
-        (vec![("A", 3, refused_in_group()), ("B", 2, in_group("g"))], 10, vec!["B"]),
+        (vec![("A", 3, in_the_group(REFUSED())), ("B", 2, in_group("g"))], 10, vec!["B"]),
         (vec![("A", 3, REFUSED()), ("B", 2, REFUSED())], 10, vec![]),
+        (vec![("A", 3, in_the_group(NEVER())), ("B", 2, in_group("g")), ("C", 1, in_group("g"))], 10, vec!["B"]),
+        (vec![("A", 3, in_the_group(NO_AMOUNT())), ("B", 2, in_group("g")), ("C", 1, in_group("g"))], 10, vec!["B"]),
+        (vec![("A", 4, in_group("g")), ("B", 3, in_group("g")), ("C", 2, any()), ("D", 1, any())], 2, vec!["A", "C"]),
+        (vec![("B", 1, in_group("g")), ("A", 1, in_group("g"))], 10, vec!["A"]),
     ];
+    assert!(constellations.len() >= 12);
     for (definitions, max, expected) in constellations {
         let evaluation = evaluate_player(&anyone(), &rules(&definitions), &at_most(max));
         assert_eq!(granted(&evaluation), expected, "{definitions:?}, at most {max}");
@@ -102,6 +106,29 @@ fn what_cannot_be_computed_is_not_applicable_with_the_reason() {
     assert_eq!(reason("0 - 5"), "the amount is not above 0");
     assert_eq!(reason("0.009"), "the amount rounds down to 0");
     assert_eq!(reason("999999999999999 * 10"), "the amount or its cost is too large");
+}
+
+#[test]
+fn conditions_that_cannot_be_computed_are_not_applicable_with_the_reason() {
+    // `anyone` staked and won 1,000,000, so the net loss is 0, and the number of bets is unknown.
+    let decided = |conditions: Value| {
+        let set = rules(&[("A", 2, json!({"conditions": conditions})), ("B", 1, json!({}))]);
+        let evaluation = evaluate_player(&anyone(), &set, &at_most(1));
+        let decision = &evaluation.decisions[0];
+        let of_a = (decision.rule_id.as_str() == "A").then(|| (decision.verdict, decision.reason.clone().unwrap_or_default()));
+        (of_a, granted(&evaluation).join(" "))
+    };
+    let not_applicable = |reason: &str| (Some((Verdict::NotApplicable, reason.to_owned())), "B".to_owned());
+    assert_eq!(decided(json!({"when": "100 / net_loss > 1"})), not_applicable("division by zero"));
+    assert_eq!(decided(json!({"not": {"when": "100 / net_loss > 1"}})), not_applicable("division by zero"));
+    assert_eq!(decided(json!({"any": [{"when": "total_wagered ^ 8 > 1"}, {"segment": "VIP"}]})), not_applicable("the value is too large"));
+    // What decides without it, decides: in whichever order.
+    let matched = (Some((Verdict::Granted, String::new())), "A".to_owned());
+    assert_eq!(decided(json!({"any": [{"when": "100 / net_loss > 1"}, {"net_loss": 0}]})), matched);
+    assert_eq!(decided(json!({"any": [{"net_loss": 0}, {"when": "100 / net_loss > 1"}]})), matched);
+    assert_eq!(decided(json!({"when": "100 / net_loss > 1", "segment": "VIP"})), (None, "B".to_owned()));
+    // A fact that is not known fails its comparison, and the rule does not match.
+    assert_eq!(decided(json!({"when": "total_bets > 1"})), (None, "B".to_owned()));
 }
 
 #[test]
@@ -166,6 +193,22 @@ fn rules_apply_while_they_are_active_in_their_time_and_on_their_days() {
     // 23:30 UTC on Sunday is Monday in Berlin.
     assert!(is_live(json!({"days_of_week": ["MON"]}), Trigger::Import, "2026-11-22T23:30:00Z", "Europe/Berlin"));
     assert!(!is_live(json!({"days_of_week": ["MON"]}), Trigger::Import, "2026-11-22T23:30:00Z", "UTC"));
+}
+
+#[test]
+fn days_of_the_week_are_those_of_the_clock_on_the_wall_when_it_is_changed() {
+    // Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to 23:00 UTC.
+    for (first, last) in [("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"), ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z")] {
+        let second = jiff::SignedDuration::from_secs(1);
+        let [before, after] = [first.parse::<jiff::Timestamp>().unwrap() - second, last.parse::<jiff::Timestamp>().unwrap() + second];
+        for (now, day) in [(before.to_string(), "SAT"), (first.into(), "SUN"), (last.into(), "SUN"), (after.to_string(), "MON")] {
+            let days: Vec<&str> = ["SAT", "SUN", "MON"]
+                .into_iter()
+                .filter(|name| is_live(json!({"days_of_week": [name]}), Trigger::Import, &now, "Europe/Berlin"))
+                .collect();
+            assert_eq!(days, [day], "{now}");
+        }
+    }
 }
 
 #[test]

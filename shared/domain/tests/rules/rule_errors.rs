@@ -110,6 +110,7 @@ fn errors_of_the_rule_itself() {
         (json!({"budget": 5}), "/budget type"),
         (json!({"budget": {}}), "/budget/total required"),
         (json!({"budget": {"total": -1}}), "/budget/total range"),
+        (json!({"budget": {"per_day": -0.01}}), "/budget/per_day range"),
         (json!({"budget": {"weekly": 1, "total": 1}}), "/budget/weekly unknown"),
         (json!({"exclusive_group": ""}), "/exclusive_group format"),
         (json!({"conditions": 5}), "/conditions type"),
@@ -135,6 +136,9 @@ fn errors_of_the_reward() {
         (json!({"amount": 1e15}), "/reward_config/amount range"),
         (json!({"amount": true}), "/reward_config/amount type"),
         (json!({"min_amount": -1}), "/reward_config/min_amount range"),
+        (json!({"max_amount": -1}), "/reward_config/max_amount range"),
+        (json!({"max_bet": -5}), "/reward_config/max_bet range"),
+        (json!({"max_conversion": -1}), "/reward_config/max_conversion range"),
         (json!({"min_amount": 5, "max_amount": 4}), "/reward_config/min_amount range"),
         (json!({"wagering_requirement": -1}), "/reward_config/wagering_requirement range"),
         (json!({"wagering_requirement": 1001}), "/reward_config/wagering_requirement range"),
@@ -159,6 +163,70 @@ fn errors_of_the_reward() {
     assert_eq!(errors(points), ["/reward_config/wagering_requirement unknown"]);
     let half_a_ticket = json!({"reward_config": {"type": "TICKETS", "amount": 0.5}});
     assert_eq!(errors(half_a_ticket), ["/reward_config/amount range"]);
+}
+
+/// The words of the first error.
+fn detail(changes: Value, settings: &Settings) -> String {
+    Rule::parse(&rule_json("R", changes), &catalogue(), settings).unwrap_err().swap_remove(0).detail
+}
+
+#[test]
+fn every_slip_is_answered_with_what_was_expected() {
+    let uk = Settings { max_wagering_multiplier: Some(d("10")), ..Settings::default() };
+    let bonus = |changes: Value| {
+        let mut config = json!({"type": "BONUS_BALANCE", "amount": 10});
+        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        json!({"reward_config": config})
+    };
+    let formula = |formula: &str| json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": formula}});
+    let conditions = |conditions: Value| json!({"conditions": conditions});
+    for (changes, expected) in [
+        (conditions(json!({"net_los_min": 1})), "unknown fact net_los; did you mean net_loss?"),
+        (conditions(json!({"segment": 5})), "segment is a text; this is a number"),
+        (conditions(json!({"segment_min": 5})), "segment is a text; only numbers have a minimum or a maximum"),
+        (conditions(json!({"segment": "LOOSING"})), "\"LOOSING\" is no segment; it is one of NEW, WINNING, BREAKEVEN, LOSING, VIP"),
+        (conditions(json!({"any": []})), "an empty any never holds"),
+        (conditions(json!({"net_loss": {"min": 5, "max": 4}})), "the minimum 5 is above the maximum 4"),
+        (conditions(json!({"net_loss_min": 5, "net_loss_max": 4})), "the minimum 5 is above the maximum 4"),
+        (conditions(json!({"when": "net_loss > "})), "at character 10: expected a value, found the end"),
+        (formula("net_loss * (1 + 2"), "at character 12: this parenthesis has no partner"),
+        (formula("net_los * 2"), "at character 1: unknown fact net_los; did you mean net_loss?"),
+        (bonus(json!({"min_amount": 5, "max_amount": 4})), "5 is above max_amount 4"),
+        (bonus(json!({"eligible_games": ["slot"]})), "unknown game \"slot\"; did you mean slots?"),
+        (bonus(json!({"game_weights": {"slot": 1}})), "unknown game \"slot\"; did you mean slots?"),
+        (
+            bonus(json!({"type": "BONUS"})),
+            "\"BONUS\" is not one of BONUS_BALANCE, CASHBACK, FREE_PLAY, LOYALTY_POINTS, REWARD_POINTS, TICKETS",
+        ),
+        (bonus(json!({"amount": -5})), "must be at least 0, is -5"),
+        (bonus(json!({"wagering_requirement": 11})), "11 is above the 10 that the jurisdiction allows"),
+        (
+            json!({"trigger": ["IMPORTS"]}),
+            "\"IMPORTS\" is not one of IMPORT, RECALCULATION, DEPOSIT, KYC_COMPLETED, PROFILE, SEGMENT_CHANGED, TIER_CHANGED",
+        ),
+        (json!({"cadence": "WEEKLI"}), "\"WEEKLI\" is not one of ONCE, DAILY, WEEKLY, MONTHLY, PER_EVENT"),
+        (json!({"budget": {"total": -1}}), "must be at least 0, is -1"),
+        (
+            json!({"starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-11-22T00:00:00Z"}),
+            "2026-11-22T00:00:00Z is not after starts_at 2026-11-23T00:00:00Z",
+        ),
+        (json!({"starts_at": "tomorrow"}), "must be a time in RFC 3339, such as 2026-11-23T00:00:00Z"),
+    ] {
+        assert_eq!(detail(changes.clone(), &uk), expected, "{changes}");
+    }
+}
+
+#[test]
+fn hostile_sources_are_refused_at_save_at_once() {
+    let parentheses = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
+    let minuses = format!("{}1", "-".repeat(20_000));
+    let megabyte = "1+".repeat(500_000) + "1";
+    for source in [parentheses.as_str(), &minuses, &megabyte, "9^9^9^9", "net_loss = 1", "1; 2"] {
+        let rule = json!({"conditions": {"when": source}, "reward_config": {"type": "LOYALTY_POINTS", "formula": source}});
+        let started = std::time::Instant::now();
+        assert_eq!(errors(rule), ["/conditions/when formula", "/reward_config/formula formula"]);
+        assert!(started.elapsed().as_millis() < 100, "{:?}", started.elapsed());
+    }
 }
 
 #[test]

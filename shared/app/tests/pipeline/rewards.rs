@@ -125,24 +125,65 @@ async fn rewards_wait_for_the_segments() {
 
 #[tokio::test]
 async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
-    // 16 rules, each worth 100.00 of points' cost (10,000 LP at 0.01): the cap is 1000 a day.
+    // 64 rules, each worth 100.00 of points' cost (10,000 LP at 0.01): the cap is 1000 a day.
     let rule = |n: usize| {
         json!({ "rule_id": format!("R{n:02}"), "name": "r", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
                 "reward_config": { "type": "LOYALTY_POINTS", "amount": 10000 } })
     };
-    let program = TestProgram::new(&(0..16).map(rule).collect::<Vec<_>>()).await;
-    program.import("p.csv", "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,60000\n").await;
+    let program = TestProgram::new(&(0..64).map(rule).collect::<Vec<_>>()).await;
+    let import = program.open("p.csv").await;
+    let csv = "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,60000\n";
+    program.apply(&import, &chunk(csv, 0, 3)).await;
+    // Nobody is evaluated yet: all rewards are those of the 64 batches.
     let player = [PlayerId::parse("A").unwrap()];
-    let evaluations = (0..15).map(|_| async {
+    let mut messages = Vec::new();
+    for _ in 0..64 {
         let run = runs::start_batch(&program.db, &player, Rewards::Evaluate, "test", context()).await.unwrap();
-        program.work_off(run.run_id).await;
-    });
-    join_all(evaluations).await;
+        let message = run.messages().next().unwrap();
+        program.segment(message).await;
+        messages.push(message);
+    }
+    // As many workers, each with connections of its own.
+    let workers: Vec<_> = (0..16).map(|_| program.database.db()).collect();
+    let evaluations = messages.iter().zip(workers.iter().cycle()).map(|(message, db)| rewards::run_shard(db, *message, context()));
+    let granted: Vec<usize> = join_all(evaluations).await.into_iter().map(|totals| totals.unwrap().granted).collect();
+    assert_eq!((granted.len(), granted.iter().sum::<usize>()), (64, 10));
     assert_eq!(program.text("SELECT count(*) || ' grants, cost ' || round(sum(cost), 2) FROM grants").await, "10 grants, cost 1000.00");
-    let caps = "SELECT count(*) FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
-                WHERE g ->> 'name' = 'caps' AND g ->> 'verdict' = 'REFUSE'";
-    assert_ne!(program.text(caps).await, "0");
+    let capped = "SELECT count(DISTINCT evaluation_id)
+                  FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
+                  WHERE g ->> 'name' = 'caps' AND g ->> 'verdict' = 'REFUSE'";
+    assert_eq!(program.text(capped).await, "54");
     program.audit().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_computed_is_kept_with_the_reason() {
+    let rule = |rule_id: &str, priority: i32, conditions: Value, formula: &str| {
+        json!({ "rule_id": rule_id, "name": "r", "priority": priority, "is_active": true, "conditions": conditions,
+                "reward_config": { "type": "LOYALTY_POINTS", "formula": formula } })
+    };
+    let program = TestProgram::new(&[
+        rule("NULL", 6, json!({}), "avg_bet_size * 2"),
+        rule("ZERO", 5, json!({}), "100 / net_loss"),
+        rule("OVERFLOW", 4, json!({}), "total_wagered ^ 8"),
+        rule("NEGATIVE", 3, json!({}), "0 - total_wagered"),
+        rule("WHEN", 2, json!({ "when": "100 / net_loss > 1" }), "10"),
+        rule("LAST", 1, json!({}), "10"),
+    ])
+    .await;
+    program.import("p.csv", "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,90000\n").await;
+    let kept =
+        "SELECT string_agg((d ->> 'rule_id') || ' ' || (d ->> 'verdict') || coalesce(': ' || (d ->> 'reason'), ''), '; ' ORDER BY nr)
+                FROM reward_decisions, json_array_elements(decisions) WITH ORDINALITY AS t (d, nr)";
+    let expected = [
+        "NULL NOT_APPLICABLE: avg_bet_size is not known for this player",
+        "ZERO NOT_APPLICABLE: division by zero",
+        "OVERFLOW NOT_APPLICABLE: the value is too large",
+        "NEGATIVE NOT_APPLICABLE: the amount is not above 0",
+        "WHEN NOT_APPLICABLE: division by zero",
+        "LAST GRANTED",
+    ];
+    assert_eq!(program.text(kept).await, expected.join("; "));
 }
 
 #[tokio::test]

@@ -1,0 +1,82 @@
+//! Random sequences of everything that changes the books, against a model in memory; the audit after each operation.
+//!
+//! `LOYALTY_MODEL_SEQUENCES` says how many (2,000 without it), `LOYALTY_MODEL_SEED` which. What fails is printed with its
+//! seed, made as short as it goes: put it into `regressions.rs`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod commands;
+mod model;
+mod operations;
+mod perform;
+mod play;
+mod regressions;
+mod run;
+mod world;
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use run::Sequences;
+use std::time::Instant;
+
+const SEQUENCES: u32 = 2_000;
+/// They go on at once, each with a database and a seed of its own.
+const TESTS: u32 = 4;
+/// For making a sequence that fails shorter.
+const SHRINK_MS_MAX: u32 = 60_000;
+
+fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
+    std::env::var(name).ok().map_or(default, |text| text.parse().ok().unwrap_or_else(|| panic!("{name} is not a number: {text:?}")))
+}
+
+/// Runs this test's part of the sequences.
+fn agree(test: u32) {
+    let sequences = from_environment("LOYALTY_MODEL_SEQUENCES", SEQUENCES).div_ceil(TESTS);
+    let seed = from_environment("LOYALTY_MODEL_SEED", 1_u64);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..12].copy_from_slice(&test.to_le_bytes());
+    let config = Config {
+        cases: sequences,
+        failure_persistence: None,
+        max_shrink_iters: u32::MAX,
+        max_shrink_time: SHRINK_MS_MAX,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let under_test = Sequences::new();
+    let started = Instant::now();
+    let result = runner.run(&operations::sequence(), |operations| under_test.run(&operations).map_err(TestCaseError::fail));
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, operations)) => {
+            panic!("LOYALTY_MODEL_SEED={seed}, test {test}: {reason}\nthe shortest sequence that does it:\n{operations:?}")
+        }
+        Err(error) => panic!("LOYALTY_MODEL_SEED={seed}, test {test}: {error}"),
+    }
+    let seen = under_test.seen();
+    println!("test {test}: {sequences} sequences in {:.1} s: {seen:?}", started.elapsed().as_secs_f64());
+    if sequences >= SEQUENCES / TESTS {
+        let missing: Vec<_> = run::EXPECTED.iter().filter(|what| !seen.contains_key(**what)).collect();
+        assert!(missing.is_empty(), "no sequence came to {missing:?}");
+    }
+}
+
+#[test]
+fn every_operation_answers_and_leaves_what_the_model_says_1() {
+    agree(1);
+}
+
+#[test]
+fn every_operation_answers_and_leaves_what_the_model_says_2() {
+    agree(2);
+}
+
+#[test]
+fn every_operation_answers_and_leaves_what_the_model_says_3() {
+    agree(3);
+}
+
+#[test]
+fn every_operation_answers_and_leaves_what_the_model_says_4() {
+    agree(4);
+}

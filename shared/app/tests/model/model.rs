@@ -1,0 +1,405 @@
+//! The oracle: what players own and what an operation does to it, in memory, as the design says it. Written anew, as
+//! simply as it goes: it shares names of assets, kinds and states with the program, and none of its calculations.
+
+use crate::commands::{Command, Request};
+use domain::activity::{Action, Remark};
+use domain::bonus::GrantStatus;
+use domain::ledger::Kind;
+use domain::money::Asset;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A balance is below this.
+pub const LIMIT: Decimal = Decimal::from_parts(2_764_472_320, 232_830, 0, false, 0);
+
+pub type Answer = Result<Reply, Refusal>;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    pub replayed: bool,
+    pub said: Said,
+}
+
+/// What an operation answers. Grants and transactions by their place in the model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Said {
+    Receipt { transaction: Option<usize>, grant: Option<usize>, asset: Asset, new_balance: Decimal },
+    Grant { grant: usize, status: GrantStatus, balance: Decimal, new_balance: Decimal },
+    Reversal { transaction: usize, reversed: usize, balances: Vec<(Asset, Decimal)> },
+    Redeemed { transaction: usize, grant: Option<usize>, new_balance: Decimal },
+    Outcome(Outcome),
+    Expired { players: usize, expired: usize, depleted: usize, lots: usize },
+    Rewarded(Vec<Given>),
+    Changed,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    pub effects: Vec<Effect>,
+    pub real: Decimal,
+    pub forfeited: Decimal,
+    pub remark: Option<Remark>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    pub grant: usize,
+    pub contribution: Decimal,
+    pub bonus: Decimal,
+    pub released: Decimal,
+    pub status: GrantStatus,
+}
+
+/// What a rule gave to a player.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given {
+    pub player: usize,
+    pub rule: usize,
+    /// A bonus.
+    pub grant: Option<usize>,
+    /// None of a bonus that waits.
+    pub transaction: Option<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Refusal {
+    NotFound,
+    Conflict(&'static str),
+    Insufficient {
+        available: Decimal,
+        requested: Decimal,
+    },
+    /// The first place that is wrong.
+    Invalid(String),
+    KeyReused,
+    Overflow,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    pub players: Vec<Player>,
+    pub grants: Vec<Grant>,
+    pub transactions: Vec<Transaction>,
+    pub rules: Vec<Rule>,
+    keys: BTreeMap<String, (Request, Said)>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Player {
+    pub blocked: bool,
+    pub inactive: bool,
+    pub excluded_until: Option<Timestamp>,
+    /// In the order in which they were earned; empty ones stay.
+    pub lots: Vec<Lot>,
+    pub tickets: Decimal,
+    pub events: BTreeMap<String, Played>,
+    /// Ids of events that were voided, also of those that never came.
+    pub voided: BTreeSet<String>,
+    /// Entry, month and transaction of what was redeemed.
+    pub redeemed: Vec<(usize, String, usize)>,
+    /// Rules that gave.
+    pub paid: BTreeSet<usize>,
+    /// Kinds of the transactions that moved something, as they are named in the ledger.
+    pub moved: BTreeSet<&'static str>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lot {
+    pub asset: Asset,
+    pub earned_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub remaining: Decimal,
+    pub has_expired: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Grant {
+    pub player: usize,
+    pub status: GrantStatus,
+    pub reason: Option<&'static str>,
+    pub amount: Decimal,
+    pub balance: Decimal,
+    pub required: Decimal,
+    pub wagered: Decimal,
+    pub terms: Terms,
+    pub issued_at: Timestamp,
+    pub activated_at: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub converted: Decimal,
+    pub released: Decimal,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Terms {
+    pub games: Option<Vec<&'static str>>,
+    pub weights: BTreeMap<&'static str, Decimal>,
+    pub max_bet: Option<Decimal>,
+    pub max_bet_forfeits: bool,
+    pub max_conversion: Option<Decimal>,
+    pub kept_on_withdrawal: bool,
+    pub opt_in: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    pub asset: Asset,
+    pub amount: Decimal,
+    pub multiplier: Decimal,
+    pub expiry_hours: Option<i64>,
+    pub terms: Terms,
+}
+
+/// An event that was recorded.
+#[derive(Debug, Clone)]
+pub struct Played {
+    pub at: Timestamp,
+    pub recorded_at: Timestamp,
+    pub action: Action,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    pub player: usize,
+    pub kind: Kind,
+    pub parts: Vec<Part>,
+    pub reversed: bool,
+}
+
+/// What a transaction moved.
+#[derive(Debug, Clone)]
+pub enum Part {
+    Earned {
+        asset: Asset,
+        lot: usize,
+        amount: Decimal,
+    },
+    Spent {
+        asset: Asset,
+        amount: Decimal,
+        lots: Vec<(usize, Decimal)>,
+    },
+    /// Below 0: taken.
+    Tickets(Decimal),
+    Granted {
+        grant: usize,
+    },
+    Taken {
+        grant: usize,
+        amount: Decimal,
+    },
+}
+
+/// What a player must be for an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Give,
+    Take,
+    Correct,
+}
+
+impl Model {
+    pub fn new(players: usize) -> Self {
+        Self { players: vec![Player::default(); players], ..Self::default() }
+    }
+
+    /// What the program has to answer; the model stands after it. What is refused changes nothing.
+    pub fn apply(&mut self, command: &Command, now: Timestamp) -> Answer {
+        let before = self.clone();
+        let answer = self.once(command, now);
+        if answer.is_err() {
+            *self = before;
+        }
+        answer
+    }
+
+    /// A key has one effect, and one request.
+    fn once(&mut self, Command { key, request }: &Command, now: Timestamp) -> Answer {
+        self.validate(request)?;
+        if let Some((first, said)) = key.as_ref().and_then(|key| self.keys.get(key)) {
+            if first != request {
+                return Err(Refusal::KeyReused);
+            }
+            return Ok(Reply { replayed: true, said: said.clone() });
+        }
+        let reply = self.perform(request, now)?;
+        if let Some(key) = key {
+            self.keys.insert(key.clone(), (request.clone(), reply.said.clone()));
+        }
+        Ok(reply)
+    }
+
+    pub fn check(&self, player: usize, purpose: Purpose, now: Timestamp) -> Result<(), Refusal> {
+        let player = self.players.get(player).ok_or(Refusal::NotFound)?;
+        let is_excluded = player.excluded_until.is_some_and(|until| now < until);
+        match purpose {
+            Purpose::Give | Purpose::Take if player.blocked => Err(Refusal::Conflict("player_blocked")),
+            Purpose::Give | Purpose::Take if player.inactive => Err(Refusal::Conflict("player_inactive")),
+            Purpose::Give if is_excluded => Err(Refusal::Conflict("player_self_excluded")),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn balance(&self, player: usize, asset: Asset) -> Decimal {
+        match asset {
+            Asset::Bonus => self.grants.iter().filter(|grant| grant.player == player).map(|grant| grant.balance).sum(),
+            Asset::Tickets => self.players[player].tickets,
+            points => self.players[player].lots.iter().filter(|lot| lot.asset == points).map(|lot| lot.remaining).sum(),
+        }
+    }
+
+    /// Lots with something left, in the order in which spending takes them.
+    pub fn open_lots(&self, player: usize, asset: Asset) -> Vec<usize> {
+        let lots = &self.players[player].lots;
+        let mut open: Vec<usize> =
+            (0..lots.len()).filter(|index| lots[*index].asset == asset && lots[*index].remaining > Decimal::ZERO).collect();
+        open.sort_by_key(|index| (lots[*index].expires_at.unwrap_or(Timestamp::MAX), lots[*index].earned_at, *index));
+        open
+    }
+
+    /// Open bonuses, in the order in which stakes feed them.
+    pub fn open_grants(&self, player: usize) -> Vec<usize> {
+        let is_open = |grant: &Grant| grant.player == player && grant.status.is_open();
+        let mut open: Vec<usize> = (0..self.grants.len()).filter(|index| is_open(&self.grants[*index])).collect();
+        open.sort_by_key(|index| {
+            let grant = &self.grants[*index];
+            (grant.expires_at.unwrap_or(Timestamp::MAX), grant.issued_at, *index)
+        });
+        open
+    }
+
+    pub fn active_grants(&self, player: usize) -> Vec<usize> {
+        self.open_grants(player).into_iter().filter(|index| self.grants[*index].status == GrantStatus::Active).collect()
+    }
+
+    /// Adds points.
+    pub fn earn(
+        &mut self,
+        player: usize,
+        asset: Asset,
+        amount: Decimal,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Part, Refusal> {
+        if self.balance(player, asset) + amount >= LIMIT {
+            return Err(Refusal::Overflow);
+        }
+        let lots = &mut self.players[player].lots;
+        lots.push(Lot { asset, earned_at: now, expires_at, remaining: amount, has_expired: false });
+        Ok(Part::Earned { asset, lot: lots.len() - 1, amount })
+    }
+
+    /// Takes points, of the lot `first` where it is named; or tickets.
+    pub fn spend(&mut self, player: usize, asset: Asset, amount: Decimal, first: Option<usize>) -> Result<Part, Refusal> {
+        let available = self.balance(player, asset);
+        if amount > available {
+            return Err(Refusal::Insufficient { available, requested: amount });
+        }
+        if asset == Asset::Tickets {
+            self.players[player].tickets -= amount;
+            return Ok(Part::Tickets(-amount));
+        }
+        let mut order = self.open_lots(player, asset);
+        order.sort_by_key(|lot| Some(*lot) != first);
+        let (mut left, mut lots) = (amount, Vec::new());
+        for lot in order {
+            let part = left.min(self.players[player].lots[lot].remaining);
+            self.players[player].lots[lot].remaining -= part;
+            left -= part;
+            lots.push((lot, part));
+        }
+        Ok(Part::Spent { asset, amount, lots })
+    }
+
+    pub fn note(&mut self, player: usize, kind: Kind, parts: Vec<Part>) -> usize {
+        self.players[player].moved.insert(kind.as_str());
+        self.transactions.push(Transaction { player, kind, parts, reversed: false });
+        self.transactions.len() - 1
+    }
+
+    /// Adds a bonus; one that waits gets nothing yet.
+    pub fn grant(&mut self, grant: Grant) -> usize {
+        let is_active = grant.status == GrantStatus::Active;
+        self.grants.push(grant);
+        let index = self.grants.len() - 1;
+        if is_active {
+            self.fund(index);
+        }
+        index
+    }
+
+    pub fn fund(&mut self, index: usize) {
+        let grant = &mut self.grants[index];
+        grant.balance = grant.amount;
+        if grant.required == grant.wagered {
+            self.complete(index);
+        }
+    }
+
+    /// The balance becomes cash, up to the limit.
+    pub fn complete(&mut self, index: usize) {
+        let limit = self.conversion_limit(index);
+        let grant = &mut self.grants[index];
+        grant.converted = limit.map_or(grant.balance, |limit| limit.min(grant.balance));
+        self.end(index, GrantStatus::Completed, None, Kind::BonusConversion);
+    }
+
+    pub fn conversion_limit(&self, index: usize) -> Option<Decimal> {
+        let grant = &self.grants[index];
+        grant.terms.max_conversion.map(|multiple| (grant.amount * multiple).trunc_with_scale(2))
+    }
+
+    pub fn end(&mut self, index: usize, status: GrantStatus, reason: Option<&'static str>, kind: Kind) {
+        let grant = &mut self.grants[index];
+        if !grant.balance.is_zero() {
+            self.players[grant.player].moved.insert(kind.as_str());
+        }
+        (grant.balance, grant.status, grant.reason) = (Decimal::ZERO, status, reason);
+    }
+
+    /// Takes away what is due; answers how many bonuses and lots.
+    pub fn settle(&mut self, player: usize, now: Timestamp) -> (usize, usize) {
+        let is_due = |expires_at: Option<Timestamp>| expires_at.is_some_and(|at| at <= now);
+        let due: Vec<usize> = self.open_grants(player).into_iter().filter(|index| is_due(self.grants[*index].expires_at)).collect();
+        for index in &due {
+            self.end(*index, GrantStatus::Expired, None, Kind::BonusExpiry);
+        }
+        let mut lots = 0;
+        let owner = &mut self.players[player];
+        for lot in owner.lots.iter_mut().filter(|lot| lot.remaining > Decimal::ZERO && is_due(lot.expires_at)) {
+            (lot.remaining, lot.has_expired) = (Decimal::ZERO, true);
+            owner.moved.insert(Kind::PointsExpiry.as_str());
+            lots += 1;
+        }
+        (due.len(), lots)
+    }
+
+    /// Bonuses that are played away.
+    pub fn emptied(&self, player: usize, now: Timestamp) -> Vec<usize> {
+        let active = self.active_grants(player).into_iter();
+        active.filter(|index| self.grants[*index].balance.is_zero() && !self.may_still_win(player, *index, now)).collect()
+    }
+
+    pub fn deplete(&mut self, player: usize, now: Timestamp) -> usize {
+        let emptied = self.emptied(player, now);
+        for index in &emptied {
+            self.end(*index, GrantStatus::Depleted, None, Kind::BonusForfeiture);
+        }
+        emptied.len()
+    }
+
+    /// Bonus money of it is in a round of the last day that was not paid.
+    fn may_still_win(&self, player: usize, grant: usize, now: Timestamp) -> bool {
+        let Player { events, voided, .. } = &self.players[player];
+        let is_paid = |round: &String| {
+            events.values().any(|event| matches!(&event.action, Action::Payout(payout) if payout.round_id.as_ref() == Some(round)))
+        };
+        events.iter().any(|(name, event)| {
+            let Action::Stake(stake) = &event.action else { return false };
+            let is_part = event.outcome.effects.iter().any(|effect| effect.grant == grant && effect.bonus < Decimal::ZERO);
+            let is_recent = now.duration_since(event.recorded_at).as_hours() < 24;
+            is_part && is_recent && !voided.contains(name) && stake.round_id.as_ref().is_some_and(|round| !is_paid(round))
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! What play does to the model.
+
+use crate::model::{Answer, Effect, LIMIT, Model, Outcome, Played, Purpose, Refusal, Reply, Said};
+use domain::activity::{Action, Payout, Remark, Stake};
+use domain::bonus::GrantStatus;
+use domain::ledger::Kind;
+use domain::money::Asset;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
+
+impl Model {
+    /// An event counts once, whoever tells of it.
+    pub fn event(&mut self, player: usize, name: &str, at: Timestamp, action: &Action, now: Timestamp) -> Answer {
+        self.check(player, Purpose::Correct, now)?;
+        if let Some(known) = self.players[player].events.get(name) {
+            let is_same = known.at == at && known.action == *action;
+            let said = Said::Outcome(known.outcome.clone());
+            return if is_same { Ok(Reply { replayed: true, said }) } else { Err(Refusal::Conflict("event_id_reused")) };
+        }
+        self.settle(player, now);
+        let is_voided = self.players[player].voided.contains(name);
+        let mut outcome = match action {
+            Action::Stake(_) | Action::Payout(_) if is_voided => Outcome { remark: Some(Remark::Voided), ..Outcome::default() },
+            Action::Stake(stake) => self.stake(player, stake, at)?,
+            Action::Payout(payout) => self.payout(player, payout)?,
+            Action::Void { voids } => self.void(player, voids.as_str())?,
+            Action::Withdrawal { .. } => self.withdraw(player),
+        };
+        for effect in &mut outcome.effects {
+            effect.status = self.grants[effect.grant].status;
+        }
+        let played = Played { at, recorded_at: now, action: action.clone(), outcome: outcome.clone() };
+        self.players[player].events.insert(name.to_owned(), played);
+        self.deplete(player, now);
+        Ok(Reply { replayed: false, said: Said::Outcome(outcome) })
+    }
+
+    fn stake(&mut self, player: usize, stake: &Stake, at: Timestamp) -> Result<Outcome, Refusal> {
+        let mut outcome = Outcome::default();
+        for (grant, part) in self.take_bonus(player, stake.bonus_amount)? {
+            outcome.effect(grant).bonus -= part;
+            self.players[player].moved.insert(Kind::Stake.as_str());
+        }
+        let mut left = stake.amount;
+        for grant in self.active_grants(player) {
+            let fed = &self.grants[grant];
+            let is_fed = fed.activated_at.is_some_and(|activated| activated <= at) && fed.expires_at.is_none_or(|expires| at < expires);
+            if !is_fed {
+                continue;
+            }
+            if fed.terms.max_bet.is_some_and(|max_bet| stake.amount > max_bet) {
+                if fed.terms.max_bet_forfeits {
+                    self.end(grant, GrantStatus::Forfeited, Some("max_bet"), Kind::BonusForfeiture);
+                    outcome.effect(grant);
+                }
+                outcome.remark = Some(Remark::AboveMaxBet);
+                break;
+            }
+            let (weight, remark) = self.weight(grant, stake.game.as_deref());
+            if weight.is_zero() {
+                outcome.remark = Some(remark);
+                break;
+            }
+            left = self.feed(grant, left, weight, &mut outcome);
+            if left.is_zero() {
+                break;
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Answers what is left of the stake for the next.
+    fn feed(&mut self, grant: usize, stake: Decimal, weight: Decimal, outcome: &mut Outcome) -> Decimal {
+        let required = self.grants[grant].required - self.grants[grant].wagered;
+        let contribution = (stake * weight).trunc_with_scale(4);
+        outcome.effect(grant).contribution += contribution.min(required);
+        if contribution < required {
+            self.grants[grant].wagered += contribution;
+            return Decimal::ZERO;
+        }
+        self.grants[grant].wagered = self.grants[grant].required;
+        self.complete(grant);
+        // The least stake, in hundredths of a cent, that contributes what was required.
+        let unit = Decimal::new(1, 4);
+        let used = (required / weight).trunc_with_scale(4);
+        let used = if used * weight < required { used + unit } else { used };
+        (stake - used).max(Decimal::ZERO)
+    }
+
+    /// Share of a stake on the game that counts, and why not where it is 0.
+    fn weight(&self, grant: usize, game: Option<&str>) -> (Decimal, Remark) {
+        let terms = &self.grants[grant].terms;
+        let default = match game {
+            Some("slots") => 100,
+            Some("roulette") => 20,
+            Some("blackjack") => 10,
+            Some("live") => 5,
+            _ => 0,
+        };
+        let own = game.and_then(|game| terms.weights.get(game).copied());
+        let remark = if default == 0 && own.is_none() { Remark::UnknownGame } else { Remark::GameNotEligible };
+        let is_eligible = terms.games.as_ref().is_none_or(|games| games.iter().any(|eligible| Some(*eligible) == game));
+        let weight = if is_eligible { own.unwrap_or_else(|| Decimal::new(default, 2)) } else { Decimal::ZERO };
+        (weight, remark)
+    }
+
+    fn payout(&mut self, player: usize, payout: &Payout) -> Result<Outcome, Refusal> {
+        let mut outcome = Outcome { real: payout.amount, ..Outcome::default() };
+        let (mut staked, mut shares) = (Decimal::ZERO, BTreeMap::<usize, Decimal>::new());
+        for (name, event) in &self.players[player].events {
+            let Action::Stake(stake) = &event.action else { continue };
+            let is_of_round = payout.round_id.is_some() && stake.round_id == payout.round_id;
+            if is_of_round && !self.players[player].voided.contains(name) {
+                staked += stake.amount;
+                for effect in event.outcome.effects.iter().filter(|effect| !effect.bonus.is_zero()) {
+                    *shares.entry(effect.grant).or_default() -= effect.bonus;
+                }
+            }
+        }
+        let (mut bonus, mut given) = (Decimal::ZERO, Decimal::ZERO);
+        for (grant, share) in shares {
+            bonus += share;
+            let part = (payout.amount * bonus / staked).trunc_with_scale(2) - given;
+            given += part;
+            outcome.real -= part;
+            self.give_back(player, grant, part, Kind::Payout, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Bonus money comes back to its grant, below 0: leaves it; or to the player, if the bonus was wagered meanwhile.
+    fn give_back(&mut self, player: usize, index: usize, amount: Decimal, kind: Kind, outcome: &mut Outcome) -> Result<(), Refusal> {
+        let limit = self.conversion_limit(index);
+        let held = self.balance(player, Asset::Bonus);
+        let grant = &mut self.grants[index];
+        if grant.status.is_open() {
+            if held + amount >= LIMIT {
+                return Err(Refusal::Overflow);
+            }
+            if grant.balance + amount < Decimal::ZERO {
+                return Err(Refusal::Insufficient { available: grant.balance, requested: -amount });
+            }
+            grant.balance += amount;
+            outcome.effect(index).bonus += amount;
+            if !amount.is_zero() {
+                self.players[player].moved.insert(kind.as_str());
+            }
+            return Ok(());
+        }
+        let room = match (grant.status, limit) {
+            (GrantStatus::Completed, None) => amount,
+            (GrantStatus::Completed, Some(limit)) => (limit - grant.converted - grant.released).max(Decimal::ZERO),
+            _ => Decimal::ZERO,
+        };
+        let released = amount.min(room);
+        grant.released += released;
+        outcome.real += released;
+        outcome.forfeited += amount - released;
+        outcome.effect(index).released += released;
+        Ok(())
+    }
+
+    fn void(&mut self, player: usize, voids: &str) -> Result<Outcome, Refusal> {
+        let mut outcome = Outcome::default();
+        if !self.players[player].voided.insert(voids.to_owned()) {
+            return Err(Refusal::Conflict("already_voided"));
+        }
+        let Some(voided) = self.players[player].events.get(voids) else { return Ok(outcome) };
+        if !matches!(voided.action, Action::Stake(_) | Action::Payout(_)) {
+            return Err(Refusal::Conflict("not_voidable"));
+        }
+        let mut effects = voided.outcome.effects.clone();
+        effects.sort_by_key(|effect| effect.grant);
+        for effect in effects {
+            let is_open = self.grants[effect.grant].status.is_open();
+            if is_open || effect.bonus < Decimal::ZERO {
+                self.give_back(player, effect.grant, -effect.bonus, Kind::Void, &mut outcome)?;
+            }
+            if is_open {
+                self.grants[effect.grant].wagered -= effect.contribution;
+                outcome.effect(effect.grant).contribution -= effect.contribution;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn withdraw(&mut self, player: usize) -> Outcome {
+        let mut outcome = Outcome::default();
+        for grant in self.active_grants(player) {
+            if !self.grants[grant].terms.kept_on_withdrawal {
+                self.end(grant, GrantStatus::Forfeited, Some("withdrawal"), Kind::BonusForfeiture);
+                outcome.effect(grant);
+            }
+        }
+        outcome
+    }
+}
+
+impl Outcome {
+    fn effect(&mut self, grant: usize) -> &mut Effect {
+        let known = self.effects.iter().position(|effect| effect.grant == grant);
+        let index = known.unwrap_or_else(|| {
+            let (contribution, bonus, released) = Default::default();
+            self.effects.push(Effect { grant, contribution, bonus, released, status: GrantStatus::Active });
+            self.effects.len() - 1
+        });
+        &mut self.effects[index]
+    }
+}

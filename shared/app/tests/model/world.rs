@@ -1,0 +1,357 @@
+//! The program under test: a real database, what is asked of it, and how what it answers and holds is read.
+
+use crate::commands::{CATALOGUE, Command, Entry, Gain, NewBonus, PLAYERS, Request, Target};
+use crate::model::{Rule, Terms};
+use crate::operations::{Change, Standing};
+use app::activity::{Action, Occurrence};
+use app::expiry::Expired;
+use app::grants::GrantReceipt;
+use app::players::{Changes, Registration};
+use app::redemption::Redeemed;
+use app::runs::Rewards;
+use app::wallet::{AddBonus, AddLp, Deduct, Receipt, Reversal, WalletView};
+use app::{Context, Db};
+use domain::activity::Outcome;
+use domain::id::{EventId, GrantId, PlayerId, RedemptionRuleId, TransactionId};
+use domain::idempotency::{Answer, IdempotencyKey};
+use domain::money::Asset;
+use domain::segment::Segment;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+use testing::TestDb;
+use uuid::Uuid;
+
+const ACTOR: &str = "model";
+/// More than any sequence moves.
+const PLENTY: i64 = 99_999_999_999_999;
+
+/// Everything a sequence writes. `players` are kept, and put back to how they were.
+const WIPE: &str = "
+SET session_replication_role = replica;
+DELETE FROM postings; DELETE FROM wallets; DELETE FROM point_lots; DELETE FROM lot_movements; DELETE FROM grants;
+DELETE FROM grant_history; DELETE FROM grant_wagering; DELETE FROM activity_events; DELETE FROM reversals;
+DELETE FROM redemptions; DELETE FROM reward_decisions; DELETE FROM idempotency_keys; DELETE FROM outbox; DELETE FROM audit_log;
+DELETE FROM run_shards; DELETE FROM run_players; DELETE FROM runs; DELETE FROM rule_versions; DELETE FROM rules;
+DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active');
+UPDATE players SET is_active = true, is_blocked = false, self_excluded_until = NULL;
+INSERT INTO stats (counter, slot, value) SELECT 'players_active', 0, count(*) FROM players;
+SET session_replication_role = origin";
+
+/// Sequences after which dead rows are cleared away.
+const VACUUM_EVERY: u64 = 16;
+const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grants, grant_history, grant_wagering, activity_events,
+reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs, rule_versions, rules, stats, players";
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Done {
+    Receipt(Answer<Receipt>),
+    Grant(Answer<GrantReceipt>),
+    Reversal(Answer<Reversal>),
+    Redeemed(Answer<Redeemed>),
+    Outcome(Answer<Outcome>),
+    Expired(Expired),
+    /// How many rewards.
+    Rewarded(usize),
+    Changed,
+}
+
+/// Ids of the grants and transactions of the model.
+#[derive(Debug, Clone, Default)]
+pub struct Ids {
+    pub grants: Places<GrantId>,
+    pub transactions: Places<TransactionId>,
+}
+
+/// Ids by their place in the model.
+#[derive(Debug, Clone)]
+pub struct Places<T>(HashMap<usize, T>);
+
+impl<T> Default for Places<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Copy + PartialEq> Places<T> {
+    /// The place of an id; one that was never seen is at the expected place from now on.
+    pub fn place(&mut self, expected: Option<usize>, id: T) -> usize {
+        if let Some(expected) = expected
+            && self.place_of(id) == usize::MAX
+        {
+            self.0.entry(expected).or_insert(id);
+        }
+        self.place_of(id)
+    }
+
+    /// Beyond all others for one that was never seen.
+    pub fn place_of(&self, id: T) -> usize {
+        self.0.iter().find(|(_, known)| **known == id).map_or(usize::MAX, |(place, _)| *place)
+    }
+
+    pub fn get(&self, place: usize) -> T {
+        self.0[&place]
+    }
+}
+
+pub struct World {
+    database: TestDb,
+    db: Db,
+    /// May delete what is only ever added.
+    superuser: Db,
+    wipes: AtomicU64,
+}
+
+/// Ids in their order, the same in every run.
+fn new_id() -> Uuid {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+pub fn context(now: Timestamp) -> Context {
+    Context { now, new_id }
+}
+
+pub fn player_id(player: usize) -> PlayerId {
+    PlayerId::parse(if player < PLAYERS { format!("P{player}") } else { "NOBODY".to_owned() }).unwrap()
+}
+
+pub fn rule_id(rule: usize) -> String {
+    format!("R{rule:03}")
+}
+
+impl World {
+    /// A program that refuses no reward for what it costs, and its players.
+    pub async fn new(now: Timestamp) -> Self {
+        let database = TestDb::new().await;
+        let (db, superuser) = (database.db(), Db::new(&database.superuser_url(), None).unwrap());
+        let mut settings = app::settings::get(&db).await.unwrap();
+        let plenty = Decimal::from(PLENTY);
+        settings.profit.prior_wager = Segment::ALL.into_iter().map(|segment| (segment, plenty)).collect();
+        (settings.caps.day, settings.caps.days_7, settings.caps.days_30) = (plenty, plenty, plenty);
+        app::settings::put(&db, &settings, &["profit".into(), "caps".into()], ACTOR, context(now)).await.unwrap();
+        for player in 0..PLAYERS {
+            let registration = Registration { player_id: player_id(player), email: None, name: None };
+            app::players::create(&db, &registration, ACTOR, context(now)).await.unwrap();
+        }
+        for (number, entry) in CATALOGUE.iter().enumerate() {
+            app::redemption::create(&db, &catalogue_entry(number, entry), ACTOR, context(now)).await.unwrap();
+        }
+        Self { database, db, superuser, wipes: AtomicU64::new(0) }
+    }
+
+    /// As it was before any sequence.
+    pub async fn wipe(&self) {
+        let client = self.superuser.client().await.unwrap();
+        client.batch_execute(WIPE).await.unwrap();
+        if self.wipes.fetch_add(1, Ordering::Relaxed).is_multiple_of(VACUUM_EVERY) {
+            client.batch_execute(VACUUM).await.unwrap();
+        }
+    }
+
+    pub async fn wallet(&self, player: usize) -> WalletView {
+        app::wallet::get(&self.db, &player_id(player)).await.unwrap()
+    }
+
+    pub async fn grant(&self, grant_id: GrantId) -> app::wallet::Grant {
+        app::grants::get(&self.db, grant_id).await.unwrap().grant
+    }
+
+    /// The invariants that do not hold.
+    pub async fn audit(&self) -> Vec<String> {
+        let invariants = store::audit::run(&self.db).await.unwrap();
+        invariants.into_iter().filter(|invariant| !invariant.holds()).map(|invariant| format!("{invariant:?}")).collect()
+    }
+
+    pub async fn create_rule(&self, number: usize, rule: &Rule, now: Timestamp) {
+        app::rules::create(&self.db, &definition(number, rule), ACTOR, context(now)).await.unwrap();
+    }
+
+    /// What a rule gave to a player: its bonus and the transaction.
+    pub async fn given(&self, player: usize, rule: usize) -> (GrantId, Option<TransactionId>) {
+        let client = self.superuser.client().await.unwrap();
+        let query = "SELECT g.grant_id, p.transaction_id FROM grants g
+          LEFT JOIN postings p ON p.player_id = g.player_id AND p.kind = 'reward_grant' AND p.reference = g.grant_id::text
+          WHERE g.player_id = $1 AND g.rule_id = $2";
+        let row = client.query_one(query, &[&player_id(player).as_str(), &rule_id(rule)]).await.unwrap();
+        (GrantId(row.get(0)), row.get::<_, Option<Uuid>>(1).map(TransactionId))
+    }
+
+    async fn first_of_kind(&self, player: usize, kind: &str) -> TransactionId {
+        let query = format!("SELECT min(transaction_id::text) FROM postings WHERE player_id = '{}' AND kind = '{kind}'", player_id(player));
+        self.database.text(&query).await.parse().map_or_else(|_| TransactionId(new_id()), TransactionId)
+    }
+
+    pub async fn perform(&self, Command { key, request }: &Command, ids: &Ids, now: Timestamp) -> app::Result<Done> {
+        let (db, context) = (&self.db, context(now));
+        let key = key.as_ref().map(|key| idempotency_key(key, request));
+        let key = key.as_ref();
+        Ok(match request {
+            Request::AddLp { player, amount } => {
+                let command = AddLp { player_id: player_id(*player), amount: *amount, reason: Some("points".into()) };
+                Done::Receipt(Box::pin(app::wallet::add_lp(db, &command, key, ACTOR, context)).await?)
+            }
+            Request::AddBonus(bonus) => Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus), key, ACTOR, context)).await?),
+            Request::Deduct { player, asset, amount } => {
+                let command = Deduct { player_id: player_id(*player), asset: *asset, amount: *amount, reason: Some("deduction".into()) };
+                Done::Receipt(Box::pin(app::wallet::deduct(db, &command, key, ACTOR, context)).await?)
+            }
+            Request::Reverse(target) => {
+                let transaction_id = match target {
+                    Target::Transaction(index) => ids.transactions.get(*index),
+                    Target::OfKind { player, kind } => self.first_of_kind(*player, kind.as_str()).await,
+                    Target::Nothing => TransactionId(new_id()),
+                };
+                Done::Reversal(Box::pin(app::wallet::reverse(db, transaction_id, "reversal", key, ACTOR, context)).await?)
+            }
+            Request::Redeem { player, entry } => {
+                let (player_id, entry_id) = (player_id(*player), entry_id(*entry));
+                Done::Redeemed(Box::pin(app::redemption::redeem(db, &player_id, &entry_id, key, ACTOR, context)).await?)
+            }
+            Request::Change { grant, to } => {
+                let grant_id = grant.map_or_else(|| GrantId(new_id()), |grant| ids.grants.get(grant));
+                Done::Grant(match to {
+                    Change::Activate => Box::pin(app::grants::activate(db, grant_id, key, ACTOR, context)).await?,
+                    Change::Forfeit => Box::pin(app::grants::forfeit(db, grant_id, "forfeit", key, ACTOR, context)).await?,
+                    Change::Cancel => Answer::First(Box::pin(app::grants::cancel(db, grant_id, "cancel", ACTOR, context)).await?),
+                })
+            }
+            Request::Reward { players } => Done::Rewarded(Box::pin(self.reward(players, context)).await?),
+            Request::Event { player, name, at, action } => Done::Outcome(Box::pin(self.record(*player, name, *at, action, context)).await?),
+            Request::Expire { players_max } => Done::Expired(Box::pin(self.expire(*players_max, context)).await?),
+            Request::Standing { player, to } => {
+                Box::pin(app::players::update(db, &player_id(*player), &changes(*to, now), ACTOR, context)).await?;
+                Done::Changed
+            }
+        })
+    }
+
+    /// A run whose messages come twice.
+    async fn reward(&self, players: &[usize], context: Context) -> app::Result<usize> {
+        let ids: Vec<PlayerId> = players.iter().copied().map(player_id).collect();
+        let run = app::runs::start_batch(&self.db, &ids, Rewards::Evaluate, ACTOR, context).await?;
+        let mut granted = 0;
+        for message in run.messages() {
+            app::segmentation::run_shard(&self.db, message, context).await?;
+            for _ in 0..2 {
+                granted += app::rewards::run_shard(&self.db, message, context).await?.granted;
+            }
+        }
+        Ok(granted)
+    }
+
+    async fn record(&self, player: usize, name: &str, at: Timestamp, action: &Action, context: Context) -> app::Result<Answer<Outcome>> {
+        let what = Occurrence { event_id: EventId::parse(name).unwrap(), player_id: player_id(player), at };
+        let db = &self.db;
+        match action.clone() {
+            Action::Stake(stake) => app::activity::record_stake(db, what, stake, ACTOR, context).await,
+            Action::Payout(payout) => app::activity::record_payout(db, what, payout, ACTOR, context).await,
+            Action::Void { voids } => app::activity::void(db, what, voids, ACTOR, context).await,
+            Action::Withdrawal { amount } => app::activity::record_withdrawal(db, what, amount, ACTOR, context).await,
+        }
+    }
+
+    async fn expire(&self, players_max: u16, context: Context) -> app::Result<Expired> {
+        let mut all = Expired::default();
+        loop {
+            let some = app::expiry::expire_due(&self.db, players_max, context).await?;
+            if some.players == 0 {
+                return Ok(all);
+            }
+            all.players += some.players;
+            all.bonuses_expired += some.bonuses_expired;
+            all.bonuses_depleted += some.bonuses_depleted;
+            all.point_lots_expired += some.point_lots_expired;
+        }
+    }
+}
+
+fn idempotency_key(key: &str, request: &Request) -> IdempotencyKey {
+    let mut hasher = DefaultHasher::new();
+    format!("{request:?}").hash(&mut hasher);
+    let mut request_hash = [0; 32];
+    request_hash[..8].copy_from_slice(&hasher.finish().to_be_bytes());
+    IdempotencyKey { scope: "model".into(), key: key.into(), request_hash }
+}
+
+fn add_bonus(bonus: &NewBonus) -> AddBonus {
+    AddBonus {
+        player_id: player_id(bonus.player),
+        amount: bonus.amount,
+        wagering_required: bonus.wagering,
+        expiry_hours: bonus.hours.map(|hours| u32::try_from(hours).unwrap()),
+        max_bet: bonus.max_bet,
+        eligible_games: bonus.games.as_ref().map(|games| games.iter().map(|game| (*game).to_owned()).collect()),
+        reason: Some("bonus".into()),
+    }
+}
+
+fn changes(to: Standing, now: Timestamp) -> Changes {
+    match to {
+        Standing::Blocked(blocked) => Changes { is_blocked: Some(blocked), ..Changes::default() },
+        Standing::Active(active) => Changes { is_active: Some(active), ..Changes::default() },
+        Standing::Included => Changes { self_excluded_until: Some(None), ..Changes::default() },
+        Standing::Excluded { hours } => {
+            Changes { self_excluded_until: Some(Some(crate::perform::hours(now, hours.into()))), ..Changes::default() }
+        }
+    }
+}
+
+fn entry_id(entry: usize) -> RedemptionRuleId {
+    RedemptionRuleId::parse(format!("E{entry}")).unwrap()
+}
+
+fn catalogue_entry(number: usize, entry: &Entry) -> Value {
+    let mut rule = json!({ "rule_id": entry_id(number), "name": "model", "cost": entry.cost, "cost_currency": entry.cost_asset,
+        "amount": entry.amount, "tier_min": entry.tier_min, "balance_min": entry.balance_min, "monthly_limit": entry.monthly_limit,
+        "is_active": entry.is_active });
+    rule["target"] = json!(match entry.target {
+        Gain::Cash => "CASH",
+        Gain::Tickets => "TICKETS",
+        Gain::Bonus { .. } => "BONUS",
+    });
+    if let Gain::Bonus { wagering, hours, max_conversion } = entry.target {
+        rule["wagering_requirement"] = json!(wagering);
+        rule["expiry_hours"] = json!(hours);
+        rule["max_conversion"] = json!(max_conversion);
+    }
+    rule
+}
+
+/// The newer the rule, the earlier it is tried.
+fn definition(number: usize, rule: &Rule) -> Value {
+    let mut reward = Map::new();
+    let mut set = |name: &str, value: Value| reward.insert(name.to_owned(), value);
+    set("amount", json!(rule.amount));
+    match rule.asset {
+        Asset::Bonus => {
+            set("type", json!("BONUS_BALANCE"));
+            set("expiry_hours", json!(rule.expiry_hours));
+            set_terms(&mut set, rule);
+        }
+        Asset::Tickets => {
+            set("type", json!("TICKETS"));
+        }
+        points => {
+            set("type", json!(if points == Asset::Lp { "LOYALTY_POINTS" } else { "REWARD_POINTS" }));
+            set("lp_expiry_days", json!(rule.expiry_hours.map(|hours| hours / 24)));
+        }
+    }
+    json!({ "rule_id": rule_id(number), "name": "model", "priority": number, "is_active": true, "conditions": {}, "reward_config": reward })
+}
+
+fn set_terms(set: &mut impl FnMut(&str, Value) -> Option<Value>, rule: &Rule) {
+    let Terms { games, weights, max_bet, max_bet_forfeits, max_conversion, kept_on_withdrawal, opt_in } = &rule.terms;
+    set("wagering_requirement", json!(rule.multiplier));
+    set("eligible_games", json!(games));
+    set("game_weights", json!(weights));
+    set("max_bet", json!(max_bet));
+    set("max_bet_action", json!(if *max_bet_forfeits { "FORFEIT" } else { "IGNORE" }));
+    set("max_conversion", json!(max_conversion));
+    set("on_withdrawal", json!(if *kept_on_withdrawal { "KEEP" } else { "FORFEIT" }));
+    set("requires_opt_in", json!(opt_in));
+}

@@ -15,6 +15,6 @@ pub struct Filter {
 
 pub async fn list(State(ops): State<Ops>, page: Page, Params(filter): Params<Filter>) -> Result<Response, Problem> {
     let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    let entries = app::audit_log::list(&ops.db, filter.subject.as_deref(), &slice).await?;
-    Ok(page.respond(entries, |entry| entry.audit_id.to_string()))
+    let writes = app::audit_log::list(&ops.db, filter.subject.as_deref(), &slice).await?;
+    Ok(page.respond(writes, |written| written.entry.audit_id.to_string()))
 }

@@ -162,7 +162,12 @@ async fn a_put_replaces_the_keys_it_names_and_is_audited() {
         (&audit[0]["before"], &audit[0]["after"]),
         (&json!({"tier_qualification_days": 365}), &json!({"tier_qualification_days": null}))
     );
+    assert_eq!(audit[0]["changes"], json!([{"pointer": "/tier_qualification_days", "before": 365, "after": null}]));
     assert_eq!(audit[1]["before"]["time_zone"], "UTC");
+    assert_eq!(
+        audit[1]["changes"],
+        json!([{"pointer": "/caps/day", "before": 1000, "after": 500}, {"pointer": "/time_zone", "before": "UTC", "after": "Europe/Vienna"}])
+    );
     assert!(audit[1]["actor"].as_str().unwrap().starts_with("test ("), "{}", audit[1]["actor"]);
 }
 

@@ -1,10 +1,11 @@
 //! Every player as rules see them, in the order of ids, on one snapshot: for what looks at everybody and writes nothing.
 //!
-//! Several connections read ranges of ids ahead of who takes them, one statement for each range. What is read is what
-//! [`crate::snapshots::load`] reads.
+//! Several connections read ranges of ids ahead of who takes them. What is read is what [`crate::snapshots::load`] reads.
 
 use crate::db::{Client, Db, Tx, snapshot};
 use crate::error::{Error, Result};
+use crate::ledger::asset;
+use crate::snapshots::balance_mut;
 use crate::statement;
 use domain::id::PlayerId;
 use domain::metrics::{Totals, Windows};
@@ -13,12 +14,13 @@ use domain::segment::Segment;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+use std::cmp::Ordering;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
-/// Players that are read at once: a megabyte or two, and enough for the planner to join sets.
+/// Players that are read at once: a megabyte or two.
 const RANGE_PLAYERS: i64 = 2_000;
 /// As many ranges are read at a time.
 const CONNECTIONS: usize = 3;
@@ -41,75 +43,71 @@ ORDER BY range";
 const EXPORT: &str = "
 SELECT pg_export_snapshot()";
 
-/// A range of players, with more windows and balances where they are asked for.
-macro_rules! load {
-    ($columns:literal, $windows:literal, $wallets:literal) => {
-        concat!(
-            "
-SELECT p.player_id, p.tier, p.risk_score, p.is_active, p.is_blocked, p.self_excluded_until, p.kyc_completed, p.profile_depth,
-  p.registered_at, s.segment, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn, t.session_count,
-  t.playtime_hours, t.total_bets, t.last_deposit_date, g.day, g.days_7, g.days_30, g.rule_ids, g.period_keys, w.wagered_30d",
-            $columns,
-            "
-FROM players p
-JOIN player_totals t ON t.player_id = p.player_id
-LEFT JOIN player_segments s ON s.player_id = p.player_id
-LEFT JOIN (
-  SELECT player_id,
-    sum(cost) FILTER (WHERE issued_at > $4) AS day,
-    sum(cost) FILTER (WHERE issued_at > $5) AS days_7,
-    sum(cost) FILTER (WHERE issued_at > $6) AS days_30,
-    array_agg(rule_id) FILTER (WHERE period_key = ANY($7) AND rule_id = ANY($8)) AS rule_ids,
-    array_agg(period_key) FILTER (WHERE period_key = ANY($7) AND rule_id = ANY($8)) AS period_keys
-  FROM grants
-  WHERE player_id BETWEEN $1 AND $2
-    AND (issued_at > $6 OR rule_id = ANY($8))
-  GROUP BY player_id
-) AS g ON g.player_id = p.player_id
-LEFT JOIN (
-  SELECT player_id, sum(wagered) AS wagered_30d",
-            $windows,
-            "
-  FROM player_daily
-  WHERE player_id BETWEEN $1 AND $2
-    AND day > $3::date - 30
-  GROUP BY player_id
-) AS w ON w.player_id = p.player_id",
-            $wallets,
-            "
-WHERE p.player_id BETWEEN $1 AND $2
-ORDER BY p.player_id"
-        )
-    };
-}
+// Each of the following walks one index in the order of ids, and the rows are put together here: a join of so many ranges is
+// more work, and its plan hangs on guesses of how many ids lie in a range.
 
-const LOAD_GATED: &str = load!("", "", "");
+const PLAYERS: &str = "
+SELECT player_id, tier, risk_score, is_active, is_blocked, self_excluded_until, kyc_completed, profile_depth, registered_at
+FROM players
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
 
-const LOAD_ALL: &str = load!(
-    ", w.wagered_7d, w.won_7d, w.deposited_7d, w.won_30d, w.deposited_30d,
-  w.active_days_30d, b.lp, b.rp, b.bonus, b.tickets",
-    ",
-    sum(wagered) FILTER (WHERE day > $3::date - 7) AS wagered_7d,
-    sum(won) FILTER (WHERE day > $3::date - 7) AS won_7d,
-    sum(deposited) FILTER (WHERE day > $3::date - 7) AS deposited_7d,
-    sum(won) AS won_30d,
-    sum(deposited) AS deposited_30d,
-    count(*) FILTER (WHERE wagered > 0 OR deposited > 0 OR withdrawn > 0)::integer AS active_days_30d",
-    "
-LEFT JOIN (
-  SELECT player_id,
-    sum(balance) FILTER (WHERE asset = 'LP') AS lp,
-    sum(balance) FILTER (WHERE asset = 'RP') AS rp,
-    sum(balance) FILTER (WHERE asset = 'BONUS') AS bonus,
-    sum(balance) FILTER (WHERE asset = 'TICKETS') AS tickets
-  FROM wallets
-  WHERE player_id BETWEEN $1 AND $2
-  GROUP BY player_id
-) AS b ON b.player_id = p.player_id"
-);
+const TOTALS: &str = "
+SELECT player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, total_bets,
+  last_deposit_date
+FROM player_totals
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
+
+const SEGMENTS: &str = "
+SELECT player_id, segment
+FROM player_segments
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
+
+const WAGERED: &str = "
+SELECT player_id, sum(wagered) AS wagered_30d
+FROM player_daily
+WHERE player_id BETWEEN $1 AND $2
+  AND day > $3::date - 30
+GROUP BY player_id
+ORDER BY player_id";
+
+const WINDOWS: &str = "
+SELECT player_id, sum(wagered) AS wagered_30d,
+  sum(wagered) FILTER (WHERE day > $3::date - 7) AS wagered_7d,
+  sum(won) FILTER (WHERE day > $3::date - 7) AS won_7d,
+  sum(deposited) FILTER (WHERE day > $3::date - 7) AS deposited_7d,
+  sum(won) AS won_30d,
+  sum(deposited) AS deposited_30d,
+  count(*) FILTER (WHERE wagered > 0 OR deposited > 0 OR withdrawn > 0)::integer AS active_days_30d
+FROM player_daily
+WHERE player_id BETWEEN $1 AND $2
+  AND day > $3::date - 30
+GROUP BY player_id
+ORDER BY player_id";
+
+const GRANTS: &str = "
+SELECT player_id,
+  sum(cost) FILTER (WHERE issued_at > $3) AS day,
+  sum(cost) FILTER (WHERE issued_at > $4) AS days_7,
+  sum(cost) FILTER (WHERE issued_at > $5) AS days_30,
+  array_agg(rule_id) FILTER (WHERE period_key = ANY($6) AND rule_id = ANY($7)) AS rule_ids,
+  array_agg(period_key) FILTER (WHERE period_key = ANY($6) AND rule_id = ANY($7)) AS period_keys
+FROM grants
+WHERE player_id BETWEEN $1 AND $2
+  AND (issued_at > $5 OR rule_id = ANY($7))
+GROUP BY player_id
+ORDER BY player_id";
+
+const BALANCES: &str = "
+SELECT player_id, asset, balance
+FROM wallets
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[COUNT, RANGES, EXPORT, LOAD_GATED, LOAD_ALL];
+pub const STATEMENTS: &[&str] = &[COUNT, RANGES, EXPORT, PLAYERS, TOTALS, SEGMENTS, WAGERED, WINDOWS, GRANTS, BALANCES];
 
 /// What is read of each player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,65 +244,130 @@ async fn follow(mut client: Client, exported: String, ranges: Ranges, reader: Re
     }
 }
 
+/// The statements of one range are sent together.
 async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) -> Result<Vec<PlayerSnapshot>> {
-    let sql = match reading.detail {
-        Detail::Gated => LOAD_GATED,
-        Detail::All => LOAD_ALL,
+    let Reading { detail, now, today, period_keys, rule_ids } = reading;
+    let days_ago = |days: i64| *now - SignedDuration::from_hours(24 * days);
+    let (day, days_7, days_30) = (days_ago(1), days_ago(7), days_ago(30));
+    let windows = if *detail == Detail::All { WINDOWS } else { WAGERED };
+    let range: statement::Params<'_> = &[first, last];
+    let of_windows: statement::Params<'_> = &[first, last, today];
+    let of_grants: statement::Params<'_> = &[first, last, &day, &days_7, &days_30, period_keys, rule_ids];
+    let balances = async {
+        match detail {
+            Detail::All => statement::rows(tx, BALANCES, range).await,
+            Detail::Gated => Ok(Vec::new()),
+        }
     };
-    let days_ago = |days: i64| reading.now - SignedDuration::from_hours(24 * days);
-    let params: statement::Params<'_> =
-        &[first, last, &reading.today, &days_ago(1), &days_ago(7), &days_ago(30), &reading.period_keys, &reading.rule_ids];
-    statement::rows(tx, sql, params).await?.iter().map(|row| player(row, reading.detail)).collect()
+    let (players, totals, segments, windows, grants, balances) = tokio::try_join!(
+        statement::rows(tx, PLAYERS, range),
+        statement::rows(tx, TOTALS, range),
+        statement::rows(tx, SEGMENTS, range),
+        statement::rows(tx, windows, of_windows),
+        statement::rows(tx, GRANTS, of_grants),
+        balances,
+    )?;
+    let (mut totals, mut segments, mut windows) = (Rows::of(&totals), Rows::of(&segments), Rows::of(&windows));
+    let (mut grants, mut balances) = (Rows::of(&grants), Rows::of(&balances));
+    let mut snapshots = Vec::with_capacity(players.len());
+    for row in &players {
+        let id: &str = row.try_get(0)?;
+        // As everywhere, one without totals is not evaluated.
+        let Some(of_player) = totals.next(id)? else { continue };
+        let mut snapshot = player(row, of_player)?;
+        if let Some(row) = segments.next(id)? {
+            let text: &str = row.try_get(1)?;
+            snapshot.segment = Some(Segment::parse(text).ok_or_else(|| Error::Row(format!("segment {text:?}")))?);
+        }
+        if let Some(row) = windows.next(id)? {
+            snapshot.windows = windows_of(row, *detail)?;
+        }
+        if let Some(row) = grants.next(id)? {
+            snapshot.spend = RewardSpend { day: sum(row, 1)?, days_7: sum(row, 2)?, days_30: sum(row, 3)? };
+            snapshot.past_grants = past_grants(row)?;
+        }
+        while let Some(row) = balances.next(id)? {
+            *balance_mut(&mut snapshot.balances, asset(row.try_get(1)?)?) = row.try_get(2)?;
+        }
+        snapshots.push(snapshot);
+    }
+    Ok(snapshots)
+}
+
+/// Rows of a table in the order of players, whose ids stand first.
+struct Rows<'a>(std::iter::Peekable<std::slice::Iter<'a, Row>>);
+
+impl<'a> Rows<'a> {
+    fn of(rows: &'a [Row]) -> Self {
+        Self(rows.iter().peekable())
+    }
+
+    /// The next row of this player; those of players before are passed over. Ask in the order of ids.
+    fn next(&mut self, player_id: &str) -> Result<Option<&'a Row>> {
+        while let Some(row) = self.0.peek() {
+            match row.try_get::<_, &str>(0)?.cmp(player_id) {
+                Ordering::Less => _ = self.0.next(),
+                Ordering::Equal => return Ok(self.0.next()),
+                Ordering::Greater => break,
+            }
+        }
+        Ok(None)
+    }
 }
 
 // By place: a name is looked for among all columns, of every player.
-fn player(row: &Row, detail: Detail) -> Result<PlayerSnapshot> {
-    let text: String = row.try_get(0)?;
+fn player(row: &Row, totals: &Row) -> Result<PlayerSnapshot> {
+    let id: String = row.try_get(0)?;
     let risk_score: i16 = row.try_get(2)?;
-    let segment: Option<&str> = row.try_get(9)?;
-    let sum = |place: usize| Ok::<_, Error>(row.try_get::<_, Option<Decimal>>(place)?.unwrap_or_default());
     Ok(PlayerSnapshot {
-        player_id: PlayerId::parse(text).map_err(|error| Error::Row(format!("player id: {error}")))?,
+        player_id: PlayerId::parse(id).map_err(|error| Error::Row(format!("player id: {error}")))?,
         tier: row.try_get(1)?,
         risk_score: u8::try_from(risk_score).map_err(|_| Error::Row(format!("risk score {risk_score}")))?,
         standing: Some(Standing { is_active: row.try_get(3)?, is_blocked: row.try_get(4)?, self_excluded_until: row.try_get(5)? }),
         kyc_completed: row.try_get(6)?,
         profile_depth: row.try_get(7)?,
         registered_at: row.try_get(8)?,
-        segment: segment.map(|text| Segment::parse(text).ok_or_else(|| Error::Row(format!("segment {text:?}")))).transpose()?,
         totals: Totals {
-            deposited: row.try_get(10)?,
-            wagered: row.try_get(11)?,
-            won: row.try_get(12)?,
-            withdrawn: row.try_get(13)?,
-            session_count: row.try_get(14)?,
-            playtime_hours: row.try_get(15)?,
-            bets: row.try_get(16)?,
-            last_deposit_date: row.try_get(17)?,
+            deposited: totals.try_get(1)?,
+            wagered: totals.try_get(2)?,
+            won: totals.try_get(3)?,
+            withdrawn: totals.try_get(4)?,
+            session_count: totals.try_get(5)?,
+            playtime_hours: totals.try_get(6)?,
+            bets: totals.try_get(7)?,
+            last_deposit_date: totals.try_get(8)?,
         },
-        spend: RewardSpend { day: sum(18)?, days_7: sum(19)?, days_30: sum(20)? },
-        past_grants: past_grants(row)?,
-        windows: match detail {
-            Detail::Gated => Windows { wagered_30d: sum(23)?, ..Windows::default() },
-            Detail::All => Windows {
-                wagered_30d: sum(23)?,
-                wagered_7d: sum(24)?,
-                won_7d: sum(25)?,
-                deposited_7d: sum(26)?,
-                won_30d: sum(27)?,
-                deposited_30d: sum(28)?,
-                active_days_30d: row.try_get::<_, Option<i32>>(29)?.unwrap_or_default(),
-            },
-        },
-        balances: match detail {
-            Detail::Gated => Balances::default(),
-            Detail::All => Balances { lp: sum(30)?, rp: sum(31)?, bonus: sum(32)?, tickets: sum(33)? },
+        segment: None,
+        windows: Windows::default(),
+        balances: Balances::default(),
+        spend: RewardSpend::default(),
+        past_grants: Vec::new(),
+    })
+}
+
+/// 0 over no rows.
+fn sum(row: &Row, place: usize) -> Result<Decimal> {
+    Ok(row.try_get::<_, Option<Decimal>>(place)?.unwrap_or_default())
+}
+
+fn windows_of(row: &Row, detail: Detail) -> Result<Windows> {
+    let wagered_30d = sum(row, 1)?;
+    Ok(match detail {
+        Detail::Gated => Windows { wagered_30d, ..Windows::default() },
+        Detail::All => Windows {
+            wagered_30d,
+            wagered_7d: sum(row, 2)?,
+            won_7d: sum(row, 3)?,
+            deposited_7d: sum(row, 4)?,
+            won_30d: sum(row, 5)?,
+            deposited_30d: sum(row, 6)?,
+            active_days_30d: row.try_get(7)?,
         },
     })
 }
 
 fn past_grants(row: &Row) -> Result<Vec<PastGrant>> {
-    let Some(rule_ids) = row.try_get::<_, Option<Vec<String>>>(21)? else { return Ok(Vec::new()) };
-    let period_keys: Vec<String> = row.try_get(22)?;
+    let Some(rule_ids) = row.try_get::<_, Option<Vec<String>>>(4)? else { return Ok(Vec::new()) };
+    let period_keys: Vec<String> = row.try_get(5)?;
     Ok(rule_ids.into_iter().zip(period_keys).map(|(rule_id, period_key)| PastGrant { rule_id, period_key }).collect())
 }

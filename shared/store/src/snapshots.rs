@@ -139,7 +139,7 @@ fn windows(row: &Row) -> Result<Windows> {
     })
 }
 
-fn balance_mut(balances: &mut Balances, asset: Asset) -> &mut rust_decimal::Decimal {
+pub(crate) fn balance_mut(balances: &mut Balances, asset: Asset) -> &mut rust_decimal::Decimal {
     match asset {
         Asset::Bonus => &mut balances.bonus,
         Asset::Lp => &mut balances.lp,

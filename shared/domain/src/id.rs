@@ -118,3 +118,5 @@ uuid_id!(/// One fan-out over players.
     RunId);
 uuid_id!(/// One file.
     ImportId);
+uuid_id!(/// Something that was noticed about a player.
+    SignalId);

@@ -23,6 +23,7 @@ pub mod period;
 pub mod player;
 pub mod problem;
 pub mod redemption;
+pub mod risk;
 pub mod rule;
 pub mod segment;
 pub mod settings;

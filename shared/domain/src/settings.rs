@@ -27,6 +27,7 @@ pub struct Settings {
     pub profit: ProfitSettings,
     pub unit_cost: UnitCosts,
     pub caps: CapSettings,
+    pub risk: RiskSettings,
     /// Highest wagering multiplier the jurisdiction allows (UK: 10); null: none.
     pub max_wagering_multiplier: Option<Decimal>,
 }
@@ -42,6 +43,7 @@ impl Default for Settings {
             profit: ProfitSettings::default(),
             unit_cost: UnitCosts::default(),
             caps: CapSettings::default(),
+            risk: RiskSettings::default(),
             max_wagering_multiplier: None,
         }
     }
@@ -143,6 +145,67 @@ impl Default for CapSettings {
     }
 }
 
+/// From which figures on something is a signal, and how long it counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RiskSettings {
+    /// Days after which a signal counts half.
+    pub half_life_days: u32,
+    /// `BONUS_ONLY_PLAY` from this many bonuses on.
+    pub bonus_only_grants_min: u32,
+    /// `IMMEDIATE_WITHDRAWAL` up to this many hours after a bonus.
+    pub immediate_withdrawal_hours: u32,
+    /// `BET_MANIPULATION` looks at this many stakes at least …
+    pub bet_stakes_min: u32,
+    /// … and at the last so many, …
+    pub bet_stakes_last: u32,
+    /// … of which the largest is more than so many times the smallest.
+    pub bet_spread_above: Decimal,
+    /// `ABNORMAL_WIN_RATE` from this lifetime stake on …
+    pub win_staked_min: Decimal,
+    /// … if the return lies more standard deviations than this above what the games give …
+    pub win_z_above: Decimal,
+    /// … or, where the number of bets is unknown, if `won / wagered` is more than this.
+    pub suspicious_win_ratio: Decimal,
+    /// `LOW_RISK_WAGERING` from this many stakes of a bonus on, …
+    pub low_risk_stakes_min: u32,
+    /// … if more than this share of the money …
+    pub low_risk_share_above: Decimal,
+    /// … was staked on games with an edge below this.
+    pub low_risk_edge_below: Decimal,
+    /// `MULTI_ACCOUNT`: what more accounts than these use is a hub (an internet café, a placeholder) and does not count.
+    pub hub_accounts: u32,
+    /// `DEPOSIT_CYCLING` from this many cycles on …
+    pub cycles_min: u32,
+    /// … within this many days, …
+    pub cycle_days: u32,
+    /// … each of which ends with a withdrawal of at least this share of the deposit.
+    pub cycle_withdrawn_share: Decimal,
+}
+
+impl Default for RiskSettings {
+    fn default() -> Self {
+        Self {
+            half_life_days: 90,
+            bonus_only_grants_min: 1,
+            immediate_withdrawal_hours: 24,
+            bet_stakes_min: 10,
+            bet_stakes_last: 20,
+            bet_spread_above: dec(10, 0),
+            win_staked_min: dec(1_000, 0),
+            win_z_above: dec(4, 0),
+            suspicious_win_ratio: dec(2, 0),
+            low_risk_stakes_min: 1,
+            low_risk_share_above: dec(8, 1),
+            low_risk_edge_below: dec(2, 2),
+            hub_accounts: 20,
+            cycles_min: 3,
+            cycle_days: 30,
+            cycle_withdrawn_share: dec(9, 1),
+        }
+    }
+}
+
 /// Reward types a retention multiplier may be given for.
 const REWARD_TYPES: [&str; 6] = ["BONUS_BALANCE", "CASHBACK", "FREE_PLAY", "LOYALTY_POINTS", "REWARD_POINTS", "TICKETS"];
 const REWARDS_PER_EVALUATION_MAX: u32 = 100;
@@ -176,6 +239,7 @@ impl Settings {
         check.amount("/caps/day", self.caps.day);
         check.amount("/caps/days_7", self.caps.days_7);
         check.amount("/caps/days_30", self.caps.days_30);
+        self.risk.validate(&mut check);
         check.0
     }
 }
@@ -221,6 +285,27 @@ impl ProfitSettings {
     }
 }
 
+impl RiskSettings {
+    fn validate(&self, check: &mut Check) {
+        check.count("/risk/half_life_days", self.half_life_days, 1, 3_650);
+        check.count("/risk/bonus_only_grants_min", self.bonus_only_grants_min, 1, 1_000);
+        check.count("/risk/immediate_withdrawal_hours", self.immediate_withdrawal_hours, 1, 720);
+        check.count("/risk/bet_stakes_min", self.bet_stakes_min, 2, 1_000);
+        check.count("/risk/bet_stakes_last", self.bet_stakes_last, self.bet_stakes_min.max(2), 1_000);
+        check.not_negative("/risk/bet_spread_above", self.bet_spread_above);
+        check.amount("/risk/win_staked_min", self.win_staked_min);
+        check.not_negative("/risk/win_z_above", self.win_z_above);
+        check.not_negative("/risk/suspicious_win_ratio", self.suspicious_win_ratio);
+        check.count("/risk/low_risk_stakes_min", self.low_risk_stakes_min, 1, 1_000_000);
+        check.share("/risk/low_risk_share_above", self.low_risk_share_above);
+        check.share("/risk/low_risk_edge_below", self.low_risk_edge_below);
+        check.count("/risk/hub_accounts", self.hub_accounts, 2, 1_000);
+        check.count("/risk/cycles_min", self.cycles_min, 1, 1_000);
+        check.count("/risk/cycle_days", self.cycle_days, 1, 365);
+        check.share("/risk/cycle_withdrawn_share", self.cycle_withdrawn_share);
+    }
+}
+
 /// A name within a JSON pointer.
 fn token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
@@ -239,6 +324,12 @@ impl Check {
             self.refuse(pointer, "range", format!("must not be negative, is {value}"));
         } else if value > Decimal::from(1_000_000) {
             self.refuse(pointer, "range", "must be at most 1000000");
+        }
+    }
+
+    fn count(&mut self, pointer: &str, value: u32, least: u32, most: u32) {
+        if !(least..=most).contains(&value) {
+            self.refuse(pointer, "range", format!("must be {least} to {most}, is {value}"));
         }
     }
 
@@ -279,6 +370,10 @@ mod tests {
         settings.profit.retention_multiplier.entry(Segment::Vip).or_default().insert("MONEY".into(), Decimal::ONE);
         settings.max_rewards_per_evaluation = 0;
         settings.tier_qualification_days = Some(0);
+        settings.risk.half_life_days = 0;
+        settings.risk.bet_stakes_last = 9;
+        settings.risk.low_risk_share_above = dec(101, 2);
+        settings.risk.suspicious_win_ratio = dec(-1, 0);
         let expected = [
             ("/currency", "format"),
             ("/time_zone", "unknown"),
@@ -290,6 +385,10 @@ mod tests {
             ("/profit/retention_multiplier/VIP/MONEY", "unknown"),
             ("/unit_cost/redemption_rate", "range"),
             ("/caps/day", "range"),
+            ("/risk/half_life_days", "range"),
+            ("/risk/bet_stakes_last", "range"),
+            ("/risk/suspicious_win_ratio", "range"),
+            ("/risk/low_risk_share_above", "range"),
         ];
         assert_eq!(places(&settings), expected.map(|(place, code)| (place.to_owned(), code)));
     }

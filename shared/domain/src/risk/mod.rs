@@ -1,0 +1,269 @@
+//! Fraud signals: what was noticed about a player, and the risk score that it adds up to.
+//!
+//! A signal never confiscates anything by itself: the score is one of the figures that the gates read.
+
+mod detect;
+
+pub use detect::{
+    CashierEvent, CashierKind, Finding, GameStakes, PlayedGrant, ReceivedBonus, RecentStakes, RiskFacts, Shared, SharedKind, detect,
+};
+
+use crate::id::{PlayerId, SignalId};
+use jiff::Timestamp;
+use rust_decimal::prelude::ToPrimitive;
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum SignalType {
+    /// Bonuses granted, nothing ever deposited.
+    BonusOnlyPlay,
+    /// A withdrawal soon after a bonus.
+    ImmediateWithdrawal,
+    /// Stakes of very different size on one bonus.
+    BetManipulation,
+    /// A return that luck does not explain.
+    AbnormalWinRate,
+    /// A bonus wagered on games that hardly cost anything.
+    LowRiskWagering,
+    /// Shares a device, a payment method or an email with another rewarded account.
+    MultiAccount,
+    /// Deposit, bonus, withdrawal, and again.
+    DepositCycling,
+    /// Set by a person.
+    ManualReview,
+}
+
+impl SignalType {
+    pub const ALL: [SignalType; 8] = [
+        SignalType::BonusOnlyPlay,
+        SignalType::ImmediateWithdrawal,
+        SignalType::BetManipulation,
+        SignalType::AbnormalWinRate,
+        SignalType::LowRiskWagering,
+        SignalType::MultiAccount,
+        SignalType::DepositCycling,
+        SignalType::ManualReview,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SignalType::BonusOnlyPlay => "BONUS_ONLY_PLAY",
+            SignalType::ImmediateWithdrawal => "IMMEDIATE_WITHDRAWAL",
+            SignalType::BetManipulation => "BET_MANIPULATION",
+            SignalType::AbnormalWinRate => "ABNORMAL_WIN_RATE",
+            SignalType::LowRiskWagering => "LOW_RISK_WAGERING",
+            SignalType::MultiAccount => "MULTI_ACCOUNT",
+            SignalType::DepositCycling => "DEPOSIT_CYCLING",
+            SignalType::ManualReview => "MANUAL_REVIEW",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signal_type| signal_type.as_str() == text)
+    }
+
+    /// 1 to 10; a tenth of the score that a fresh signal adds.
+    pub const fn severity(self) -> u8 {
+        match self {
+            SignalType::BonusOnlyPlay => 5,
+            SignalType::LowRiskWagering | SignalType::DepositCycling => 6,
+            SignalType::ImmediateWithdrawal => 7,
+            SignalType::BetManipulation | SignalType::MultiAccount => 8,
+            SignalType::AbnormalWinRate => 9,
+            SignalType::ManualReview => 10,
+        }
+    }
+}
+
+impl fmt::Display for SignalType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum SignalStatus {
+    /// Counts, and fades.
+    Open,
+    /// A person said that it is true: it counts in full and does not fade, until a person resolves it.
+    Confirmed,
+    /// A person said that it is nothing, or is over: it does not count. Final.
+    Resolved,
+}
+
+impl SignalStatus {
+    pub const ALL: [SignalStatus; 3] = [SignalStatus::Open, SignalStatus::Confirmed, SignalStatus::Resolved];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SignalStatus::Open => "OPEN",
+            SignalStatus::Confirmed => "CONFIRMED",
+            SignalStatus::Resolved => "RESOLVED",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+/// Something that was noticed. A player has at most one of a type that is not resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signal {
+    pub signal_id: SignalId,
+    pub player_id: PlayerId,
+    pub signal_type: SignalType,
+    /// 1 to 10, as it was when the signal was raised.
+    pub severity: u8,
+    /// The facts that raised it, and no fact that changes with time alone.
+    pub evidence: Value,
+    pub raised_at: Timestamp,
+    /// When the evidence last changed: from here on the signal fades.
+    pub last_seen_at: Timestamp,
+    pub status: SignalStatus,
+    /// Of a confirmed or resolved signal: the last one.
+    pub decision: Option<Decision>,
+}
+
+/// Who judged a signal, when and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub at: Timestamp,
+    pub by: String,
+    pub note: String,
+}
+
+/// What a person says of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judgement {
+    Confirm,
+    Resolve,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("signal {signal_id} is {} already", status.as_str())]
+pub struct AlreadyJudged {
+    pub signal_id: SignalId,
+    pub status: SignalStatus,
+}
+
+impl Signal {
+    pub fn raised(signal_id: SignalId, player_id: PlayerId, finding: Finding, now: Timestamp) -> Self {
+        let Finding { signal_type, evidence } = finding;
+        Self {
+            signal_id,
+            player_id,
+            signal_type,
+            severity: signal_type.severity(),
+            evidence,
+            raised_at: now,
+            last_seen_at: now,
+            status: SignalStatus::Open,
+            decision: None,
+        }
+    }
+
+    /// An open signal is confirmed or resolved; a confirmed one can still be resolved.
+    pub fn judge(&mut self, judgement: Judgement, decision: Decision) -> Result<(), AlreadyJudged> {
+        self.status = match (judgement, self.status) {
+            (Judgement::Confirm, SignalStatus::Open) => SignalStatus::Confirmed,
+            (Judgement::Resolve, SignalStatus::Open | SignalStatus::Confirmed) => SignalStatus::Resolved,
+            (_, status) => return Err(AlreadyJudged { signal_id: self.signal_id, status }),
+        };
+        self.decision = Some(decision);
+        Ok(())
+    }
+
+    pub fn counts(&self) -> bool {
+        self.status != SignalStatus::Resolved
+    }
+
+    /// Whole days since the evidence last changed.
+    pub fn age_days(&self, now: Timestamp) -> i64 {
+        (now.duration_since(self.last_seen_at).as_hours() / 24).max(0)
+    }
+
+    /// What the signal adds to the score.
+    pub fn contribution(&self, now: Timestamp, half_life_days: u32) -> Contribution {
+        let age_days = self.age_days(now);
+        let weight = match self.status {
+            SignalStatus::Open => weight(age_days, half_life_days),
+            SignalStatus::Confirmed => Decimal::ONE,
+            SignalStatus::Resolved => Decimal::ZERO,
+        };
+        let points = Decimal::from(10 * u32::from(self.severity)) * weight;
+        Contribution { age_days, weight, points: points.round_dp(2) }
+    }
+}
+
+/// How a signal adds to the score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contribution {
+    pub age_days: i64,
+    /// 0 to 1, with six decimal places.
+    pub weight: Decimal,
+    /// `10 · severity · weight`, with two decimal places.
+    pub points: Decimal,
+}
+
+/// `2^(-age / half life)` to six decimal places: 1, 0.5 after the half life, 0.25 after twice that.
+///
+/// Of whole days, so that a score does not change from one scan to the next on one day. In decimals: the same on every
+/// machine.
+pub fn weight(age_days: i64, half_life_days: u32) -> Decimal {
+    let half_life = i64::from(half_life_days.max(1));
+    // After 30 halvings nothing is left within six decimal places.
+    let halvings = u32::try_from((age_days / half_life).clamp(0, 30)).unwrap_or(30);
+    let whole = Decimal::ONE / Decimal::from(1_u64 << halvings);
+    let part = Decimal::from(age_days.max(0) % half_life) / Decimal::from(half_life);
+    (whole * power_of_half(part)).round_dp_with_strategy(6, RoundingStrategy::MidpointAwayFromZero)
+}
+
+/// `2^-part` for 0 ≤ part < 1, by the series of `e^(-part · ln 2)`: its 22nd term is below 10^-24.
+fn power_of_half(part: Decimal) -> Decimal {
+    let ln_2 = Decimal::from_i128_with_scale(6_931_471_805_599_453_094_172_321_215, 28);
+    let x = -part * ln_2;
+    let (mut term, mut sum) = (Decimal::ONE, Decimal::ONE);
+    for n in 1..=22 {
+        term = term * x / Decimal::from(n);
+        sum += term;
+    }
+    sum
+}
+
+/// `min(100, 10 × sum of severities)`, each weighted by its age, rounded to the nearest whole number, half up.
+pub fn score<'a>(signals: impl IntoIterator<Item = &'a Signal>, now: Timestamp, half_life_days: u32) -> u8 {
+    let sum: Decimal = signals.into_iter().map(|signal| signal.contribution(now, half_life_days).points).sum();
+    let rounded = sum.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
+    rounded.min(Decimal::ONE_HUNDRED).to_u8().unwrap_or(100)
+}
+
+/// What a scan does to the signals of a player.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    pub raise: Vec<Finding>,
+    /// Open signals with new evidence: they count afresh.
+    pub renew: Vec<(SignalId, Value)>,
+}
+
+/// `latest` holds the player's latest signal of each type, judged or not.
+///
+/// What is known by its evidence changes nothing. New evidence renews an open signal; a confirmed one keeps what the person
+/// saw; after a resolved one it raises another.
+pub fn plan(latest: &[Signal], findings: Vec<Finding>) -> Plan {
+    let mut plan = Plan::default();
+    for finding in findings {
+        match latest.iter().find(|signal| signal.signal_type == finding.signal_type) {
+            Some(signal) if signal.evidence == finding.evidence => {}
+            Some(Signal { status: SignalStatus::Confirmed, .. }) => {}
+            Some(Signal { status: SignalStatus::Open, signal_id, .. }) => plan.renew.push((*signal_id, finding.evidence)),
+            Some(Signal { status: SignalStatus::Resolved, .. }) | None => plan.raise.push(finding),
+        }
+    }
+    plan
+}

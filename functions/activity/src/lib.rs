@@ -1,7 +1,7 @@
 //! `/api/activity`: what players did, as events that count once, for ever, each answered on its own.
 
 use app::Db;
-use app::activity::{self, GrantEffect, Occurrence, Outcome, Payout, Remark, Stake};
+use app::activity::{self, GrantEffect, Occurrence, Outcome, Payout, Remark, Stake, Traces};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +15,7 @@ use lambda::{Api, Auth, Caller, JsonBody, Problem, read_object};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::net::IpAddr;
 
 const EVENTS_MAX: usize = 500;
 
@@ -138,6 +139,10 @@ struct EventBody {
     round_id: Option<String>,
     bonus_amount: Option<Amount<2>>,
     voids: Option<EventId>,
+    /// What the player was seen with; of any type of event.
+    device_id: Option<String>,
+    payment_method: Option<String>,
+    ip: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -150,10 +155,6 @@ enum EventType {
 }
 
 impl EventBody {
-    fn amount(&self) -> Result<Decimal, Refusal> {
-        self.amount.map(|amount| amount.0).ok_or_else(|| Refusal::invalid_at("/amount", "required", "is required"))
-    }
-
     /// What only events of other types say.
     fn check_fields(&self) -> Result<(), Refusal> {
         use EventType::{Payout, Stake, Void};
@@ -172,26 +173,32 @@ impl EventBody {
     }
 }
 
+fn required(amount: Option<Amount<2>>) -> Result<Decimal, Refusal> {
+    amount.map(|amount| amount.0).ok_or_else(|| Refusal::invalid_at("/amount", "required", "is required"))
+}
+
 async fn record_one(db: &Db, event: &Value, actor: &str) -> Result<Answer<Outcome>, Problem> {
     let body: EventBody = read_object(event.to_string().as_bytes())?;
     body.check_fields()?;
     let context = lambda::context();
-    let what = Occurrence { event_id: body.event_id.clone(), player_id: body.player_id.clone(), at: body.occurred_at };
+    let traces =
+        Traces { device_id: body.device_id, payment_method: body.payment_method, ip: body.ip.map(|ip| ip.to_canonical().to_string()) };
+    let what = Occurrence { event_id: body.event_id, player_id: body.player_id, at: body.occurred_at, traces };
     let answer = match body.event_type {
         EventType::Stake => {
             let bonus_amount = body.bonus_amount.map(|amount| amount.0).unwrap_or_default();
-            let stake = Stake { amount: body.amount()?, game: body.game, round_id: body.round_id, bonus_amount };
+            let stake = Stake { amount: required(body.amount)?, game: body.game, round_id: body.round_id, bonus_amount };
             activity::record_stake(db, what, stake, actor, context).await
         }
         EventType::Payout => {
-            let payout = Payout { amount: body.amount()?, round_id: body.round_id };
+            let payout = Payout { amount: required(body.amount)?, round_id: body.round_id };
             activity::record_payout(db, what, payout, actor, context).await
         }
         EventType::Void => {
             let voids = body.voids.ok_or_else(|| Refusal::invalid_at("/voids", "required", "is required"))?;
             activity::void(db, what, voids, actor, context).await
         }
-        EventType::Withdrawal => activity::record_withdrawal(db, what, body.amount()?, actor, context).await,
+        EventType::Withdrawal => activity::record_withdrawal(db, what, required(body.amount)?, actor, context).await,
     };
     Ok(answer?)
 }

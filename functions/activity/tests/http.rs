@@ -117,6 +117,8 @@ async fn a_wrong_event_is_rejected_alone_and_named() {
         (event("e1", json!({ "type": "PAYOUT", "amount": 10, "bonus_amount": 1 })), "/bonus_amount"),
         (event("e1", json!({ "type": "VOID" })), "/voids"),
         (event("e1", json!({ "type": "DANCE" })), "/type"),
+        (event("e1", json!({ "type": "STAKE", "amount": 10, "ip": "300.1.1.1" })), "/ip"),
+        (event("e1", json!({ "type": "STAKE", "amount": 10, "device_id": " " })), "/device_id"),
         (event("e1", json!({ "type": "STAKE", "amount": 10, "colour": "red" })), "/colour"),
         (json!({ "player_id": "P001" }), "/event_id"),
         (json!(7), ""),
@@ -130,8 +132,8 @@ async fn a_wrong_event_is_rejected_alone_and_named() {
     let mut unknown = stake("e3", "1", "slots");
     unknown["player_id"] = json!("P404");
     assert_eq!(program.send(json!([unknown])).await[0]["reason"]["code"], "not_found");
-    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "14.00");
-    assert_eq!(program.test.text("SELECT count(*) FROM activity_events").await, "14");
+    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "16.00");
+    assert_eq!(program.test.text("SELECT count(*) FROM activity_events").await, "16");
 }
 
 #[tokio::test]
@@ -180,4 +182,19 @@ async fn only_those_who_ingest_may_and_not_too_much_at_once() {
     let viewer = api_key(&program.test.db(), "viewer").await;
     call(&program.activity, "POST", "/api/activity", Some(&viewer), Some(json!({ "events": [] }))).await.expect(403);
     call(&program.activity, "POST", "/api/activity", None, Some(json!({ "events": [] }))).await.expect(401);
+}
+
+#[tokio::test]
+async fn what_a_player_was_seen_with_is_kept_as_fingerprints_with_the_event() {
+    let program = Program::new().await;
+    let seen = json!({ "type": "STAKE", "amount": 10, "device_id": "phone-1", "payment_method": "card-tok-9", "ip": "::ffff:203.0.113.7" });
+    let refused = json!({ "type": "STAKE", "amount": 10, "bonus_amount": 1, "device_id": "phone-2" });
+    let results =
+        program.send(json!([event("e1", seen.clone()), event("e1", seen.clone()), event("e2", seen), event("e3", refused)])).await;
+    assert_eq!(statuses(&results), ["accepted", "rejected", "accepted", "rejected"]); // e1 again, at another instant
+    let kept = "SELECT string_agg(kind || ' ' || encode(fingerprint, 'hex'), ', ' ORDER BY kind) FROM player_traces";
+    let expected = "SELECT 'DEVICE ' || encode(sha256('phone-1'), 'hex') || ', IP ' || encode(sha256('203.0.113.7'), 'hex')
+        || ', PAYMENT_METHOD ' || encode(sha256('card-tok-9'), 'hex')";
+    assert_eq!(program.test.text(kept).await, program.test.text(expected).await);
+    testing::audit(&program.test.db()).await;
 }

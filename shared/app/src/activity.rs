@@ -2,6 +2,7 @@
 
 use crate::books::{self, Purpose, above_zero, at_least_zero};
 use crate::error::{Error, Result};
+pub use crate::risk::Traces;
 use domain::account::Past;
 pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
 use domain::context::Context;
@@ -24,14 +25,18 @@ pub struct Occurrence {
     pub event_id: EventId,
     pub player_id: PlayerId,
     pub at: Timestamp,
+    /// No part of the event's content: of one that comes again, they are not looked at.
+    pub traces: Traces,
 }
 
 impl Occurrence {
     /// Instants are kept to the microsecond.
-    fn of(self, action: Action) -> Result<Event> {
-        let Self { event_id, player_id, at } = self;
+    fn of(self, action: Action) -> Result<(Event, Traces)> {
+        let Self { event_id, player_id, at, traces } = self;
+        traces.check()?;
         let invalid = |_| Error::Validation(vec![FieldError::new("/occurred_at", "range", "is out of range")]);
-        Ok(Event { event_id, player_id, occurred_at: at.round(Unit::Microsecond).map_err(invalid)?, action })
+        let event = Event { event_id, player_id, occurred_at: at.round(Unit::Microsecond).map_err(invalid)?, action };
+        Ok((event, traces))
     }
 }
 
@@ -89,12 +94,12 @@ fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-async fn record(db: &Db, event: Event, actor: &str, context: Context) -> Result<Answer<Outcome>> {
+async fn record(db: &Db, (event, traces): (Event, Traces), actor: &str, context: Context) -> Result<Answer<Outcome>> {
     let act = Act { actor, reason: None, context };
-    transaction!(db, |tx| record_in_tx(tx, &event, act))
+    transaction!(db, |tx| record_in_tx(tx, &event, &traces, act))
 }
 
-async fn record_in_tx(tx: &Tx<'_>, event: &Event, act: Act<'_>) -> Result<Answer<Outcome>> {
+async fn record_in_tx(tx: &Tx<'_>, event: &Event, traces: &Traces, act: Act<'_>) -> Result<Answer<Outcome>> {
     let (player_id, now) = (&event.player_id, act.context.now);
     // Blocked or not: it happened.
     books::lock(tx, player_id, Purpose::Correct, now).await?;
@@ -110,6 +115,7 @@ async fn record_in_tx(tx: &Tx<'_>, event: &Event, act: Act<'_>) -> Result<Answer
     let outcome = accounts[0].apply(event, &past, &act)?;
     // Before the question which rounds are open: this may be one.
     store::activity::add(tx, event, &outcome, now).await?;
+    traces.add_in_tx(tx, player_id, now).await?;
     books::deplete(tx, &mut accounts, &act).await?;
     let [account] = accounts;
     books::write(tx, &account.into_journal(), &[], Slot::of(player_id), now).await?;

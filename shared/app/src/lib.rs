@@ -18,6 +18,7 @@ pub mod program;
 pub mod redemption;
 pub mod rewards;
 pub mod rule_runs;
+pub mod risk;
 pub mod rules;
 pub mod run_view;
 pub mod runs;

@@ -54,7 +54,8 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     };
     let ids = store::runs::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let players = snapshot::load(tx, &ids, &program).await?;
+    let mut players = snapshot::load(tx, &ids, &program).await?;
+    crate::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
     let mut books = store::ledger::books(tx, &ids).await?;
     let mut budgets = lock_budgets(tx, &rules, &program).await?;
 

@@ -384,8 +384,51 @@ FROM (
   SELECT 'event', player_id FROM activity_events
   UNION ALL
   SELECT 'redemption', player_id FROM redemptions
+  UNION ALL
+  SELECT 'signal', player_id FROM signals
+  UNION ALL
+  SELECT 'trace', player_id FROM player_traces
 ) AS owned
 WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
+
+-- name: one signal of a type that is not resolved
+SELECT concat_ws(' ', player_id, type) AS key
+FROM signals
+WHERE status <> 'RESOLVED'
+GROUP BY player_id, type
+HAVING count(*) > 1
+
+-- name: a risk score is made of signals
+-- Open ones fade with time, so they bound the score from above; confirmed ones count in full, and so from below.
+SELECT concat_ws(' ', player_id, 'score', p.risk_score, 'between', coalesce(s.least, 0), 'and', coalesce(s.most, 0)) AS key
+FROM players AS p
+LEFT JOIN (
+  SELECT player_id, least(100, 10 * sum(severity)) AS most, least(100, 10 * coalesce(sum(severity) FILTER (WHERE status = 'CONFIRMED'), 0)) AS least
+  FROM signals
+  WHERE status <> 'RESOLVED'
+  GROUP BY player_id
+) AS s USING (player_id)
+WHERE p.risk_score NOT BETWEEN coalesce(s.least, 0) AND coalesce(s.most, 0)
+
+-- name: every judgement of a signal is in the audit log
+SELECT concat_ws(' ', s.player_id, s.signal_id, s.status) AS key
+FROM signals AS s
+WHERE s.status <> 'OPEN'
+  AND NOT EXISTS (
+    SELECT
+    FROM audit_log AS a
+    WHERE a.subject = 'signal:' || s.signal_id
+      AND a.action = CASE s.status WHEN 'CONFIRMED' THEN 'signal.confirm' ELSE 'signal.resolve' END
+      AND a.actor = s.decided_by
+  )
+
+-- name: every announced signal is there
+-- Not the other way round: events are cleared when they are delivered.
+SELECT concat_ws(' ', o.player_id, o.payload ->> 'signal_id') AS key
+FROM outbox AS o
+LEFT JOIN signals AS s ON s.player_id = o.player_id AND s.signal_id = (o.payload ->> 'signal_id')::uuid
+WHERE o.event_type = 'signal.raised'
+  AND (s.type IS DISTINCT FROM o.payload ->> 'type' OR s.severity IS DISTINCT FROM (o.payload ->> 'severity')::integer)
 
 -- name: the current segment is the last of its history
 SELECT concat_ws(' ', player_id, 'segment', s.segment, 'history', h.to_segment) AS key

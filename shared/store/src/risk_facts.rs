@@ -41,12 +41,12 @@ CROSS JOIN LATERAL (
     FROM player_traces s
     WHERE s.kind = t.kind
       AND s.fingerprint = t.fingerprint
-    LIMIT $2 + 1
+    LIMIT $2::bigint + 1
   ) u
 ) o
 WHERE t.player_id = ANY($1)
   AND t.kind IN ('DEVICE', 'PAYMENT_METHOD')
-  AND o.accounts BETWEEN 2 AND $2
+  AND o.accounts BETWEEN 2 AND $2::bigint
   AND o.rewarded IS NOT NULL
 ORDER BY t.player_id, t.kind, t.fingerprint";
 
@@ -69,12 +69,12 @@ CROSS JOIN LATERAL (
     FROM players s
     WHERE mailbox(s.email) = mailbox(p.email)
       AND s.email IS NOT NULL
-    LIMIT $2 + 1
+    LIMIT $2::bigint + 1
   ) u
 ) o
 WHERE p.player_id = ANY($1)
   AND p.email IS NOT NULL
-  AND o.accounts BETWEEN 2 AND $2
+  AND o.accounts BETWEEN 2 AND $2::bigint
   AND o.rewarded IS NOT NULL";
 
 // A bonus that was never staked on has its amount and no wagering. The stakes of a bonus are those that fed it or were

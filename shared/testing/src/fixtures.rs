@@ -19,7 +19,6 @@ pub struct Player {
     won: String,
     withdrawn: String,
     sessions: i32,
-    risk_score: i16,
 }
 
 impl Player {
@@ -33,7 +32,6 @@ impl Player {
             won: "0".to_owned(),
             withdrawn: "0".to_owned(),
             sessions: 0,
-            risk_score: 0,
         }
     }
 
@@ -73,11 +71,6 @@ impl Player {
         self
     }
 
-    pub fn risk_score(mut self, score: i16) -> Self {
-        self.risk_score = score;
-        self
-    }
-
     /// Writes all that an import and a segmentation would have written, so that the audit holds. What was staked
     /// counts for today.
     pub async fn insert(&self, db: &Db) {
@@ -85,27 +78,26 @@ impl Player {
         client
             .execute(
                 "WITH player AS (
-                   INSERT INTO players (player_id, tier, risk_score, created_at) VALUES ($1, $2, $3, now())
+                   INSERT INTO players (player_id, tier, created_at) VALUES ($1, $2, now())
                  ), totals AS (
                    INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
-                   VALUES ($1, $4::text::numeric, $5::text::numeric, $6::text::numeric, $7::text::numeric, $8, 0, now())
+                   VALUES ($1, $3::text::numeric, $4::text::numeric, $5::text::numeric, $6::text::numeric, $7, 0, now())
                  ), today AS (
                    INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
-                   VALUES ($1, (now() AT TIME ZONE 'UTC')::date, $4::text::numeric, $5::text::numeric, $6::text::numeric, $7::text::numeric)
+                   VALUES ($1, (now() AT TIME ZONE 'UTC')::date, $3::text::numeric, $4::text::numeric, $5::text::numeric, $6::text::numeric)
                  ), current_segment AS (
-                   INSERT INTO player_segments (player_id, segment, since) SELECT $1, $9::text, now() WHERE $9::text IS NOT NULL
+                   INSERT INTO player_segments (player_id, segment, since) SELECT $1, $8::text, now() WHERE $8::text IS NOT NULL
                  ), history AS (
-                   INSERT INTO segment_history (player_id, at, to_segment) SELECT $1, now(), $9::text WHERE $9::text IS NOT NULL
+                   INSERT INTO segment_history (player_id, at, to_segment) SELECT $1, now(), $8::text WHERE $8::text IS NOT NULL
                  )
                  INSERT INTO stats (counter, slot, value)
                  SELECT counter, 0, 1
-                   FROM unnest(ARRAY['players_total', 'players_active', 'tier:' || $2::text, 'segment:' || $9::text]) AS counter
+                   FROM unnest(ARRAY['players_total', 'players_active', 'tier:' || $2::text, 'segment:' || $8::text]) AS counter
                   WHERE counter IS NOT NULL
                  ON CONFLICT (counter, slot) DO UPDATE SET value = stats.value + 1",
                 &[
                     &self.id,
                     &self.tier,
-                    &self.risk_score,
                     &self.deposited,
                     &self.wagered,
                     &self.won,

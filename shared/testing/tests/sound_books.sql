@@ -88,6 +88,19 @@ UPDATE wallets SET balance = 60, version = 6 WHERE player_id = 'P002' AND asset 
 INSERT INTO point_lots VALUES ('P002', 'RP', 3, 100, 60, '2026-01-04', NULL);
 INSERT INTO lot_movements VALUES ('P002', 'RP', 4, 3, -40), ('P002', 'RP', 5, 3, -30), ('P002', 'RP', 6, 3, 30);
 INSERT INTO reversals VALUES ('P002', '00000000-0000-0000-0000-0000000000d3', '00000000-0000-0000-0000-0000000000d4', '2026-01-07');
+-- P001 shares a device, which a person confirmed, and won too much long ago; a third signal came to nothing.
+INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note)
+VALUES
+  ('P001', '00000000-0000-0000-0000-0000000000d1', 'MULTI_ACCOUNT', 8, '{}', '2026-01-02', '2026-01-02', 'CONFIRMED', '2026-01-03', 'ann', 'same person'),
+  ('P001', '00000000-0000-0000-0000-0000000000d2', 'ABNORMAL_WIN_RATE', 9, '{}', '2025-01-02', '2025-01-02', 'OPEN', NULL, NULL, NULL),
+  ('P001', '00000000-0000-0000-0000-0000000000d3', 'MULTI_ACCOUNT', 8, '{}', '2025-01-02', '2025-01-02', 'RESOLVED', '2025-01-03', 'ann', 'a couple');
+UPDATE players SET risk_score = 86 WHERE player_id = 'P001';
+INSERT INTO player_traces VALUES ('P001', 'DEVICE', sha256('phone'), '2026-01-02');
+INSERT INTO audit_log (audit_id, at, actor, action, subject, reason)
+VALUES ('00000000-0000-0000-0000-0000000000f1', '2026-01-03', 'ann', 'signal.confirm', 'signal:00000000-0000-0000-0000-0000000000d1', 'same person'),
+  ('00000000-0000-0000-0000-0000000000f2', '2025-01-03', 'ann', 'signal.resolve', 'signal:00000000-0000-0000-0000-0000000000d3', 'a couple');
+INSERT INTO outbox (player_id, event_type, payload, created_at)
+VALUES ('P001', 'signal.raised', '{"signal_id": "00000000-0000-0000-0000-0000000000d1", "type": "MULTI_ACCOUNT", "severity": 8}', '2026-01-02');
 
 INSERT INTO stats VALUES ('players_total', 0, 1), ('players_total', 7, 1), ('players_active', 0, 1), ('tier:SILVER', 0, 1), ('tier:BRONZE', 1, 2),
   ('tier:BRONZE', 0, -1), ('segment:NEW', 0, 1), ('segment:LOSING', 3, 1), ('rewards_issued', 0, 3), ('reward_cost', 0, 386.13);

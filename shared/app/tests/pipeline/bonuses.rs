@@ -1,7 +1,7 @@
 //! The life of bonuses that rules gave, with the clock in the test's hands.
 
 use crate::program::{TestProgram, context};
-use app::activity::{Occurrence, Outcome, Payout, Remark, Stake};
+use app::activity::{Occurrence, Outcome, Payout, Remark, Stake, Traces};
 use app::error::Error;
 use app::expiry::{self, Expired};
 use app::wallet::{GrantStatus, WalletView};
@@ -76,7 +76,7 @@ impl TestProgram {
 }
 
 fn what(id: &str, context: Context) -> Occurrence {
-    Occurrence { event_id: EventId::parse(id).unwrap(), player_id: p001(), at: context.now }
+    Occurrence { event_id: EventId::parse(id).unwrap(), player_id: p001(), at: context.now, traces: Traces::default() }
 }
 
 #[tokio::test]

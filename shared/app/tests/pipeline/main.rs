@@ -4,6 +4,7 @@
 
 mod bonuses;
 mod budgets;
+mod fraud;
 mod imports;
 mod program;
 mod rewards;

@@ -33,6 +33,7 @@ pub fn api(db: &Db) -> Api<Db> {
         .get("/api/players/{player_id}/segments", Role::Viewer, segments)
         .get("/api/players/{player_id}/grants", Role::Viewer, grants)
         .get("/api/players/{player_id}/decisions", Role::Viewer, decisions)
+        .get("/api/players/{player_id}/risk", Role::Viewer, risk)
 }
 
 #[derive(Deserialize)]
@@ -112,6 +113,10 @@ async fn deactivate(
 async fn facts(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::FactsView>, Problem> {
     let facts = app::players::facts(&db, &player_id, lambda::context().now).await?;
     Ok(Json(view::FactsView { player_id, facts }))
+}
+
+async fn risk(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::RiskView>, Problem> {
+    Ok(Json(app::risk::profile(&db, &player_id, lambda::context().now).await?.into()))
 }
 
 async fn segments(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {

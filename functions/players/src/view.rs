@@ -1,6 +1,8 @@
 //! How players look from outside.
 
 use app::players::Player;
+use app::risk::{RiskProfile, SignalView};
+use domain::gate::Penalty;
 use domain::id::PlayerId;
 use domain::money::{Asset, MONEY_SCALE, shown};
 use domain::segment::Segment;
@@ -118,4 +120,44 @@ fn balances(player: &Player) -> BalancesView {
 pub struct FactsView {
     pub player_id: PlayerId,
     pub facts: Map<String, Value>,
+}
+
+/// How the risk score is made up.
+#[derive(Serialize)]
+pub struct RiskView {
+    player_id: PlayerId,
+    /// 0 to 100, of the last scan or judgement: what rewards are judged by.
+    risk_score: u8,
+    /// As a scan would find it now: signals fade by the day.
+    current_score: u8,
+    penalty: Penalty,
+    /// Days after which an open signal counts half.
+    half_life_days: u32,
+    /// Open and confirmed ones, oldest first.
+    signals: Vec<WeightedSignalView>,
+}
+
+#[derive(Serialize)]
+struct WeightedSignalView {
+    #[serde(flatten)]
+    signal: SignalView,
+    /// Whole days since the evidence last changed.
+    age_days: i64,
+    /// 0 to 1.
+    weight: Decimal,
+    /// `10 · severity · weight`: what it adds to the score.
+    contribution: Decimal,
+}
+
+impl From<RiskProfile> for RiskView {
+    fn from(profile: RiskProfile) -> Self {
+        let RiskProfile { player_id, risk_score, current_score, penalty, half_life_days, signals } = profile;
+        let weighted = signals.into_iter().map(|(signal, contribution)| WeightedSignalView {
+            signal: signal.into(),
+            age_days: contribution.age_days,
+            weight: shown(contribution.weight, MONEY_SCALE),
+            contribution: shown(contribution.points, MONEY_SCALE),
+        });
+        Self { player_id, risk_score, current_score, penalty, half_life_days, signals: weighted.collect() }
+    }
 }

@@ -11,6 +11,7 @@ use domain::risk::{Contribution, Decision, Finding, RiskFacts, detect, plan, sco
 pub use domain::risk::{Judgement, Signal, SignalStatus, SignalType};
 use domain::settings::Settings;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use store::audit_log::{self, Entry};
@@ -138,6 +139,36 @@ fn raised_event(signal: &Signal) -> Event {
 /// Newest first.
 pub async fn list(db: &Db, filter: &SignalFilter, page: &Page<Uuid>) -> Result<Vec<Signal>> {
     Ok(store::signals::list(&db.client().await?, filter, page).await?)
+}
+
+/// A signal as the API shows one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SignalView {
+    pub signal_id: SignalId,
+    pub player_id: PlayerId,
+    #[serde(rename = "type")]
+    pub signal_type: SignalType,
+    pub severity: u8,
+    pub status: SignalStatus,
+    pub evidence: Value,
+    pub raised_at: Timestamp,
+    /// When the evidence last changed.
+    pub last_seen_at: Timestamp,
+    /// Who confirmed or resolved it, when and why.
+    pub decided_by: Option<String>,
+    pub decided_at: Option<Timestamp>,
+    pub note: Option<String>,
+}
+
+impl From<Signal> for SignalView {
+    fn from(signal: Signal) -> Self {
+        let Signal { signal_id, player_id, signal_type, severity, evidence, raised_at, last_seen_at, status, decision } = signal;
+        let (decided_at, decided_by, note) = match decision {
+            Some(Decision { at, by, note }) => (Some(at), Some(by), Some(note)),
+            None => (None, None, None),
+        };
+        Self { signal_id, player_id, signal_type, severity, status, evidence, raised_at, last_seen_at, decided_by, decided_at, note }
+    }
 }
 
 /// How a player's score is made up.

@@ -1,0 +1,91 @@
+//! `/api/risk`: what was noticed about players, and what people say of it.
+
+use app::Db;
+use app::risk::{self, Judgement, SignalFilter, SignalState, SignalType, SignalView};
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use domain::access::Role;
+use domain::id::{PlayerId, SignalId};
+use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
+use serde::Deserialize;
+
+pub fn router(db: Db) -> Router {
+    api(&db).into_router(db)
+}
+
+pub fn api(db: &Db) -> Api<Db> {
+    Api::new(Auth::new(app::keys::lookup(db.clone())))
+        .get("/api/risk/signals", Role::Viewer, list)
+        .post("/api/risk/signals/{signal_id}/resolve", Role::Operator, resolve)
+        .post("/api/risk/signals/{signal_id}/confirm", Role::Operator, confirm)
+        .post("/api/risk/flag", Role::Operator, flag)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListParams {
+    /// A confirmed signal is open: it counts.
+    open: Option<bool>,
+    #[serde(rename = "type")]
+    signal_type: Option<SignalType>,
+    player_id: Option<PlayerId>,
+}
+
+async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
+    let ListParams { open, signal_type, player_id } = params;
+    let state = open.map(|open| if open { SignalState::Open } else { SignalState::Resolved });
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let signals = risk::list(&db, &SignalFilter { state, signal_type, player_id }, &slice).await?;
+    Ok(page.respond(signals.into_iter().map(SignalView::from).collect(), |signal| signal.signal_id.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JudgementBody {
+    /// Why; 1 to 1000 characters.
+    note: String,
+}
+
+async fn resolve(
+    State(db): State<Db>,
+    PathParams(signal_id): PathParams<SignalId>,
+    caller: Caller,
+    JsonBody(body): JsonBody<JudgementBody>,
+) -> Result<Json<SignalView>, Problem> {
+    judge(&db, signal_id, Judgement::Resolve, &body, &caller).await
+}
+
+async fn confirm(
+    State(db): State<Db>,
+    PathParams(signal_id): PathParams<SignalId>,
+    caller: Caller,
+    JsonBody(body): JsonBody<JudgementBody>,
+) -> Result<Json<SignalView>, Problem> {
+    judge(&db, signal_id, Judgement::Confirm, &body, &caller).await
+}
+
+async fn judge(
+    db: &Db,
+    signal_id: SignalId,
+    judgement: Judgement,
+    body: &JudgementBody,
+    caller: &Caller,
+) -> Result<Json<SignalView>, Problem> {
+    let signal = risk::judge(db, signal_id, judgement, &body.note, &caller.actor(), lambda::context()).await?;
+    Ok(Json(signal.into()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlagBody {
+    player_id: PlayerId,
+    note: String,
+}
+
+async fn flag(State(db): State<Db>, caller: Caller, JsonBody(body): JsonBody<FlagBody>) -> Result<impl IntoResponse, Problem> {
+    let signal = risk::flag(&db, &body.player_id, &body.note, &caller.actor(), lambda::context()).await?;
+    Ok((StatusCode::CREATED, Json(SignalView::from(signal))))
+}

@@ -4,6 +4,7 @@
 
 mod bonuses;
 mod budgets;
+mod exclusion;
 mod fraud;
 mod imports;
 mod program;

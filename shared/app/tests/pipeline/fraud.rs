@@ -354,6 +354,8 @@ async fn a_score_fades_from_scan_to_scan() {
 #[tokio::test]
 async fn scans_at_once_raise_one_signal() {
     let program = ring(3, &device("phone-1")).await;
+    // Open connections with prepared statements: the scans do not wait for each other before the lock.
+    join_all((0..8).map(|_| async { risk::scan(&program.db, &[], at(2)).await.unwrap() })).await;
     let scans = join_all((0..8).map(|_| async { risk::scan(&program.db, &ids(3), at(2)).await.unwrap().raised })).await;
     assert_eq!(scans.iter().sum::<usize>(), 3);
     assert_eq!(program.text("SELECT count(*) FROM signals").await, "3");

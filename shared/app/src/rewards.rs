@@ -30,7 +30,8 @@ use store::{Db, Tx, transaction};
 
 const ACTOR: &str = "reward-worker";
 
-/// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it changes nothing.
+/// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it
+/// changes nothing.
 pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
     transaction!(db, |tx| run_shard_in_tx(tx, message, context))
 }
@@ -55,7 +56,10 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     let ids = store::runs::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut players = snapshot::load(tx, &ids, &program).await?;
-    crate::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
+    // The evaluation of one rule pays what its simulation showed: at the score that stands.
+    if shard.kind != RunKind::Evaluation {
+        crate::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
+    }
     let mut books = store::ledger::books(tx, &ids).await?;
     let mut budgets = lock_budgets(tx, &rules, &program).await?;
 

@@ -91,7 +91,7 @@ pub struct GrantEffect {
     pub bonus: Decimal,
     /// What a grant that is over would have got, and the player got in money.
     pub released: Decimal,
-    /// After the event.
+    /// After the event; one that it emptied may be DEPLETED behind it.
     pub status: GrantStatus,
 }
 

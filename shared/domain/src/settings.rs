@@ -153,7 +153,7 @@ pub struct RiskSettings {
     pub half_life_days: u32,
     /// `BONUS_ONLY_PLAY` from this many bonuses on.
     pub bonus_only_grants_min: u32,
-    /// `IMMEDIATE_WITHDRAWAL` up to this many hours after a bonus.
+    /// `IMMEDIATE_WITHDRAWAL` up to this many hours after a bonus; 0: never.
     pub immediate_withdrawal_hours: u32,
     /// `BET_MANIPULATION` looks at this many stakes at least …
     pub bet_stakes_min: u32,
@@ -289,7 +289,7 @@ impl RiskSettings {
     fn validate(&self, check: &mut Check) {
         check.count("/risk/half_life_days", self.half_life_days, 1, 3_650);
         check.count("/risk/bonus_only_grants_min", self.bonus_only_grants_min, 1, 1_000);
-        check.count("/risk/immediate_withdrawal_hours", self.immediate_withdrawal_hours, 1, 720);
+        check.count("/risk/immediate_withdrawal_hours", self.immediate_withdrawal_hours, 0, 720);
         check.count("/risk/bet_stakes_min", self.bet_stakes_min, 2, 1_000);
         check.count("/risk/bet_stakes_last", self.bet_stakes_last, self.bet_stakes_min.max(2), 1_000);
         check.not_negative("/risk/bet_spread_above", self.bet_spread_above);

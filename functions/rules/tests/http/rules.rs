@@ -168,7 +168,8 @@ async fn a_test_shows_the_formula_before_and_after_limits_and_rounding() {
     let program = Program::new().await;
     let db = program.test.db();
     // net_loss 1234.57: a tenth is 123.457, and at most 100 are given; half of it at this risk.
-    Player::new("A").deposited("1000").wagered("5000").won("3765.43").sessions(10).segment("LOSING").risk_score(45).insert(&db).await;
+    Player::new("A").deposited("1000").wagered("5000").won("3765.43").sessions(10).segment("LOSING").insert(&db).await;
+    program.test.tamper("UPDATE players SET risk_score = 45").await;
     Player::new("NULL").deposited("1000").wagered("0").won("0").segment("NEW").insert(&db).await;
     let mut rule = loss_cashback();
     rule["is_active"] = json!(false);

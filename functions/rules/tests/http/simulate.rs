@@ -9,7 +9,8 @@ async fn with_players() -> Program {
     let db = program.test.db();
     let losing = |id: &str| Player::new(id).deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING");
     losing("P002").insert(&db).await;
-    losing("X").tier("GOLD").risk_score(45).insert(&db).await;
+    losing("X").tier("GOLD").insert(&db).await;
+    program.test.tamper("UPDATE players SET risk_score = 45 WHERE player_id = 'X'").await;
     Player::new("P004").deposited("500").wagered("500").won("500").sessions(5).segment("NEW").insert(&db).await;
     program
 }

@@ -122,7 +122,8 @@ async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
     let stake = |id: &str| {
         let player_id = PlayerId::parse(id).unwrap();
         let context = context();
-        let what = Occurrence { event_id: EventId::parse("s1").unwrap(), player_id, at: context.now };
+        let what =
+            Occurrence { event_id: EventId::parse("s1").unwrap(), player_id, at: context.now, traces: app::activity::Traces::default() };
         // Half of it from the bonus; the whole requirement, so that the bonus completes where the stake comes first.
         let stake = Stake { amount: 50.into(), game: Some("slots".into()), round_id: None, bonus_amount: 5.into() };
         let db = program.db.clone();

@@ -41,7 +41,14 @@ fn rule(id: &str, priority: i32, formula: &str, more: Value) -> Value {
 /// 5,000 players in two shards; some are suspicious, blocked, or have been given nearly all that a day allows.
 async fn population(rules: &[Value]) -> TestProgram {
     let program = with_players(&Csv::players().numbered("P", 5_000), rules).await;
-    let script = "UPDATE players SET risk_score = CASE right(player_id, 1) WHEN '1' THEN 45 WHEN '2' THEN 70 WHEN '3' THEN 95 ELSE 0 END;
+    let script = "INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status)
+          SELECT player_id, gen_random_uuid(), type, severity, '{}', '2026-11-23T12:00Z', '2026-11-23T12:00Z', 'OPEN'
+          FROM players
+          JOIN (VALUES ('1', 'BONUS_ONLY_PLAY', 5), ('2', 'IMMEDIATE_WITHDRAWAL', 7), ('3', 'MANUAL_REVIEW', 10)) AS s (ends, type, severity)
+            ON right(player_id, 1) = s.ends;
+        UPDATE players p SET risk_score = 10 * s.severity FROM signals s WHERE s.player_id = p.player_id;
+        INSERT INTO outbox (player_id, event_type, payload, created_at)
+          SELECT player_id, 'signal.raised', json_build_object('signal_id', signal_id, 'type', type, 'severity', severity), raised_at FROM signals;
         UPDATE players SET is_blocked = true WHERE right(player_id, 2) = '44';
         UPDATE players SET self_excluded_until = '2030-01-01' WHERE right(player_id, 2) = '45';";
     program.database.tamper(script).await;

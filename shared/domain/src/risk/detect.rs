@@ -122,6 +122,9 @@ fn bonus_only_play(totals: &Totals, facts: &RiskFacts, risk: &RiskSettings) -> O
 
 /// The latest withdrawal that came within the hours after a bonus.
 fn immediate_withdrawal(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
+    if risk.immediate_withdrawal_hours == 0 {
+        return None;
+    }
     let limit = SignedDuration::from_hours(i64::from(risk.immediate_withdrawal_hours));
     let withdrawals = facts.cashier.iter().filter(|event| event.kind == CashierKind::Withdrawal);
     withdrawals.rev().find_map(|withdrawal| {

@@ -64,7 +64,7 @@ fn dependencies_point_inwards() {
             // reaches from outside, as the cloud would.
             "local" => &["app"],
             // It measures functions as they are called.
-            "bench" => &["app", "wallet"],
+            "bench" => &["app", "lambda", "wallet"],
             "e2e-tests" => &[],
             other => panic!("{other} ({}) has no place in the architecture", folder(package)),
         };

@@ -13,7 +13,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// Makes players, and puts rules in front of all of them
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// PostgreSQL URL of an empty database
+    /// PostgreSQL URL of a database that is empty, or was made by an earlier call
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database: String,
     #[arg(long, default_value_t = 1_000_000)]
@@ -51,11 +51,16 @@ async fn main() -> Result<()> {
     let db = Db::new(&arguments.database, None)?;
     app::migrate::run(&db).await?;
     let client = db.client().await?;
-    client.batch_execute(&PLAYERS.replace("$PLAYERS", &arguments.players.to_string())).await?;
-    client.batch_execute("VACUUM ANALYZE").await?;
-    drop(client);
-    for rule in serde_json::from_str::<Vec<Value>>(include_str!("../../../../events/sample/rules.json"))? {
-        app::rules::create(&db, &rule, "bench", lambda::context()).await?;
+    // A database that was made by an earlier call is used again.
+    if client.query_one("SELECT EXISTS (SELECT FROM players)", &[]).await?.get(0) {
+        drop(client);
+    } else {
+        client.batch_execute(&PLAYERS.replace("$PLAYERS", &arguments.players.to_string())).await?;
+        client.batch_execute("VACUUM ANALYZE").await?;
+        drop(client);
+        for rule in serde_json::from_str::<Vec<Value>>(include_str!("../../../../events/sample/rules.json"))? {
+            app::rules::create(&db, &rule, "bench", lambda::context()).await?;
+        }
     }
     println!("{} players", arguments.players);
     for (name, rule, within) in [

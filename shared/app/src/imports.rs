@@ -155,7 +155,7 @@ async fn plan_rows<'a>(
     let known: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).filter(|id| !created.contains(*id)).collect();
     let mut existing = HashMap::new();
     if !known.is_empty() {
-        store::imports::lock_players(tx, &known).await?;
+        store::players::lock_all(tx, &known).await?;
         existing = store::imports::existing(tx, &known).await?;
     }
     let decide = |row: &'a PlayerRow| {

@@ -59,7 +59,7 @@ async fn start_batch_in_tx(
     let mut ids: Vec<&str> = player_ids.iter().map(PlayerId::as_str).collect();
     ids.sort_unstable();
     ids.dedup();
-    let known = store::imports::lock_players(tx, &ids).await?;
+    let known = store::players::lock_all(tx, &ids).await?;
     let unknown = |id: &PlayerId| known.binary_search_by(|known| known.as_str().cmp(id.as_str())).is_err();
     let errors: Vec<FieldError> = player_ids
         .iter()

@@ -51,13 +51,6 @@ FROM run_players
 WHERE run_id = $1
   AND player_id = ANY($2)";
 
-const LOCK_PLAYERS: &str = "
-SELECT player_id
-FROM players
-WHERE player_id = ANY($1)
-ORDER BY player_id
-FOR NO KEY UPDATE";
-
 const EXISTING: &str = "
 SELECT p.player_id, p.email, p.name, p.registered_at, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn,
   t.session_count, t.playtime_hours, t.total_bets, t.last_deposit_date
@@ -157,7 +150,6 @@ pub const STATEMENTS: &[&str] = &[
     LIST,
     LOCK,
     FIRST_LINES,
-    LOCK_PLAYERS,
     EXISTING,
     CREATE_PLAYERS,
     UPDATE_PROFILES,
@@ -290,12 +282,6 @@ pub async fn lock(tx: &Tx<'_>, import_id: ImportId) -> Result<Option<i64>> {
 pub async fn first_lines(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<HashMap<String, i64>> {
     let rows = statement::rows(tx, FIRST_LINES, &[&run_id.0, &player_ids]).await?;
     rows.iter().map(|row| Ok((row.try_get("player_id")?, row.try_get("line")?))).collect()
-}
-
-/// Locks those of the players that exist, in order of id, and answers their ids. `player_ids` are sorted.
-pub async fn lock_players(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
-    let rows = statement::rows(tx, LOCK_PLAYERS, &[&player_ids]).await?;
-    rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
 }
 
 /// What is stored about players that are locked.

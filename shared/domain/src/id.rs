@@ -120,3 +120,5 @@ uuid_id!(/// One file.
     ImportId);
 uuid_id!(/// Something that was noticed about a player.
     SignalId);
+uuid_id!(/// What happened in one transaction and evaluates rules.
+    TriggerBatchId);

@@ -24,6 +24,9 @@ pub struct Settings {
     pub max_rewards_per_evaluation: u32,
     /// Qualifying LP count for this many days; null: for life.
     pub tier_qualification_days: Option<u32>,
+    /// Days between the review that finds a player below their tier and the step down.
+    pub tier_grace_days: u32,
+    pub activity: ActivitySettings,
     pub profit: ProfitSettings,
     pub unit_cost: UnitCosts,
     pub caps: CapSettings,
@@ -40,12 +43,32 @@ impl Default for Settings {
             segments: SegmentThresholds::default(),
             max_rewards_per_evaluation: 1,
             tier_qualification_days: Some(365),
+            tier_grace_days: 30,
+            activity: ActivitySettings::default(),
             profit: ProfitSettings::default(),
             unit_cost: UnitCosts::default(),
             caps: CapSettings::default(),
             risk: RiskSettings::default(),
             max_wagering_multiplier: None,
         }
+    }
+}
+
+/// What events earn, and how old they may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ActivitySettings {
+    /// LP for each unit of money staked, before the tier's `lp_multiplier`.
+    pub lp_per_unit_staked: Decimal,
+    /// Days after which these LP expire; null: never.
+    pub lp_expiry_days: Option<u32>,
+    /// Events that occurred more days ago are rejected.
+    pub event_age_days_max: u32,
+}
+
+impl Default for ActivitySettings {
+    fn default() -> Self {
+        Self { lp_per_unit_staked: dec(1, 1), lp_expiry_days: None, event_age_days_max: 30 }
     }
 }
 
@@ -227,6 +250,12 @@ impl Settings {
         if self.tier_qualification_days.is_some_and(|days| !(1..=QUALIFICATION_DAYS_MAX).contains(&days)) {
             check.refuse("/tier_qualification_days", "range", format!("must be 1 to {QUALIFICATION_DAYS_MAX}, or null for life"));
         }
+        check.count("/tier_grace_days", self.tier_grace_days, 0, 3_650);
+        check.not_negative("/activity/lp_per_unit_staked", self.activity.lp_per_unit_staked);
+        if let Some(days) = self.activity.lp_expiry_days {
+            check.count("/activity/lp_expiry_days", days, 1, QUALIFICATION_DAYS_MAX);
+        }
+        check.count("/activity/event_age_days_max", self.activity.event_age_days_max, 1, 3_650);
         if let Some(multiplier) = self.max_wagering_multiplier {
             check.not_negative("/max_wagering_multiplier", multiplier);
         }
@@ -370,6 +399,10 @@ mod tests {
         settings.profit.retention_multiplier.entry(Segment::Vip).or_default().insert("MONEY".into(), Decimal::ONE);
         settings.max_rewards_per_evaluation = 0;
         settings.tier_qualification_days = Some(0);
+        settings.tier_grace_days = 3_651;
+        settings.activity.lp_per_unit_staked = dec(-1, 1);
+        settings.activity.lp_expiry_days = Some(0);
+        settings.activity.event_age_days_max = 0;
         settings.risk.half_life_days = 0;
         settings.risk.bet_stakes_last = 9;
         settings.risk.low_risk_share_above = dec(101, 2);
@@ -379,6 +412,10 @@ mod tests {
             ("/time_zone", "unknown"),
             ("/max_rewards_per_evaluation", "range"),
             ("/tier_qualification_days", "range"),
+            ("/tier_grace_days", "range"),
+            ("/activity/lp_per_unit_staked", "range"),
+            ("/activity/lp_expiry_days", "range"),
+            ("/activity/event_age_days_max", "range"),
             ("/segments/margin", "range"),
             ("/profit/game_edge/a~1b", "range"),
             ("/profit/bet_sd", "range"),

@@ -43,7 +43,7 @@ WHERE NOT (balance_after >= 0 AND balance_after < 1e15)
 UNION ALL
 SELECT concat_ws(' ', 'lot', player_id, asset, version, remaining)
 FROM point_lots
-WHERE NOT (remaining >= 0 AND remaining <= earned AND earned < 1e15)
+WHERE NOT (remaining >= 0 AND remaining < 1e15 AND earned < 1e15)
 UNION ALL
 SELECT concat_ws(' ', 'grant', grant_id, balance)
 FROM grants
@@ -388,6 +388,8 @@ FROM (
   SELECT 'signal', player_id FROM signals
   UNION ALL
   SELECT 'trace', player_id FROM player_traces
+  UNION ALL
+  SELECT 'trigger', player_id FROM reward_triggers
 ) AS owned
 WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
 

@@ -35,3 +35,4 @@ pub mod signals;
 pub mod snapshots;
 pub mod stats;
 pub mod tiers;
+pub mod triggers;

@@ -28,6 +28,7 @@ async fn every_statement_can_be_prepared() {
         ("snapshots", store::snapshots::STATEMENTS),
         ("stats", store::stats::STATEMENTS),
         ("tiers", store::tiers::STATEMENTS),
+        ("triggers", store::triggers::STATEMENTS),
     ];
     let mut refused = Vec::new();
     for (file, statements) in files {

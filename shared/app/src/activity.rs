@@ -118,7 +118,7 @@ async fn record_in_tx(tx: &Tx<'_>, event: &Event, traces: &Traces, act: Act<'_>)
     traces.add_in_tx(tx, player_id, now).await?;
     books::deplete(tx, &mut accounts, &act).await?;
     let [account] = accounts;
-    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), now).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(Answer::First(outcome))
 }
 

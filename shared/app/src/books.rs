@@ -1,15 +1,18 @@
 //! What changes the books: who may, the lock it takes, and everything that is written with it.
 
 use crate::error::{Error, Result};
+use crate::tiers;
 use domain::account::{Account, AccountError, Journal};
 use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
-use domain::id::PlayerId;
-use domain::ledger::{Act, Kind, LedgerError, Posting};
+use domain::context::Context;
+use domain::id::{PlayerId, TriggerBatchId};
+use domain::ledger::{Act, House, Kind, LedgerError, Posting};
 use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
 use domain::problem::FieldError;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::json;
+use std::collections::BTreeMap;
 use store::Tx;
 use store::outbox::Event;
 use store::players::Profile;
@@ -93,17 +96,44 @@ pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>
     Ok(())
 }
 
-/// Writes a journal with its history, events and figures: a fixed number of statements. `more` are events of the use case.
-/// The caller holds the players' locks.
-pub(crate) async fn write(tx: &Tx<'_>, journal: &Journal, more: &[Event], slot: Slot, now: Timestamp) -> Result<()> {
+/// Writes a journal with its history, events and figures, and lets players climb who earned enough: a fixed number of
+/// statements. `more` are events of the use case. The caller holds the players' locks.
+///
+/// Answers what is to be evaluated because of it: who can, sends the batch to the reward queue once the transaction is committed.
+pub(crate) async fn write(tx: &Tx<'_>, journal: &Journal, more: &[Event], slot: Slot, context: Context) -> Result<Option<TriggerBatchId>> {
+    write_changed(tx, journal, more, &[], slot, context).await
+}
+
+/// As [`write`]; and of the players `changed`, who are locked too, those climb who now meet what a tier asks for beside
+/// points: because of their KYC, their profile, what they staked or deposited.
+pub(crate) async fn write_changed(
+    tx: &Tx<'_>,
+    journal: &Journal,
+    more: &[Event],
+    changed: &[&str],
+    slot: Slot,
+    context: Context,
+) -> Result<Option<TriggerBatchId>> {
     store::accounts::write(tx, journal).await?;
+    let climbed = tiers::earn_in_tx(tx, &lp_earned(journal), changed, context).await?;
     let granted = journal.new_grants.iter().map(|(new, grant)| granted(new, grant));
     let expired = journal.postings.iter().filter(|posting| posting.operation.kind == Kind::PointsExpiry).map(points_expired);
-    let events: Vec<Event> = granted.chain(journal.transitions.iter().map(moved)).chain(expired).chain(more.iter().cloned()).collect();
-    store::outbox::add(tx, &events, now).await?;
+    let events = granted.chain(journal.transitions.iter().map(moved)).chain(expired).chain(more.iter().cloned()).chain(climbed.events());
+    store::outbox::add(tx, &events.collect::<Vec<_>>(), context.now).await?;
     let issued = Decimal::from(journal.new_grants.len());
-    stats::add(tx, &[(Counter::RewardsIssued, issued), (Counter::RewardCost, journal.cost())], slot).await?;
-    Ok(())
+    let rewards = [(Counter::RewardsIssued, issued), (Counter::RewardCost, journal.cost())];
+    stats::add(tx, &rewards.into_iter().chain(climbed.counters()).collect::<Vec<_>>(), slot).await?;
+    Ok(climbed.batch_id)
+}
+
+/// LP that count for the tiers, by player: what was issued, less what of it was taken back. What is spent, expires or is deducted
+/// by hand was earned all the same.
+fn lp_earned(journal: &Journal) -> Vec<(&PlayerId, Decimal)> {
+    let mut earned: BTreeMap<&PlayerId, Decimal> = BTreeMap::new();
+    for posting in journal.postings.iter().filter(|posting| posting.asset == Asset::Lp && posting.house == House::Issuance) {
+        *earned.entry(&posting.player_id).or_default() += Decimal::from(posting.direction.sign()) * posting.amount;
+    }
+    earned.into_iter().filter(|(_, points)| !points.is_zero()).collect()
 }
 
 fn granted(new: &NewGrant, grant: &Grant) -> Event {

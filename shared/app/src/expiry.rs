@@ -45,7 +45,7 @@ async fn expire_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Res
     for account in accounts {
         journal.append(account.into_journal());
     }
-    books::write(tx, &journal, &[], Slot::of(ids.first()), context.now).await?;
+    let _scheduled = books::write(tx, &journal, &[], Slot::of(ids.first()), context).await?;
     let ended = |status| journal.transitions.iter().filter(|step| step.to == status).count();
     Ok(Expired {
         players: ids.len(),

@@ -118,6 +118,6 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'
         balance: after.balance,
         new_balance: account.balance(Asset::Bonus),
     };
-    books::write(tx, &account.into_journal(), &[], Slot::of(&player_id), act.context.now).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(&player_id), act.context).await?;
     Ok(receipt)
 }

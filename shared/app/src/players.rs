@@ -161,7 +161,8 @@ async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, actor: &str, context
     let act = Act { actor, reason: Some("self_exclusion"), context };
     let mut account = books::account(tx, player_id, &act).await?;
     account.forfeit_all(&act)?;
-    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), context.now).await
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), context).await?;
+    Ok(())
 }
 
 /// Every fact by name, null where unknown: what a rule sees of the player.

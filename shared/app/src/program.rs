@@ -8,6 +8,7 @@ use domain::problem::FieldError;
 use domain::rule::Rule;
 use domain::settings::Settings;
 use domain::tier::Ladder;
+use futures_util::future::try_join;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::Value;
@@ -24,8 +25,7 @@ pub struct Program {
 
 impl Program {
     pub async fn load(executor: &impl Executor, now: Timestamp) -> Result<Self> {
-        let settings = crate::settings::load(executor).await?;
-        let ladder = crate::tiers::ladder(executor).await?;
+        let (settings, ladder) = try_join(crate::settings::load(executor), crate::tiers::ladder(executor)).await?;
         let moment = Moment::new(now, &settings).map_err(|error| Error::Stored { what: "time zone", detail: error.to_string() })?;
         let catalogue = Catalogue::new(&ladder);
         Ok(Self { settings, ladder, catalogue, moment })
@@ -47,6 +47,11 @@ impl Program {
 
     fn read(&self, definition: &Value) -> Result<Rule> {
         Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| stored("rule", &errors))
+    }
+
+    /// The first day whose LP count for the tiers; `None`: all days do.
+    pub fn qualifying_since(&self) -> Option<Date> {
+        self.settings.tier_qualification_days.map(|days| self.moment.first_of_last(days))
     }
 
     /// The day of an instant in the program's time zone.

@@ -129,7 +129,7 @@ async fn redeem_in_tx(
     let redemption = rule.redeem(&mut account, Order { redemption_id, reference, month }, &act)?;
     let new_balance = account.balance(rule.cost_asset);
     store::redemptions::add(tx, &redemption).await?;
-    books::write(tx, &account.into_journal(), &[created(&redemption)], Slot::of(player_id), now).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[created(&redemption)], Slot::of(player_id), act.context).await?;
     Ok(Redeemed { redemption, new_balance })
 }
 

@@ -174,7 +174,7 @@ impl Batch {
         self.totals.cost = self.journal.cost();
         store::grants::reserve(tx, &budgeted_costs(&self.journal, rules), today).await?;
         store::grants::add_decisions(tx, &self.decisions, Some(shard.run_id), now).await?;
-        books::write(tx, &self.journal, &[], Slot::of((shard.run_id, shard.shard)), now).await?;
+        let _scheduled = books::write(tx, &self.journal, &[], Slot::of((shard.run_id, shard.shard)), self.context).await?;
         store::runs::rewarded(tx, shard, &self.totals, now).await?;
         store::runs::shard_done(tx, shard.run_id, now).await?;
         Ok(self.totals)

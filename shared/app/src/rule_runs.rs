@@ -117,7 +117,7 @@ pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -
         taken_back: cancelled.map(|step| step.lost).sum(),
         ..RewardTotals::default()
     };
-    books::write(tx, &journal, &[], Slot::of((shard.run_id, shard.shard)), context.now).await?;
+    let _scheduled = books::write(tx, &journal, &[], Slot::of((shard.run_id, shard.shard)), context).await?;
     store::runs::rewarded(tx, shard, &totals, context.now).await?;
     store::runs::shard_done(tx, shard.run_id, context.now).await?;
     Ok(totals)

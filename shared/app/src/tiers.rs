@@ -1,4 +1,10 @@
-//! The ladder of tiers: edited one tier at a time, checked as a whole.
+//! The ladder of tiers: edited one tier at a time, checked as a whole; and who climbs it.
+
+mod applicants;
+mod promotion;
+
+pub(crate) use promotion::earn_in_tx;
+pub use promotion::promote_in_tx;
 
 use crate::error::{Error, Result};
 use domain::context::Context;

@@ -99,7 +99,7 @@ async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, key: Option<&IdempotencyKey>
     let operation = act.operation_as(transaction_id, Kind::ManualCredit, reference(key, transaction_id));
     book.credit(Asset::Lp, *amount, House::Issuance, None, &operation)?;
     (receipt.transaction_id, receipt.new_balance) = (Some(transaction_id), book.balance(Asset::Lp));
-    books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context.now).await?;
+    let _scheduled = books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(receipt)
 }
 
@@ -142,7 +142,7 @@ async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, key: Option<&IdempotencyKey
     books::deplete(tx, &mut accounts, &act).await?;
     let [account] = accounts;
     let new_balance = account.balance(*asset);
-    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context.now).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(Receipt { transaction_id: Some(transaction_id), grant_id: None, asset: *asset, new_balance })
 }
 
@@ -181,7 +181,7 @@ async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, act: Act<'_>) -> Resul
     let operation = act.operation_as(transaction_id, Kind::ManualBonus, grant_id.to_string());
     account.issue(grant(command, grant_id, act.context), &operation, &act)?;
     let new_balance = account.balance(Asset::Bonus);
-    books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context.now).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(Receipt { transaction_id: Some(transaction_id), grant_id: Some(grant_id), asset: Asset::Bonus, new_balance })
 }
 
@@ -285,7 +285,7 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Re
     store::ledger::add_reversal(tx, &player_id, reversed, transaction_id, now).await?;
     store::redemptions::reversed(tx, &player_id, reversed, now).await?;
     let events = [reversed_event(&player_id, transaction.kind, reversed, transaction_id)];
-    books::write(tx, &account.into_journal(), &events, Slot::of(&player_id), now).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &events, Slot::of(&player_id), act.context).await?;
     Ok(Reversal { player_id, transaction_id, reversed_transaction_id: reversed, balances })
 }
 

@@ -140,7 +140,7 @@ impl Catalogue {
     }
 }
 
-fn benefit_number(value: &Value) -> Option<Decimal> {
+pub(crate) fn benefit_number(value: &Value) -> Option<Decimal> {
     let Value::Number(number) = value else { return None };
     crate::money::parse_signed(&number.to_string(), Decimal::MAX_SCALE).ok()
 }

@@ -1,9 +1,9 @@
 //! Days, weeks and months of the program's time zone, and the keys under which a rule pays once.
 
 use crate::settings::Settings;
-use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,22 @@ impl Moment {
     /// The day of another instant in the program's time zone.
     pub fn day_of(&self, at: Timestamp) -> Date {
         self.zone.to_datetime(at).date()
+    }
+
+    /// The first of the last `days` days (1 or more), today being the last of them.
+    pub fn first_of_last(&self, days: u32) -> Date {
+        self.today.saturating_sub(Span::new().days(days.saturating_sub(1)))
+    }
+
+    /// The day that comes `days` days after today.
+    pub fn day_in(&self, days: u32) -> Date {
+        self.today.saturating_add(Span::new().days(days))
+    }
+
+    /// The instant at which a day begins in the program's time zone: midnight, or the first instant after it where
+    /// clocks skip midnight.
+    pub fn start_of(&self, day: Date) -> Timestamp {
+        day.to_zoned(self.zone.clone()).map_or(Timestamp::MAX, |start| start.timestamp())
     }
 
     /// Whole days from `day` to today; 0 for a day in the future.
@@ -138,6 +154,23 @@ mod tests {
         assert_eq!(keys(&utc), ["ONCE", "2026-11-22", "2026-W47", "2026-11", "E1"]);
         assert_eq!(keys(&berlin), ["ONCE", "2026-11-23", "2026-W48", "2026-11", "E1"]);
         assert_eq!(Cadence::PerEvent.period_key(&utc, None), None);
+    }
+
+    #[test]
+    fn days_are_counted_by_the_calendar_over_both_clock_changes() {
+        // In Berlin, 25 October 2026 has 25 hours and 28 March 2027 has 23.
+        let autumn = moment("2026-10-24T22:30:00Z", "Europe/Berlin");
+        assert_eq!(autumn.today().to_string(), "2026-10-25");
+        assert_eq!(autumn.start_of(autumn.today()).to_string(), "2026-10-24T22:00:00Z");
+        assert_eq!(autumn.start_of(autumn.day_in(1)).to_string(), "2026-10-25T23:00:00Z");
+        assert_eq!(autumn.first_of_last(1).to_string(), "2026-10-25");
+        assert_eq!(autumn.first_of_last(365).to_string(), "2025-10-26");
+        let spring = moment("2027-03-28T00:30:00Z", "Europe/Berlin");
+        assert_eq!(spring.start_of(spring.today()).to_string(), "2027-03-27T23:00:00Z");
+        assert_eq!(spring.start_of(spring.day_in(1)).to_string(), "2027-03-28T22:00:00Z");
+        // In Beirut, 29 March 2026 begins at one o'clock.
+        let beirut = moment("2026-03-29T12:00:00Z", "Asia/Beirut");
+        assert_eq!(beirut.start_of(beirut.today()).to_string(), "2026-03-28T22:00:00Z");
     }
 
     #[test]

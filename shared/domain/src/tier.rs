@@ -1,9 +1,17 @@
 //! Tiers: rows of the operator that must form a ladder. Ranks are compared, never names.
 
+mod review;
+
+pub use review::{Finding, Grace, Standing};
+
+use crate::facts::benefit_number;
 use crate::problem::FieldError;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+/// The benefit that [`Ladder::lp_multiplier`] reads.
+const LP_MULTIPLIER: &str = "lp_multiplier";
 
 /// One rung. `benefits` are free-form numbers and flags; every numeric one is a fact in rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -83,6 +91,35 @@ impl Ladder {
     pub fn reached(&self, qualifying_lp: Decimal) -> Rank {
         Rank(self.0.partition_point(|tier| tier.lp_min <= qualifying_lp).saturating_sub(1))
     }
+
+    /// The highest rank above `from` that the qualifying LP reach and whose own requirements hold, or `from`. A tier in
+    /// between whose requirements do not hold is passed over.
+    pub fn climb(&self, from: Rank, qualifying_lp: Decimal, meets: impl Fn(&Tier) -> bool) -> Rank {
+        let above = from.0 + 1..=self.reached(qualifying_lp).0;
+        above.rev().map(Rank).find(|rank| self.get(*rank).is_some_and(&meets)).unwrap_or(from)
+    }
+
+    /// Whether a player may stay at `rank`. The lowest tier is everybody's.
+    pub fn holds(&self, rank: Rank, qualifying_lp: Decimal, meets: impl Fn(&Tier) -> bool) -> bool {
+        rank.0 == 0 || self.get(rank).is_some_and(|tier| tier.lp_min <= qualifying_lp && meets(tier))
+    }
+
+    /// Whether any tier asks for more than points.
+    pub fn has_requirements(&self) -> bool {
+        self.0.iter().any(|tier| tier.requirements.is_some())
+    }
+
+    /// Whether a tier above `from`, up to `to`, asks for more than points.
+    pub fn asks(&self, from: Rank, to: Rank) -> bool {
+        self.0.iter().take(to.0 + 1).skip(from.0 + 1).any(|tier| tier.requirements.is_some())
+    }
+
+    /// What LP earned by play are multiplied with at this rank: the benefit `lp_multiplier`, 1 where there is none. A
+    /// tier takes no points away: below 0 is 0.
+    pub fn lp_multiplier(&self, rank: Rank) -> Decimal {
+        let benefit = self.get(rank).and_then(|tier| tier.benefits.get(LP_MULTIPLIER));
+        benefit.and_then(benefit_number).unwrap_or(Decimal::ONE).max(Decimal::ZERO)
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +139,52 @@ mod tests {
         assert_eq!(reached("1000"), "SILVER");
         assert_eq!(reached("1000000"), "GOLD");
         assert!(ladder.rank("GOLD") > ladder.rank("SILVER"));
+    }
+
+    /// SILVER asks for verified identity.
+    fn asking() -> Ladder {
+        let silver = Tier { requirements: Some(serde_json::json!({ "kyc_completed": true })), ..tier("SILVER", 1_000) };
+        Ladder::new(vec![tier("BRONZE", 0), silver, tier("GOLD", 10_000)]).unwrap()
+    }
+
+    #[test]
+    fn players_climb_as_far_as_points_and_requirements_let_them() {
+        let ladder = asking();
+        let climb = |from: usize, lp: &str, is_verified: bool| {
+            ladder.climb(Rank(from), lp.parse().unwrap(), |tier| tier.requirements.is_none() || is_verified).0
+        };
+        assert_eq!(climb(0, "999.99", true), 0);
+        assert_eq!(climb(0, "1000", true), 1);
+        assert_eq!(climb(0, "1000", false), 0);
+        assert_eq!(climb(0, "10000", true), 2);
+        // What SILVER asks for does not stand before GOLD.
+        assert_eq!(climb(0, "10000", false), 2);
+        // Nobody climbs down.
+        assert_eq!(climb(2, "0", true), 2);
+    }
+
+    #[test]
+    fn a_tier_is_held_by_its_own_points_and_requirements() {
+        let ladder = asking();
+        let holds = |rank: usize, lp: &str, is_verified: bool| {
+            ladder.holds(Rank(rank), lp.parse().unwrap(), |tier| tier.requirements.is_none() || is_verified)
+        };
+        assert!(holds(1, "1000", true) && holds(2, "10000", false));
+        assert!(!holds(1, "999.99", true) && !holds(1, "1000", false));
+        assert!(holds(0, "-5", false));
+        assert!(ladder.asks(Rank(0), Rank(1)) && ladder.asks(Rank(0), Rank(2)) && ladder.has_requirements());
+        assert!(!ladder.asks(Rank(1), Rank(2)) && !ladder.asks(Rank(0), Rank(0)));
+    }
+
+    #[test]
+    fn play_earns_at_the_multiplier_of_the_tier() {
+        let benefits = |value: Value| Map::from_iter([("lp_multiplier".to_owned(), value)]);
+        let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let tiers = [tier("A", 0), tier("B", 1), tier("C", 2), tier("D", 3)];
+        let given = [None, Some(number("1.25")), Some(number("-1")), Some(Value::Bool(true))];
+        let with = tiers.into_iter().zip(given).map(|(tier, value)| Tier { benefits: value.map(benefits).unwrap_or_default(), ..tier });
+        let ladder = Ladder::new(with.collect()).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|rank| ladder.lp_multiplier(Rank(rank)).to_string()), ["1", "1.25", "0", "1"]);
     }
 
     #[test]

@@ -390,6 +390,8 @@ FROM (
   SELECT 'trace', player_id FROM player_traces
   UNION ALL
   SELECT 'trigger', player_id FROM reward_triggers
+  UNION ALL
+  SELECT 'downgrade', player_id FROM tier_downgrades
 ) AS owned
 WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
 
@@ -461,6 +463,44 @@ FROM (
 ) AS h
 LEFT JOIN players AS p USING (player_id)
 WHERE p.tier IS DISTINCT FROM h.to_tier
+
+-- name: tier changes follow each other
+SELECT concat_ws(' ', player_id, at) AS key
+FROM (
+  SELECT player_id, at, from_tier, to_tier, lag(to_tier, 1, from_tier) OVER (PARTITION BY player_id ORDER BY at) AS previous
+  FROM tier_history
+) AS h
+WHERE from_tier IS DISTINCT FROM previous
+   OR from_tier = to_tier
+
+-- name: every tier of a player is on the ladder
+SELECT concat_ws(' ', p.player_id, p.tier) AS key
+FROM players AS p
+LEFT JOIN tiers AS t ON t.tier_level = p.tier
+WHERE t.tier_level IS NULL
+
+-- name: LP of the days = LP issued
+-- Less what of them was taken back. The days are those of the time zone that the program had, so the sums are compared.
+SELECT concat_ws(' ', player_id, 'days', d.earned, 'issued', p.issued) AS key
+FROM (
+  SELECT player_id, sum(lp_earned) AS earned
+  FROM player_daily
+  GROUP BY player_id
+) AS d
+FULL JOIN (
+  SELECT player_id, sum(direction * amount) AS issued
+  FROM postings
+  WHERE asset = 'LP'
+    AND house = 'house:issuance'
+  GROUP BY player_id
+) AS p USING (player_id)
+WHERE coalesce(d.earned, 0) <> coalesce(p.issued, 0)
+
+-- name: a step down is announced for the tier that the player is in
+SELECT concat_ws(' ', d.player_id, d.tier, 'is in', p.tier) AS key
+FROM tier_downgrades AS d
+LEFT JOIN players AS p USING (player_id)
+WHERE p.tier IS DISTINCT FROM d.tier
 
 -- name: the dashboard's counters = the tables
 SELECT concat_ws(' ', counter, 'counted', coalesce(counted, 0), 'is', coalesce(actual, 0)) AS key

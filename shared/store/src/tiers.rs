@@ -1,12 +1,16 @@
-//! The ladder of tiers.
+//! The ladder of tiers, and how players stand on it.
 
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
+use crate::ledger::player_id;
 use crate::statement;
+use domain::id::PlayerId;
 use domain::tier::Tier;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::Value;
+use tokio_postgres::Row;
 
 const LADDER: &str = "
 SELECT tier_level, lp_min, benefits, requirements
@@ -40,8 +44,68 @@ SELECT EXISTS (
   WHERE tier = $1
 ) AS found";
 
+// One probe of the days' key per player, however the planner feels about the table.
+const STANDINGS: &str = "
+SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp
+FROM players p
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = p.player_id
+    AND day >= coalesce($2::date, '-infinity')
+) d
+WHERE p.player_id = ANY($1)
+ORDER BY p.player_id";
+
+// The second part still sees the days as they were: today's row counts as it is returned, the other days as they stand.
+const EARN: &str = "
+WITH earned AS (
+  INSERT INTO player_daily AS d (player_id, day, deposited, wagered, won, withdrawn, lp_earned)
+  SELECT player_id, $3::date, 0, 0, 0, 0, lp
+  FROM unnest($1::text[], $2::numeric[]) AS n (player_id, lp)
+  ON CONFLICT (player_id, day) DO UPDATE
+  SET lp_earned = d.lp_earned + EXCLUDED.lp_earned
+  RETURNING player_id, lp_earned
+)
+SELECT p.player_id, p.tier, e.lp_earned + coalesce(d.lp, 0) AS qualifying_lp
+FROM earned e
+JOIN players p ON p.player_id = e.player_id
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = e.player_id
+    AND day >= coalesce($4::date, '-infinity')
+    AND day <> $3::date
+) d
+ORDER BY p.player_id";
+
+// A caller's clock was read before it waited for the player's lock, so moves need not come in the order of their
+// instants; the history has one that is never before the last. A step down that was announced is off with the move.
+const MOVE: &str = "
+WITH moved AS (
+  SELECT *
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n (player_id, from_tier, to_tier, reason)
+), placed AS (
+  UPDATE players p
+  SET tier = m.to_tier
+  FROM moved m
+  WHERE p.player_id = m.player_id
+), settled AS (
+  DELETE FROM tier_downgrades d
+  USING moved m
+  WHERE d.player_id = m.player_id
+)
+INSERT INTO tier_history (player_id, at, from_tier, to_tier, reason)
+SELECT m.player_id, greatest($5::timestamptz, last.at + interval '1 microsecond'), m.from_tier, m.to_tier, m.reason
+FROM moved m
+CROSS JOIN LATERAL (
+  SELECT max(at) AS at
+  FROM tier_history
+  WHERE player_id = m.player_id
+) last";
+
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[LADDER, PIN, LOCK, INSERT, UPDATE, DELETE, HAS_PLAYERS];
+pub const STATEMENTS: &[&str] = &[LADDER, PIN, LOCK, INSERT, UPDATE, DELETE, HAS_PLAYERS, STANDINGS, EARN, MOVE];
 
 /// All tiers, the lowest first.
 pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
@@ -95,4 +159,52 @@ pub async fn delete(tx: &Tx<'_>, tier_level: &str) -> Result<()> {
 /// Whether any player is in the tier.
 pub async fn has_players(executor: &impl Executor, tier_level: &str) -> Result<bool> {
     Ok(statement::row(executor, HAS_PLAYERS, &[&tier_level]).await?.try_get("found")?)
+}
+
+/// How a player stands: the tier, and the LP earned in the qualification period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierStanding {
+    pub player_id: PlayerId,
+    pub tier: String,
+    /// Below 0 when more was taken back than earned in the period.
+    pub qualifying_lp: Decimal,
+}
+
+/// Of those that exist, in the order of their ids. `since` is the first day that counts; `None`: all do.
+pub async fn standings(executor: &impl Executor, player_ids: &[&str], since: Option<Date>) -> Result<Vec<TierStanding>> {
+    statement::rows(executor, STANDINGS, &[&player_ids, &since]).await?.iter().map(standing).collect()
+}
+
+/// Adds LP to what the players earned on a day, and answers how they stand with it. `earned` names each player once, and
+/// may be below 0: points that are taken back. The caller holds the players' locks.
+pub async fn earn(tx: &Tx<'_>, earned: &[(&PlayerId, Decimal)], today: Date, since: Option<Date>) -> Result<Vec<TierStanding>> {
+    let ids: Vec<&str> = earned.iter().map(|(player_id, _)| player_id.as_str()).collect();
+    let points: Vec<Decimal> = earned.iter().map(|(_, points)| *points).collect();
+    statement::rows(tx, EARN, &[&ids, &points, &today, &since]).await?.iter().map(standing).collect()
+}
+
+fn standing(row: &Row) -> Result<TierStanding> {
+    Ok(TierStanding { player_id: player_id(row)?, tier: row.try_get("tier")?, qualifying_lp: row.try_get("qualifying_lp")? })
+}
+
+/// A player who goes from one tier to another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierMove {
+    pub player_id: PlayerId,
+    pub from: String,
+    pub to: String,
+    /// `qualified`, `downgrade`.
+    pub reason: &'static str,
+    pub qualifying_lp: Decimal,
+}
+
+/// Moves players, each once, and keeps the history. The caller holds their locks and has pinned the ladder.
+pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<()> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let column = |of: fn(&TierMove) -> &str| moves.iter().map(of).collect::<Vec<_>>();
+    let (ids, from, to) = (column(|step| step.player_id.as_str()), column(|step| &step.from), column(|step| &step.to));
+    statement::execute(tx, MOVE, &[&ids, &from, &to, &column(|step| step.reason), &now]).await?;
+    Ok(())
 }

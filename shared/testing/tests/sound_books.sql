@@ -6,7 +6,9 @@ INSERT INTO player_daily VALUES ('P001', '2026-01-01', 1000, 5000, 200, 0), ('P0
 INSERT INTO segment_history (player_id, at, from_segment, to_segment)
 VALUES ('P001', '2026-01-01', NULL, 'NEW'), ('P001', '2026-01-02', 'NEW', 'LOSING'), ('P002', '2026-01-01', NULL, 'NEW');
 INSERT INTO player_segments VALUES ('P001', 'LOSING', '2026-01-02'), ('P002', 'NEW', '2026-01-01');
-INSERT INTO tier_history VALUES ('P001', '2026-01-02', 'BRONZE', 'SILVER', 'qualified');
+INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn, lp_earned) VALUES ('P001', '2026-01-02', 0, 0, 0, 0, 150);
+INSERT INTO tier_history VALUES ('P001', '2026-01-02', 'BRONZE', 'GOLD', 'qualified'), ('P001', '2026-01-03', 'GOLD', 'SILVER', 'downgrade');
+INSERT INTO tier_downgrades VALUES ('P001', 'SILVER', '2026-02-02', '2026-01-03');
 
 INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, status, total_rows, created_rows, updated_rows, unchanged_rows, rejected_rows, created_at)
 VALUES ('00000000-0000-0000-0000-0000000000a1', '00000000-0000-0000-0000-0000000000b1', 'b', 'k', 'v', 'COMPLETED_WITH_ERRORS', 3, 1, 0, 1, 1, '2026-01-02');

@@ -100,6 +100,10 @@ pub struct Player {
     pub redeemed: Vec<(usize, String, usize)>,
     /// Rules that gave.
     pub paid: BTreeSet<usize>,
+    /// LP earned, less those taken back.
+    pub earned_lp: Decimal,
+    /// Or above; nobody falls here.
+    pub is_silver: bool,
     /// Kinds of the transactions that moved something, as they are named in the ledger.
     pub moved: BTreeSet<&'static str>,
 }
@@ -284,6 +288,11 @@ impl Model {
     ) -> Result<Part, Refusal> {
         if self.balance(player, asset) + amount >= LIMIT {
             return Err(Refusal::Overflow);
+        }
+        if asset == Asset::Lp {
+            let player = &mut self.players[player];
+            player.earned_lp += amount;
+            player.is_silver |= player.earned_lp >= Decimal::ONE_THOUSAND;
         }
         let lots = &mut self.players[player].lots;
         lots.push(Lot { asset, earned_at: now, expires_at, remaining: amount, has_expired: false });

@@ -153,6 +153,9 @@ impl Model {
                     return Err(Refusal::Conflict("not_reversible"));
                 }
                 self.spend(player, *asset, *amount, Some(*lot))?;
+                if *asset == Asset::Lp {
+                    self.players[player].earned_lp -= amount;
+                }
                 Ok(*asset)
             }
             Part::Spent { asset, amount, lots } => {
@@ -196,8 +199,7 @@ impl Model {
         let used = self.players[player].redeemed.iter().filter(counts).count();
         match entry {
             Entry { is_active: false, .. } => return Err(Refusal::Conflict("redemption_rule_inactive")),
-            // Nobody has left the lowest.
-            Entry { tier_min: Some(_), .. } => return Err(Refusal::Conflict("tier_too_low")),
+            Entry { tier_min: Some("SILVER"), .. } if !self.players[player].is_silver => return Err(Refusal::Conflict("tier_too_low")),
             Entry { monthly_limit: Some(limit), .. } if used >= *limit => return Err(Refusal::Conflict("monthly_limit_reached")),
             Entry { balance_min: Some(least), .. } if self.balance(player, entry.cost_asset) < Decimal::from(*least) => {
                 return Err(Refusal::Conflict("balance_below_minimum"));

@@ -36,15 +36,17 @@ DELETE FROM postings; DELETE FROM wallets; DELETE FROM point_lots; DELETE FROM l
 DELETE FROM grant_history; DELETE FROM grant_wagering; DELETE FROM activity_events; DELETE FROM reversals;
 DELETE FROM redemptions; DELETE FROM reward_decisions; DELETE FROM idempotency_keys; DELETE FROM outbox; DELETE FROM audit_log;
 DELETE FROM run_shards; DELETE FROM run_players; DELETE FROM runs; DELETE FROM rule_versions; DELETE FROM rules;
-DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active');
-UPDATE players SET is_active = true, is_blocked = false, self_excluded_until = NULL;
-INSERT INTO stats (counter, slot, value) SELECT 'players_active', 0, count(*) FROM players;
+DELETE FROM player_daily; DELETE FROM tier_history; DELETE FROM tier_downgrades; DELETE FROM reward_triggers;
+DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active') OR counter LIKE 'tier:%';
+UPDATE players SET tier = 'BRONZE', is_active = true, is_blocked = false, self_excluded_until = NULL;
+INSERT INTO stats (counter, slot, value) SELECT counter, 0, count(*) FROM players, unnest(ARRAY['players_active', 'tier:BRONZE']) AS counter GROUP BY counter;
 SET session_replication_role = origin";
 
 /// Sequences after which dead rows are cleared away.
 const VACUUM_EVERY: u64 = 16;
 const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grants, grant_history, grant_wagering, activity_events,
-reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs, rule_versions, rules, stats, players";
+reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs, rule_versions, rules, stats, players,
+player_daily, tier_history, reward_triggers";
 
 /// What came of a request.
 #[derive(Debug)]
@@ -133,11 +135,14 @@ impl World {
         let plenty = Decimal::from(PLENTY);
         settings.profit.prior_wager = Segment::ALL.into_iter().map(|segment| (segment, plenty)).collect();
         (settings.caps.day, settings.caps.days_7, settings.caps.days_30) = (plenty, plenty, plenty);
+        // Points count for life: sequences wait for months.
+        settings.tier_qualification_days = None;
         // The model knows nothing of fraud: no signal shall lower a reward.
         let risk = &mut settings.risk;
         (risk.bonus_only_grants_min, risk.immediate_withdrawal_hours, risk.low_risk_stakes_min) = (1_000, 0, 1_000_000);
         (risk.bet_stakes_min, risk.bet_stakes_last) = (1_000, 1_000);
-        app::settings::put(&db, &settings, &["profit".into(), "caps".into(), "risk".into()], ACTOR, context(now)).await.unwrap();
+        let changed = ["profit", "caps", "risk", "tier_qualification_days"].map(String::from);
+        app::settings::put(&db, &settings, &changed, ACTOR, context(now)).await.unwrap();
         for player in 0..PLAYERS {
             let registration = Registration { player_id: player_id(player), email: None, name: None };
             app::players::create(&db, &registration, ACTOR, context(now)).await.unwrap();

@@ -106,6 +106,16 @@ impl Condition {
         errors.into_result(Some(condition))
     }
 
+    /// Reads conditions that were saved: tiers may have changed since, as for [`super::Rule::load`].
+    ///
+    /// # Errors
+    /// As [`Condition::read`]; a fact that has gone with the benefit of a tier is one.
+    pub fn load(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, Vec<FieldError>> {
+        let mut errors = Errors::default();
+        let condition = Self::parse(value, pointer, catalogue, Checks::Load, &mut errors);
+        errors.into_result(Some(condition))
+    }
+
     /// Whether all conditions hold. Does not allocate.
     ///
     /// # Errors

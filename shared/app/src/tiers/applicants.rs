@@ -1,0 +1,56 @@
+//! What players must be for a tier, beside their points.
+
+use crate::error::{Error, Result};
+use crate::program::Program;
+use crate::snapshot;
+use domain::facts::Facts;
+use domain::id::PlayerId;
+use domain::player::PlayerSnapshot;
+use domain::rule::Condition;
+use domain::tier::Tier;
+use std::collections::HashMap;
+use store::Executor;
+
+/// Players whose facts were read, because a tier within their reach asks for more than points.
+pub(crate) struct Applicants<'a> {
+    program: &'a Program,
+    /// Of the tiers that have requirements.
+    conditions: HashMap<&'a str, Condition>,
+    players: HashMap<PlayerId, PlayerSnapshot>,
+}
+
+impl<'a> Applicants<'a> {
+    /// Reads nothing for nobody.
+    pub async fn load(executor: &impl Executor, player_ids: &[&str], program: &'a Program) -> Result<Self> {
+        if player_ids.is_empty() {
+            return Ok(Self { program, conditions: HashMap::new(), players: HashMap::new() });
+        }
+        let mut conditions = HashMap::new();
+        for tier in program.ladder.tiers() {
+            if let Some(condition) = requirements(tier, program)? {
+                conditions.insert(tier.tier_level.as_str(), condition);
+            }
+        }
+        let players = snapshot::load(executor, player_ids, program).await?;
+        let players = players.into_iter().map(|player| (player.player_id.clone(), player)).collect();
+        Ok(Self { program, conditions, players })
+    }
+
+    /// Whether a player meets what the tier asks for beside points; not, if their facts were not read.
+    pub fn meets(&self, player_id: &PlayerId, tier: &Tier) -> bool {
+        tier.requirements.is_none() || self.asked(player_id, tier).is_some_and(|(condition, facts)| condition.hold(&facts) == Ok(true))
+    }
+
+    fn asked(&self, player_id: &PlayerId, tier: &Tier) -> Option<(&Condition, Facts<'_>)> {
+        let condition = self.conditions.get(tier.tier_level.as_str())?;
+        let player = self.players.get(player_id)?;
+        Some((condition, Facts::of(player, &self.program.catalogue, &self.program.moment, None)))
+    }
+}
+
+fn requirements(tier: &Tier, program: &Program) -> Result<Option<Condition>> {
+    let Some(requirements) = &tier.requirements else { return Ok(None) };
+    let read = Condition::load(requirements, "/requirements", &program.catalogue);
+    read.map(Some)
+        .map_err(|errors| Error::Stored { what: "requirements", detail: format!("{}: {}", tier.tier_level, super::text(&errors)) })
+}

@@ -1,0 +1,149 @@
+//! Climbing the ladder: in the transaction that earned the points, or that changed what a tier asks for.
+
+use super::applicants::Applicants;
+use crate::error::{Error, Result};
+use crate::program::Program;
+use domain::context::Context;
+use domain::id::{PlayerId, TriggerBatchId};
+use domain::money::{Asset, shown};
+use domain::rule::Trigger;
+use domain::tier::Rank;
+use rust_decimal::Decimal;
+use serde_json::json;
+use std::collections::BTreeSet;
+use store::outbox::Event;
+use store::stats::{self, Counter, Slot};
+use store::tiers::{TierMove, TierStanding};
+use store::triggers::NewTrigger;
+use store::{Executor, Tx};
+
+/// Why somebody climbs, in the history.
+pub(crate) const QUALIFIED: &str = "qualified";
+
+/// Players who changed their tier. It is for the caller to write the events and the counters, with its own.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    steps: Vec<TierMove>,
+    /// Wants a message on the reward queue, once the transaction is committed.
+    pub batch_id: Option<TriggerBatchId>,
+}
+
+impl Moves {
+    pub fn events(&self) -> impl Iterator<Item = Event> {
+        self.steps.iter().map(changed)
+    }
+
+    pub fn counters(&self) -> impl Iterator<Item = (Counter, Decimal)> {
+        let deltas = |step: &TierMove| [(Counter::Tier(step.from.clone()), -Decimal::ONE), (Counter::Tier(step.to.clone()), Decimal::ONE)];
+        self.steps.iter().flat_map(deltas)
+    }
+}
+
+/// Adds what was earned, each player once and in sorted order, to the days, and lets those climb who earned enough. Of
+/// `changed` those climb who now meet what a tier asks for. The caller holds the locks of all of them.
+pub(crate) async fn earn_in_tx(tx: &Tx<'_>, earned: &[(&PlayerId, Decimal)], changed: &[&str], context: Context) -> Result<Moves> {
+    if earned.is_empty() && changed.is_empty() {
+        return Ok(Moves::default());
+    }
+    let program = Program::load(tx, context.now).await?;
+    let since = program.qualifying_since();
+    let mut standings = Vec::new();
+    if !earned.is_empty() {
+        standings = store::tiers::earn(tx, earned, program.moment.today(), since).await?;
+        let rose: BTreeSet<&PlayerId> =
+            earned.iter().filter(|(_, points)| *points > Decimal::ZERO).map(|(player_id, _)| *player_id).collect();
+        standings.retain(|standing| rose.contains(&standing.player_id));
+    }
+    if program.ladder.has_requirements() {
+        let known: BTreeSet<&str> = standings.iter().map(|standing| standing.player_id.as_str()).collect();
+        let others: Vec<&str> = changed.iter().copied().filter(|player_id| !known.contains(player_id)).collect();
+        if !others.is_empty() {
+            let others = store::tiers::standings(tx, &others, since).await?;
+            standings.extend(others);
+        }
+    }
+    let steps = climbers(tx, &standings, &program).await?;
+    move_in_tx(tx, steps, context).await
+}
+
+/// Lets those of the players climb who now meet what a tier asks for beside points. They are locked, in sorted order, and what
+/// changed about them is written. Who writes a journal too leaves it to `books::write_changed`, which does both at once.
+pub async fn promote_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Result<Option<TriggerBatchId>> {
+    let moves = earn_in_tx(tx, &[], player_ids, context).await?;
+    store::outbox::add(tx, &moves.events().collect::<Vec<_>>(), context.now).await?;
+    stats::add(tx, &moves.counters().collect::<Vec<_>>(), Slot::of(player_ids.first())).await?;
+    Ok(moves.batch_id)
+}
+
+/// Who climbs, by a ladder that stays as it is until the transaction ends. It is pinned for those only who do.
+async fn climbers(tx: &Tx<'_>, standings: &[TierStanding], program: &Program) -> Result<Vec<TierMove>> {
+    let steps = decide(tx, standings, program).await?;
+    if steps.is_empty() {
+        return Ok(steps);
+    }
+    store::tiers::pin(tx).await?;
+    let pinned = Program::load(tx, program.moment.now()).await?;
+    if pinned.ladder == program.ladder { Ok(steps) } else { decide(tx, standings, &pinned).await }
+}
+
+async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &Program) -> Result<Vec<TierMove>> {
+    let ladder = &program.ladder;
+    let mut reaching = Vec::new();
+    for standing in standings {
+        let (from, reached) = (rank(program, &standing.tier)?, ladder.reached(standing.qualifying_lp));
+        if reached > from {
+            reaching.push((standing, from, reached));
+        }
+    }
+    let asked = reaching.iter().filter(|(_, from, reached)| ladder.asks(*from, *reached));
+    let asked: Vec<&str> = asked.map(|(standing, ..)| standing.player_id.as_str()).collect();
+    let applicants = Applicants::load(executor, &asked, program).await?;
+    let steps = reaching.into_iter().filter_map(|(standing, from, _)| {
+        let meets = |tier: &_| applicants.meets(&standing.player_id, tier);
+        let to = ladder.climb(from, standing.qualifying_lp, meets);
+        let tier = ladder.get(to).filter(|_| to > from)?;
+        Some(TierMove {
+            player_id: standing.player_id.clone(),
+            from: standing.tier.clone(),
+            to: tier.tier_level.clone(),
+            reason: QUALIFIED,
+            qualifying_lp: standing.qualifying_lp,
+        })
+    });
+    Ok(steps.collect())
+}
+
+/// Where a tier of a player stands on the ladder.
+pub(crate) fn rank(program: &Program, tier: &str) -> Result<Rank> {
+    program.ladder.rank(tier).ok_or_else(|| Error::Stored { what: "tier", detail: format!("{tier} is not on the ladder") })
+}
+
+/// Writes moves, and what is evaluated because of them.
+pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Context) -> Result<Moves> {
+    if steps.is_empty() {
+        return Ok(Moves::default());
+    }
+    store::tiers::change(tx, &steps, context.now).await?;
+    let batch_id = TriggerBatchId((context.new_id)());
+    let trigger = |step: &TierMove| NewTrigger {
+        player_id: step.player_id.clone(),
+        trigger: Trigger::TierChanged,
+        trigger_id: format!("tier:{}", (context.new_id)()),
+        occurred_at: context.now,
+        amount: None,
+        game: None,
+    };
+    store::triggers::add(tx, batch_id, &steps.iter().map(trigger).collect::<Vec<_>>(), context.now).await?;
+    Ok(Moves { steps, batch_id: Some(batch_id) })
+}
+
+fn changed(step: &TierMove) -> Event {
+    let payload = json!({
+        "player_id": step.player_id,
+        "from": step.from,
+        "to": step.to,
+        "reason": step.reason,
+        "qualifying_lp": shown(step.qualifying_lp, Asset::Lp.scale()),
+    });
+    Event { player_id: step.player_id.clone(), event_type: "tier.changed", payload }
+}

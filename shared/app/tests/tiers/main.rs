@@ -1,0 +1,6 @@
+//! Who climbs the ladder and who steps down, against a real PostgreSQL, as the runtime role.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod program;
+mod promotions;

@@ -1,0 +1,141 @@
+use crate::program::{Program, at, context, tier_changed};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_thousand_points_make_silver_at_once() {
+    let program = Program::new().await;
+    program.add_lp("P001", "999.99", context()).await;
+    assert_eq!((program.tier("P001").await, program.history("P001").await), ("BRONZE".into(), String::new()));
+    assert_eq!(program.count("reward_triggers").await, 0);
+    program.audit().await;
+
+    program.add_lp("P001", "0.01", context()).await;
+    assert_eq!((program.tier("P001").await, program.history("P001").await), ("SILVER".into(), "BRONZE>SILVER qualified".into()));
+    assert_eq!(program.events("tier.changed").await, json!([tier_changed("P001", ("BRONZE", "SILVER"), "qualified", "1000.00")]));
+    assert_eq!(program.text("SELECT sum(value) FROM stats WHERE counter = 'tier:SILVER'").await, "1");
+    assert_eq!(
+        program.text("SELECT player_id || ' ' || trigger FROM reward_triggers WHERE trigger_id LIKE 'tier:%'").await,
+        "P001 TIER_CHANGED"
+    );
+    assert_eq!(program.tier("P002").await, "BRONZE");
+    program.audit().await;
+
+    // Nor twice for the same points.
+    program.add_lp("P001", "1", context()).await;
+    assert_eq!(program.count("tier_history").await, 1);
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn many_points_at_once_pass_over_tiers() {
+    let program = Program::new().await;
+    program.add_lp("P001", "50000", context()).await;
+    assert_eq!(program.history("P001").await, "BRONZE>PLATINUM qualified");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn what_is_spent_or_deducted_was_earned_all_the_same() {
+    let program = Program::new().await;
+    program.add_lp("P001", "1000", context()).await;
+    let deduction = program.deduct_lp("P001", "900", context()).await;
+    assert_eq!((program.tier("P001").await, program.qualifying_lp("P001").await), ("SILVER".into(), "1000.0000".into()));
+    // Nor does what comes back of it count again.
+    program.reverse(deduction, context()).await;
+    assert_eq!(program.qualifying_lp("P001").await, "1000.0000");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_credit_taken_back_no_longer_counts_and_demotes_nobody_at_once() {
+    let program = Program::new().await;
+    let credit = program.add_lp("P001", "1000", context()).await;
+    program.reverse(credit, at("2026-11-24T14:00:00Z")).await;
+    assert_eq!(
+        program.text("SELECT string_agg(lp_earned::text, ' ' ORDER BY day) FROM player_daily WHERE lp_earned <> 0").await,
+        "1000.0000 -1000.0000"
+    );
+    assert_eq!((program.tier("P001").await, program.count("tier_history").await), ("SILVER".into(), 1));
+    assert_eq!(program.count("tier_downgrades").await, 0);
+    // What was taken back has to be earned again.
+    program.add_lp("P002", "600", context()).await;
+    let mistake = program.add_lp("P002", "300", context()).await;
+    program.reverse(mistake, context()).await;
+    program.add_lp("P002", "399.99", context()).await;
+    assert_eq!(program.tier("P002").await, "BRONZE");
+    program.add_lp("P002", "0.01", context()).await;
+    assert_eq!(program.tier("P002").await, "SILVER");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn points_count_on_their_day_in_the_programs_time_zone() {
+    let program = Program::new().await;
+    program.set(json!({ "time_zone": "Europe/Berlin" })).await;
+    // The clocks go back at 01:00 UTC on 25 October, and forward on 28 March: midnight is at 22:00, then at 23:00 UTC.
+    for (now, day) in [
+        ("2026-10-24T21:59:59Z", "2026-10-24"),
+        ("2026-10-24T22:00:00Z", "2026-10-25"),
+        ("2026-10-25T22:59:59Z", "2026-10-25"),
+        ("2026-10-25T23:00:00Z", "2026-10-26"),
+        ("2027-03-27T22:59:59Z", "2027-03-27"),
+        ("2027-03-27T23:00:00Z", "2027-03-28"),
+        ("2027-03-28T21:59:59Z", "2027-03-28"),
+        ("2027-03-28T22:00:00Z", "2027-03-29"),
+    ] {
+        let before = program.text(&format!("SELECT coalesce(sum(lp_earned), 0)::integer FROM player_daily WHERE day = '{day}'")).await;
+        program.add_lp("P001", "1", at(now)).await;
+        let after = program.text(&format!("SELECT sum(lp_earned)::integer FROM player_daily WHERE day = '{day}'")).await;
+        assert_eq!(after.parse::<i32>().unwrap(), before.parse::<i32>().unwrap() + 1, "{now}");
+    }
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn only_points_of_the_qualification_period_count() {
+    let program = Program::new().await;
+    program.add_lp("P001", "600", at("2025-11-23T12:00:00Z")).await;
+    // 365 days, today included: the 600 of a year ago are the first that no longer count.
+    program.add_lp("P001", "400", at("2026-11-23T12:00:00Z")).await;
+    assert_eq!(program.tier("P001").await, "BRONZE");
+    program.add_lp("P002", "600", at("2025-11-24T12:00:00Z")).await;
+    program.add_lp("P002", "400", at("2026-11-23T12:00:00Z")).await;
+    assert_eq!(program.tier("P002").await, "SILVER");
+    // For life, all do; the next point that is earned finds it.
+    program.set(json!({ "tier_qualification_days": null })).await;
+    program.add_lp("P001", "0.01", at("2026-11-23T12:00:00Z")).await;
+    assert_eq!(program.tier("P001").await, "SILVER");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn requirements_hold_a_player_back_until_they_are_met() {
+    let program = Program::new().await;
+    program.require("SILVER", json!({ "kyc_completed": true })).await;
+    program.add_lp("P001", "9999", context()).await;
+    program.add_lp("P002", "10000", context()).await;
+    // Each tier asks for its own: GOLD for points only.
+    assert_eq!((program.tier("P001").await, program.tier("P002").await), ("BRONZE".into(), "GOLD".into()));
+
+    assert!(!program.promote(&["P001", "P002"], context()).await);
+    program.test.tamper("UPDATE players SET kyc_completed = true").await;
+    assert_eq!(program.tier("P001").await, "BRONZE");
+    assert!(program.promote(&["P001", "P002"], context()).await);
+    assert_eq!(program.history("P001").await, "BRONZE>SILVER qualified");
+    assert_eq!(program.events("tier.changed").await[1], tier_changed("P001", ("BRONZE", "SILVER"), "qualified", "9999.00"));
+    assert_eq!(program.count("reward_triggers WHERE player_id = 'P001'").await, 1);
+    program.audit().await;
+    assert!(!program.promote(&["P001", "P002"], context()).await);
+}
+
+#[tokio::test]
+async fn a_tier_that_asks_for_nothing_is_not_reached_by_a_change_of_the_player() {
+    let program = Program::new().await;
+    program.add_lp("P001", "900", context()).await;
+    // The threshold falls: players stay where they are until they earn, or the review comes by.
+    program.test.tamper("UPDATE tiers SET lp_min = 800 WHERE tier_level = 'SILVER'").await;
+    assert!(!program.promote(&["P001"], context()).await);
+    program.add_lp("P001", "0.01", context()).await;
+    assert_eq!(program.tier("P001").await, "SILVER");
+    program.audit().await;
+}

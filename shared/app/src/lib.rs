@@ -26,6 +26,7 @@ pub mod segmentation;
 pub mod settings;
 pub mod simulation;
 pub mod snapshot;
+pub mod tier_review;
 pub mod tiers;
 pub mod wallet;
 

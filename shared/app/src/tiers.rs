@@ -3,8 +3,9 @@
 mod applicants;
 mod promotion;
 
-pub(crate) use promotion::earn_in_tx;
+pub(crate) use applicants::Applicants;
 pub use promotion::promote_in_tx;
+pub(crate) use promotion::{QUALIFIED, earn_in_tx, move_in_tx};
 
 use crate::error::{Error, Result};
 use domain::context::Context;

@@ -104,8 +104,50 @@ CROSS JOIN LATERAL (
   WHERE player_id = m.player_id
 ) last";
 
+// The next players in the order of their ids; nobody is locked.
+const NEXT: &str = "
+SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp, g.due_at
+FROM (
+  SELECT player_id, tier
+  FROM players
+  WHERE player_id > $1
+  ORDER BY player_id
+  LIMIT $2
+) p
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = p.player_id
+    AND day >= coalesce($3::date, '-infinity')
+) d
+LEFT JOIN tier_downgrades g ON g.player_id = p.player_id
+ORDER BY p.player_id";
+
+const OF_PLAYERS: &str = "
+SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp, g.due_at
+FROM players p
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = p.player_id
+    AND day >= coalesce($2::date, '-infinity')
+) d
+LEFT JOIN tier_downgrades g ON g.player_id = p.player_id
+WHERE p.player_id = ANY($1)
+ORDER BY p.player_id";
+
+const ANNOUNCE: &str = "
+INSERT INTO tier_downgrades (player_id, tier, due_at, announced_at)
+SELECT player_id, tier, due_at, $4
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (player_id, tier, due_at)";
+
+const CALL_OFF: &str = "
+DELETE FROM tier_downgrades
+WHERE player_id = ANY($1)";
+
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[LADDER, PIN, LOCK, INSERT, UPDATE, DELETE, HAS_PLAYERS, STANDINGS, EARN, MOVE];
+pub const STATEMENTS: &[&str] =
+    &[LADDER, PIN, LOCK, INSERT, UPDATE, DELETE, HAS_PLAYERS, STANDINGS, EARN, MOVE, NEXT, OF_PLAYERS, ANNOUNCE, CALL_OFF];
 
 /// All tiers, the lowest first.
 pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
@@ -206,5 +248,57 @@ pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<(
     let column = |of: fn(&TierMove) -> &str| moves.iter().map(of).collect::<Vec<_>>();
     let (ids, from, to) = (column(|step| step.player_id.as_str()), column(|step| &step.from), column(|step| &step.to));
     statement::execute(tx, MOVE, &[&ids, &from, &to, &column(|step| step.reason), &now]).await?;
+    Ok(())
+}
+
+/// A player as the nightly review finds them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reviewee {
+    pub standing: TierStanding,
+    /// When the step down that was announced is due.
+    pub due_at: Option<Timestamp>,
+}
+
+/// The next players in the order of their ids, behind `after`, as they stand; they are not locked.
+pub async fn next(executor: &impl Executor, after: Option<&str>, limit: i64, since: Option<Date>) -> Result<Vec<Reviewee>> {
+    let rows = statement::rows(executor, NEXT, &[&after.unwrap_or_default(), &limit, &since]).await?;
+    rows.iter().map(reviewee).collect()
+}
+
+/// Of those that exist, in the order of their ids.
+pub async fn reviewees(executor: &impl Executor, player_ids: &[&str], since: Option<Date>) -> Result<Vec<Reviewee>> {
+    statement::rows(executor, OF_PLAYERS, &[&player_ids, &since]).await?.iter().map(reviewee).collect()
+}
+
+fn reviewee(row: &Row) -> Result<Reviewee> {
+    Ok(Reviewee { standing: standing(row)?, due_at: row.try_get("due_at")? })
+}
+
+/// A step down that is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Downgrade {
+    pub player_id: PlayerId,
+    /// The player's tier, which is no longer held.
+    pub tier: String,
+    pub due_at: Timestamp,
+}
+
+/// Keeps steps down of players of whom none was announced. The caller holds their locks, here and below.
+pub async fn announce(tx: &Tx<'_>, downgrades: &[Downgrade], now: Timestamp) -> Result<()> {
+    if downgrades.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = downgrades.iter().map(|downgrade| downgrade.player_id.as_str()).collect();
+    let tiers: Vec<&str> = downgrades.iter().map(|downgrade| downgrade.tier.as_str()).collect();
+    let due: Vec<Timestamp> = downgrades.iter().map(|downgrade| downgrade.due_at).collect();
+    statement::execute(tx, ANNOUNCE, &[&ids, &tiers, &due, &now]).await?;
+    Ok(())
+}
+
+/// Forgets the steps down that were announced.
+pub async fn call_off(tx: &Tx<'_>, player_ids: &[&str]) -> Result<()> {
+    if !player_ids.is_empty() {
+        statement::execute(tx, CALL_OFF, &[&player_ids]).await?;
+    }
     Ok(())
 }

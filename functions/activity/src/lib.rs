@@ -1,204 +1,139 @@
-//! `/api/activity`: what players did, as events that count once, for ever, each answered on its own.
+//! `/api/activity`: what players did, as events that count once, each answered on its own. `/api/actions`: the same, for those
+//! who tell us one thing.
+
+mod body;
+mod view;
 
 use app::Db;
-use app::activity::{self, GrantEffect, Occurrence, Outcome, Payout, Remark, Stake, Traces};
-use axum::Json;
-use axum::Router;
-use axum::extract::State;
+use app::activity::{self, Action, Batch, Occurrence, Traces};
+use app::triggers::TriggerMessage;
+use axum::extract::{FromRef, State};
+use axum::{Json, Router};
+use body::{EventBody, occurrence};
 use domain::access::Role;
 use domain::id::{EventId, PlayerId};
-use domain::idempotency::Answer;
-use domain::money::{Amount, MONEY_SCALE, shown};
-use domain::problem::{FieldError, Refusal, RefusalKind};
-use jiff::Timestamp;
+use domain::money::Amount;
+use domain::problem::RefusalKind;
+use lambda::sqs::Queue;
 use lambda::{Api, Auth, Caller, JsonBody, Problem, read_object};
-use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::net::IpAddr;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use view::{ActivityView, ResultView};
 
 const EVENTS_MAX: usize = 500;
 
-pub fn router(db: Db) -> Router {
-    api(&db).into_router(db)
+#[derive(Clone)]
+pub struct Activity {
+    pub db: Db,
+    /// Where rules are evaluated because something happened.
+    pub rewards: Queue,
 }
 
-pub fn api(db: &Db) -> Api<Db> {
-    Api::new(Auth::new(app::keys::lookup(db.clone()))).post("/api/activity", Role::Ingest, record)
+impl FromRef<Activity> for Db {
+    fn from_ref(activity: &Activity) -> Db {
+        activity.db.clone()
+    }
+}
+
+pub fn router(activity: Activity) -> Router {
+    api(&activity.db).into_router(activity)
+}
+
+pub fn api(db: &Db) -> Api<Activity> {
+    Api::new(Auth::new(app::keys::lookup(db.clone())))
+        .post("/api/activity", Role::Ingest, record)
+        .post("/api/actions/kyc", Role::Ingest, complete_kyc)
+        .post("/api/actions/profile-depth", Role::Ingest, set_profile_depth)
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActivityBody {
     /// Read one by one, so that a wrong one is rejected alone.
-    events: Vec<Value>,
+    events: Vec<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
-struct ActivityView {
-    results: Vec<ResultView>,
-}
-
-/// What became of one event, in the order of the request.
-#[derive(Serialize)]
-struct ResultView {
-    event_id: Option<Value>,
-    status: ResultStatus,
-    /// What it did to bonuses.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<OutcomeView>,
-    /// Why it was rejected.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum ResultStatus {
-    Accepted,
-    /// It was recorded before; the outcome is the one of then.
-    Duplicate,
-    Rejected,
-}
-
-#[derive(Serialize)]
-struct Reason {
-    /// Stable, for programs.
-    code: &'static str,
-    detail: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
-}
-
-#[derive(Serialize)]
-struct OutcomeView {
-    grants: Vec<GrantEffect>,
-    real_amount: Decimal,
-    forfeited_amount: Decimal,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remark: Option<Remark>,
-}
-
-impl From<Outcome> for OutcomeView {
-    fn from(outcome: Outcome) -> Self {
-        let money = |amount| shown(amount, MONEY_SCALE);
-        let effect = |effect: GrantEffect| GrantEffect {
-            contribution: money(effect.contribution),
-            bonus: money(effect.bonus),
-            released: money(effect.released),
-            ..effect
-        };
-        Self {
-            grants: outcome.grants.into_iter().map(effect).collect(),
-            real_amount: money(outcome.real_amount),
-            forfeited_amount: money(outcome.forfeited_amount),
-            remark: outcome.remark,
-        }
-    }
-}
-
-impl From<Refusal> for Reason {
-    fn from(Refusal { kind, code, detail, errors, .. }: Refusal) -> Self {
-        let code = if kind == RefusalKind::NotFound { "not_found" } else { code };
-        Self { code, detail, errors }
-    }
-}
-
-async fn record(State(db): State<Db>, caller: Caller, JsonBody(body): JsonBody<ActivityBody>) -> Result<Json<ActivityView>, Problem> {
+async fn record(
+    State(state): State<Activity>,
+    caller: Caller,
+    JsonBody(body): JsonBody<ActivityBody>,
+) -> Result<Json<ActivityView>, Problem> {
     if body.events.len() > EVENTS_MAX {
         let detail = format!("{} events; at most {EVENTS_MAX} are taken at a time", body.events.len());
         return Err(Problem::new(RefusalKind::PayloadTooLarge, detail));
     }
-    let actor = caller.actor();
     let mut results = Vec::with_capacity(body.events.len());
-    for event in body.events {
-        let event_id = event.get("event_id").cloned();
-        let result = match record_one(&db, &event, &actor).await {
-            Ok(Answer::First(outcome)) => (ResultStatus::Accepted, Some(outcome.into()), None),
-            Ok(Answer::Replayed(outcome)) => (ResultStatus::Duplicate, Some(outcome.into()), None),
-            // Ours, not the event's: the caller sends the batch again, and what was recorded is a duplicate then.
-            Err(problem) if problem.status().is_server_error() => return Err(problem),
-            Err(problem) => (ResultStatus::Rejected, None, Some(problem.into_refusal().into())),
-        };
-        let (status, outcome, reason) = result;
-        results.push(ResultView { event_id, status, outcome, reason });
+    let (mut places, mut occurrences) = (Vec::new(), Vec::new());
+    for event in &body.events {
+        let read = read_object::<EventBody>(event.get().as_bytes()).map_err(Problem::into_refusal).and_then(occurrence);
+        results.push(match read {
+            Ok(occurrence) => {
+                places.push(results.len());
+                let result = ResultView::of(occurrence.event_id.as_str());
+                occurrences.push(occurrence);
+                result
+            }
+            Err(refusal) => ResultView::unreadable(event, refusal),
+        });
+    }
+    let recordings = work(&state, occurrences, &caller).await?.recordings;
+    for (place, recording) in places.into_iter().zip(recordings) {
+        results[place].set(recording);
     }
     Ok(Json(ActivityView { results }))
 }
 
+/// Records, and sets the rules going that ask for it.
+async fn work(state: &Activity, occurrences: Vec<Occurrence>, caller: &Caller) -> Result<Batch, Problem> {
+    let batch = activity::record(&state.db, occurrences, &caller.actor(), lambda::context()).await?;
+    let messages = batch.triggers.iter().map(|batch_id| TriggerMessage { batch_id: *batch_id }.to_json()).collect::<Vec<_>>();
+    if !messages.is_empty()
+        && let Err(error) = state.rewards.send(messages).await
+    {
+        // The events are recorded, and what they set going is written with them: the scheduler sends it.
+        tracing::error!(cause = lambda::problem::causes(&error), "the reward queue could not be sent to");
+    }
+    Ok(batch)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EventBody {
-    event_id: EventId,
+struct KycBody {
     player_id: PlayerId,
-    #[serde(rename = "type")]
-    event_type: EventType,
-    occurred_at: Timestamp,
-    amount: Option<Amount<2>>,
-    game: Option<String>,
-    round_id: Option<String>,
-    bonus_amount: Option<Amount<2>>,
-    voids: Option<EventId>,
-    /// What the player was seen with; of any type of event.
-    device_id: Option<String>,
-    payment_method: Option<String>,
-    ip: Option<IpAddr>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum EventType {
-    Stake,
-    Payout,
-    Void,
-    Withdrawal,
+async fn complete_kyc(
+    State(state): State<Activity>,
+    caller: Caller,
+    JsonBody(body): JsonBody<KycBody>,
+) -> Result<Json<ResultView>, Problem> {
+    act(&state, body.player_id, Action::KycCompleted, &caller).await
 }
 
-impl EventBody {
-    /// What only events of other types say.
-    fn check_fields(&self) -> Result<(), Refusal> {
-        use EventType::{Payout, Stake, Void};
-        let of = |types: &[EventType]| types.contains(&self.event_type);
-        let fields = [
-            ("/game", self.game.is_some(), of(&[Stake, Payout])),
-            ("/round_id", self.round_id.is_some(), of(&[Stake, Payout])),
-            ("/bonus_amount", self.bonus_amount.is_some(), of(&[Stake])),
-            ("/voids", self.voids.is_some(), of(&[Void])),
-            ("/amount", self.amount.is_some(), !of(&[Void])),
-        ];
-        let wrong = fields.into_iter().filter(|(_, given, fits)| *given && !fits);
-        let errors: Vec<_> =
-            wrong.map(|(pointer, ..)| FieldError::new(pointer, "unknown", "does not belong to this type of event")).collect();
-        if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(errors)) }
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileDepthBody {
+    player_id: PlayerId,
+    /// 0 to 100.
+    depth_percentage: Amount<2>,
 }
 
-fn required(amount: Option<Amount<2>>) -> Result<Decimal, Refusal> {
-    amount.map(|amount| amount.0).ok_or_else(|| Refusal::invalid_at("/amount", "required", "is required"))
+async fn set_profile_depth(
+    State(state): State<Activity>,
+    caller: Caller,
+    JsonBody(body): JsonBody<ProfileDepthBody>,
+) -> Result<Json<ResultView>, Problem> {
+    act(&state, body.player_id, Action::Profile { depth: body.depth_percentage.0 }, &caller).await
 }
 
-async fn record_one(db: &Db, event: &Value, actor: &str) -> Result<Answer<Outcome>, Problem> {
-    let body: EventBody = read_object(event.to_string().as_bytes())?;
-    body.check_fields()?;
+/// An event of now, under an id of its own: to say it again changes nothing, so it needs no key.
+async fn act(state: &Activity, player_id: PlayerId, action: Action, caller: &Caller) -> Result<Json<ResultView>, Problem> {
     let context = lambda::context();
-    let traces =
-        Traces { device_id: body.device_id, payment_method: body.payment_method, ip: body.ip.map(|ip| ip.to_canonical().to_string()) };
-    let what = Occurrence { event_id: body.event_id, player_id: body.player_id, at: body.occurred_at, traces };
-    let answer = match body.event_type {
-        EventType::Stake => {
-            let bonus_amount = body.bonus_amount.map(|amount| amount.0).unwrap_or_default();
-            let stake = Stake { amount: required(body.amount)?, game: body.game, round_id: body.round_id, bonus_amount };
-            activity::record_stake(db, what, stake, actor, context).await
-        }
-        EventType::Payout => {
-            let payout = Payout { amount: required(body.amount)?, round_id: body.round_id };
-            activity::record_payout(db, what, payout, actor, context).await
-        }
-        EventType::Void => {
-            let voids = body.voids.ok_or_else(|| Refusal::invalid_at("/voids", "required", "is required"))?;
-            activity::void(db, what, voids, actor, context).await
-        }
-        EventType::Withdrawal => activity::record_withdrawal(db, what, required(body.amount)?, actor, context).await,
-    };
-    Ok(answer?)
+    let event_id = EventId::parse(format!("action:{}", (context.new_id)())).map_err(|error| Problem::internal(&error))?;
+    let mut result = ResultView::of(event_id.as_str());
+    let occurrence = Occurrence { event_id, player_id, at: context.now, action, traces: Traces::default() };
+    for recording in work(state, vec![occurrence], caller).await?.recordings {
+        result.set(Ok(recording.map_err(body::named_by_action)?));
+    }
+    Ok(Json(result))
 }

@@ -1,7 +1,16 @@
+//! Activity: see the library.
+
+use activity::Activity;
+use app::Db;
+use lambda::config::Env;
+use lambda::sqs::Queue;
+
 #[tokio::main]
 async fn main() -> Result<(), lambda::Error> {
     lambda::init();
-    let database = lambda::config::Env::process().database()?;
-    let db = app::Db::new(&database.url, database.ca_pem.as_deref())?;
-    lambda::serve(activity::router(db)).await
+    let env = Env::process();
+    let database = env.database()?;
+    let activity =
+        Activity { db: Db::new(&database.url, database.ca_pem.as_deref())?, rewards: Queue::new(env.required("REWARD_QUEUE_URL")?).await };
+    lambda::serve(activity::router(activity)).await
 }

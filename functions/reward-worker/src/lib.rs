@@ -1,32 +1,55 @@
-//! Evaluates the rules for the players of a shard and issues what they grant.
+//! Evaluates rules and issues what they grant: for the players of a shard, and for what happened to single players.
 
 use app::runs::ShardMessage;
-use app::{Db, rewards, runs};
+use app::triggers::TriggerMessage;
+use app::{Context, Db, rewards, runs, triggers};
 use lambda::batch::Delivery;
+use serde::Deserialize;
 
 /// As the template has it: the delivery after which the queue parks a message.
 const RECEIVES_MAX: u32 = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Message {
+    Shard(ShardMessage),
+    Triggers(TriggerMessage),
+}
 
 pub struct Worker {
     pub db: Db,
 }
 
 impl Worker {
-    pub async fn handle(&self, delivery: Delivery<ShardMessage>) -> Result<(), app::Error> {
+    pub async fn handle(&self, delivery: Delivery<Message>) -> Result<(), app::Error> {
         let message = delivery.message;
-        match rewards::run_shard(&self.db, message, lambda::context()).await {
-            Ok(totals) => {
-                tracing::info!(
-                    run_id = %message.run_id, shard = message.shard, matched = totals.matched, granted = totals.granted,
-                    refused = totals.refused, "rewarded"
-                );
-                Ok(())
-            }
-            Err(error) if delivery.receives >= RECEIVES_MAX => {
-                runs::give_up(&self.db, message, &format!("rewards: {error}"), lambda::context()).await?;
-                Err(error)
-            }
-            Err(error) => Err(error),
+        let outcome = self.evaluate(message).await;
+        if let (Err(error), true) = (&outcome, delivery.receives >= RECEIVES_MAX) {
+            self.give_up(message, &format!("rewards: {error}"), lambda::context()).await?;
+        }
+        outcome
+    }
+
+    async fn evaluate(&self, message: Message) -> Result<(), app::Error> {
+        let totals = match message {
+            Message::Shard(shard) => rewards::run_shard(&self.db, shard, lambda::context()).await?,
+            Message::Triggers(batch) => triggers::run_batch(&self.db, batch, lambda::context()).await?,
+        };
+        tracing::info!(
+            ?message,
+            players = totals.players,
+            matched = totals.matched,
+            granted = totals.granted,
+            refused = totals.refused,
+            "rewarded"
+        );
+        Ok(())
+    }
+
+    async fn give_up(&self, message: Message, error: &str, context: Context) -> Result<(), app::Error> {
+        match message {
+            Message::Shard(shard) => runs::give_up(&self.db, shard, error, context).await,
+            Message::Triggers(batch) => triggers::give_up(&self.db, batch, error, context).await,
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::tiers;
 use domain::account::{Account, AccountError, Journal};
 use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
 use domain::context::Context;
-use domain::id::{PlayerId, TriggerBatchId};
+use domain::id::{GrantId, PlayerId, TriggerBatchId};
 use domain::ledger::{Act, House, Kind, LedgerError, Posting};
 use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
 use domain::problem::FieldError;
@@ -81,17 +81,13 @@ pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
     now - SignedDuration::from_hours(ROUND_OPEN_HOURS.into())
 }
 
-/// Ends the grants that are played away, unless a round may still bring them money. That says all; the reason of the act
-/// is that of what emptied them.
+/// Ends the grants that are played away, unless a round may still bring them money.
 pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>) -> Result<()> {
-    let act = &Act { reason: None, ..*act };
-    let emptied: Vec<_> = accounts.iter().map(Account::emptied).collect();
-    let ids = accounts.iter().zip(&emptied).flat_map(|(account, grants)| grants.iter().map(|grant_id| (account.player_id(), *grant_id)));
-    let held = store::grants::in_open_rounds(tx, &ids.collect::<Vec<_>>(), rounds_since(act.context.now)).await?;
-    for (account, grants) in accounts.iter_mut().zip(emptied) {
-        for grant_id in grants.into_iter().filter(|grant_id| !held.contains(grant_id)) {
-            account.end_grant(grant_id, GrantStatus::Depleted, act)?;
-        }
+    let emptied: Vec<(&PlayerId, GrantId)> =
+        accounts.iter().flat_map(|account| account.emptied().into_iter().map(|grant_id| (account.player_id(), grant_id))).collect();
+    let held = store::grants::in_open_rounds(tx, &emptied, rounds_since(act.context.now)).await?;
+    for account in accounts {
+        account.deplete(|grant_id| held.contains(&grant_id), act);
     }
     Ok(())
 }

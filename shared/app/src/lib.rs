@@ -28,6 +28,7 @@ pub mod simulation;
 pub mod snapshot;
 pub mod tier_review;
 pub mod tiers;
+pub mod triggers;
 pub mod wallet;
 
 pub use domain::context::Context;

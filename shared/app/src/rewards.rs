@@ -1,6 +1,6 @@
 //! Rewards of a shard: lock its players, read what the rules need, decide in memory, and write grants, postings and
 //! decisions in one transaction with the shard's mark. What was delivered twice finds the mark. The shards of a revocation
-//! come the same way.
+//! come the same way. What happens to single players, see [`crate::triggers`], is evaluated and written alike.
 
 use crate::books;
 use crate::error::{Error, Result};
@@ -12,16 +12,15 @@ use crate::snapshot;
 use domain::account::{Book, Journal};
 use domain::bonus::{GrantedRule, NewGrant};
 use domain::context::Context;
-use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, RuleSet, Verdict, evaluate};
+use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, LiveRules, RuleSet, Verdict, evaluate};
 use domain::facts::Facts;
 use domain::gate::GateFigures;
-use domain::id::{EvaluationId, GrantId, PlayerId, RuleId};
+use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, RunId};
 use domain::ledger::{Act, Kind};
 use domain::rule::Trigger;
-use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::value::to_raw_value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use store::grants::NewDecision;
 pub use store::runs::RewardTotals;
 use store::runs::{RunKind, Shard};
@@ -61,22 +60,49 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
         crate::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
     }
     let mut books = store::ledger::books(tx, &ids).await?;
-    let mut budgets = lock_budgets(tx, &rules, &program).await?;
-
-    let live = match trigger(&shard) {
-        Some(trigger) => rules.live(trigger, &program.moment),
-        None => rules.switched_on(&program.moment),
-    };
-    let mut batch = Batch::new(context);
-    batch.totals.players = players.len();
+    let mut batch = Batch::open(tx, &rules, &program, context).await?;
+    let live = Applying::to(&shard, &rules, &program);
+    let moved = live.moved(tx, &shard).await?;
     for player in &players {
         let facts = Facts::of(player, &program.catalogue, &program.moment, None);
         let candidate = Candidate { player, facts: &facts, event: None };
-        let evaluation = evaluate(&candidate, &live, &program.settings, &mut budgets);
+        let rules = if moved.contains(player.player_id.as_str()) { &live.to_moved } else { &live.to_all };
+        let evaluation = evaluate(&candidate, rules, &program.settings, batch.budgets());
         let book = books.remove(player.player_id.as_str()).ok_or_else(|| Error::not_found("player", &player.player_id))?;
         batch.add(&candidate, evaluation, book)?;
     }
-    batch.write(tx, &shard, &rules, program.moment.today()).await
+    let mut totals = batch.write(tx, Some(shard.run_id), Slot::of((shard.run_id, shard.shard)), &program).await?;
+    totals.players = players.len();
+    store::runs::rewarded(tx, &shard, &totals, context.now).await?;
+    store::runs::shard_done(tx, shard.run_id, context.now).await?;
+    Ok(totals)
+}
+
+/// The rules that apply to the players of a shard. Whose segment the run has changed is evaluated once, for both reasons.
+struct Applying<'a> {
+    to_all: LiveRules<'a>,
+    to_moved: LiveRules<'a>,
+}
+
+impl<'a> Applying<'a> {
+    fn to(shard: &Shard, rules: &'a RuleSet, program: &Program) -> Self {
+        let moment = &program.moment;
+        match trigger(shard) {
+            None => Self { to_all: rules.switched_on(moment), to_moved: rules.switched_on(moment) },
+            Some(trigger) => Self {
+                to_all: rules.live(trigger, moment),
+                to_moved: rules.live_where(moment, |rule| rule.is_live(trigger, moment) || rule.is_live(Trigger::SegmentChanged, moment)),
+            },
+        }
+    }
+
+    /// Whose segment the run has changed; nobody, where it makes no difference.
+    async fn moved(&self, tx: &Tx<'_>, shard: &Shard) -> Result<HashSet<String>> {
+        if self.to_all.len() == self.to_moved.len() {
+            return Ok(HashSet::new());
+        }
+        Ok(store::segments::changed_by(tx, shard.run_id, &shard.first_player_id, &shard.last_player_id).await?)
+    }
 }
 
 /// `None`: a person asked for the rule, which needs no trigger then.
@@ -102,20 +128,29 @@ async fn lock_budgets(tx: &Tx<'_>, rules: &RuleSet, program: &Program) -> Result
     Ok(BudgetRooms::of(rules, |rule_id: &RuleId| reserved.get(rule_id.as_str()).copied().unwrap_or_default()))
 }
 
-/// What the evaluations of some players write.
-struct Batch {
+/// What the evaluations of some players, who are locked, come to.
+pub(crate) struct Batch<'a> {
     context: Context,
+    rules: &'a RuleSet,
+    budgets: BudgetRooms,
     journal: Journal,
     decisions: Vec<NewDecision>,
     totals: RewardTotals,
 }
 
-impl Batch {
-    fn new(context: Context) -> Self {
-        Self { context, journal: Journal::default(), decisions: Vec::new(), totals: RewardTotals::default() }
+impl<'a> Batch<'a> {
+    /// Locks the budgets of the rules until we commit.
+    pub async fn open(tx: &Tx<'_>, rules: &'a RuleSet, program: &Program, context: Context) -> Result<Self> {
+        let budgets = lock_budgets(tx, rules, program).await?;
+        Ok(Self { context, rules, budgets, journal: Journal::default(), decisions: Vec::new(), totals: RewardTotals::default() })
     }
 
-    fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, mut book: Book) -> Result<()> {
+    /// What is left of them.
+    pub fn budgets(&mut self) -> &mut BudgetRooms {
+        &mut self.budgets
+    }
+
+    pub fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, mut book: Book) -> Result<()> {
         if evaluation.decisions.is_empty() {
             return Ok(());
         }
@@ -169,14 +204,14 @@ impl Batch {
         }
     }
 
-    async fn write(mut self, tx: &Tx<'_>, shard: &Shard, rules: &RuleSet, today: Date) -> Result<RewardTotals> {
+    /// `run_id` is that of the run, if it is one.
+    pub async fn write(mut self, tx: &Tx<'_>, run_id: Option<RunId>, slot: Slot, program: &Program) -> Result<RewardTotals> {
         let now = self.context.now;
         self.totals.cost = self.journal.cost();
-        store::grants::reserve(tx, &budgeted_costs(&self.journal, rules), today).await?;
-        store::grants::add_decisions(tx, &self.decisions, Some(shard.run_id), now).await?;
-        let _scheduled = books::write(tx, &self.journal, &[], Slot::of((shard.run_id, shard.shard)), self.context).await?;
-        store::runs::rewarded(tx, shard, &self.totals, now).await?;
-        store::runs::shard_done(tx, shard.run_id, now).await?;
+        store::grants::reserve(tx, &budgeted_costs(&self.journal, self.rules), program.moment.today()).await?;
+        store::grants::add_decisions(tx, &self.decisions, run_id, now).await?;
+        // The scheduler sends what this sets going: a worker has no way to its own queue.
+        let _tiers = books::write(tx, &self.journal, &[], slot, self.context).await?;
         Ok(self.totals)
     }
 }

@@ -317,10 +317,9 @@ impl Traces {
         if errors.is_empty() { Ok(()) } else { Err(Error::Validation(errors)) }
     }
 
-    /// The caller holds the player's lock. Only fingerprints are stored, of the texts without the blanks around them.
-    pub(crate) async fn add_in_tx(&self, tx: &Tx<'_>, player_id: &PlayerId, now: Timestamp) -> Result<()> {
+    /// As they are fingerprinted: without the blanks around them.
+    pub(crate) fn of<'a>(&'a self, player_id: &'a PlayerId) -> impl Iterator<Item = (&'a PlayerId, &'static str, &'a str)> {
         let kinds = [("DEVICE", &self.device_id), ("PAYMENT_METHOD", &self.payment_method), ("IP", &self.ip)];
-        let traces: Vec<(&str, &str)> = kinds.into_iter().filter_map(|(kind, text)| Some((kind, text.as_deref()?.trim()))).collect();
-        Ok(store::risk_facts::add_traces(tx, player_id, &traces, now).await?)
+        kinds.into_iter().filter_map(move |(kind, text)| Some((player_id, kind, text.as_deref()?.trim())))
     }
 }

@@ -64,7 +64,7 @@ fn changes(players: &[Classified], classify: impl Fn(&Classified) -> domain::seg
 }
 
 /// A first classification is no change to tell anyone about.
-fn events(changes: &[SegmentChange]) -> Vec<Event> {
+pub(crate) fn events(changes: &[SegmentChange]) -> Vec<Event> {
     let event = |change: &SegmentChange| {
         let payload = json!({ "player_id": change.player_id, "from": change.from?, "to": change.to });
         Some(Event { player_id: change.player_id.clone(), event_type: "segment.changed", payload })
@@ -72,7 +72,7 @@ fn events(changes: &[SegmentChange]) -> Vec<Event> {
     changes.iter().filter_map(event).collect()
 }
 
-fn counters(changes: &[SegmentChange]) -> Vec<(Counter, Decimal)> {
+pub(crate) fn counters(changes: &[SegmentChange]) -> Vec<(Counter, Decimal)> {
     let left = changes.iter().filter_map(|change| Some((Counter::Segment(change.from?), -Decimal::ONE)));
     let entered = changes.iter().map(|change| (Counter::Segment(change.to), Decimal::ONE));
     left.chain(entered).collect()

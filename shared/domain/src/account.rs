@@ -1,11 +1,11 @@
 //! Everything a player owns, as it was read under the player's lock: decided here in memory, written afterwards.
 //!
-//! An operation that is refused may have changed the account: drop it and write nothing.
+//! An operation that is refused may have changed the account: drop it and write nothing, or go back to a [`Mark`].
 
 mod play;
 mod reversal;
 
-pub use play::Past;
+pub use play::{Past, PlayPoints};
 pub use reversal::{ReversedPosting, Reversible};
 
 use crate::bonus::{Grant, GrantStatus, NewGrant, Transition};
@@ -14,7 +14,9 @@ use crate::ledger::{Act, Direction, House, Kind, LedgerError, Operation, Posting
 use crate::lots::{self, Lot, LotMovement, NewLot};
 use crate::money::Asset;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
+use std::collections::HashMap;
 
 /// Why an operation on an account is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,10 +117,21 @@ impl Book {
         expires_at: Option<Timestamp>,
         operation: &Operation,
     ) -> Result<()> {
+        self.credit_lot(asset, amount, house, (expires_at, None), operation)
+    }
+
+    fn credit_lot(
+        &mut self,
+        asset: Asset,
+        amount: Decimal,
+        house: House,
+        (expires_at, play_day): (Option<Timestamp>, Option<Date>),
+        operation: &Operation,
+    ) -> Result<()> {
         let posting = self.post(Direction::Credit, house, (asset, amount), None, operation)?;
         if let Some(lot) = Lot::of(posting, expires_at) {
             let player_id = self.player_id.clone();
-            self.journal.new_lots.push(NewLot { player_id, lot });
+            self.journal.new_lots.push(NewLot { player_id, lot: Lot { play_day, ..lot } });
         }
         Ok(())
     }
@@ -208,6 +221,20 @@ pub struct Account {
     grants: Vec<Grant>,
     /// Grants that changed, by their place.
     changed: Vec<bool>,
+    /// What came back to grants that are over, and was the player's, since it was read.
+    released: HashMap<GrantId, Decimal>,
+}
+
+/// How an account stood: see [`Account::mark`].
+#[derive(Debug)]
+pub struct Mark {
+    wallets: Vec<Wallet>,
+    lots: Vec<Lot>,
+    grants: Vec<Grant>,
+    changed: Vec<bool>,
+    released: HashMap<GrantId, Decimal>,
+    /// Of the journal: postings, new lots, movements of lots, new grants, transitions.
+    lengths: [usize; 5],
 }
 
 impl Account {
@@ -216,7 +243,39 @@ impl Account {
         lots.sort_by(lots::spending_order);
         grants.sort_by(crate::bonus::feeding_order);
         let changed = vec![false; grants.len()];
-        Self { book, lots, grants, changed }
+        Self { book, lots, grants, changed, released: HashMap::new() }
+    }
+
+    /// How it stands, to go back to when the next of several operations is refused.
+    pub fn mark(&self) -> Mark {
+        let journal = &self.book.journal;
+        Mark {
+            wallets: self.book.wallets.clone(),
+            lots: self.lots.clone(),
+            grants: self.grants.clone(),
+            changed: self.changed.clone(),
+            released: self.released.clone(),
+            lengths: [
+                journal.postings.len(),
+                journal.new_lots.len(),
+                journal.lot_movements.len(),
+                journal.new_grants.len(),
+                journal.transitions.len(),
+            ],
+        }
+    }
+
+    /// Takes back all that was done since.
+    pub fn restore(&mut self, mark: Mark) {
+        let Mark { wallets, lots, grants, changed, released, lengths: [postings, new_lots, lot_movements, new_grants, transitions] } = mark;
+        self.book.wallets = wallets;
+        (self.lots, self.grants, self.changed, self.released) = (lots, grants, changed, released);
+        let journal = &mut self.book.journal;
+        journal.postings.truncate(postings);
+        journal.new_lots.truncate(new_lots);
+        journal.lot_movements.truncate(lot_movements);
+        journal.new_grants.truncate(new_grants);
+        journal.transitions.truncate(transitions);
     }
 
     /// With lots that a reversal names and that may be empty.
@@ -264,7 +323,18 @@ impl Account {
         expires_at: Option<Timestamp>,
         operation: &Operation,
     ) -> Result<()> {
-        self.book.credit(asset, amount, house, expires_at, operation)?;
+        self.credit_lot(asset, amount, house, (expires_at, None), operation)
+    }
+
+    fn credit_lot(
+        &mut self,
+        asset: Asset,
+        amount: Decimal,
+        house: House,
+        life: (Option<Timestamp>, Option<Date>),
+        operation: &Operation,
+    ) -> Result<()> {
+        self.book.credit_lot(asset, amount, house, life, operation)?;
         if matches!(asset, Asset::Lp | Asset::Rp) {
             self.lots.extend(self.book.journal.new_lots.last().map(|new| new.lot.clone()));
             self.lots.sort_by(lots::spending_order);
@@ -384,7 +454,7 @@ impl Account {
         self.book.fund(grant, &operation, act)
     }
 
-    /// Ends an open bonus as FORFEITED, CANCELLED, EXPIRED or DEPLETED; what it holds is lost. The act's reason says why.
+    /// Ends an open bonus as FORFEITED, CANCELLED or EXPIRED; what it holds is lost. The act's reason says why.
     ///
     /// # Errors
     /// `NotOpen`.
@@ -418,6 +488,20 @@ impl Account {
     pub fn emptied(&self) -> Vec<GrantId> {
         let is_emptied = |grant: &&Grant| grant.status == GrantStatus::Active && grant.balance.is_zero();
         self.grants.iter().filter(is_emptied).map(|grant| grant.grant_id).collect()
+    }
+
+    /// Ends the grants that [`Self::emptied`] names, but those held by a round that may still bring them money. That says all:
+    /// the reason of the act is that of what emptied them.
+    pub fn deplete(&mut self, is_held: impl Fn(GrantId) -> bool, act: &Act<'_>) {
+        let act = Act { reason: None, ..*act };
+        for index in 0..self.grants.len() {
+            let grant = &mut self.grants[index];
+            if grant.status == GrantStatus::Active && grant.balance.is_zero() && !is_held(grant.grant_id) {
+                let operation = act.operation(Kind::BonusForfeiture, grant.grant_id.to_string());
+                self.changed[index] = true;
+                self.book.step(grant, GrantStatus::Depleted, (Decimal::ZERO, Decimal::ZERO), operation);
+            }
+        }
     }
 
     fn open(&self, grant_id: GrantId) -> Result<usize> {

@@ -4,6 +4,7 @@ use crate::id::PlayerId;
 use crate::ledger::Posting;
 use crate::money::Asset;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::cmp::Ordering;
 
@@ -17,6 +18,8 @@ pub struct Lot {
     pub remaining: Decimal,
     pub earned_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+    /// Whose play it collects; `None`: it is of one credit.
+    pub play_day: Option<Date>,
 }
 
 /// A lot as it is earned.
@@ -48,6 +51,7 @@ impl Lot {
             remaining: credit.amount,
             earned_at: credit.operation.at,
             expires_at,
+            play_day: None,
         })
     }
 
@@ -97,6 +101,7 @@ mod tests {
             remaining: remaining.into(),
             earned_at: at(version),
             expires_at: expires_in_s.map(at),
+            play_day: None,
         }
     }
 

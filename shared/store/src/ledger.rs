@@ -51,10 +51,10 @@ WITH posted AS (
 SELECT (SELECT count(*) FROM updated) + (SELECT count(*) FROM opened) AS saved";
 
 const ADD_LOTS: &str = "
-INSERT INTO point_lots (player_id, asset, version, earned, remaining, earned_at, expires_at)
-SELECT player_id, asset, version, earned, earned, earned_at, expires_at
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::numeric[], $5::timestamptz[], $6::timestamptz[])
-  AS n (player_id, asset, version, earned, earned_at, expires_at)";
+INSERT INTO point_lots (player_id, asset, version, earned, remaining, earned_at, expires_at, play_day)
+SELECT player_id, asset, version, earned, earned, earned_at, expires_at, play_day
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::numeric[], $5::timestamptz[], $6::timestamptz[], $7::date[])
+  AS n (player_id, asset, version, earned, earned_at, expires_at, play_day)";
 
 // Movements are rows of their own; a lot that several of them touch is changed once.
 const MOVE_LOTS: &str = "
@@ -76,7 +76,7 @@ WHERE l.player_id = m.player_id
   AND l.version = m.lot_version";
 
 const OPEN_LOTS: &str = "
-SELECT player_id, asset, version, earned, remaining, earned_at, expires_at
+SELECT player_id, asset, version, earned, remaining, earned_at, expires_at, play_day
 FROM point_lots
 WHERE player_id = ANY($1)
   AND remaining > 0
@@ -105,7 +105,7 @@ WHERE p.transaction_id = $1
 ORDER BY p.asset, p.version";
 
 const TRANSACTION_LOTS: &str = "
-SELECT m.player_id, m.version AS posting_version, m.amount, l.asset, l.version, l.earned, l.remaining, l.earned_at, l.expires_at
+SELECT m.player_id, m.version AS posting_version, m.amount, l.asset, l.version, l.earned, l.remaining, l.earned_at, l.expires_at, l.play_day
 FROM postings p
 JOIN lot_movements m ON m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
 JOIN point_lots l ON l.player_id = m.player_id AND l.asset = m.asset AND l.version = m.lot_version
@@ -221,6 +221,7 @@ async fn add_lots(tx: &Tx<'_>, lots: &[NewLot]) -> Result<()> {
             &lots.iter().map(|new| new.lot.earned).collect::<Vec<_>>(),
             &lots.iter().map(|new| new.lot.earned_at).collect::<Vec<_>>(),
             &lots.iter().map(|new| new.lot.expires_at).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.play_day).collect::<Vec<_>>(),
         ],
     )
     .await?;
@@ -260,6 +261,7 @@ fn lot(row: &Row) -> Result<Lot> {
         remaining: row.try_get("remaining")?,
         earned_at: row.try_get("earned_at")?,
         expires_at: row.try_get("expires_at")?,
+        play_day: row.try_get("play_day")?,
     })
 }
 

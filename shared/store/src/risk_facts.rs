@@ -163,8 +163,8 @@ ORDER BY player_id, coalesce(activated_at, issued_at), grant_id";
 
 const ADD_TRACES: &str = "
 INSERT INTO player_traces (player_id, kind, fingerprint, first_seen_at)
-SELECT $1, kind, sha256(convert_to(value, 'UTF8')), $4
-FROM unnest($2::text[], $3::text[]) AS n (kind, value)
+SELECT player_id, kind, sha256(convert_to(value, 'UTF8')), $4
+FROM unnest($1::text[], $2::text[], $3::text[]) AS n (player_id, kind, value)
 ON CONFLICT DO NOTHING";
 
 /// Every statement of this file, for the test that prepares each.
@@ -261,13 +261,15 @@ fn cashier_event(row: &Row) -> Result<CashierEvent> {
     Ok(CashierEvent { kind, event_id: row.try_get("event_id")?, at: row.try_get("occurred_at")?, amount: amount.unwrap_or_default() })
 }
 
-/// Adds what a player was seen with, as fingerprints: kind (`DEVICE`, `PAYMENT_METHOD`, `IP`) and text. What is known stays.
-pub async fn add_traces(tx: &Tx<'_>, player_id: &PlayerId, traces: &[(&str, &str)], now: Timestamp) -> Result<()> {
+/// Adds what players were seen with, as fingerprints: player, kind (`DEVICE`, `PAYMENT_METHOD`, `IP`) and text. What is known
+/// stays.
+pub async fn add_traces(tx: &Tx<'_>, traces: &[(&PlayerId, &str, &str)], now: Timestamp) -> Result<()> {
     if traces.is_empty() {
         return Ok(());
     }
-    let kinds: Vec<&str> = traces.iter().map(|(kind, _)| *kind).collect();
-    let values: Vec<&str> = traces.iter().map(|(_, value)| *value).collect();
-    statement::execute(tx, ADD_TRACES, &[&player_id.as_str(), &kinds, &values, &now]).await?;
+    let ids: Vec<&str> = traces.iter().map(|(player_id, ..)| player_id.as_str()).collect();
+    let kinds: Vec<&str> = traces.iter().map(|(_, kind, _)| *kind).collect();
+    let values: Vec<&str> = traces.iter().map(|(.., value)| *value).collect();
+    statement::execute(tx, ADD_TRACES, &[&ids, &kinds, &values, &now]).await?;
     Ok(())
 }

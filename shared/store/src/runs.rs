@@ -383,6 +383,19 @@ pub struct RewardTotals {
     pub players: usize,
 }
 
+impl RewardTotals {
+    pub fn add(&mut self, other: &RewardTotals) {
+        self.matched += other.matched;
+        self.granted += other.granted;
+        self.reduced += other.reduced;
+        self.refused += other.refused;
+        self.cost += other.cost;
+        self.revoked += other.revoked;
+        self.taken_back += other.taken_back;
+        self.players += other.players;
+    }
+}
+
 pub async fn rewarded(tx: &Tx<'_>, shard: &Shard, totals: &RewardTotals, now: Timestamp) -> Result<()> {
     let params: statement::Params<'_> = &[
         &shard.run_id.0,

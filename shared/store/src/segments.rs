@@ -7,6 +7,7 @@ use domain::id::{PlayerId, RunId};
 use domain::metrics::Totals;
 use domain::segment::Segment;
 use jiff::Timestamp;
+use std::collections::HashSet;
 
 const TOTALS: &str = "
 SELECT t.player_id, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn, t.session_count,
@@ -24,13 +25,27 @@ ON CONFLICT (player_id) DO UPDATE
 SET segment = EXCLUDED.segment,
   since = EXCLUDED.since";
 
+// A caller's clock was read before it waited for the player's lock, so changes need not come in the order of their
+// instants; the history has one that is never before the last.
 const HISTORY: &str = "
 INSERT INTO segment_history (player_id, at, from_segment, to_segment, run_id)
-SELECT player_id, $4, from_segment, to_segment, $5
-FROM unnest($1::text[], $2::text[], $3::text[]) AS n (player_id, from_segment, to_segment)";
+SELECT n.player_id, greatest($4::timestamptz, last.at + interval '1 microsecond'), n.from_segment, n.to_segment, $5
+FROM unnest($1::text[], $2::text[], $3::text[]) AS n (player_id, from_segment, to_segment)
+CROSS JOIN LATERAL (
+  SELECT max(at) AS at
+  FROM segment_history
+  WHERE player_id = n.player_id
+) AS last";
+
+const CHANGED_BY: &str = "
+SELECT player_id
+FROM segment_history
+WHERE player_id BETWEEN $2 AND $3
+  AND run_id = $1
+  AND from_segment IS NOT NULL";
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[TOTALS, SAVE, HISTORY];
+pub const STATEMENTS: &[&str] = &[TOTALS, SAVE, HISTORY, CHANGED_BY];
 
 /// What classifying a player needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +86,12 @@ pub async fn change(tx: &Tx<'_>, changes: &[SegmentChange], run_id: Option<RunId
     statement::execute(tx, SAVE, &[&ids, &to, &now]).await?;
     statement::execute(tx, HISTORY, &[&ids, &from, &to, &now, &run_id.map(|id| id.0)]).await?;
     Ok(())
+}
+
+/// Who, of a range of ids, was moved from one segment to another by a run.
+pub async fn changed_by(executor: &impl Executor, run_id: RunId, first: &str, last: &str) -> Result<HashSet<String>> {
+    let rows = statement::rows(executor, CHANGED_BY, &[&run_id.0, &first, &last]).await?;
+    rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
 }
 
 /// The columns of `player_totals`.

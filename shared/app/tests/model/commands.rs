@@ -191,7 +191,7 @@ impl Script {
             Operation::Stake { player, amount, bonus, game, round, late_minutes, named } => {
                 let available =
                     model.players.get(usize::from(*player)).map_or(Decimal::ZERO, |_| model.balance((*player).into(), Asset::Bonus));
-                let amount = cents(*amount, available);
+                let amount = played(*amount, available);
                 let bonus_amount = match bonus {
                     Amount::All { more: 0 } | Amount::Cents(_) | Amount::Part(_) => {
                         cents(*bonus, available).min(available).min(amount.max(Decimal::ZERO))
@@ -202,7 +202,7 @@ impl Script {
                 (*player, self.event_name(*named), *late_minutes, Action::Stake(stake))
             }
             Operation::Payout { player, amount, round, named } => {
-                let payout = Payout { amount: cents(*amount, Decimal::TEN), round_id: round.map(round_name) };
+                let payout = Payout { amount: played(*amount, Decimal::TEN), round_id: round.map(round_name) };
                 (*player, self.event_name(*named), 0, Action::Payout(payout))
             }
             Operation::Void { player, event, named } => {
@@ -210,7 +210,7 @@ impl Script {
                 (*player, self.name("event"), 0, Action::Void { voids: EventId::parse(voids).ok()? })
             }
             Operation::Withdraw { player, amount } => {
-                (*player, self.name("event"), 0, Action::Withdrawal { amount: cents(*amount, Decimal::TEN) })
+                (*player, self.name("event"), 0, Action::Withdrawal { amount: played(*amount, Decimal::TEN) })
             }
             _ => return None,
         };
@@ -307,6 +307,11 @@ fn cents(amount: Amount, all: Decimal) -> Decimal {
     }
 }
 
+/// What is staked, paid and withdrawn adds up for life, and no sequence shall reach the end of that.
+fn played(amount: Amount, all: Decimal) -> Decimal {
+    if amount == Amount::Huge { Decimal::new(999_999_999_999_999, 2) } else { cents(amount, all) }
+}
+
 fn new_bonus(player: usize, bonus: &operations::Bonus) -> NewBonus {
     // A bonus counts against the caps of what rules give, so none takes all of them.
     let amount = if bonus.amount == Amount::Huge { Decimal::from(1_000_000) } else { cents(bonus.amount, Decimal::TEN) };
@@ -356,7 +361,7 @@ fn altered(mut command: Command) -> Command {
         Request::Change { to, .. } => *to = if *to == Change::Activate { Change::Forfeit } else { Change::Activate },
         Request::Event { action: Action::Stake(Stake { amount, .. }), .. } => *amount += Decimal::ONE,
         Request::Event { action: Action::Payout(Payout { amount, .. }) | Action::Withdrawal { amount }, .. } => *amount += Decimal::ONE,
-        Request::Event { at, action: Action::Void { .. }, .. } => *at += SignedDuration::from_secs(1),
+        Request::Event { at, .. } => *at += SignedDuration::from_secs(1),
         Request::Reward { .. } | Request::Expire { .. } | Request::Standing { .. } => {}
     }
     command

@@ -7,6 +7,7 @@ use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
 use domain::money::Asset;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +40,7 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     pub real: Decimal,
     pub forfeited: Decimal,
+    pub lp: Decimal,
     pub remark: Option<Remark>,
 }
 
@@ -102,8 +104,10 @@ pub struct Player {
     pub paid: BTreeSet<usize>,
     /// LP earned, less those taken back.
     pub earned_lp: Decimal,
-    /// Or above; nobody falls here.
-    pub is_silver: bool,
+    /// The most they ever were: nobody falls here.
+    pub peak_lp: Decimal,
+    /// The lot that the last stake's points went into.
+    pub play_lot: Option<usize>,
     /// Kinds of the transactions that moved something, as they are named in the ledger.
     pub moved: BTreeSet<&'static str>,
 }
@@ -115,6 +119,8 @@ pub struct Lot {
     pub expires_at: Option<Timestamp>,
     pub remaining: Decimal,
     pub has_expired: bool,
+    /// The day whose play it collects.
+    pub play_day: Option<Date>,
 }
 
 #[derive(Debug, Clone)]
@@ -161,6 +167,8 @@ pub struct Played {
     pub recorded_at: Timestamp,
     pub action: Action,
     pub outcome: Outcome,
+    /// The lot its points went into.
+    pub play_lot: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -292,10 +300,10 @@ impl Model {
         if asset == Asset::Lp {
             let player = &mut self.players[player];
             player.earned_lp += amount;
-            player.is_silver |= player.earned_lp >= Decimal::ONE_THOUSAND;
+            player.peak_lp = player.peak_lp.max(player.earned_lp);
         }
         let lots = &mut self.players[player].lots;
-        lots.push(Lot { asset, earned_at: now, expires_at, remaining: amount, has_expired: false });
+        lots.push(Lot { asset, earned_at: now, expires_at, remaining: amount, has_expired: false, play_day: None });
         Ok(Part::Earned { asset, lot: lots.len() - 1, amount })
     }
 

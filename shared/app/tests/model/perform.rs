@@ -199,7 +199,9 @@ impl Model {
         let used = self.players[player].redeemed.iter().filter(counts).count();
         match entry {
             Entry { is_active: false, .. } => return Err(Refusal::Conflict("redemption_rule_inactive")),
-            Entry { tier_min: Some("SILVER"), .. } if !self.players[player].is_silver => return Err(Refusal::Conflict("tier_too_low")),
+            Entry { tier_min: Some("SILVER"), .. } if self.players[player].peak_lp < Decimal::ONE_THOUSAND => {
+                return Err(Refusal::Conflict("tier_too_low"));
+            }
             Entry { monthly_limit: Some(limit), .. } if used >= *limit => return Err(Refusal::Conflict("monthly_limit_reached")),
             Entry { balance_min: Some(least), .. } if self.balance(player, entry.cost_asset) < Decimal::from(*least) => {
                 return Err(Refusal::Conflict("balance_below_minimum"));

@@ -6,6 +6,7 @@ use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
 use domain::money::Asset;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -22,25 +23,30 @@ impl Model {
         let is_voided = self.players[player].voided.contains(name);
         let mut outcome = match action {
             Action::Stake(_) | Action::Payout(_) if is_voided => Outcome { remark: Some(Remark::Voided), ..Outcome::default() },
-            Action::Stake(stake) => self.stake(player, stake, at)?,
+            Action::Stake(stake) => self.stake(player, stake, at, now)?,
             Action::Payout(payout) => self.payout(player, payout)?,
             Action::Void { voids } => self.void(player, voids.as_str())?,
             Action::Withdrawal { .. } => self.withdraw(player),
+            _ => Outcome::default(),
         };
         for effect in &mut outcome.effects {
             effect.status = self.grants[effect.grant].status;
         }
-        let played = Played { at, recorded_at: now, action: action.clone(), outcome: outcome.clone() };
+        let play_lot = self.players[player].play_lot.take();
+        let played = Played { at, recorded_at: now, action: action.clone(), outcome: outcome.clone(), play_lot };
         self.players[player].events.insert(name.to_owned(), played);
         self.deplete(player, now);
         Ok(Reply { replayed: false, said: Said::Outcome(outcome) })
     }
 
-    fn stake(&mut self, player: usize, stake: &Stake, at: Timestamp) -> Result<Outcome, Refusal> {
+    fn stake(&mut self, player: usize, stake: &Stake, at: Timestamp, now: Timestamp) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
         for (grant, part) in self.take_bonus(player, stake.bonus_amount)? {
             outcome.effect(grant).bonus -= part;
             self.players[player].moved.insert(Kind::Stake.as_str());
+        }
+        if self.check(player, Purpose::Give, now).is_ok() {
+            outcome.lp = self.earn_by_play(player, stake.amount, now)?;
         }
         let mut left = stake.amount;
         for grant in self.active_grants(player) {
@@ -68,6 +74,31 @@ impl Model {
             }
         }
         Ok(outcome)
+    }
+
+    /// One point for ten staked, times the multiplier of the tier; what is earned on one day is one lot.
+    fn earn_by_play(&mut self, player: usize, staked: Decimal, now: Timestamp) -> Result<Decimal, Refusal> {
+        let tiers = [(50_000, 150), (10_000, 125), (1_000, 110)];
+        let peak = self.players[player].peak_lp;
+        let percent = tiers.into_iter().find(|(lp_min, _)| peak >= Decimal::from(*lp_min)).map_or(100, |(_, percent)| percent);
+        let points = (staked * Decimal::new(1, 1) * Decimal::new(percent, 2)).trunc_with_scale(2);
+        if points.is_zero() {
+            return Ok(points);
+        }
+        let today = Some(now.to_zoned(TimeZone::UTC).date());
+        let is_todays = |lot: &&usize| self.players[player].lots[**lot].play_day == today;
+        let known = self.open_lots(player, Asset::Lp).iter().find(is_todays).copied();
+        self.earn(player, Asset::Lp, points, None, now)?;
+        self.players[player].moved.insert(Kind::Stake.as_str());
+        let lots = &mut self.players[player].lots;
+        let lot = known.unwrap_or(lots.len() - 1);
+        if known.is_some() {
+            lots.pop();
+            lots[lot].remaining += points;
+        }
+        lots[lot].play_day = today;
+        self.players[player].play_lot = Some(lot);
+        Ok(points)
     }
 
     /// Answers what is left of the stake for the next.
@@ -107,6 +138,10 @@ impl Model {
 
     fn payout(&mut self, player: usize, payout: &Payout) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome { real: payout.amount, ..Outcome::default() };
+        let of_round = |event: &Played| matches!(&event.action, Action::Stake(stake) if stake.round_id == payout.round_id);
+        if payout.round_id.is_some() && !self.players[player].events.values().any(of_round) {
+            return Err(Refusal::Conflict("stake_unknown"));
+        }
         let (mut staked, mut shares) = (Decimal::ZERO, BTreeMap::<usize, Decimal>::new());
         for (name, event) in &self.players[player].events {
             let Action::Stake(stake) = &event.action else { continue };
@@ -170,7 +205,15 @@ impl Model {
         if !matches!(voided.action, Action::Stake(_) | Action::Payout(_)) {
             return Err(Refusal::Conflict("not_voidable"));
         }
+        let (earned, lot) = (voided.outcome.lp, voided.play_lot);
         let mut effects = voided.outcome.effects.clone();
+        let points = earned.min(self.balance(player, Asset::Lp));
+        if !points.is_zero() {
+            self.spend(player, Asset::Lp, points, lot)?;
+            self.players[player].earned_lp -= points;
+            self.players[player].moved.insert(Kind::Void.as_str());
+            outcome.lp = -points;
+        }
         effects.sort_by_key(|effect| effect.grant);
         for effect in effects {
             let is_open = self.grants[effect.grant].status.is_open();

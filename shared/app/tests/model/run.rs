@@ -238,7 +238,7 @@ impl Sequence<'_> {
             status: effect.status,
         };
         let effects = told.grants.iter().map(effect).collect();
-        Outcome { effects, real: told.real_amount, forfeited: told.forfeited_amount, remark: told.remark }
+        Outcome { effects, real: told.real_amount, forfeited: told.forfeited_amount, lp: told.lp, remark: told.remark }
     }
 
     /// All that is stored of wallets, and the bonuses that ended since the last time.

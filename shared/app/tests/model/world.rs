@@ -36,17 +36,20 @@ DELETE FROM postings; DELETE FROM wallets; DELETE FROM point_lots; DELETE FROM l
 DELETE FROM grant_history; DELETE FROM grant_wagering; DELETE FROM activity_events; DELETE FROM reversals;
 DELETE FROM redemptions; DELETE FROM reward_decisions; DELETE FROM idempotency_keys; DELETE FROM outbox; DELETE FROM audit_log;
 DELETE FROM run_shards; DELETE FROM run_players; DELETE FROM runs; DELETE FROM rule_versions; DELETE FROM rules;
-DELETE FROM player_daily; DELETE FROM tier_history; DELETE FROM tier_downgrades; DELETE FROM reward_triggers;
-DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active') OR counter LIKE 'tier:%';
+DELETE FROM player_daily; DELETE FROM player_segments; DELETE FROM segment_history; DELETE FROM tier_history; DELETE FROM tier_downgrades; DELETE FROM reward_triggers;
+DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active') OR counter LIKE 'tier:%' OR counter LIKE 'segment:%';
+UPDATE player_totals SET total_wagered = 0, total_won = 0, total_withdrawn = 0, total_bets = NULL;
 UPDATE players SET tier = 'BRONZE', is_active = true, is_blocked = false, self_excluded_until = NULL;
 INSERT INTO stats (counter, slot, value) SELECT counter, 0, count(*) FROM players, unnest(ARRAY['players_active', 'tier:BRONZE']) AS counter GROUP BY counter;
+INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
+SELECT player_id, day::date, 0, 999999999999, 0, 0 FROM players, generate_series('2025-01-01'::date, '2032-01-01'::date, '14 days') AS day;
 SET session_replication_role = origin";
 
 /// Sequences after which dead rows are cleared away.
 const VACUUM_EVERY: u64 = 16;
 const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grants, grant_history, grant_wagering, activity_events,
 reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs, rule_versions, rules, stats, players,
-player_daily, tier_history, reward_triggers";
+player_daily, player_totals, player_segments, segment_history, tier_history, reward_triggers";
 
 /// What came of a request.
 #[derive(Debug)]
@@ -133,6 +136,7 @@ impl World {
         let (db, superuser) = (database.db(), Db::new(&database.superuser_url(), None).unwrap());
         let mut settings = app::settings::get(&db).await.unwrap();
         let plenty = Decimal::from(PLENTY);
+        // Of the first sequence; later ones find days of heavy play: see `WIPE`.
         settings.profit.prior_wager = Segment::ALL.into_iter().map(|segment| (segment, plenty)).collect();
         (settings.caps.day, settings.caps.days_7, settings.caps.days_30) = (plenty, plenty, plenty);
         // Points count for life: sequences wait for months.
@@ -141,6 +145,7 @@ impl World {
         let risk = &mut settings.risk;
         (risk.bonus_only_grants_min, risk.immediate_withdrawal_hours, risk.low_risk_stakes_min) = (1_000, 0, 1_000_000);
         (risk.bet_stakes_min, risk.bet_stakes_last) = (1_000, 1_000);
+        risk.win_staked_min = plenty;
         let changed = ["profit", "caps", "risk", "tier_qualification_days"].map(String::from);
         app::settings::put(&db, &settings, &changed, ACTOR, context(now)).await.unwrap();
         for player in 0..PLAYERS {
@@ -258,15 +263,10 @@ impl World {
             event_id: EventId::parse(name).unwrap(),
             player_id: player_id(player),
             at,
+            action: action.clone(),
             traces: app::activity::Traces::default(),
         };
-        let db = &self.db;
-        match action.clone() {
-            Action::Stake(stake) => app::activity::record_stake(db, what, stake, ACTOR, context).await,
-            Action::Payout(payout) => app::activity::record_payout(db, what, payout, ACTOR, context).await,
-            Action::Void { voids } => app::activity::void(db, what, voids, ACTOR, context).await,
-            Action::Withdrawal { amount } => app::activity::record_withdrawal(db, what, amount, ACTOR, context).await,
-        }
+        app::activity::record_one(&self.db, what, ACTOR, context).await
     }
 
     async fn expire(&self, players_max: u16, context: Context) -> app::Result<Expired> {

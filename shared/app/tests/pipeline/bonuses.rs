@@ -1,7 +1,7 @@
 //! The life of bonuses that rules gave, with the clock in the test's hands.
 
 use crate::program::{TestProgram, context};
-use app::activity::{Occurrence, Outcome, Payout, Remark, Stake, Traces};
+use app::activity::{Action, Occurrence, Outcome, Payout, Remark, Stake, Traces};
 use app::error::Error;
 use app::expiry::{self, Expired};
 use app::wallet::{GrantStatus, WalletView};
@@ -66,17 +66,17 @@ impl TestProgram {
     async fn stake(&self, id: &str, amount: &str, bonus: &str, round: Option<&str>, context: Context) -> Result<Outcome, Error> {
         let round_id = round.map(str::to_owned);
         let stake = Stake { amount: d(amount), game: Some("slots".into()), round_id, bonus_amount: d(bonus) };
-        Ok(activity::record_stake(&self.db, what(id, context), stake, ACTOR, context).await?.into_inner())
+        Ok(activity::record_one(&self.db, what(id, Action::Stake(stake), context), ACTOR, context).await?.into_inner())
     }
 
     async fn payout(&self, id: &str, amount: &str, round: &str, context: Context) -> Outcome {
         let payout = Payout { amount: d(amount), round_id: Some(round.into()) };
-        activity::record_payout(&self.db, what(id, context), payout, ACTOR, context).await.unwrap().into_inner()
+        activity::record_one(&self.db, what(id, Action::Payout(payout), context), ACTOR, context).await.unwrap().into_inner()
     }
 }
 
-fn what(id: &str, context: Context) -> Occurrence {
-    Occurrence { event_id: EventId::parse(id).unwrap(), player_id: p001(), at: context.now, traces: Traces::default() }
+fn what(id: &str, action: Action, context: Context) -> Occurrence {
+    Occurrence { event_id: EventId::parse(id).unwrap(), player_id: p001(), at: context.now, action, traces: Traces::default() }
 }
 
 #[tokio::test]
@@ -134,7 +134,7 @@ async fn a_bonus_waits_for_its_opt_in() {
     // A stake of before the opt-in that comes late does not either.
     assert_eq!(program.stake("s2", "60", "0", None, Context { now: at(1).now, ..at(1) }).await.unwrap().grants.len(), 1);
     let late = Stake { amount: d("60"), game: Some("slots".into()), round_id: None, bonus_amount: d("0") };
-    let outcome = activity::record_stake(&program.db, what("s3", at(0)), late, ACTOR, at(2)).await.unwrap().into_inner();
+    let outcome = activity::record_one(&program.db, what("s3", Action::Stake(late), at(0)), ACTOR, at(2)).await.unwrap().into_inner();
     assert_eq!(outcome.grants, []);
     assert_eq!(program.stake("s4", "40", "0", None, at(3)).await.unwrap().grants[0].status, GrantStatus::Completed);
     let steps: Vec<_> = grants::get(&program.db, grant_id).await.unwrap().history.iter().map(|step| (step.from, step.to)).collect();
@@ -147,7 +147,7 @@ async fn a_bonus_waits_for_its_opt_in() {
 #[tokio::test]
 async fn a_withdrawal_forfeits_unless_the_terms_keep() {
     let program = with_rules(&[json!({ "wagering_requirement": 2 }), json!({ "wagering_requirement": 2, "on_withdrawal": "KEEP" })]).await;
-    activity::record_withdrawal(&program.db, what("w1", at(0)), d("10"), ACTOR, at(0)).await.unwrap();
+    activity::record_one(&program.db, what("w1", Action::Withdrawal { amount: d("10") }, at(0)), ACTOR, at(0)).await.unwrap();
     let wallet = program.wallet().await;
     assert_eq!((wallet.bonus, wallet.grants.len()), (d("100"), 1));
     assert_eq!(wallet.grants[0].rule_id.as_deref(), Some("R1"));

@@ -1,7 +1,7 @@
 //! Signals from what is stored, the score they make, and what it does to rewards.
 
 use crate::program::{TestProgram, context};
-use app::activity::{self, Occurrence, Stake, Traces};
+use app::activity::{self, Action, Occurrence, Stake, Traces};
 use app::risk::{self, Judgement, ScanTotals, Signal, SignalFilter};
 use app::wallet::{self, AddBonus};
 use app::{Context, Page};
@@ -60,9 +60,8 @@ impl TestProgram {
     }
 
     async fn stake_with(&self, player_id: &PlayerId, event_id: &str, amount: &str, game: &str, traces: Traces, context: Context) {
-        let what = Occurrence { event_id: EventId::parse(event_id).unwrap(), player_id: player_id.clone(), at: context.now, traces };
         let stake = Stake { amount: d(amount), game: Some(game.into()), round_id: None, bonus_amount: Decimal::ZERO };
-        activity::record_stake(&self.db, what, stake, ACTOR, context).await.unwrap();
+        self.record(player_id, event_id, Action::Stake(stake), traces, context).await;
     }
 
     async fn play(&self, event_id: &str, amount: &str, game: &str, context: Context) {
@@ -70,9 +69,13 @@ impl TestProgram {
     }
 
     async fn withdraw(&self, event_id: &str, amount: &str, context: Context) {
-        let traces = Traces::default();
-        let what = Occurrence { event_id: EventId::parse(event_id).unwrap(), player_id: id("P001"), at: context.now, traces };
-        activity::record_withdrawal(&self.db, what, d(amount), ACTOR, context).await.unwrap();
+        self.record(&id("P001"), event_id, Action::Withdrawal { amount: d(amount) }, Traces::default(), context).await;
+    }
+
+    async fn record(&self, player_id: &PlayerId, event_id: &str, action: Action, traces: Traces, context: Context) {
+        let event_id = EventId::parse(event_id).unwrap();
+        let what = Occurrence { event_id, player_id: player_id.clone(), at: context.now, action, traces };
+        activity::record_one(&self.db, what, ACTOR, context).await.unwrap();
     }
 
     async fn scan(&self, player_ids: &[PlayerId], context: Context) -> ScanTotals {
@@ -235,8 +238,8 @@ async fn stakes_of_a_bonus_are_looked_at_without_voided_ones() {
         voided.play(&format!("e{number}"), "1", "slots", at(1)).await;
     }
     voided.play("e11", "500", "slots", at(2)).await;
-    let what = Occurrence { event_id: EventId::parse("v1").unwrap(), player_id: id("P001"), at: at(2).now, traces: Traces::default() };
-    activity::void(&voided.db, what, EventId::parse("e11").unwrap(), ACTOR, at(2)).await.unwrap();
+    let voids = EventId::parse("e11").unwrap();
+    voided.record(&id("P001"), "v1", Action::Void { voids }, Traces::default(), at(2)).await;
     assert_eq!(voided.scan_p001(at(3)).await, "0");
     voided.audit().await;
 }

@@ -1,7 +1,7 @@
 //! One rule for everybody: its evaluation and its revocation, on several workers at once.
 
 use crate::program::{TestProgram, chunk, context};
-use app::activity::{self, Occurrence, Stake};
+use app::activity::{self, Action, Occurrence, Stake, Traces};
 use app::imports::{self, Ending};
 use app::runs::{self, RunStarted, RunStatus};
 use app::{Context, rewards, rule_runs};
@@ -122,12 +122,12 @@ async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
     let stake = |id: &str| {
         let player_id = PlayerId::parse(id).unwrap();
         let context = context();
-        let what =
-            Occurrence { event_id: EventId::parse("s1").unwrap(), player_id, at: context.now, traces: app::activity::Traces::default() };
         // Half of it from the bonus; the whole requirement, so that the bonus completes where the stake comes first.
         let stake = Stake { amount: 50.into(), game: Some("slots".into()), round_id: None, bonus_amount: 5.into() };
+        let (event_id, traces) = (EventId::parse("s1").unwrap(), Traces::default());
+        let what = Occurrence { event_id, player_id, at: context.now, action: Action::Stake(stake), traces };
         let db = program.db.clone();
-        async move { activity::record_stake(&db, what, stake, "test", context).await.is_ok() }
+        async move { activity::record_one(&db, what, "test", context).await.is_ok() }
     };
     let stakes = join_all(holders.split(' ').map(stake));
     let (_, accepted) = futures_util::future::join(program.work_off_at_once(run, 2), stakes).await;

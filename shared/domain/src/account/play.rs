@@ -1,12 +1,14 @@
 //! What play does to bonuses.
 
 use super::{Account, Result};
-use crate::activity::{Action, Event, GrantEffect, Outcome, PastEffect, Payout, Remark, Stake};
+use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};
 use crate::bonus::{EndedGrant, GrantStatus, MaxBetAction, OnWithdrawal, Round};
 use crate::id::GrantId;
-use crate::ledger::{Act, House, Kind, LedgerError, Operation};
+use crate::ledger::{Act, Direction, House, Kind, LedgerError, Operation};
+use crate::lots::Lot;
 use crate::money::{Asset, STORED_SCALE};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// What of an event's past has to be read before it can be applied.
@@ -18,23 +20,33 @@ pub enum Past {
     /// Of a payout.
     Round(Round),
     /// Of a void: what the voided event did.
-    Effects(Vec<PastEffect>),
+    TakenBack(TakenBack),
+}
+
+/// LP that a stake earns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayPoints {
+    /// Above 0.
+    pub amount: Decimal,
+    /// Today: what play earns on one day expires together.
+    pub day: Date,
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Account {
-    /// Applies an event that was never applied before.
+    /// Applies an event that was never applied before. A stake earns `points`.
     ///
     /// # Errors
     /// `InsufficientBalance` when a stake names more bonus money than there is, or a voided payout is played already.
-    pub fn apply(&mut self, event: &Event, past: &Past, act: &Act<'_>) -> Result<Outcome> {
+    pub fn apply(&mut self, event: &Event, past: &Past, points: Option<PlayPoints>, act: &Act<'_>) -> Result<Outcome> {
         let mut outcome = match (&event.action, past) {
             (_, Past::Voided) => Outcome { remark: Some(Remark::Voided), ..Outcome::default() },
-            (Action::Stake(stake), _) => self.stake(stake, event, act)?,
+            (Action::Stake(stake), _) => self.stake(stake, event, points, act)?,
             (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, act)?,
             (Action::Payout(payout), _) => Outcome { real_amount: payout.amount, ..Outcome::default() },
-            (Action::Void { .. }, Past::Effects(effects)) => self.void(effects, event, act)?,
-            (Action::Void { .. }, _) => Outcome::default(),
+            (Action::Void { .. }, Past::TakenBack(taken)) => self.void(taken, event, act)?,
             (Action::Withdrawal { .. }, _) => self.withdrawal(act)?,
+            _ => Outcome::default(),
         };
         for effect in &mut outcome.grants {
             if let Some(grant) = self.grants.iter().find(|grant| grant.grant_id == effect.grant_id) {
@@ -44,15 +56,40 @@ impl Account {
         Ok(outcome)
     }
 
-    fn stake(&mut self, stake: &Stake, event: &Event, act: &Act<'_>) -> Result<Outcome> {
+    fn stake(&mut self, stake: &Stake, event: &Event, points: Option<PlayPoints>, act: &Act<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Stake, act);
-        for (index, part) in self.bonus_parts(stake.bonus_amount)? {
+        let parts = self.bonus_parts(stake.bonus_amount)?;
+        if let Some(points) = points {
+            self.earn(points, &operation)?;
+            outcome.lp = points.amount;
+        }
+        for (index, part) in parts {
             self.move_bonus(index, -part, House::Wagering, &operation)?;
             outcome.effect(self.grants[index].grant_id).bonus -= part;
         }
         outcome.remark = self.contribute(stake, event.occurred_at, &mut outcome, act)?;
         Ok(outcome)
+    }
+
+    /// Credits what a stake earns to the lot of its day; the first stake of a day opens it.
+    fn earn(&mut self, points: PlayPoints, operation: &Operation) -> Result<()> {
+        let collects = |lot: &Lot| lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at;
+        match self.lots.iter().position(collects) {
+            Some(index) => {
+                self.book.post(Direction::Credit, House::Issuance, (Asset::Lp, points.amount), None, operation)?;
+                self.lots[index].remaining += points.amount;
+                self.move_lots(Asset::Lp, &[(self.lots[index].version, points.amount)]);
+                Ok(())
+            }
+            None => self.credit_lot(Asset::Lp, points.amount, House::Issuance, (points.expires_at, Some(points.day)), operation),
+        }
+    }
+
+    /// The lot that collects the points of a day's play.
+    pub(crate) fn play_lot(&self, points: PlayPoints) -> Option<i64> {
+        let collects = |lot: &&Lot| lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at;
+        self.lots.iter().find(collects).map(|lot| lot.version)
     }
 
     /// Feeds the first active grant; what is more than it requires feeds the next.
@@ -103,20 +140,25 @@ impl Account {
             outcome.real_amount -= part;
             match self.ended(share.grant_id, share.ended.as_ref()) {
                 None => self.return_bonus(share.grant_id, part, &operation, &mut outcome)?,
-                Some(ended) => outcome.return_late(share.grant_id, part, &ended),
+                Some(ended) => self.return_late(share.grant_id, part, &ended, &mut outcome),
             }
         }
         Ok(outcome)
     }
 
-    /// Takes back what an event did, as far as its grants are open.
-    fn void(&mut self, effects: &[PastEffect], event: &Event, act: &Act<'_>) -> Result<Outcome> {
+    /// Takes back what an event did: of its bonuses as far as they are open, of its points as far as they are there.
+    fn void(&mut self, taken: &TakenBack, event: &Event, act: &Act<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Void, act);
-        for effect in effects {
+        let points = taken.lp.min(self.balance(Asset::Lp));
+        if !points.is_zero() {
+            self.take(Asset::Lp, points, House::Issuance, taken.lp_lot, &operation)?;
+            outcome.lp = -points;
+        }
+        for effect in &taken.effects {
             let back = -effect.bonus;
             match self.ended(effect.grant_id, effect.ended.as_ref()) {
-                Some(ended) if back > Decimal::ZERO => outcome.return_late(effect.grant_id, back, &ended),
+                Some(ended) if back > Decimal::ZERO => self.return_late(effect.grant_id, back, &ended, &mut outcome),
                 // What a payout brought is gone with the grant.
                 Some(_) => {}
                 None => {
@@ -133,7 +175,7 @@ impl Account {
 
     /// The grant if it is over: it was when it was read, or has ended since.
     fn ended(&self, grant_id: GrantId, stored: Option<&EndedGrant>) -> Option<EndedGrant> {
-        match self.grants.iter().find(|grant| grant.grant_id == grant_id) {
+        let ended = match self.grants.iter().find(|grant| grant.grant_id == grant_id) {
             Some(grant) if grant.status.is_open() => None,
             Some(grant) => Some(EndedGrant {
                 status: grant.status,
@@ -143,7 +185,20 @@ impl Account {
                 released: Decimal::ZERO,
             }),
             None => stored.cloned(),
-        }
+        };
+        let released = self.released.get(&grant_id).copied().unwrap_or_default();
+        ended.map(|ended| EndedGrant { released: ended.released + released, ..ended })
+    }
+
+    /// Money that comes back to a grant that is over: the player's as far as the bonus was wagered, else lost.
+    fn return_late(&mut self, grant_id: GrantId, amount: Decimal, ended: &EndedGrant, outcome: &mut Outcome) {
+        let released = ended.released_of(amount);
+        *self.released.entry(grant_id).or_default() += released;
+        outcome.real_amount += released;
+        outcome.forfeited_amount += amount - released;
+        let effect = outcome.effect(grant_id);
+        effect.released += released;
+        effect.status = ended.status;
     }
 
     /// Gives bonus money back to an open grant; below 0: takes it.
@@ -191,15 +246,5 @@ impl Outcome {
             self.grants.len() - 1
         });
         &mut self.grants[index]
-    }
-
-    /// Money that comes back to a grant that is over: the player's as far as the bonus was wagered, else lost.
-    fn return_late(&mut self, grant_id: GrantId, amount: Decimal, ended: &EndedGrant) {
-        let released = ended.released_of(amount);
-        self.real_amount += released;
-        self.forfeited_amount += amount - released;
-        let effect = self.effect(grant_id);
-        effect.released += released;
-        effect.status = ended.status;
     }
 }

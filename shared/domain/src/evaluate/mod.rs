@@ -82,6 +82,10 @@ impl LiveRules<'_> {
         self.rules.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
     pub fn moment(&self) -> &Moment {
         &self.moment
     }

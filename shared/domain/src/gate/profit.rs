@@ -2,7 +2,7 @@
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
-use crate::money::{MONEY_SCALE, shown};
+use crate::money::{INTEGER_DIGITS_MAX, MONEY_SCALE, shown};
 use crate::player::PlayerSnapshot;
 use crate::rule::RewardType;
 use crate::settings::{OnUnprofitable, ProfitSettings, RevenueBasis};
@@ -47,10 +47,11 @@ fn multiplier(player: &PlayerSnapshot, reward_type: RewardType, settings: &Profi
     }
 }
 
-/// `base_wager × multiplier × edge`, in cents. `None` on overflow.
+/// `base_wager × multiplier × edge`, in cents. `None` on overflow, also of what is stored.
 fn revenue(base_wager: Decimal, multiplier: Decimal, edge: Decimal) -> Option<Decimal> {
     let revenue = base_wager.checked_mul(multiplier)?.checked_mul(edge)?;
-    Some(revenue.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::MidpointAwayFromZero))
+    let revenue = revenue.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::MidpointAwayFromZero);
+    Some(revenue).filter(|revenue| revenue.abs() < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)))
 }
 
 /// Whether the profit is not negative and the return on the cost is high enough.

@@ -1,5 +1,11 @@
 //! Activity: what a player did in the operator's games and cashier, as events that count once, for ever.
 
+mod history;
+mod player;
+
+pub use history::{EventError, History, Recorded, TakenBack, UnsettledStake};
+pub use player::{Day, Earning, Happened, Player, Profile, Program};
+
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};
 use jiff::Timestamp;
@@ -18,6 +24,9 @@ pub struct Event {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
+    Deposit {
+        amount: Decimal,
+    },
     Stake(Stake),
     Payout(Payout),
     /// Takes back a stake or a payout, once.
@@ -27,6 +36,17 @@ pub enum Action {
     Withdrawal {
         amount: Decimal,
     },
+    /// A visit that ended.
+    Session {
+        minutes: Decimal,
+    },
+    KycCompleted,
+    /// How much of the profile is filled in.
+    Profile {
+        /// 0 to 100 percent.
+        depth: Decimal,
+    },
+    Login,
 }
 
 /// Money put on a game.
@@ -52,33 +72,48 @@ pub struct Payout {
 impl Action {
     pub const fn type_name(&self) -> &'static str {
         match self {
+            Action::Deposit { .. } => "DEPOSIT",
             Action::Stake(_) => "STAKE",
             Action::Payout(_) => "PAYOUT",
             Action::Void { .. } => "VOID",
             Action::Withdrawal { .. } => "WITHDRAWAL",
+            Action::Session { .. } => "SESSION",
+            Action::KycCompleted => "KYC_COMPLETED",
+            Action::Profile { .. } => "PROFILE",
+            Action::Login => "LOGIN",
         }
     }
 
     pub fn amount(&self) -> Option<Decimal> {
         match self {
-            Action::Stake(Stake { amount, .. }) | Action::Payout(Payout { amount, .. }) | Action::Withdrawal { amount } => Some(*amount),
-            Action::Void { .. } => None,
+            Action::Deposit { amount }
+            | Action::Stake(Stake { amount, .. })
+            | Action::Payout(Payout { amount, .. })
+            | Action::Withdrawal { amount } => Some(*amount),
+            Action::Void { .. } | Action::Session { .. } | Action::KycCompleted | Action::Profile { .. } | Action::Login => None,
         }
     }
 }
 
-/// What an event did to bonuses.
+/// What an event did to bonuses and points. What it did not do is not written down.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outcome {
     /// In the order in which they were reached.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantEffect>,
     /// Of a payout: the part that is real money. Of a void: bonus money that is. Both hold the share of bonuses that were
     /// completed meanwhile.
+    #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub real_amount: Decimal,
     /// Of a payout or a void: the share of bonuses that ended otherwise, or beyond their conversion limit.
+    #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub forfeited_amount: Decimal,
+    /// LP that a stake earned; below 0: that a void took back, as far as the player still had them.
+    #[serde(skip_serializing_if = "Decimal::is_zero")]
+    pub lp: Decimal,
     /// Why less contributed than was staked.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<Remark>,
 }
 

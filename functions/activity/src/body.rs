@@ -1,0 +1,108 @@
+//! Events as they are sent.
+
+use app::activity::{Action, Occurrence, Payout, Stake, Traces};
+use domain::id::{EventId, PlayerId};
+use domain::money::Amount;
+use domain::problem::{FieldError, Refusal};
+use jiff::Timestamp;
+use serde::Deserialize;
+use std::net::IpAddr;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventBody {
+    event_id: EventId,
+    player_id: PlayerId,
+    #[serde(rename = "type")]
+    event_type: EventType,
+    occurred_at: Timestamp,
+    amount: Option<Amount<2>>,
+    game: Option<String>,
+    round_id: Option<String>,
+    bonus_amount: Option<Amount<2>>,
+    minutes: Option<Amount<2>>,
+    value: Option<Amount<2>>,
+    voids: Option<EventId>,
+    /// What the player was seen with; of any type of event.
+    device_id: Option<String>,
+    payment_method: Option<String>,
+    ip: Option<IpAddr>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum EventType {
+    Deposit,
+    Withdrawal,
+    Stake,
+    Payout,
+    Void,
+    Session,
+    KycCompleted,
+    Profile,
+    Login,
+}
+
+impl EventBody {
+    /// What only events of other types say.
+    fn check_fields(&self) -> Result<(), Refusal> {
+        use EventType::{Deposit, Payout, Profile, Session, Stake, Void, Withdrawal};
+        let of = |types: &[EventType]| types.contains(&self.event_type);
+        let fields = [
+            // A payout's game is known by its round; callers send it all the same.
+            ("/game", self.game.is_some(), of(&[Stake, Payout])),
+            ("/round_id", self.round_id.is_some(), of(&[Stake, Payout])),
+            ("/bonus_amount", self.bonus_amount.is_some(), of(&[Stake])),
+            ("/voids", self.voids.is_some(), of(&[Void])),
+            ("/amount", self.amount.is_some(), of(&[Deposit, Withdrawal, Stake, Payout])),
+            ("/minutes", self.minutes.is_some(), of(&[Session])),
+            ("/value", self.value.is_some(), of(&[Profile])),
+        ];
+        let wrong = fields.into_iter().filter(|(_, given, fits)| *given && !fits);
+        let errors: Vec<_> =
+            wrong.map(|(pointer, ..)| FieldError::new(pointer, "unknown", "does not belong to this type of event")).collect();
+        if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(errors)) }
+    }
+}
+
+fn required<T>(value: Option<T>, pointer: &str) -> Result<T, Refusal> {
+    value.ok_or_else(|| Refusal::invalid_at(pointer, "required", "is required"))
+}
+
+pub fn occurrence(body: EventBody) -> Result<Occurrence, Refusal> {
+    body.check_fields()?;
+    let amount = || required(body.amount.as_ref(), "/amount").map(|amount| amount.0);
+    let action = match body.event_type {
+        EventType::Deposit => Action::Deposit { amount: amount()? },
+        EventType::Withdrawal => Action::Withdrawal { amount: amount()? },
+        EventType::Stake => {
+            let bonus_amount = body.bonus_amount.as_ref().map(|amount| amount.0).unwrap_or_default();
+            Action::Stake(Stake { amount: amount()?, game: body.game, round_id: body.round_id, bonus_amount })
+        }
+        EventType::Payout => Action::Payout(Payout { amount: amount()?, round_id: body.round_id }),
+        EventType::Void => Action::Void { voids: required(body.voids, "/voids")? },
+        EventType::Session => Action::Session { minutes: required(body.minutes, "/minutes")?.0 },
+        EventType::KycCompleted => Action::KycCompleted,
+        EventType::Profile => Action::Profile { depth: required(body.value, "/value")?.0 },
+        EventType::Login => Action::Login,
+    };
+    let traces =
+        Traces { device_id: body.device_id, payment_method: body.payment_method, ip: body.ip.map(|ip| ip.to_canonical().to_string()) };
+    Ok(Occurrence { event_id: body.event_id, player_id: body.player_id, at: body.occurred_at, action, traces })
+}
+
+/// The value of a profile event is the percentage of the action.
+pub fn named_by_action(error: app::Error) -> app::Error {
+    match error {
+        app::Error::Validation(errors) => app::Error::Validation(
+            errors
+                .into_iter()
+                .map(|error| match error.pointer.as_str() {
+                    "/value" => FieldError { pointer: "/depth_percentage".into(), ..error },
+                    _ => error,
+                })
+                .collect(),
+        ),
+        other => other,
+    }
+}

@@ -1,0 +1,102 @@
+//! What became of events.
+
+use app::activity::{GrantEffect, Outcome, Recording, Remark};
+use domain::idempotency::Answer;
+use domain::money::{MONEY_SCALE, shown};
+use domain::problem::{FieldError, Refusal, RefusalKind};
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+#[derive(Serialize)]
+pub struct ActivityView {
+    pub results: Vec<ResultView>,
+}
+
+/// What became of one event, in the order of the request.
+#[derive(Serialize)]
+pub struct ResultView {
+    event_id: Option<Value>,
+    status: ResultStatus,
+    /// What it did to bonuses and points.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<OutcomeView>,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum ResultStatus {
+    Accepted,
+    /// It was recorded before; the outcome is the one of then.
+    Duplicate,
+    Rejected,
+}
+
+#[derive(Serialize)]
+struct Reason {
+    /// Stable, for programs.
+    code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Serialize)]
+struct OutcomeView {
+    grants: Vec<GrantEffect>,
+    real_amount: Decimal,
+    forfeited_amount: Decimal,
+    lp: Decimal,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remark: Option<Remark>,
+}
+
+impl ResultView {
+    pub fn of(event_id: &str) -> Self {
+        Self { event_id: Some(event_id.into()), status: ResultStatus::Rejected, outcome: None, reason: None }
+    }
+
+    /// One that cannot be read may still have an id.
+    pub fn unreadable(event: &RawValue, refusal: Refusal) -> Self {
+        let event_id = serde_json::from_str(event.get()).ok().and_then(|event: Value| event.get("event_id").cloned());
+        Self { event_id, status: ResultStatus::Rejected, outcome: None, reason: Some(refusal.into()) }
+    }
+
+    pub fn set(&mut self, recording: Recording) {
+        (self.status, self.outcome, self.reason) = match recording {
+            Ok(Answer::First(outcome)) => (ResultStatus::Accepted, Some(outcome.into()), None),
+            Ok(Answer::Replayed(outcome)) => (ResultStatus::Duplicate, Some(outcome.into()), None),
+            Err(error) => (ResultStatus::Rejected, None, Some(Refusal::from(error).into())),
+        };
+    }
+}
+
+impl From<Outcome> for OutcomeView {
+    fn from(outcome: Outcome) -> Self {
+        let money = |amount| shown(amount, MONEY_SCALE);
+        let effect = |effect: GrantEffect| GrantEffect {
+            contribution: money(effect.contribution),
+            bonus: money(effect.bonus),
+            released: money(effect.released),
+            ..effect
+        };
+        Self {
+            grants: outcome.grants.into_iter().map(effect).collect(),
+            real_amount: money(outcome.real_amount),
+            forfeited_amount: money(outcome.forfeited_amount),
+            lp: money(outcome.lp),
+            remark: outcome.remark,
+        }
+    }
+}
+
+impl From<Refusal> for Reason {
+    fn from(Refusal { kind, code, detail, errors, .. }: Refusal) -> Self {
+        let code = if kind == RefusalKind::NotFound { "not_found" } else { code };
+        Self { code, detail, errors }
+    }
+}

@@ -1,0 +1,271 @@
+//! What events change of a player: totals, days, points, bonuses. Decided in memory, event by event, so that a batch comes to
+//! the same as its events one at a time.
+
+use super::{Action, Event, EventError, History, Outcome, Recorded};
+use crate::account::{Account, Past, PlayPoints};
+use crate::id::PlayerId;
+use crate::idempotency::Answer;
+use crate::ledger::Act;
+use crate::metrics::Totals;
+use crate::money::{Asset, INTEGER_DIGITS_MAX, STORED_SCALE, round_reward};
+use crate::period::Moment;
+use crate::rule::Trigger;
+use crate::settings::Settings;
+use crate::tier::{Ladder, Rank};
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::{Decimal, RoundingStrategy};
+use std::collections::BTreeMap;
+
+/// Clocks differ; more than this ahead is a mistake.
+const HOURS_AHEAD_MAX: i64 = 24;
+const PLAYTIME_HOURS_MAX: i64 = 1_000_000_000;
+
+/// What a batch of events is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    pub settings: &'a Settings,
+    pub ladder: &'a Ladder,
+    pub moment: &'a Moment,
+}
+
+/// What events add to one day of the program's time zone; below 0 where they take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Day {
+    pub deposited: Decimal,
+    pub wagered: Decimal,
+    pub won: Decimal,
+    pub withdrawn: Decimal,
+}
+
+impl Day {
+    fn add(&mut self, other: Day) {
+        self.deposited += other.deposited;
+        self.wagered += other.wagered;
+        self.won += other.won;
+        self.withdrawn += other.withdrawn;
+    }
+
+    pub fn is_zero(&self) -> bool {
+        [self.deposited, self.wagered, self.won, self.withdrawn].iter().all(Decimal::is_zero)
+    }
+}
+
+/// Whether stakes earn points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earning {
+    Earns,
+    /// Blocked, inactive or self-excluded.
+    Nothing,
+}
+
+/// How much of the profile is filled in, and when that was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Profile {
+    /// 0 to 100 percent.
+    pub depth: Decimal,
+    pub at: Option<Timestamp>,
+}
+
+/// Rules with this trigger are to be evaluated because of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Happened {
+    pub trigger: Trigger,
+    pub event_id: String,
+    pub occurred_at: Timestamp,
+    pub amount: Option<Decimal>,
+}
+
+/// As read under the lock, and as the events applied since have left it.
+#[derive(Debug)]
+pub struct Player {
+    pub account: Account,
+    pub totals: Totals,
+    pub rank: Rank,
+    /// LP that count for the tier.
+    pub qualifying_lp: Decimal,
+    pub earning: Earning,
+    pub kyc_completed: bool,
+    pub profile: Profile,
+    pub last_activity_at: Option<Timestamp>,
+    pub history: History,
+    pub days: BTreeMap<Date, Day>,
+    /// In the order in which they were applied.
+    pub recorded: Vec<Recorded>,
+    pub happened: Vec<Happened>,
+}
+
+impl Player {
+    pub fn player_id(&self) -> &PlayerId {
+        self.account.player_id()
+    }
+
+    /// Applies an event, or answers what it did when it came before.
+    ///
+    /// # Errors
+    /// A rejected event changed nothing.
+    pub fn record(&mut self, event: Event, program: &Program<'_>, act: &Act<'_>) -> Result<Answer<Outcome>, EventError> {
+        if let Some(before) = self.history.recorded(&event.event_id) {
+            return match before.event == event {
+                true => Ok(Answer::Replayed(before.outcome.clone())),
+                false => Err(EventError::Reused { event_id: event.event_id }),
+            };
+        }
+        check_time(event.occurred_at, program)?;
+        let past = self.history.past(&event)?;
+        let (totals, day) = self.tally(&event, &past, program)?;
+        let points = self.points(&event, &past, program);
+        let mark = self.account.mark();
+        let outcome = match self.account.apply(&event, &past, points, act) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.account.restore(mark);
+                return Err(error.into());
+            }
+        };
+        self.totals = totals;
+        if let Some((date, day)) = day {
+            self.days.entry(date).or_default().add(day);
+        }
+        self.qualify(outcome.lp, program);
+        self.stand(&event);
+        let lot_of_play = points.filter(|_| !outcome.lp.is_zero()).and_then(|points| self.account.play_lot(points));
+        let recorded = Recorded { event, outcome: outcome.clone(), lp_lot: lot_of_play };
+        self.history.note(recorded.clone());
+        self.recorded.push(recorded);
+        let history = &self.history;
+        self.account.deplete(|grant_id| history.may_still_pay(grant_id), act);
+        Ok(Answer::First(outcome))
+    }
+
+    /// The totals after the event, and what it adds to which day.
+    fn tally(&self, event: &Event, past: &Past, program: &Program<'_>) -> Result<(Totals, Option<(Date, Day)>), EventError> {
+        let mut totals = self.totals.clone();
+        let date = program.moment.day_of(event.occurred_at);
+        let day = match &event.action {
+            Action::Stake(_) | Action::Payout(_) if *past == Past::Voided => None,
+            Action::Deposit { amount } => {
+                totals.deposited = raised(totals.deposited, *amount, "total_deposited")?;
+                totals.last_deposit_date = totals.last_deposit_date.max(Some(date));
+                Some(Day { deposited: *amount, ..Day::default() })
+            }
+            Action::Withdrawal { amount } => {
+                totals.withdrawn = raised(totals.withdrawn, *amount, "total_withdrawn")?;
+                Some(Day { withdrawn: *amount, ..Day::default() })
+            }
+            Action::Stake(stake) => {
+                totals.bets = more_bets(&totals);
+                totals.wagered = raised(totals.wagered, stake.amount, "total_wagered")?;
+                Some(Day { wagered: stake.amount, ..Day::default() })
+            }
+            Action::Payout(payout) => {
+                totals.won = raised(totals.won, payout.amount, "total_won")?;
+                Some(Day { won: payout.amount, ..Day::default() })
+            }
+            Action::Void { voids } => return Ok(self.untally(self.history.target(voids), totals, program)),
+            Action::Session { minutes } => {
+                totals.session_count = totals.session_count.checked_add(1).ok_or(EventError::OutOfRange { what: "session_count" })?;
+                totals.playtime_hours = played(totals.playtime_hours, *minutes)?;
+                None
+            }
+            Action::KycCompleted | Action::Profile { .. } | Action::Login => None,
+        };
+        Ok((totals, day.map(|day| (date, day))))
+    }
+
+    /// Takes a stake or a payout out of the totals and of its own day. A file may have put a smaller total in between: what is
+    /// not there is not taken.
+    fn untally(&self, voided: Option<&Event>, mut totals: Totals, program: &Program<'_>) -> (Totals, Option<(Date, Day)>) {
+        let Some(voided) = voided else { return (totals, None) };
+        let day = match &voided.action {
+            Action::Stake(stake) => {
+                let wagered = stake.amount.min(totals.wagered);
+                totals.wagered -= wagered;
+                totals.bets = totals.bets.map(|bets| (bets - 1).max(0));
+                Day { wagered: -wagered, ..Day::default() }
+            }
+            Action::Payout(payout) => {
+                let won = payout.amount.min(totals.won);
+                totals.won -= won;
+                Day { won: -won, ..Day::default() }
+            }
+            _ => return (totals, None),
+        };
+        (totals, Some((program.moment.day_of(voided.occurred_at), day)))
+    }
+
+    /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached by now, rounded down to cents of a point.
+    fn points(&self, event: &Event, past: &Past, program: &Program<'_>) -> Option<PlayPoints> {
+        let Action::Stake(stake) = &event.action else { return None };
+        if *past == Past::Voided || self.earning == Earning::Nothing {
+            return None;
+        }
+        let settings = &program.settings.activity;
+        let points = stake.amount.checked_mul(settings.lp_per_unit_staked)?.checked_mul(program.ladder.lp_multiplier(self.rank))?;
+        let amount = round_reward(points, Asset::Lp);
+        let day = program.moment.today();
+        let expires_at = settings.lp_expiry_days.map(|days| program.moment.start_of(program.moment.day_in(days.saturating_add(1))));
+        (amount > Decimal::ZERO).then_some(PlayPoints { amount, day, expires_at })
+    }
+
+    /// Points that were earned count for the tier at once: the next stake earns with its multiplier. A tier that requires more
+    /// than points is reached when the batch is written.
+    fn qualify(&mut self, lp: Decimal, program: &Program<'_>) {
+        self.qualifying_lp += lp;
+        self.rank = program.ladder.climb(self.rank, self.qualifying_lp, |tier| tier.requirements.is_none());
+    }
+
+    /// What the event says of the player themselves, and which rules it calls.
+    fn stand(&mut self, event: &Event) {
+        self.last_activity_at = self.last_activity_at.max(Some(event.occurred_at));
+        let trigger = match &event.action {
+            Action::Deposit { .. } => Trigger::Deposit,
+            Action::KycCompleted if !self.kyc_completed => {
+                self.kyc_completed = true;
+                Trigger::KycCompleted
+            }
+            // The latest word counts, in whatever order the words come.
+            Action::Profile { depth } if self.profile.at.is_none_or(|at| at <= event.occurred_at) => {
+                let before = std::mem::replace(&mut self.profile, Profile { depth: *depth, at: Some(event.occurred_at) });
+                if before.depth == *depth {
+                    return;
+                }
+                Trigger::Profile
+            }
+            _ => return,
+        };
+        let (event_id, amount) = (event.event_id.as_str().to_owned(), event.action.amount());
+        self.happened.push(Happened { trigger, event_id, occurred_at: event.occurred_at, amount });
+    }
+}
+
+fn check_time(occurred_at: Timestamp, program: &Program<'_>) -> Result<(), EventError> {
+    let (now, days_max) = (program.moment.now(), program.settings.activity.event_age_days_max);
+    if occurred_at.duration_since(now) > SignedDuration::from_hours(HOURS_AHEAD_MAX) {
+        return Err(EventError::InFuture { occurred_at, hours_max: HOURS_AHEAD_MAX });
+    }
+    if now.duration_since(occurred_at) > SignedDuration::from_hours(24 * i64::from(days_max)) {
+        return Err(EventError::TooOld { occurred_at, days_max });
+    }
+    Ok(())
+}
+
+fn raised(total: Decimal, amount: Decimal, what: &'static str) -> Result<Decimal, EventError> {
+    let raised = total.checked_add(amount).filter(|total| *total < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)));
+    raised.ok_or(EventError::OutOfRange { what })
+}
+
+/// `None`: stakes were counted as money only, so far, and their number stays unknown.
+fn more_bets(totals: &Totals) -> Option<i64> {
+    match totals.bets {
+        Some(bets) => bets.checked_add(1),
+        None => totals.wagered.is_zero().then_some(1),
+    }
+}
+
+/// Hours, rounded half up to the stored scale.
+fn played(hours: Decimal, minutes: Decimal) -> Result<Decimal, EventError> {
+    let more = (minutes / Decimal::from(60)).round_dp_with_strategy(STORED_SCALE, RoundingStrategy::MidpointAwayFromZero);
+    let hours = hours.checked_add(more).filter(|hours| *hours < Decimal::from(PLAYTIME_HOURS_MAX));
+    hours.ok_or(EventError::OutOfRange { what: "total_playtime_hours" })
+}

@@ -3,6 +3,8 @@
 //!
 //! For integration tests (`tests/*.rs`). A unit test inside `store` sees another `store::Db` than this crate hands out.
 
+pub mod day;
+
 mod database;
 mod fixtures;
 mod http;

@@ -65,7 +65,7 @@ async fn record(
     let mut results = Vec::with_capacity(body.events.len());
     let (mut places, mut occurrences) = (Vec::new(), Vec::new());
     for event in &body.events {
-        let read = read_object::<EventBody>(event.get().as_bytes()).map_err(Problem::into_refusal).and_then(occurrence);
+        let read = read_object::<EventBody>(event.get().as_bytes()).and_then(occurrence);
         results.push(match read {
             Ok(occurrence) => {
                 places.push(results.len());

@@ -197,6 +197,31 @@ FROM grant_wagering AS w
 LEFT JOIN activity_events AS e USING (player_id, event_id)
 WHERE e.event_id IS NULL
 
+-- name: points of play = what events say
+-- A stake earns once; a void takes back at most that. The lot that an event names is the one its points went into.
+SELECT concat_ws(' ', player_id, event_id, 'posted', p.amount, 'event', e.lp) AS key
+FROM (
+  SELECT player_id, event_id, CASE type WHEN 'STAKE' THEN 'stake' ELSE 'void' END AS kind, (outcome ->> 'lp')::numeric AS lp, lp AS stored, lp_lot
+  FROM activity_events
+  WHERE outcome ->> 'lp' IS NOT NULL
+) AS e
+FULL JOIN (
+  SELECT p.player_id, p.reference AS event_id, p.kind, p.direction * p.amount AS amount, coalesce(m.lot_version, p.version) AS lot_version
+  FROM postings AS p
+  LEFT JOIN lot_movements AS m ON p.direction = 1 AND m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
+  WHERE p.asset = 'LP'
+    AND p.kind IN ('stake', 'void')
+) AS p USING (player_id, event_id, kind)
+WHERE e.lp IS DISTINCT FROM p.amount
+   OR (kind = 'stake' AND (e.stored IS DISTINCT FROM e.lp OR e.lp_lot IS DISTINCT FROM p.lot_version))
+
+-- name: what calls rules has happened
+SELECT concat_ws(' ', t.player_id, t.trigger, t.trigger_id) AS key
+FROM reward_triggers AS t
+LEFT JOIN activity_events AS e ON e.player_id = t.player_id AND e.event_id = t.trigger_id
+WHERE t.trigger IN ('DEPOSIT', 'KYC_COMPLETED', 'PROFILE')
+  AND e.type IS DISTINCT FROM t.trigger
+
 -- name: I9 a terminal grant never moves
 SELECT concat_ws(' ', g.grant_id, g.status) AS key
 FROM grants AS g

@@ -58,6 +58,17 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     ("I8 open grants hold the BONUS wallet", "UPDATE grants SET balance = 481 WHERE status = 'ACTIVE'", "P001"),
     ("I8 grant balance = sum of its postings", "UPDATE postings SET grant_id = NULL WHERE asset = 'BONUS' AND player_id = 'P001'", "P001"),
     (
+        "points of play = what events say",
+        "UPDATE activity_events SET outcome = '{\"lp\": 10}', lp = 10, lp_lot = 1 WHERE event_id = 'e1'",
+        "P001 e1 event 10",
+    ),
+    (
+        "what calls rules has happened",
+        "INSERT INTO reward_triggers (player_id, trigger, trigger_id, batch_id, occurred_at, created_at)
+         VALUES ('P001', 'DEPOSIT', 'e1', gen_random_uuid(), now(), now())",
+        "P001 DEPOSIT e1",
+    ),
+    (
         "I8 wagering between 0 and its requirement",
         "ALTER TABLE grants DROP CONSTRAINT grants_check; UPDATE grants SET wagering_completed = 4801 WHERE status = 'ACTIVE'",
         "4801.0000 of 4800.0000",

@@ -1,61 +1,81 @@
 //! `/api/activity` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use axum::Router;
-use serde_json::{Value, json};
-use testing::{Player, TestDb, api_key, call};
+mod stream;
 
-struct Program {
-    test: TestDb,
-    activity: Router,
-    wallet: Router,
-    key: String,
+use ::activity::Activity;
+use axum::Router;
+use lambda::{aws, sqs::Queue};
+use serde_json::{Value, json};
+use testing::{Player, StandIn, TestDb, api_key, call};
+
+pub struct Program {
+    pub test: TestDb,
+    pub queue: StandIn,
+    pub activity: Router,
+    pub wallet: Router,
+    pub key: String,
 }
 
 impl Program {
     /// With player P001.
-    async fn new() -> Self {
+    pub async fn new() -> Self {
+        Self::with_queue(|request| (200, accept(&request.text()))).await
+    }
+
+    pub async fn with_queue(answer: impl Fn(&testing::Request) -> (u16, String) + Send + Sync + 'static) -> Self {
         let test = TestDb::new().await;
         let key = api_key(&test.db(), "operator").await;
         Player::new("P001").deposited("100").insert(&test.db()).await;
-        Self { activity: activity::router(test.db()), wallet: wallet::router(test.db()), key, test }
+        let queue = StandIn::start(answer).await;
+        let rewards = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/rewards", queue.url));
+        let activity = ::activity::router(Activity { db: test.db(), rewards });
+        Self { activity, queue, wallet: wallet::router(test.db()), key, test }
     }
 
-    async fn send(&self, events: Value) -> Vec<Value> {
+    pub async fn send(&self, events: Value) -> Vec<Value> {
         let body = call(&self.activity, "POST", "/api/activity", Some(&self.key), Some(json!({ "events": events }))).await.expect(200);
         body["results"].as_array().unwrap().clone()
     }
 
-    async fn add_bonus(&self, more: Value) -> String {
+    pub async fn add_bonus(&self, more: Value) -> String {
         let mut body = json!({ "player_id": "P001", "amount": 100, "wagering_requirement": 1000, "expiry_hours": 48 });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let receipt = call(&self.wallet, "POST", "/api/wallet/add-bonus", Some(&self.key), Some(body)).await.expect(200);
         receipt["grant_id"].as_str().unwrap().to_owned()
     }
 
-    async fn grant(&self, grant_id: &str) -> Value {
+    pub async fn grant(&self, grant_id: &str) -> Value {
         call(&self.wallet, "GET", &format!("/api/grants/{grant_id}"), Some(&self.key), None).await.expect(200)
     }
 
-    async fn balance(&self) -> String {
+    pub async fn balance(&self) -> String {
         let wallet = call(&self.wallet, "GET", "/api/wallet/P001", Some(&self.key), None).await.expect(200);
         wallet["bonus_balance"].to_string()
     }
 }
 
-fn stake(event_id: &str, amount: &str, game: &str) -> Value {
+pub fn stake(event_id: &str, amount: &str, game: &str) -> Value {
     event(event_id, json!({ "type": "STAKE", "amount": amount, "game": game }))
 }
 
+/// What SQS answers to a batch of messages.
+fn accept(batch: &str) -> String {
+    let batch: Value = serde_json::from_str(batch).unwrap();
+    let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
+    let accepted: Vec<Value> = batch["Entries"].as_array().unwrap().iter().map(accept).collect();
+    json!({ "Successful": accepted, "Failed": [] }).to_string()
+}
+
 /// Now: a stake before its grant contributes nothing.
-fn event(event_id: &str, more: Value) -> Value {
+pub fn event(event_id: &str, more: Value) -> Value {
     let now = lambda::context().now.to_string();
     let mut event = json!({ "event_id": event_id, "player_id": "P001", "occurred_at": now });
     event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     event
 }
 
-fn statuses(results: &[Value]) -> Vec<&str> {
+pub fn statuses(results: &[Value]) -> Vec<&str> {
     results.iter().map(|result| result["status"].as_str().unwrap()).collect()
 }
 

@@ -166,7 +166,8 @@ async fn what_is_wrong_is_rejected_alone_with_its_reason() {
         .await;
     let reason = |result: &Value| {
         let reason = &result["reason"];
-        let at = reason["errors"][0]["pointer"].as_str().map(|pointer| format!("{pointer} {}", reason["errors"][0]["code"].as_str().unwrap()));
+        let at =
+            reason["errors"][0]["pointer"].as_str().map(|pointer| format!("{pointer} {}", reason["errors"][0]["code"].as_str().unwrap()));
         at.or(reason["code"].as_str().map(str::to_owned)).unwrap_or_else(|| result["status"].as_str().unwrap().to_owned())
     };
     let expected = [
@@ -258,7 +259,12 @@ async fn a_batch_over_many_players_takes_each_alone() {
     let program = Program::new().await;
     Player::new("P002").insert(&program.test.db()).await;
     let results = program
-        .send(json!([of("P002", bet("s1", "r1", "10")), bet("s1", "r1", "20"), of("P002", payout("p1", "r1", "5")), payout("p1", "r1", "7")]))
+        .send(json!([
+            of("P002", bet("s1", "r1", "10")),
+            bet("s1", "r1", "20"),
+            of("P002", payout("p1", "r1", "5")),
+            payout("p1", "r1", "7")
+        ]))
         .await;
     assert_eq!(statuses(&results), ["accepted"; 4]);
     let totals = "SELECT string_agg(concat_ws(' ', player_id, round(total_wagered, 2), round(total_won, 2)), ', ' ORDER BY player_id) FROM player_totals";

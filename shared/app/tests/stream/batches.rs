@@ -1,0 +1,161 @@
+//! A batch comes to the same as its events one at a time, and a second delivery to nothing.
+
+use crate::program::{TestProgram, at, d, occurrence, read, stake, void};
+use app::activity::{Action, Occurrence, Payout};
+use rust_decimal::Decimal;
+use testing::day::{Day, numbered};
+
+/// Numbers that a seed gives, the same for ever.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let other = usize::try_from(self.below(u64::try_from(last).unwrap() + 1)).unwrap();
+            items.swap(last, other);
+        }
+    }
+}
+
+fn cents(value: u64) -> Decimal {
+    Decimal::new(i64::try_from(value).unwrap(), 2)
+}
+
+/// Play with bonus money in few rounds, with voids before and behind what they void, events that come twice, and some that
+/// are refused.
+fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
+    let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut events = Vec::new();
+    for number in 0..count {
+        let player = ["P1", "P2"][usize::try_from(draw.below(2)).unwrap()];
+        let round = format!("r{}", draw.below(8));
+        let name = if draw.below(10) == 0 { format!("e{}", draw.below(count)) } else { format!("e{number}") };
+        let amount = cents(1 + draw.below(6_000));
+        let action = match draw.below(20) {
+            0..=8 => {
+                let bonus = if draw.below(2) == 0 { amount } else { cents(draw.below(4_000)).min(amount) };
+                let game = ["slots", "roulette", "ludo"][usize::try_from(draw.below(3)).unwrap()];
+                stake(amount, bonus, game, (draw.below(4) > 0).then_some(round.as_str()))
+            }
+            9..=12 => Action::Payout(Payout { amount: cents(draw.below(5_000)), round_id: (draw.below(6) > 0).then_some(round) }),
+            13..=15 => void(&format!("e{}", draw.below(count))),
+            16 if draw.below(4) == 0 => Action::Withdrawal { amount },
+            17 => Action::Deposit { amount },
+            18 => Action::Profile { depth: cents(draw.below(10_000)) },
+            _ => Action::Session { minutes: cents(draw.below(10_000)) },
+        };
+        let late = i64::try_from(draw.below(50)).unwrap();
+        events.push(occurrence(player, &name, action, at(60 - late).now));
+    }
+    events
+}
+
+async fn with_bonuses() -> TestProgram {
+    let program = TestProgram::new(&["P1".to_owned(), "P2".to_owned()]).await;
+    for player in ["P1", "P2"] {
+        program.give_bonus(player, "40", "90", Some(48), at(0)).await;
+        program.give_bonus(player, "25", "60", Some(72), at(0)).await;
+        program.give_bonus(player, "300", "9000", None, at(0)).await;
+    }
+    program
+}
+
+#[tokio::test]
+async fn a_batch_comes_to_the_same_as_its_events_one_at_a_time() {
+    let (mut accepted, mut rejected) = (0, 0);
+    for seed in 1..=8 {
+        let events = hostile(seed, 120);
+        let (singly, together) = (with_bonuses().await, with_bonuses().await);
+        let mut told = Vec::new();
+        for event in events.clone() {
+            told.extend(singly.record(vec![event], at(60)).await.recordings);
+        }
+        let batch = together.record(events, at(60)).await.recordings;
+        for (index, (one, other)) in told.iter().zip(&batch).enumerate() {
+            let word = |recording: &app::activity::Recording| match recording {
+                Ok(answer) => {
+                    format!(
+                        "{:?}",
+                        answer.clone().map(|outcome| (
+                            outcome.lp.normalize(),
+                            outcome.real_amount.normalize(),
+                            outcome.remark,
+                            outcome.grants.len()
+                        ))
+                    )
+                }
+                Err(error) => error.to_string(),
+            };
+            assert_eq!(word(one), word(other), "seed {seed}, event {index}");
+        }
+        accepted += batch.iter().filter(|recording| recording.is_ok()).count();
+        rejected += batch.iter().filter(|recording| recording.is_err()).count();
+        let (one, other) = (singly.dump().await, together.dump().await);
+        for (one, other) in one.lines().zip(other.lines()) {
+            assert_eq!(one, other, "seed {seed}");
+        }
+        assert_eq!(one, other, "seed {seed}");
+        singly.audit().await;
+        together.audit().await;
+    }
+    assert!(accepted > 500 && rejected > 100, "{accepted} {rejected}");
+}
+
+#[tokio::test]
+async fn a_second_delivery_in_any_order_changes_nothing() {
+    let program = TestProgram::new(&numbered("P", 6)).await;
+    let day = Day::new(7, "2026-11-22".parse().unwrap(), numbered("P", 6), 60);
+    let mut events: Vec<Occurrence> = day.events().map(|event| read(&event)).collect();
+    for batch in events.chunks(200) {
+        let recordings = program.record(batch.to_vec(), at(0)).await.recordings;
+        assert!(recordings.iter().all(Result::is_ok), "{recordings:?}");
+    }
+    let before = program.dump().await;
+    for (player, totals) in day.totals() {
+        let stored = program
+            .text(&format!(
+                "SELECT concat_ws(' ', total_deposited, total_withdrawn, total_wagered, total_won, total_bets, session_count)
+                 FROM player_totals WHERE player_id = '{player}'"
+            ))
+            .await;
+        let four = |amount: Decimal| format!("{amount:.4}");
+        let expected = [totals.deposited, totals.withdrawn, totals.wagered, totals.won].map(four).join(" ");
+        assert_eq!(stored, format!("{expected} {} {}", totals.bets, totals.sessions), "{player}");
+    }
+    let mut draw = Draw(99);
+    for _ in 0..2 {
+        draw.shuffle(&mut events);
+        for batch in events.chunks(170) {
+            let recordings = program.record(batch.to_vec(), at(60)).await.recordings;
+            assert!(recordings.iter().all(|recording| matches!(recording, Ok(domain::idempotency::Answer::Replayed(_)))));
+        }
+    }
+    assert_eq!(program.dump().await, before);
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
+    let program = with_bonuses().await;
+    // Of 365 bonus money 300 is staked and won double; then the payout's void finds what it brought played away.
+    let events = vec![
+        occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(60).now),
+        occurrence("P1", "p1", Action::Payout(Payout { amount: d("600"), round_id: Some("r".into()) }), at(60).now),
+        occurrence("P1", "s2", stake(d("660"), d("660"), "ludo", Some("q")), at(60).now),
+        occurrence("P1", "v1", void("p1"), at(60).now),
+        occurrence("P1", "s3", stake(d("5"), d("5"), "ludo", Some("q")), at(60).now),
+        occurrence("P1", "s4", stake(d("1"), d("1"), "ludo", Some("q")), at(60).now),
+    ];
+    let recordings = program.record(events, at(60)).await.recordings;
+    let is_ok: Vec<bool> = recordings.iter().map(Result::is_ok).collect();
+    assert_eq!(is_ok, [true, true, true, false, true, false]);
+    assert_eq!(program.text("SELECT round(balance, 2)::text FROM wallets WHERE player_id = 'P1' AND asset = 'BONUS'").await, "0.00");
+    program.audit().await;
+}

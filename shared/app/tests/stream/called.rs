@@ -1,0 +1,146 @@
+//! Rules that events call.
+
+use crate::program::{TestProgram, at, d, occurrence, player_id, stake};
+use app::activity::{Action, Payout};
+use app::runs::{self, Rewards};
+use app::triggers::{self, TriggerMessage};
+use app::{rewards, segmentation};
+use domain::settings::Settings;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+fn rule(id: &str, trigger: &str, more: Value) -> Value {
+    let mut rule = json!({ "rule_id": id, "name": id, "priority": 10, "is_active": true, "trigger": [trigger], "conditions": { "total_deposited_min": 0 },
+        "reward_config": { "type": "LOYALTY_POINTS", "amount": 10 } });
+    rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    rule
+}
+
+/// P1, of whom much is expected: the profit gate lets pass what the rules give.
+async fn promising() -> TestProgram {
+    let program = TestProgram::new(&["P1".to_owned()]).await;
+    let mut settings = Settings::default();
+    for wager in settings.profit.prior_wager.values_mut() {
+        *wager = d("1000000");
+    }
+    settings.profit.on_unprofitable = domain::settings::OnUnprofitable::Refuse;
+    app::settings::put(&program.db, &settings, &["profit".to_owned()], "test", at(-60)).await.unwrap();
+    program
+}
+
+fn deposit(id: &str, amount: &str, minutes: i64) -> app::activity::Occurrence {
+    occurrence("P1", id, Action::Deposit { amount: d(amount) }, at(minutes).now)
+}
+
+/// A bonus as large as the deposit, to be staked once together with it.
+fn welcome() -> Value {
+    let reward =
+        json!({ "type": "BONUS_BALANCE", "formula": "event_amount", "max_amount": 200, "wagering_requirement": 2, "expiry_hours": 48 });
+    rule("WELCOME", "DEPOSIT", json!({ "cadence": "PER_EVENT", "conditions": { "event_amount_min": 20 }, "reward_config": reward }))
+}
+
+#[tokio::test]
+async fn a_bonus_goes_through_its_life_by_events_alone() {
+    let program = promising().await;
+    program.rule(welcome()).await;
+    let events = vec![
+        deposit("d1", "100", 0),
+        occurrence("P1", "s1", stake(d("60"), d("20"), "slots", Some("r1")), at(10).now),
+        occurrence("P1", "p1", Action::Payout(Payout { amount: d("90"), round_id: Some("r1".into()) }), at(11).now),
+        occurrence("P1", "s2", stake(d("140"), d("0"), "slots", Some("r2")), at(12).now),
+    ];
+    // Each behind what the one before it called, as play comes.
+    for (minutes, event) in [0, 10, 11, 12].into_iter().zip(events.clone()) {
+        program.react(vec![event], at(minutes)).await;
+    }
+    // 20 of the 60 staked were bonus money, so a third of the 90 is: 100 - 20 + 30.
+    let grant = "SELECT concat_ws(' ', status, round(amount, 2), round(wagering_required, 2), round(wagering_completed, 2), round(converted, 2)) FROM grants";
+    assert_eq!(program.text(grant).await, "COMPLETED 100.00 200.00 200.00 110.00");
+    let cashier = "SELECT string_agg(event_type || coalesce(' ' || (payload ->> 'cash_amount'), ''), ', ' ORDER BY outbox_id) FROM outbox WHERE event_type LIKE 'bonus.%' OR event_type LIKE 'reward.%'";
+    assert_eq!(program.text(cashier).await, "reward.granted, bonus.completed 110.00");
+    let before = program.dump().await;
+    let again = program.react(events.into_iter().rev().collect(), at(30)).await;
+    assert!(again.recordings.iter().all(Result::is_ok) && again.triggers.is_empty());
+    assert_eq!(program.dump().await, before);
+    assert_eq!(program.text("SELECT count(*) FROM grants").await, "1");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn every_deposit_of_a_batch_is_an_evaluation_of_its_own() {
+    let program = promising().await;
+    program.rule(welcome()).await;
+    program.react(vec![deposit("d1", "30", 0), deposit("d2", "19.99", 1), deposit("d3", "50", 2)], at(3)).await;
+    let granted = "SELECT string_agg(period_key || ' ' || round(amount, 2), ', ' ORDER BY period_key) FROM grants";
+    assert_eq!(program.text(granted).await, "d1 30.00, d3 50.00");
+    assert_eq!(program.text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL").await, "0");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_several_workers_get_is_evaluated_once() {
+    let program = promising().await;
+    program.rule(welcome()).await;
+    let deposits = (0..20).map(|number| deposit(&format!("d{number}"), "20", 0)).collect();
+    let batch = program.record(deposits, at(1)).await;
+    let message = TriggerMessage { batch_id: batch.triggers[0] };
+    let workers: Vec<_> = (0..4).map(|_| app::Db::new(&program.database.url(), None).unwrap()).collect();
+    let totals = join_all(workers.iter().map(|db| triggers::run_batch(db, message, at(2)))).await;
+    assert_eq!(totals.into_iter().map(|totals| totals.unwrap().granted).sum::<usize>(), 20);
+    assert_eq!(program.text("SELECT count(*) FROM grants").await, "20");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_batch_that_was_given_up_says_why_and_is_left_alone() {
+    let program = promising().await;
+    program.rule(welcome()).await;
+    let batch = program.record(vec![deposit("d1", "30", 0)], at(1)).await;
+    let message = TriggerMessage { batch_id: batch.triggers[0] };
+    triggers::give_up(&program.db, message, "rewards: no luck", at(2)).await.unwrap();
+    assert_eq!(triggers::run_batch(&program.db, message, at(3)).await.unwrap().players, 0);
+    assert_eq!(program.text("SELECT error FROM reward_triggers").await, "rewards: no luck");
+}
+
+#[tokio::test]
+async fn the_first_verification_of_the_identity_calls_its_rules_once() {
+    let program = promising().await;
+    program.rule(rule("VERIFIED", "KYC_COMPLETED", json!({ "cadence": "PER_EVENT" }))).await;
+    for (minutes, id) in (0..).zip(["k1", "k2"]) {
+        program.react(vec![occurrence("P1", id, Action::KycCompleted, at(minutes).now)], at(minutes)).await;
+    }
+    assert_eq!(program.text("SELECT string_agg(period_key, ' ') FROM grants").await, "k1");
+}
+
+#[tokio::test]
+async fn a_tier_that_is_reached_calls_its_rules() {
+    let program = promising().await;
+    program.rule(rule("TO_SILVER", "TIER_CHANGED", json!({ "conditions": { "tier": "SILVER" } }))).await;
+    program.react(vec![occurrence("P1", "s1", stake(d("10000"), d("0"), "slots", None), at(0).now)], at(0)).await;
+    assert_eq!(program.text("SELECT rule_id FROM grants").await, "TO_SILVER");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
+    let program = promising().await;
+    program.rule(rule("LOSER", "SEGMENT_CHANGED", json!({ "conditions": { "segment": "LOSING" }, "cadence": "PER_EVENT" }))).await;
+    program.rule(rule("ONCE_LOSER", "SEGMENT_CHANGED", json!({ "priority": 5, "conditions": { "segment": "LOSING" } }))).await;
+    // The first classification is none.
+    program.react(vec![occurrence("P1", "s1", stake(d("10"), d("0"), "slots", None), at(0).now)], at(0)).await;
+    assert_eq!(program.text("SELECT count(*) FROM grants").await, "0");
+    program.react(vec![occurrence("P1", "s2", stake(d("2000"), d("0"), "slots", None), at(1).now)], at(1)).await;
+    assert_eq!(program.text("SELECT string_agg(rule_id, ' ') FROM grants").await, "LOSER");
+    // A run finds another segment: totals were corrected meanwhile.
+    for (won, minutes) in [("1990", 2), ("0", 4)] {
+        program.database.tamper(&format!("UPDATE player_totals SET total_won = {won}")).await;
+        let run = runs::start_batch(&program.db, &[player_id("P1")], Rewards::Evaluate, "test", at(minutes)).await.unwrap();
+        for message in run.messages() {
+            segmentation::run_shard(&program.db, message, at(minutes)).await.unwrap();
+            rewards::run_shard(&program.db, message, at(minutes + 1)).await.unwrap();
+        }
+    }
+    // In a run there is no event: the rule that pays per event has no period.
+    assert_eq!(program.text("SELECT string_agg(rule_id, ' ' ORDER BY issued_at) FROM grants").await, "LOSER ONCE_LOSER");
+    program.audit().await;
+}

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use app::Db;
-use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
@@ -122,13 +121,6 @@ impl Scratch {
             "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) VALUES (gen_random_uuid(), $1, 'bench', 'operator', now())";
         self.owner.connect().await?.execute(sql, &[&hash]).await.map_err(|problem| explain(&problem))?;
         Ok(key)
-    }
-
-    /// LP of the players under these numbers, together.
-    pub async fn points(&self, numbers: Range<u64>) -> Result<Decimal> {
-        let sql = "SELECT coalesce(sum(balance), 0) FROM wallets WHERE asset = 'LP' AND player_id::bigint >= $1 AND player_id::bigint < $2";
-        let bounds = (i64::try_from(numbers.start)?, i64::try_from(numbers.end)?);
-        Ok(self.owner.connect().await?.query_one(sql, &[&bounds.0, &bounds.1]).await?.get(0))
     }
 
     /// # Errors

@@ -207,8 +207,10 @@ impl Players {
         )?;
         let mut qualifying: HashMap<PlayerId, Decimal> =
             qualifying.into_iter().map(|standing| (standing.player_id, standing.qualifying_lp)).collect();
+        let mut accounts: HashMap<PlayerId, Account> = accounts.into_iter().map(|account| (account.player_id().clone(), account)).collect();
         let mut players = BTreeMap::new();
-        for (standing, mut account) in standings.into_iter().zip(accounts) {
+        for standing in standings {
+            let mut account = accounts.remove(&standing.player_id).ok_or_else(|| Error::not_found("player", &standing.player_id))?;
             account.settle(act)?;
             let history = histories.remove(&standing.player_id).unwrap_or_default();
             let player = Player {

@@ -31,6 +31,7 @@ pub fn api(db: &Db) -> Api<Db> {
         .delete("/api/players/{player_id}", Role::Operator, deactivate)
         .get("/api/players/{player_id}/facts", Role::Viewer, facts)
         .get("/api/players/{player_id}/segments", Role::Viewer, segments)
+        .get("/api/players/{player_id}/tier", Role::Viewer, tier)
         .get("/api/players/{player_id}/grants", Role::Viewer, grants)
         .get("/api/players/{player_id}/decisions", Role::Viewer, decisions)
         .get("/api/players/{player_id}/risk", Role::Viewer, risk)
@@ -117,6 +118,10 @@ async fn facts(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>
 
 async fn risk(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::RiskView>, Problem> {
     Ok(Json(app::risk::profile(&db, &player_id, lambda::context().now).await?.into()))
+}
+
+async fn tier(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::TierView>, Problem> {
+    Ok(Json(app::tiers::standing(&db, &player_id, lambda::context().now).await?.into()))
 }
 
 async fn segments(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {

@@ -2,9 +2,11 @@
 
 use app::players::Player;
 use app::risk::{RiskProfile, SignalView};
+use app::tiers::{Due, Next, PastMove, TierStanding};
 use domain::gate::Penalty;
 use domain::id::PlayerId;
 use domain::money::{Asset, MONEY_SCALE, shown};
+use domain::rule::ConditionResult;
 use domain::segment::Segment;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -159,5 +161,75 @@ impl From<RiskProfile> for RiskView {
             contribution: shown(contribution.points, MONEY_SCALE),
         });
         Self { player_id, risk_score, current_score, penalty, half_life_days, signals: weighted.collect() }
+    }
+}
+
+/// How a player stands on the ladder.
+#[derive(Serialize)]
+pub struct TierView {
+    player_id: PlayerId,
+    tier: String,
+    /// 0 is the lowest.
+    rank: usize,
+    benefits: Map<String, Value>,
+    /// LP earned in the period, less those taken back; spending takes none away.
+    qualifying_lp: Decimal,
+    /// Null, as the first day: all LP count.
+    qualification_days: Option<u32>,
+    qualifying_since: Option<Date>,
+    /// Null in the highest tier.
+    next: Option<NextTierView>,
+    /// The first day on which the LP no longer reach the tier if none are earned until then; null: never.
+    falls_below_on: Option<Date>,
+    /// The step down that was announced.
+    downgrade: Option<DowngradeView>,
+    /// The last moves, newest first.
+    history: Vec<PastMove>,
+}
+
+#[derive(Serialize)]
+struct NextTierView {
+    tier: String,
+    rank: usize,
+    lp_min: Decimal,
+    lp_missing: Decimal,
+    /// Requirements that do not hold.
+    unmet: Vec<ConditionResult>,
+}
+
+#[derive(Serialize)]
+struct DowngradeView {
+    to: String,
+    due_at: Timestamp,
+    /// To keep the tier.
+    lp_missing: Decimal,
+    unmet: Vec<ConditionResult>,
+}
+
+impl From<TierStanding> for TierView {
+    fn from(standing: TierStanding) -> Self {
+        let points = |value| shown(value, Asset::Lp.scale());
+        let next = standing.next.map(|Next { tier, rank, lp_missing, unmet }| NextTierView {
+            tier: tier.tier_level,
+            rank: rank.0,
+            lp_min: points(tier.lp_min),
+            lp_missing: points(lp_missing),
+            unmet,
+        });
+        let downgrade =
+            standing.due.map(|Due { to, due_at, lp_missing, unmet }| DowngradeView { to, due_at, lp_missing: points(lp_missing), unmet });
+        Self {
+            player_id: standing.player_id,
+            tier: standing.tier.tier_level,
+            rank: standing.rank.0,
+            benefits: standing.tier.benefits,
+            qualifying_lp: points(standing.qualifying_lp),
+            qualification_days: standing.qualification_days,
+            qualifying_since: standing.qualifying_since,
+            next,
+            falls_below_on: standing.falls_below_on,
+            downgrade,
+            history: standing.history,
+        }
     }
 }

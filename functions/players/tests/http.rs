@@ -271,6 +271,7 @@ async fn unknown_players_are_not_found() {
         "/api/players/P404/segments",
         "/api/players/P404/grants",
         "/api/players/P404/decisions",
+        "/api/players/P404/tier",
     ] {
         program.send("GET", path, None).await.expect(404);
     }
@@ -296,4 +297,33 @@ async fn only_staff_may_write() {
         .body(axum::body::Body::from("{\"player_id\": "))
         .unwrap();
     testing::send(&program.router, unreadable).await.expect(400);
+}
+
+#[tokio::test]
+async fn the_tier_says_what_is_missing_for_the_next_one() {
+    let program = Program::new().await;
+    p002().insert(&program.test.db()).await;
+    let day = async |ago: i32| program.test.text(&format!("SELECT (now() AT TIME ZONE 'UTC')::date - {ago}")).await;
+    let (today, since) = (day(0).await, day(364).await);
+    let mut tier = program.get("/api/players/P002/tier").await;
+    // A day may begin in between.
+    assert!([since, day(364).await].contains(&tier["qualifying_since"].take().as_str().unwrap().to_owned()));
+    let expected = json!({
+        "player_id": "P002", "tier": "BRONZE", "rank": 0, "benefits": tier["benefits"], "qualifying_lp": "0.00", "qualification_days": 365,
+        "qualifying_since": null, "next": { "tier": "SILVER", "rank": 1, "lp_min": "1000.00", "lp_missing": "1000.00", "unmet": [] },
+        "falls_below_on": null, "downgrade": null, "history": [],
+    });
+    assert_eq!(tier.to_string(), expected.to_string().replace("\"0.00\"", "0.00").replace("\"1000.00\"", "1000.00"));
+    assert_eq!(tier["benefits"]["cashback_multiplier"].to_string(), "1.0");
+    program.test.tamper("UPDATE players SET tier = 'SILVER'; INSERT INTO tier_downgrades VALUES ('P002', 'SILVER', '2026-02-02', '2026-01-03');
+      INSERT INTO tier_history VALUES ('P002', '2026-01-02', 'BRONZE', 'GOLD', 'qualified'), ('P002', '2026-01-03', 'GOLD', 'SILVER', 'downgrade')").await;
+    let tier = program.get("/api/players/P002/tier").await;
+    assert_eq!((&tier["tier"], &tier["rank"], &tier["next"]["tier"]), (&json!("SILVER"), &json!(1), &json!("GOLD")));
+    assert!(tier["falls_below_on"].as_str().unwrap() >= today.as_str());
+    assert_eq!(tier["downgrade"].to_string(), r#"{"due_at":"2026-02-02T00:00:00Z","lp_missing":1000.00,"to":"BRONZE","unmet":[]}"#);
+    let history = [
+        json!({ "from": "GOLD", "to": "SILVER", "reason": "downgrade", "at": "2026-01-03T00:00:00Z" }),
+        json!({ "from": "BRONZE", "to": "GOLD", "reason": "qualified", "at": "2026-01-02T00:00:00Z" }),
+    ];
+    assert_eq!(tier["history"], json!(history));
 }

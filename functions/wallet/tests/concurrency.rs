@@ -123,3 +123,27 @@ async fn five_hundred_transactions_are_each_reversed_by_one_of_two_callers() {
     assert_eq!(program.text("SELECT count(*) FROM reversals").await, "500");
     program.audit().await;
 }
+
+/// Ten steps of 160 to 1600, then 54 to 10,240: SILVER at the seventh, GOLD at the 63rd, in whatever order they come.
+#[tokio::test(flavor = "multi_thread")]
+async fn sixty_four_credits_over_two_thresholds_make_one_step_each() {
+    let program = Program::new().await;
+    let body = json!({ "player_id": "P001", "amount": 160 });
+    let answers = join_all((0..64).map(|caller| program.post(caller, "add-lp", None, &body))).await;
+    assert!(answers.into_iter().all(|answer| answer.status == 200));
+    let steps = "string_agg(from_tier || '>' || to_tier, ' ' ORDER BY at)";
+    assert_eq!(program.text(&format!("SELECT {steps} FROM tier_history")).await, "BRONZE>SILVER SILVER>GOLD");
+    let told =
+        "string_agg(payload ->> 'from' || '>' || (payload ->> 'to') || ' ' || (payload ->> 'qualifying_lp'), ', ' ORDER BY outbox_id)";
+    assert_eq!(
+        program.text(&format!("SELECT {told} FROM outbox WHERE event_type = 'tier.changed'")).await,
+        "BRONZE>SILVER 1120.00, SILVER>GOLD 10080.00"
+    );
+    assert_eq!(
+        program.text("SELECT count(*) || ' ' || count(DISTINCT trigger_id) || ' ' || count(DISTINCT batch_id) FROM reward_triggers").await,
+        "2 2 2"
+    );
+    assert_eq!(program.text("SELECT sum(lp_earned) FROM player_daily").await, "10240.0000");
+    assert_eq!(program.text("SELECT tier FROM players").await, "GOLD");
+    program.audit().await;
+}

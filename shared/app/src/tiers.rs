@@ -2,10 +2,13 @@
 
 mod applicants;
 mod promotion;
+mod standing;
 
 pub(crate) use applicants::Applicants;
 pub use promotion::promote_in_tx;
 pub(crate) use promotion::{QUALIFIED, earn_in_tx, move_in_tx};
+pub use standing::{Due, Next, TierStanding, standing};
+pub use store::tiers::PastMove;
 
 use crate::error::{Error, Result};
 use domain::context::Context;
@@ -13,7 +16,7 @@ use domain::facts::Catalogue;
 use domain::money::{MONEY_SCALE, check_amount, parse_signed};
 use domain::problem::FieldError;
 use domain::rule::{Condition, Rule};
-use domain::tier::{Ladder, Tier};
+use domain::tier::{LP_MULTIPLIER, Ladder, Tier};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use store::audit_log::{self, Entry};
@@ -57,7 +60,7 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 /// Replaces a tier by another of the same name. Players stay in their tiers until they earn another one.
 ///
 /// # Errors
-/// `NotFound`; `Validation` when the ladder would be broken; `Conflict` when a rule reads a benefit that would go.
+/// `NotFound`; `Validation` when the ladder would be broken; `Conflict` when a rule or another tier reads a benefit that would go.
 pub async fn update(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
     transaction!(db, |tx| update_in_tx(tx, tier, actor, context))
 }
@@ -76,8 +79,8 @@ async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 /// Takes a tier off the ladder.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when players are in it, when the redemption catalogue names it, or when a rule reads a benefit
-/// that would go; `Validation` when the ladder would be broken.
+/// `NotFound`; `Conflict` when players are in it, when the redemption catalogue names it, or when a rule or another tier reads
+/// a benefit that would go; `Validation` when the ladder would be broken.
 pub async fn delete(db: &Db, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
     transaction!(db, |tx| delete_in_tx(tx, tier_level, actor, context))
 }
@@ -125,7 +128,20 @@ async fn check(tx: &Tx<'_>, tiers: Vec<Tier>, given: Option<&Tier>) -> Result<()
     if let Some(requirements) = given.and_then(|tier| tier.requirements.as_ref()) {
         Condition::read(requirements, "/requirements", &catalogue).map_err(Error::Validation)?;
     }
+    check_requirements(&ladder, &catalogue)?;
     check_rules(tx, &catalogue).await
+}
+
+/// What a tier asks for must still be known.
+fn check_requirements(ladder: &Ladder, catalogue: &Catalogue) -> Result<()> {
+    for tier in ladder.tiers() {
+        let read = tier.requirements.as_ref().map(|requirements| Condition::load(requirements, "/requirements", catalogue));
+        if let Some(Err(errors)) = read {
+            let detail = format!("the requirements of tier {} could not be judged any more: {}", tier.tier_level, text(&errors));
+            return Err(Error::conflict("tier_in_use", detail));
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a tier on its own.
@@ -155,9 +171,17 @@ fn check_tier(tier: &Tier) -> Vec<FieldError> {
             && let Err(error) = parse_signed(&number.to_string(), Decimal::MAX_SCALE)
         {
             errors.push(FieldError::new(pointer, "range", format!("{number} {error}")));
+        } else if name == LP_MULTIPLIER && !is_multiplier(value) {
+            errors.push(FieldError::new(pointer, "range", "must be a number from 0 to 1000: play earns so many times the points"));
         }
     }
     errors
+}
+
+/// Whether play may earn so many times the points.
+fn is_multiplier(value: &Value) -> bool {
+    let Value::Number(number) = value else { return false };
+    parse_signed(&number.to_string(), Decimal::MAX_SCALE).is_ok_and(|factor| (Decimal::ZERO..=Decimal::ONE_THOUSAND).contains(&factor))
 }
 
 fn is_word(name: &str) -> bool {

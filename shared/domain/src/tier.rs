@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The benefit that [`Ladder::lp_multiplier`] reads.
-const LP_MULTIPLIER: &str = "lp_multiplier";
+pub const LP_MULTIPLIER: &str = "lp_multiplier";
 
 /// One rung. `benefits` are free-form numbers and flags; every numeric one is a fact in rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -145,9 +145,43 @@ const CALL_OFF: &str = "
 DELETE FROM tier_downgrades
 WHERE player_id = ANY($1)";
 
+// Of each day, what is left when it no longer counts: what was earned on later days.
+const OUTLOOK: &str = "
+SELECT min(day) AS day
+FROM (
+  SELECT day, coalesce(sum(lp_earned) OVER (ORDER BY day DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS lp_left
+  FROM player_daily
+  WHERE player_id = $1
+    AND day >= $2
+) d
+WHERE lp_left < $3";
+
+const HISTORY: &str = "
+SELECT from_tier, to_tier, reason, at
+FROM tier_history
+WHERE player_id = $1
+ORDER BY at DESC
+LIMIT $2";
+
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] =
-    &[LADDER, PIN, LOCK, INSERT, UPDATE, DELETE, HAS_PLAYERS, STANDINGS, EARN, MOVE, NEXT, OF_PLAYERS, ANNOUNCE, CALL_OFF];
+pub const STATEMENTS: &[&str] = &[
+    LADDER,
+    PIN,
+    LOCK,
+    INSERT,
+    UPDATE,
+    DELETE,
+    HAS_PLAYERS,
+    STANDINGS,
+    EARN,
+    MOVE,
+    NEXT,
+    OF_PLAYERS,
+    ANNOUNCE,
+    CALL_OFF,
+    OUTLOOK,
+    HISTORY,
+];
 
 /// All tiers, the lowest first.
 pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
@@ -301,4 +335,33 @@ pub async fn call_off(tx: &Tx<'_>, player_ids: &[&str]) -> Result<()> {
         statement::execute(tx, CALL_OFF, &[&player_ids]).await?;
     }
     Ok(())
+}
+
+/// The first day from `since` on without which, and without those before it, the LP earned are less than `lp_min`.
+pub async fn lapsing_day(executor: &impl Executor, player_id: &PlayerId, since: Date, lp_min: Decimal) -> Result<Option<Date>> {
+    Ok(statement::row(executor, OUTLOOK, &[&player_id.as_str(), &since, &lp_min]).await?.try_get("day")?)
+}
+
+/// A move that was made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PastMove {
+    pub from: Option<String>,
+    pub to: String,
+    /// `qualified`, `downgrade`.
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// The last moves of a player, newest first.
+pub async fn history(executor: &impl Executor, player_id: &PlayerId, limit: i64) -> Result<Vec<PastMove>> {
+    let rows = statement::rows(executor, HISTORY, &[&player_id.as_str(), &limit]).await?;
+    let past = |row: &Row| {
+        Ok(PastMove {
+            from: row.try_get("from_tier")?,
+            to: row.try_get("to_tier")?,
+            reason: row.try_get("reason")?,
+            at: row.try_get("at")?,
+        })
+    };
+    rows.iter().map(past).collect()
 }

@@ -6,7 +6,7 @@ use crate::snapshot;
 use domain::facts::Facts;
 use domain::id::PlayerId;
 use domain::player::PlayerSnapshot;
-use domain::rule::Condition;
+use domain::rule::{Condition, ConditionResult};
 use domain::tier::Tier;
 use std::collections::HashMap;
 use store::Executor;
@@ -39,6 +39,12 @@ impl<'a> Applicants<'a> {
     /// Whether a player meets what the tier asks for beside points; not, if their facts were not read.
     pub fn meets(&self, player_id: &PlayerId, tier: &Tier) -> bool {
         tier.requirements.is_none() || self.asked(player_id, tier).is_some_and(|(condition, facts)| condition.hold(&facts) == Ok(true))
+    }
+
+    /// The requirements that a player whose facts were read does not meet.
+    pub fn unmet(&self, player_id: &PlayerId, tier: &Tier) -> Vec<ConditionResult> {
+        let explained = self.asked(player_id, tier).map(|(condition, facts)| condition.explain(&facts));
+        explained.unwrap_or_default().into_iter().filter(|result| !result.met).collect()
     }
 
     fn asked(&self, player_id: &PlayerId, tier: &Tier) -> Option<(&Condition, Facts<'_>)> {

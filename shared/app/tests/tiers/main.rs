@@ -5,3 +5,4 @@
 mod program;
 mod promotions;
 mod review;
+mod standings;

@@ -139,3 +139,59 @@ async fn a_tier_that_asks_for_nothing_is_not_reached_by_a_change_of_the_player()
     assert_eq!(program.tier("P001").await, "SILVER");
     program.audit().await;
 }
+
+#[tokio::test]
+async fn a_benefit_that_another_tier_asks_for_stays() {
+    let program = Program::new().await;
+    program.require("PLATINUM", json!({ "cashback_multiplier_min": 1.5 })).await;
+    let tiers = app::tiers::list(&program.db).await.unwrap();
+    for tier in &tiers {
+        let bare = domain::tier::Tier { benefits: Default::default(), ..tier.clone() };
+        let changed = app::tiers::update(&program.db, &bare, "test", context()).await;
+        // The last that has it must keep it.
+        assert_eq!(changed.is_err(), tier.tier_level == "PLATINUM", "{}", tier.tier_level);
+    }
+    let text = |value: &str| serde_json::from_str::<serde_json::Value>(value).unwrap();
+    for (value, is_multiplier) in [("0", true), ("1000", true), ("1000.1", false), ("-0.1", false), ("true", false)] {
+        let benefits = serde_json::Map::from_iter([("lp_multiplier".to_owned(), text(value))]);
+        let changed = app::tiers::update(&program.db, &domain::tier::Tier { benefits, ..tiers[0].clone() }, "test", context()).await;
+        assert_eq!(changed.is_ok(), is_multiplier, "{value}");
+    }
+}
+
+/// Forty players get 1000 or 999.99 points each: one shard, half of whom climb.
+#[tokio::test]
+async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
+    let test = testing::TestDb::new().await;
+    let db = test.db();
+    let plenty = json!({ "prior_wager": { "NEW": 1_000_000 } });
+    app::settings::put(&db, &serde_json::from_value(json!({ "profit": plenty })).unwrap(), &["profit".into()], "test", context())
+        .await
+        .unwrap();
+    for number in 0..40 {
+        testing::Player::new(&format!("P{number:03}"))
+            .deposited(if number % 2 == 0 { "1000" } else { "999.99" })
+            .segment("NEW")
+            .insert(&db)
+            .await;
+    }
+    let rule = json!({
+        "rule_id": "POINTS", "name": "A point for each unit deposited", "conditions": {},
+        "reward_config": { "type": "LOYALTY_POINTS", "formula": "total_deposited" },
+    });
+    app::rules::create(&db, &rule, "test", context()).await.unwrap();
+    let run = app::rule_runs::start_evaluation(&db, &domain::id::RuleId::parse("POINTS").unwrap(), "test", context()).await.unwrap();
+    for _ in 0..2 {
+        for message in run.messages() {
+            app::rewards::run_shard(&db, message, context()).await.unwrap();
+        }
+    }
+    let count = async |from: &str| test.text(&format!("SELECT count(*) FROM {from}")).await;
+    assert_eq!(count("grants").await, "40");
+    assert_eq!(count("players WHERE tier = 'SILVER'").await, "20");
+    assert_eq!(count("tier_history WHERE from_tier = 'BRONZE' AND to_tier = 'SILVER' AND reason = 'qualified'").await, "20");
+    assert_eq!(count("outbox WHERE event_type = 'tier.changed'").await, "20");
+    assert_eq!(test.text("SELECT count(*) || ' ' || count(DISTINCT batch_id) FROM reward_triggers").await, "20 1");
+    assert_eq!(test.text("SELECT sum(value)::integer FROM stats WHERE counter = 'tier:SILVER'").await, "20");
+    testing::audit(&db).await;
+}

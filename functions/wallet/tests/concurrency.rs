@@ -124,7 +124,7 @@ async fn five_hundred_transactions_are_each_reversed_by_one_of_two_callers() {
     program.audit().await;
 }
 
-/// Ten steps of 160 to 1600, then 54 to 10,240: SILVER at the seventh, GOLD at the 63rd, in whatever order they come.
+/// Of 160 points each: the seventh makes SILVER and the 63rd GOLD, whoever they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_credits_over_two_thresholds_make_one_step_each() {
     let program = Program::new().await;

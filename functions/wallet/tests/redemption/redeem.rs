@@ -274,7 +274,7 @@ async fn a_redeemed_bonus_is_taken_back_while_it_is_unplayed() {
 async fn spending_loyalty_points_does_not_change_the_tier() {
     let program = Program::new().await;
     program.offer(cash(json!({ "cost_currency": "LP", "cost": 1000, "tier_min": "SILVER" }))).await;
-    program.credit(Asset::Lp, 1500, None).await;
+    program.send("POST", "/api/wallet/add-lp", Some(json!({ "player_id": "P001", "amount": 1500 }))).await.expect(200);
     assert_eq!(program.redeem("CASH_5").await.expect(200)["cost_currency"], "LP");
     assert_eq!(program.balances().await, "0.00 500.00 0 0.00");
     assert_eq!(program.test.text("SELECT tier FROM players").await, "SILVER");

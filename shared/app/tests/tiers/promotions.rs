@@ -129,12 +129,15 @@ async fn requirements_hold_a_player_back_until_they_are_met() {
 }
 
 #[tokio::test]
-async fn a_tier_that_asks_for_nothing_is_not_reached_by_a_change_of_the_player() {
+async fn a_lower_threshold_is_passed_by_the_next_point_that_is_earned() {
     let program = Program::new().await;
     program.add_lp("P001", "900", context()).await;
+    let mistake = program.add_lp("P001", "10", context()).await;
     // The threshold falls: players stay where they are until they earn, or the review comes by.
     program.test.tamper("UPDATE tiers SET lp_min = 800 WHERE tier_level = 'SILVER'").await;
     assert!(!program.promote(&["P001"], context()).await);
+    program.reverse(mistake, context()).await;
+    assert_eq!(program.tier("P001").await, "BRONZE");
     program.add_lp("P001", "0.01", context()).await;
     assert_eq!(program.tier("P001").await, "SILVER");
     program.audit().await;
@@ -194,4 +197,35 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
     assert_eq!(test.text("SELECT count(*) || ' ' || count(DISTINCT batch_id) FROM reward_triggers").await, "20 1");
     assert_eq!(test.text("SELECT sum(value)::integer FROM stats WHERE counter = 'tier:SILVER'").await, "20");
     testing::audit(&db).await;
+}
+
+/// Somebody takes GOLD off the ladder while a player is about to reach it.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_climbs_to_a_tier_that_goes_meanwhile() {
+    let program = Program::new().await;
+    let mut client = program.test.owner().client().await.unwrap();
+    let editor = store::begin(&mut client).await.unwrap();
+    store::tiers::lock(&editor).await.unwrap();
+    let earning = tokio::spawn({
+        let db = program.db.clone();
+        async move {
+            let player_id = domain::id::PlayerId::parse("P001").unwrap();
+            let command = app::wallet::AddLp { player_id, amount: 10_000.into(), reason: None };
+            app::wallet::add_lp(&db, &command, None, "test", context()).await.unwrap();
+        }
+    });
+    let waiting = "pg_locks WHERE relation = 'tiers'::regclass AND NOT granted";
+    for _ in 0..1_000 {
+        if program.count(waiting).await == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(program.count(waiting).await, 1);
+    assert!(!store::tiers::has_players(&editor, "GOLD").await.unwrap());
+    store::tiers::delete(&editor, "GOLD").await.unwrap();
+    store::commit(editor).await.unwrap();
+    earning.await.unwrap();
+    assert_eq!(program.history("P001").await, "BRONZE>SILVER qualified");
+    program.audit().await;
 }

@@ -30,6 +30,7 @@ pub mod tier_review;
 pub mod tiers;
 pub mod triggers;
 pub mod wallet;
+pub mod webhooks;
 
 pub use domain::context::Context;
 pub use error::{Error, Result};

@@ -122,3 +122,5 @@ uuid_id!(/// Something that was noticed about a player.
     SignalId);
 uuid_id!(/// What happened in one transaction and evaluates rules.
     TriggerBatchId);
+uuid_id!(/// A target of the operator's that is told of events.
+    WebhookId);

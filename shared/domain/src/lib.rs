@@ -29,3 +29,4 @@ pub mod segment;
 pub mod settings;
 pub mod simulate;
 pub mod tier;
+pub mod webhook;

@@ -459,6 +459,26 @@ LEFT JOIN signals AS s ON s.player_id = o.player_id AND s.signal_id = (o.payload
 WHERE o.event_type = 'signal.raised'
   AND (s.type IS DISTINCT FROM o.payload ->> 'type' OR s.severity IS DISTINCT FROM (o.payload ->> 'severity')::integer)
 
+-- name: every delivery has its webhook
+SELECT concat_ws(' ', d.player_id, d.webhook_id, d.delivery_id) AS key
+FROM webhook_deliveries AS d
+LEFT JOIN webhooks AS w USING (webhook_id)
+WHERE w.webhook_id IS NULL
+
+-- name: what is still to be told is due
+-- A player's stream begins at the first pending delivery, or before it. Deleted webhooks are told nothing.
+SELECT concat_ws(' ', player_id, webhook_id, 'from', s.head, 'pending', p.head) AS key
+FROM webhook_streams AS s
+FULL JOIN (
+  SELECT player_id, webhook_id, min(delivery_id) AS head
+  FROM webhook_deliveries
+  WHERE status = 'PENDING'
+  GROUP BY player_id, webhook_id
+) AS p USING (player_id, webhook_id)
+LEFT JOIN webhooks AS w USING (webhook_id)
+WHERE w.deleted_at IS NULL
+  AND (s.head <= p.head) IS NOT TRUE
+
 -- name: the current segment is the last of its history
 SELECT concat_ws(' ', player_id, 'segment', s.segment, 'history', h.to_segment) AS key
 FROM player_segments AS s

@@ -36,3 +36,4 @@ pub mod snapshots;
 pub mod stats;
 pub mod tiers;
 pub mod triggers;
+pub mod webhooks;

@@ -29,6 +29,7 @@ async fn every_statement_can_be_prepared() {
         ("stats", store::stats::STATEMENTS),
         ("tiers", store::tiers::STATEMENTS),
         ("triggers", store::triggers::STATEMENTS),
+        ("webhooks", store::webhooks::STATEMENTS),
     ];
     let mut refused = Vec::new();
     for (file, statements) in files {

@@ -103,6 +103,16 @@ VALUES ('00000000-0000-0000-0000-0000000000f1', '2026-01-03', 'ann', 'signal.con
   ('00000000-0000-0000-0000-0000000000f2', '2025-01-03', 'ann', 'signal.resolve', 'signal:00000000-0000-0000-0000-0000000000d3', 'a couple');
 INSERT INTO outbox (player_id, event_type, payload, created_at)
 VALUES ('P001', 'signal.raised', '{"signal_id": "00000000-0000-0000-0000-0000000000d1", "type": "MULTI_ACCOUNT", "severity": 8}', '2026-01-02');
+-- Two webhooks: one was told the first event of two, the other is gone with what it was not told.
+INSERT INTO webhooks (webhook_id, url, secret, created_at, created_by, deleted_at)
+VALUES ('00000000-0000-0000-0000-00000000001a', 'https://example.com/hook', 'whsec_1', '2026-01-01', 'ann', NULL),
+  ('00000000-0000-0000-0000-00000000001b', 'https://example.com/old', NULL, '2026-01-01', 'ann', '2026-01-03');
+INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload, occurred_at, status, attempts, attempted_at, status_code, duration_ms, ended_at)
+VALUES
+  ('P001', '00000000-0000-0000-0000-00000000001a', 11, '00000000-0000-0000-0000-0000000000e1', 'segment.changed', '{}', '2026-01-02', 'DELIVERED', 1, '2026-01-02', 200, 5, '2026-01-02'),
+  ('P001', '00000000-0000-0000-0000-00000000001a', 12, '00000000-0000-0000-0000-0000000000e2', 'tier.changed', '{}', '2026-01-02', 'PENDING', 1, '2026-01-02', 500, 5, NULL),
+  ('P001', '00000000-0000-0000-0000-00000000001b', 11, '00000000-0000-0000-0000-0000000000e1', 'segment.changed', '{}', '2026-01-02', 'PENDING', 0, NULL, NULL, NULL, NULL);
+INSERT INTO webhook_streams VALUES ('P001', '00000000-0000-0000-0000-00000000001a', 12, '2026-01-03', NULL);
 
 INSERT INTO stats VALUES ('players_total', 0, 1), ('players_total', 7, 1), ('players_active', 0, 1), ('tier:SILVER', 0, 1), ('tier:BRONZE', 1, 2),
   ('tier:BRONZE', 0, -1), ('segment:NEW', 0, 1), ('segment:LOSING', 3, 1), ('rewards_issued', 0, 3), ('reward_cost', 0, 386.13);

@@ -1,0 +1,294 @@
+//! Webhooks: where events may be sent, what is sent, and when it is tried again.
+
+use crate::facts::nearest;
+use crate::problem::FieldError;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use url::{Host, Url};
+use uuid::Uuid;
+
+/// Everything that is written to the outbox.
+pub const EVENT_TYPES: [&str; 15] = [
+    "bonus.activated",
+    "bonus.cancelled",
+    "bonus.completed",
+    "bonus.depleted",
+    "bonus.expired",
+    "bonus.forfeited",
+    "bonus.pending",
+    "points.expired",
+    "redemption.created",
+    "reward.granted",
+    "segment.changed",
+    "signal.raised",
+    "tier.changed",
+    "tier.downgrade_due",
+    "transaction.reversed",
+];
+
+/// The type of the event that a person sends to try a webhook. No filter holds it back.
+pub const PING: &str = "ping";
+
+const URL_BYTES_MAX: usize = 2_000;
+const HTTPS_PORT: u16 = 443;
+/// Ports below belong to other services of a host, such as its mail.
+const OWN_PORTS: core::ops::RangeInclusive<u16> = 1_024..=u16::MAX;
+
+/// Seconds from a failed attempt to the next: after the first failure, after the second, …; about 22 hours in all.
+const BACK_OFF_S: [i64; 8] = [10, 30, 120, 600, 3_600, 3 * 3_600, 6 * 3_600, 12 * 3_600];
+
+/// Attempts after which a delivery is parked.
+pub const ATTEMPTS_MAX: usize = BACK_OFF_S.len() + 1;
+
+/// When to try again after so many failures; `None`: not any more.
+pub fn back_off(failures: usize) -> Option<SignedDuration> {
+    BACK_OFF_S.get(failures.checked_sub(1)?).map(|seconds| SignedDuration::from_secs(*seconds))
+}
+
+/// The wrong names of a filter, each with its place. A filter names at least one type, each once.
+pub fn check_event_types(names: &[String]) -> Vec<FieldError> {
+    if names.is_empty() {
+        return vec![FieldError::new("/event_types", "range", "must name at least one type; leave it out for all events")];
+    }
+    let places = names.iter().enumerate();
+    places.filter_map(|(at, name)| wrong_event_type(name, &names[..at]).map(|(code, why)| (at, code, why))).map(pointed).collect()
+}
+
+fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, String)> {
+    if before.iter().any(|other| other == name) {
+        return Some(("duplicate", format!("{name} is named twice")));
+    }
+    if EVENT_TYPES.contains(&name) {
+        return None;
+    }
+    let guess = nearest(name, EVENT_TYPES.into_iter()).map(|near| format!("; did you mean {near}?"));
+    Some(("unknown", format!("{name:?} is none of {}{}", EVENT_TYPES.join(", "), guess.unwrap_or_default())))
+}
+
+fn pointed((at, code, detail): (usize, &'static str, String)) -> FieldError {
+    FieldError::new(format!("/event_types/{at}"), code, detail)
+}
+
+/// What may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Targets {
+    /// Hosts of the public internet, by https.
+    Public,
+    /// Everything, by http too: for the local stack, where the target is on the same machine.
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("is not an address: {0}")]
+    Unreadable(String),
+    #[error("must have at most {URL_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("must begin with https://")]
+    Scheme,
+    #[error("must not hold a user name or a password")]
+    Credentials,
+    #[error("must not hold a fragment (#)")]
+    Fragment,
+    #[error("the port must be {HTTPS_PORT}, or {} and above", OWN_PORTS.start())]
+    Port,
+    #[error("must not be at {0}, which is not an address of the public internet")]
+    NotPublic(IpAddr),
+}
+
+/// Where a webhook is. If its host is a name, the addresses behind it are for who connects to check, each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target(Url);
+
+impl Target {
+    /// Addresses written as one number, in octal or in hex (`0x7f000001`) come out of the parser as what they are.
+    pub fn parse(text: &str, targets: Targets) -> Result<Self, TargetError> {
+        if text.len() > URL_BYTES_MAX {
+            return Err(TargetError::TooLong);
+        }
+        let url = Url::parse(text).map_err(|error| TargetError::Unreadable(error.to_string()))?;
+        let address = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            _ => None,
+        };
+        if !matches!((url.scheme(), targets), ("https", _) | ("http", Targets::Any)) {
+            return Err(TargetError::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(TargetError::Credentials);
+        }
+        if url.fragment().is_some() {
+            return Err(TargetError::Fragment);
+        }
+        let port = url.port_or_known_default().unwrap_or_default();
+        if targets == Targets::Public && port != HTTPS_PORT && !OWN_PORTS.contains(&port) {
+            return Err(TargetError::Port);
+        }
+        match address {
+            Some(address) if !may_connect(address, targets) => Err(TargetError::NotPublic(address)),
+            _ => Ok(Self(url)),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The name to look up, with the port; `None` where the host is an address.
+    pub fn name(&self) -> Option<(&str, u16)> {
+        Some((self.0.domain()?, self.0.port_or_known_default()?))
+    }
+}
+
+/// Whether a connection to this address may be made.
+pub fn may_connect(address: IpAddr, targets: Targets) -> bool {
+    targets == Targets::Any || is_public(address)
+}
+
+/// An address of the public internet, by the IANA registries of special-purpose addresses. An IPv6 address that holds an
+/// IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is none, whichever it holds.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|(network, bits)| in_v4(address, *network, *bits)),
+        IpAddr::V6(address) => in_v6(address, GLOBAL_UNICAST) && !NOT_PUBLIC_V6.iter().any(|network| in_v6(address, *network)),
+    }
+}
+
+const NOT_PUBLIC_V4: [([u8; 4], u32); 15] = [
+    ([0, 0, 0, 0], 8),
+    ([10, 0, 0, 0], 8),
+    ([100, 64, 0, 0], 10),
+    ([127, 0, 0, 0], 8),
+    ([169, 254, 0, 0], 16), // with the metadata of the machine
+    ([172, 16, 0, 0], 12),
+    ([192, 0, 0, 0], 24),
+    ([192, 0, 2, 0], 24),
+    ([192, 88, 99, 0], 24),
+    ([192, 168, 0, 0], 16),
+    ([198, 18, 0, 0], 15),
+    ([198, 51, 100, 0], 24),
+    ([203, 0, 113, 0], 24),
+    ([224, 0, 0, 0], 4),
+    ([240, 0, 0, 0], 4),
+];
+
+/// All that is given out; outside are unique-local, link-local, multicast, NAT64 and what holds an IPv4 address.
+const GLOBAL_UNICAST: (u128, u32) = (0x2000 << 112, 3);
+
+const NOT_PUBLIC_V6: [(u128, u32); 4] = [
+    (0x2001 << 112, 23), // protocol assignments, with Teredo, benchmarking and ORCHID
+    (0x2001_0db8 << 96, 32),
+    (0x2002 << 112, 16),
+    (0x3fff << 112, 20),
+];
+
+fn in_v4(address: Ipv4Addr, network: [u8; 4], bits: u32) -> bool {
+    (address.to_bits() ^ u32::from_be_bytes(network)).leading_zeros() >= bits
+}
+
+fn in_v6(address: Ipv6Addr, (network, bits): (u128, u32)) -> bool {
+    (address.to_bits() ^ network).leading_zeros() >= bits
+}
+
+/// What a target is sent.
+#[derive(Debug, Serialize)]
+pub struct Message<'a, Data> {
+    /// The same at every attempt and for every webhook: who got it already knows it by this.
+    pub event_id: Uuid,
+    #[serde(rename = "type")]
+    pub event_type: &'a str,
+    /// Events of one player come in the order in which they happened.
+    pub player_id: Option<&'a str>,
+    pub occurred_at: Timestamp,
+    pub data: &'a Data,
+}
+
+impl<Data: Serialize> Message<'_, Data> {
+    /// Nothing in a message can fail to become JSON: its data is JSON already.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What the signature of a delivery is of: the time it was sent at, in seconds since 1970, a full stop, and the body.
+pub fn signed_text(sent_at: Timestamp, body: &str) -> String {
+    format!("{}.{body}", sent_at.as_second())
+}
+
+/// What became of one attempt to deliver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    pub attempted_at: Timestamp,
+    /// `None`: there was no answer, and `error` says why.
+    pub status_code: Option<u16>,
+    pub error: Option<String>,
+    /// The beginning of the answer's body.
+    pub response: Option<String>,
+    pub duration_ms: u32,
+}
+
+impl Attempt {
+    /// 200 to 299. A redirection is none: it is not followed.
+    pub fn is_delivered(&self) -> bool {
+        self.status_code.is_some_and(|code| (200..300).contains(&code))
+    }
+
+    /// The target is away or has too much to do, whatever the event: no answer, 429, 500 and above.
+    pub fn target_is_away(&self) -> bool {
+        self.status_code.is_none_or(|code| code == 429 || code >= 500)
+    }
+
+    /// What is next for a delivery that failed `failures` times before this attempt.
+    pub fn next(&self, failures: usize) -> Next {
+        if self.is_delivered() {
+            return Next::Delivered;
+        }
+        back_off(failures.saturating_add(1)).map_or(Next::Parked, |wait| Next::TryAgain { due_at: self.attempted_at + wait })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    Delivered,
+    TryAgain {
+        due_at: Timestamp,
+    },
+    /// For a person to look at. The player's later events go on.
+    Parked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DeliveryStatus {
+    Pending,
+    Delivered,
+    Parked,
+}
+
+impl DeliveryStatus {
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Parked];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Delivered => "DELIVERED",
+            Self::Parked => "PARKED",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl From<Next> for DeliveryStatus {
+    fn from(next: Next) -> Self {
+        match next {
+            Next::Delivered => Self::Delivered,
+            Next::TryAgain { .. } => Self::Pending,
+            Next::Parked => Self::Parked,
+        }
+    }
+}

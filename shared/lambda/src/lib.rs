@@ -20,6 +20,8 @@ pub mod problem;
 pub mod s3;
 #[cfg(feature = "sqs")]
 pub mod sqs;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
 
 pub use api::{Access, Api, BODY_BYTES_MAX, Route};
 pub use auth::{Auth, Caller};
@@ -27,4 +29,4 @@ pub use extract::{JsonBody, JsonText, Params, PathParams, read_object};
 pub use idempotency::Keyed;
 pub use page::Page;
 pub use problem::Problem;
-pub use runtime::{Error, context, init, serve, serve_events, serve_messages};
+pub use runtime::{Error, context, init, serve, serve_events, serve_messages, serve_until};

@@ -3,6 +3,7 @@
 use crate::batch::{self, Delivery};
 use aws_lambda_events::sqs::SqsEvent;
 use domain::context::Context;
+use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -49,4 +50,22 @@ where
 {
     let work = &work;
     lambda_runtime::run(service_fn(|event: LambdaEvent<A>| work(event.payload))).await
+}
+
+/// As [`serve_events`], for work that goes on until its time is nearly over: it is given the end of its invocation. A
+/// deadline that is over at the start, as `cargo lambda` has it, is none.
+pub async fn serve_until<A, B, F, Fut>(work: F) -> Result<(), Error>
+where
+    A: DeserializeOwned,
+    B: Serialize,
+    F: Fn(A, Option<Timestamp>) -> Fut,
+    Fut: Future<Output = Result<B, Error>>,
+{
+    let work = &work;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<A>| work(event.payload, deadline(event.context.deadline)))).await
+}
+
+fn deadline(since_1970_ms: u64) -> Option<Timestamp> {
+    let deadline = Timestamp::from_millisecond(i64::try_from(since_1970_ms).ok()?).ok()?;
+    (deadline > crate::clock::now()).then_some(deadline)
 }

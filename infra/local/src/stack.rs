@@ -212,6 +212,8 @@ impl Stack {
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
             ("AWS_REGION", REGION),
+            // Targets of webhooks are on this machine too.
+            ("WEBHOOK_TARGETS", "any"),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         Ok((template, Aws::new(&endpoint), environment))

@@ -1,0 +1,93 @@
+//! A program with players to whom things happen, its webhooks, and relays at a time that the test sets.
+
+use app::webhooks::{Delivery, NewWebhook, Webhook};
+use app::{Context, Db};
+use domain::id::PlayerId;
+use domain::webhook::{DeliveryStatus, Target, Targets};
+use jiff::{SignedDuration, Timestamp};
+use lambda::webhook::{Limits, Messenger};
+use outbox_relay::{Relay, Relayed};
+use serde_json::json;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use store::outbox::{self, Event};
+use testing::TestDb;
+use uuid::Uuid;
+
+pub const SECRET: &str = "whsec_of_the_test";
+const START_S: i64 = 1_772_366_400;
+
+pub struct Program {
+    pub test: TestDb,
+    pub db: Db,
+    now_s: AtomicI64,
+}
+
+impl Program {
+    pub async fn new() -> Self {
+        let test = TestDb::new().await;
+        Self { db: test.db(), test, now_s: AtomicI64::new(START_S) }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_second(self.now_s.load(Ordering::Relaxed)).unwrap()
+    }
+
+    pub fn context(&self) -> Context {
+        Context { now: self.now(), new_id: Uuid::now_v7 }
+    }
+
+    pub fn wait(&self, seconds: i64) {
+        self.now_s.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Events of players, numbered, in one transaction.
+    pub async fn happen(&self, events: &[(&str, u64)]) {
+        let mut client = self.db.client().await.unwrap();
+        let tx = store::begin(&mut client).await.unwrap();
+        self.happen_in(&tx, events).await;
+        store::commit(tx).await.unwrap();
+    }
+
+    pub async fn happen_in(&self, tx: &store::Tx<'_>, events: &[(&str, u64)]) {
+        let event = |(player, n): &(&str, u64)| Event {
+            player_id: PlayerId::parse(*player).unwrap(),
+            event_type: if n % 2 == 0 { "tier.changed" } else { "segment.changed" },
+            payload: json!({"n": n, "amount": "12.30"}),
+        };
+        outbox::add(tx, &events.iter().map(event).collect::<Vec<_>>(), self.now()).await.unwrap();
+    }
+
+    pub async fn webhook(&self, url: &str, event_types: Option<&[&str]>) -> Webhook {
+        let event_types = event_types.map(|types| types.iter().map(|name| (*name).to_owned()).collect());
+        let new = NewWebhook { target: Target::parse(url, Targets::Any).unwrap(), description: None, event_types };
+        app::webhooks::create(&self.db, &new, SECRET, "test", self.context()).await.unwrap()
+    }
+
+    /// A relay with connections of its own, for targets that answer within a moment.
+    pub async fn drain(&self) -> Relayed {
+        self.drain_with(messenger(Targets::Any)).await
+    }
+
+    pub async fn drain_with(&self, messenger: Messenger) -> Relayed {
+        let relay = Relay { db: Db::new(&self.test.url(), None).unwrap(), messenger, clock: || self.context() };
+        relay.drain(self.now() + SignedDuration::from_secs(1)).await.unwrap()
+    }
+
+    pub async fn deliveries(&self, webhook: &Webhook, status: Option<DeliveryStatus>) -> Vec<Delivery> {
+        app::webhooks::deliveries(&self.db, webhook.webhook_id, status, 0, 1_000).await.unwrap()
+    }
+
+    /// Nothing waits any more, and the books hold.
+    pub async fn all_is_told(&self) {
+        for table in ["outbox", "webhook_streams", "webhook_deliveries WHERE status = 'PENDING'"] {
+            assert_eq!(self.test.text(&format!("SELECT count(*) FROM {table}")).await, "0", "{table}");
+        }
+        testing::audit(&self.db).await;
+    }
+}
+
+pub fn messenger(targets: Targets) -> Messenger {
+    let limits = Limits { connect: Duration::from_millis(500), total: Duration::from_millis(500) };
+    Messenger::new(targets, limits).unwrap()
+}

@@ -1,13 +1,15 @@
-//! Operations: health, runs, settings, keys, audit.
+//! Operations: health, runs, settings, keys, webhooks, audit.
 
 mod audit;
 mod health;
 mod keys;
 mod runs;
 mod settings;
+mod webhooks;
 
 use app::Db;
 use domain::access::Role::{Admin, Operator, Viewer};
+use domain::webhook::Targets;
 use lambda::sqs::Queue;
 use lambda::{Access, Api, Auth};
 
@@ -15,6 +17,7 @@ use lambda::{Access, Api, Auth};
 pub struct Ops {
     pub db: Db,
     pub segmentation: Queue,
+    pub targets: Targets,
 }
 
 pub fn api(ops: &Ops) -> Api<Ops> {
@@ -30,5 +33,11 @@ pub fn api(ops: &Ops) -> Api<Ops> {
         .get("/api/keys", Admin, keys::list)
         .post("/api/keys", Admin, keys::create)
         .delete("/api/keys/{key_id}", Admin, keys::revoke)
+        .get("/api/webhooks", Admin, webhooks::list)
+        .post("/api/webhooks", Admin, webhooks::create)
+        .delete("/api/webhooks/{webhook_id}", Admin, webhooks::delete)
+        .post("/api/webhooks/{webhook_id}/ping", Admin, webhooks::ping)
+        .get("/api/webhooks/{webhook_id}/deliveries", Admin, webhooks::deliveries)
+        .post("/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", Admin, webhooks::retry)
         .get("/api/audit", Admin, audit::list)
 }

@@ -13,6 +13,7 @@ async fn main() -> Result<(), lambda::Error> {
     let ops = Ops {
         db: Db::new(&database.url, database.ca_pem.as_deref())?,
         segmentation: Queue::new(env.required("SEGMENTATION_QUEUE_URL")?).await,
+        targets: lambda::webhook::targets(&env),
     };
     lambda::serve(ops::api(&ops).into_router(ops)).await
 }

@@ -3,6 +3,7 @@
 
 use axum::Router;
 use domain::access::Role;
+use domain::webhook::Targets;
 use lambda::{Access, aws, sqs::Queue};
 use ops::Ops;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ impl Stack {
         let test = TestDb::new().await;
         let queue = StandIn::start(answer).await;
         let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));
-        let ops = Ops { db: test.db(), segmentation };
+        let ops = Ops { db: test.db(), segmentation, targets: Targets::Public };
         let router = ops::api(&ops).into_router(ops.clone());
         let admin = api_key(&test.db(), "admin").await;
         Self { test, queue, ops, router, admin }
@@ -86,6 +87,12 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
         ("GET /api/keys", "admin"),
         ("POST /api/keys", "admin"),
         ("DELETE /api/keys/{key_id}", "admin"),
+        ("GET /api/webhooks", "admin"),
+        ("POST /api/webhooks", "admin"),
+        ("DELETE /api/webhooks/{webhook_id}", "admin"),
+        ("POST /api/webhooks/{webhook_id}/ping", "admin"),
+        ("GET /api/webhooks/{webhook_id}/deliveries", "admin"),
+        ("POST /api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", "admin"),
         ("GET /api/audit", "admin"),
     ];
     assert_eq!(table, expected.map(|(route, access)| (route.to_owned(), access)));
@@ -98,7 +105,9 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
         let path = route
             .path
             .replace("{run_id}", "0199a0b0-0000-7000-8000-000000000000")
-            .replace("{key_id}", "0199a0b0-0000-7000-8000-000000000000");
+            .replace("{key_id}", "0199a0b0-0000-7000-8000-000000000000")
+            .replace("{webhook_id}", "0199a0b0-0000-7000-8000-000000000000")
+            .replace("{delivery_id}", "1");
         let method = route.method.as_str();
         assert_eq!(call(&stack.router, method, &path, None, None).await.status, 401, "{method} {path}");
         for (role, key) in &keys {
@@ -126,7 +135,7 @@ async fn health_is_503_behind_the_schema_and_without_a_database() {
     assert_eq!((&problem["schema_version"], &problem["schema_version_expected"]), (&json!(1), &json!(store::migrate::newest_version())));
 
     let db = app::Db::new("postgres://nobody@127.0.0.1:1/none", None).unwrap();
-    let gone = Ops { db, segmentation: stack.ops.segmentation.clone() };
+    let gone = Ops { db, ..stack.ops.clone() };
     let router = ops::api(&gone).into_router(gone);
     let problem = call(&router, "GET", "/health", None, None).await.expect(503);
     assert_eq!(problem["detail"], "not available just now; try again");

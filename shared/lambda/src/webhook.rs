@@ -6,7 +6,7 @@ use crate::problem::causes;
 use axum::http::header::{CONTENT_TYPE, USER_AGENT};
 use axum::http::{Request, Response};
 use bytes::Bytes;
-use domain::problem::{FieldError, Refusal};
+use domain::problem::FieldError;
 use domain::webhook::{Attempt, Target, TargetError, Targets, may_connect, signed_text};
 use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
@@ -154,8 +154,8 @@ pub fn signature(secret: &str, sent_at: Timestamp, body: &str) -> String {
 
 /// Refuses a target, with its place in the request, that would be refused when it is called: by its address, and now by
 /// those behind its name.
-pub async fn check(pointer: &str, url: &str, targets: Targets) -> Result<Target, Refusal> {
-    let refused = |code, detail: String| Refusal::invalid(vec![FieldError::new(pointer, code, detail)]);
+pub async fn check(pointer: &str, url: &str, targets: Targets) -> Result<Target, FieldError> {
+    let refused = |code, detail: String| FieldError::new(pointer, code, detail);
     let target = Target::parse(url, targets).map_err(|error| refused(code(&error), error.to_string()))?;
     if let (Some((name, port)), Targets::Public) = (target.name(), targets) {
         look_up(name, port, targets).await.map_err(|error| refused("address", error.to_string()))?;
@@ -239,8 +239,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused_where_it_is_given() {
         for (url, code) in [("https://localhost/hook", "address"), ("https://[::1]/", "address"), ("http://example.com/", "format")] {
-            let refusal = check("/url", url, Targets::Public).await.unwrap_err();
-            assert_eq!((refusal.errors[0].pointer.as_str(), refusal.errors[0].code), ("/url", code), "{url}");
+            let error = check("/url", url, Targets::Public).await.unwrap_err();
+            assert_eq!((error.pointer.as_str(), error.code), ("/url", code), "{url}");
         }
         assert!(check("/url", "http://localhost/hook", Targets::Any).await.is_ok());
         assert!(check("/url", "https://8.8.8.8/", Targets::Public).await.is_ok());

@@ -1,0 +1,135 @@
+//! `/api/webhooks`.
+
+use crate::Ops;
+use app::webhooks::{self, NewWebhook, Webhook};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use domain::id::WebhookId;
+use domain::problem::{FieldError, Refusal};
+use domain::webhook::{Attempt, DeliveryStatus, PING, Targets, check_event_types};
+use lambda::webhook::{Letter, Limits, Messenger};
+use lambda::{Caller, JsonBody, Page, Params, PathParams, Problem};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+const DESCRIPTION_CHARACTERS_MAX: usize = 200;
+
+pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
+    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let found = webhooks::list(&ops.db, &slice).await?;
+    Ok(page.respond(found, |webhook| webhook.webhook_id.to_string()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Create {
+    url: String,
+    /// Absent: all.
+    #[serde(default)]
+    event_types: Option<Vec<String>>,
+    #[serde(default)]
+    description: Option<String>,
+}
+
+impl Create {
+    async fn validate(self, targets: Targets) -> Result<NewWebhook, Refusal> {
+        let mut errors = self.event_types.as_deref().map(check_event_types).unwrap_or_default();
+        let wrong = |text: &String| text.chars().count() > DESCRIPTION_CHARACTERS_MAX || text.chars().any(char::is_control);
+        if self.description.as_ref().is_some_and(wrong) {
+            let detail = format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters, none of them a control character");
+            errors.push(FieldError::new("/description", "format", detail));
+        }
+        match lambda::webhook::check("/url", &self.url, targets).await {
+            Ok(target) if errors.is_empty() => Ok(NewWebhook { target, description: self.description, event_types: self.event_types }),
+            Ok(_) => Err(Refusal::invalid(errors)),
+            Err(error) => {
+                errors.insert(0, error);
+                Err(Refusal::invalid(errors))
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Created {
+    #[serde(flatten)]
+    webhook: Webhook,
+    /// Shown this once. It is kept, for every delivery is signed with it, and nobody can read it here again.
+    secret: String,
+}
+
+pub async fn create(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Create>) -> Result<Response, Problem> {
+    let new = body.validate(ops.targets).await?;
+    let secret = lambda::id::webhook_secret().map_err(|error| Problem::internal(&error))?;
+    let webhook = webhooks::create(&ops.db, &new, &secret, &caller.actor(), lambda::context()).await?;
+    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(Created { webhook, secret })).into_response())
+}
+
+pub async fn delete(
+    State(ops): State<Ops>,
+    caller: Caller,
+    PathParams(webhook_id): PathParams<WebhookId>,
+) -> Result<Json<Webhook>, Problem> {
+    Ok(Json(webhooks::delete(&ops.db, webhook_id, &caller.actor(), lambda::context()).await?))
+}
+
+#[derive(Serialize)]
+pub struct Pinged {
+    /// The target answered 200 to 299.
+    delivered: bool,
+    event_id: Uuid,
+    #[serde(flatten)]
+    attempt: Attempt,
+}
+
+/// Calls the target as the relay does, at once, and answers what it answered. Nothing is kept and nothing tried again.
+pub async fn ping(State(ops): State<Ops>, PathParams(webhook_id): PathParams<WebhookId>) -> Result<Json<Pinged>, Problem> {
+    let endpoint = webhooks::endpoint(&ops.db, webhook_id).await?;
+    let messenger = Messenger::new(ops.targets, Limits::default()).map_err(|error| Problem::internal(&error))?;
+    let context = lambda::context();
+    let (event_id, body) = webhooks::ping(webhook_id, context);
+    let letter = Letter { url: &endpoint.url, event_id, event_type: PING, body: &body, sent_at: context.now };
+    let attempt = messenger.send(letter, &endpoint.secret).await;
+    Ok(Json(Pinged { delivered: attempt.is_delivered(), event_id, attempt }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    status: Option<String>,
+}
+
+pub async fn deliveries(
+    State(ops): State<Ops>,
+    page: Page,
+    PathParams(webhook_id): PathParams<WebhookId>,
+    Params(filter): Params<Filter>,
+) -> Result<Response, Problem> {
+    let status = filter.status.as_deref().map(known_status).transpose()?;
+    let found = webhooks::deliveries(&ops.db, webhook_id, status, page.skip, page.limit).await?;
+    Ok(page.respond_skipping(found))
+}
+
+fn known_status(text: &str) -> Result<DeliveryStatus, Refusal> {
+    let known = DeliveryStatus::ALL.map(DeliveryStatus::as_str).join(", ");
+    DeliveryStatus::parse(text).ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is none of {known}")))
+}
+
+#[derive(Serialize)]
+pub struct Retried {
+    delivery_id: i64,
+    status: DeliveryStatus,
+}
+
+/// The next relay sends it.
+pub async fn retry(
+    State(ops): State<Ops>,
+    caller: Caller,
+    PathParams((webhook_id, delivery_id)): PathParams<(WebhookId, i64)>,
+) -> Result<Json<Retried>, Problem> {
+    webhooks::retry(&ops.db, webhook_id, delivery_id, &caller.actor(), lambda::context()).await?;
+    Ok(Json(Retried { delivery_id, status: DeliveryStatus::Pending }))
+}

@@ -82,8 +82,8 @@ pub async fn any(executor: &impl Executor) -> Result<bool> {
     Ok(statement::row(executor, ANY, &[]).await?.try_get(0)?)
 }
 
-/// Makes this transaction the one that dispatches; `false` if another is at it. Two at once could bring a player's later
-/// event to a webhook before the earlier one.
+/// Makes this transaction the one that dispatches; `false` if another is at it. Two at once would want the same rows, and
+/// wait for each other.
 pub async fn try_be_dispatcher(tx: &Tx<'_>) -> Result<bool> {
     Ok(statement::row(tx, DISPATCHER, &[]).await?.try_get(0)?)
 }

@@ -6,6 +6,7 @@ use app::webhooks;
 use domain::webhook::Targets;
 use lambda::webhook::Letter;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const PLAYERS: u64 = 30;
 const EVENTS: u64 = 12;
@@ -142,6 +143,9 @@ async fn an_event_that_comes_while_the_last_one_is_delivered_is_not_forgotten() 
     assert!(store::outbox::try_be_dispatcher(&dispatching).await.unwrap());
     let ids = store::outbox::first(&dispatching, 10).await.unwrap();
     store::outbox::fan_out(&dispatching, &ids, &[uuid::Uuid::now_v7()], program.now()).await.unwrap();
+    // Another relay leaves the dispatching to this one, and does not wait for it.
+    let other = tokio::time::timeout(Duration::from_secs(5), webhooks::dispatch(&program.db, program.context())).await;
+    assert_eq!(other.unwrap().unwrap(), 0);
     let recording = webhooks::record(&program.db, webhook.webhook_id, claim.claim_id, &tried, program.context());
     let committing = async {
         until_one_waits(&program).await;

@@ -78,8 +78,10 @@ async fn a_webhook_is_told_what_it_asked_for_and_each_has_every_event_under_one_
 #[tokio::test]
 async fn events_that_nobody_wants_leave_the_outbox() {
     let program = Program::new().await;
-    program.happen(&[("P001", 1), ("P001", 2)]).await;
-    assert_eq!(program.drain().await.dispatched, 2);
+    program.happen(&(0..2_001).map(|n| ("P001", n)).collect::<Vec<_>>()).await;
+    assert_eq!(app::webhooks::dispatch(&program.db, program.context()).await.unwrap(), 1_000);
+    assert_eq!(program.test.text("SELECT min((payload ->> 'n')::integer) FROM outbox").await, "1000", "the earliest go first");
+    assert_eq!(program.drain().await.dispatched, 1_001);
     let target = Target::start(|_| Answer::Status(200)).await;
     program.webhook(&target.url(), Some(&["bonus.completed"])).await;
     program.happen(&[("P001", 3)]).await;
@@ -99,6 +101,8 @@ async fn a_deleted_webhook_is_told_nothing_more_and_forgotten() {
     app::webhooks::delete(&program.db, webhook.webhook_id, "test", program.context()).await.unwrap();
     program.happen(&[("P003", 4)]).await;
     program.wait(3_600);
+    let claim = app::webhooks::claim(&program.db, webhook.webhook_id, 10, program.context()).await.unwrap();
+    assert_eq!(claim.due.len(), 0, "to a relay that knew it from before");
     assert_eq!(program.drain().await.dispatched, 1);
     assert_eq!(target.events().len(), 2);
     assert_eq!(program.test.text("SELECT secret FROM webhooks").await, "null");

@@ -45,6 +45,7 @@ pub fn api(db: &Db) -> Api<Rules> {
         .post("/api/rules", Role::Admin, create)
         .get("/api/rules/facts", Role::Viewer, facts)
         .post("/api/rules/simulate", Role::Operator, simulate::simulate)
+        .get("/api/rules/simulations/{run_id}", Role::Viewer, simulate::report)
         .get("/api/rules/{rule_id}", Role::Viewer, get)
         .put("/api/rules/{rule_id}", Role::Admin, update)
         .delete("/api/rules/{rule_id}", Role::Admin, archive)

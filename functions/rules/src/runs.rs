@@ -37,7 +37,7 @@ pub async fn revoke(
 }
 
 /// One message for each shard; 202 with where to look.
-async fn send(rules: &Rules, started: RunStarted) -> Result<Response, Problem> {
+pub async fn send(rules: &Rules, started: RunStarted) -> Result<Response, Problem> {
     let bodies = started.messages().map(ShardMessage::to_json).collect();
     if let Err(error) = rules.segmentation.send(bodies).await {
         return Err(give_up(rules, started, &error).await);

@@ -1,15 +1,18 @@
-//! `POST /api/rules/simulate`: a rule in front of everybody, and nobody is paid.
+//! `/api/rules/simulate` and `/api/rules/simulations`: a rule in front of everybody, and nobody is paid.
 
+use crate::{Rules, runs};
 use app::Db;
-use app::simulation::{self, Report, Subject};
+use app::simulation::{Subject, Within};
+use app::simulation_runs::{self, Answer, DIRECT_PLAYERS_MAX, Outcome};
 use axum::Json;
 use axum::extract::State;
-use domain::id::RuleId;
-use domain::problem::Refusal;
-use jiff::Timestamp;
-use lambda::{JsonBody, Problem};
-use serde::{Deserialize, Serialize};
+use axum::response::{IntoResponse, Response};
+use domain::id::{RuleId, RunId};
+use domain::problem::{Refusal, RefusalKind};
+use lambda::{Caller, JsonBody, PathParams, Problem};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,47 +23,35 @@ pub struct Simulate {
     rule_id: Option<RuleId>,
     #[serde(default)]
     within: Within,
+    /// Start a run, however few the players are.
+    #[serde(default)]
+    as_run: bool,
 }
 
-#[derive(Clone, Copy, Default, Deserialize, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum Within {
-    #[default]
-    Alone,
-    ActiveSet,
-}
-
-impl From<Within> for simulation::Within {
-    fn from(within: Within) -> Self {
-        match within {
-            Within::Alone => Self::Alone,
-            Within::ActiveSet => Self::ActiveSet,
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub struct SimulationView {
-    rule_id: RuleId,
-    /// The one that would be saved, for a draft.
-    rule_version: i32,
-    within: Within,
-    /// Whether it would grant now; it was taken to.
-    is_live: bool,
-    evaluated_at: Timestamp,
-    #[serde(flatten)]
-    report: Report,
-}
-
-pub async fn simulate(State(db): State<Db>, JsonBody(body): JsonBody<Simulate>) -> Result<Json<SimulationView>, Problem> {
-    let Simulate { rule, rule_id, within } = body;
+/// The report, or 202 with the run that makes it.
+pub async fn simulate(State(rules): State<Rules>, caller: Caller, JsonBody(body): JsonBody<Simulate>) -> Result<Response, Problem> {
+    let Simulate { rule, rule_id, within, as_run } = body;
     let subject = match (rule, rule_id) {
         (Some(draft), None) => Subject::Draft(draft),
         (None, Some(rule_id)) => Subject::Saved(rule_id),
         _ => return Err(Refusal::invalid_at("/rule", "required", "either rule, a draft, or rule_id is to be given").into()),
     };
-    let now = lambda::context().now;
-    let simulated = simulation::simulate(&db, &subject, within.into(), now).await?;
-    let simulation::Simulated { rule_id, rule_version, is_live, report } = simulated;
-    Ok(Json(SimulationView { rule_id, rule_version, within, is_live, evaluated_at: now, report }))
+    let direct_players_max = if as_run { 0 } else { DIRECT_PLAYERS_MAX };
+    match simulation_runs::answer(&rules.db, &subject, within, direct_players_max, &caller.actor(), lambda::context()).await? {
+        Answer::Report(simulated) => Ok(Json(simulated).into_response()),
+        Answer::Run(started) => runs::send(&rules, started).await,
+    }
+}
+
+/// The report of a run, as [`simulate`] answers it.
+pub async fn report(State(db): State<Db>, PathParams(run_id): PathParams<RunId>) -> Result<Json<Box<RawValue>>, Problem> {
+    let conflict = |code, detail: String| {
+        let place = format!("/api/runs/{run_id}");
+        Problem::from(Refusal::new(RefusalKind::Conflict, code, detail).with("run_url", place))
+    };
+    match simulation_runs::report(&db, run_id).await? {
+        Outcome::Reported(report) => Ok(Json(report)),
+        Outcome::Pending => Err(conflict("not_ended", "the simulation has not ended yet".into())),
+        Outcome::Failed(reason) => Err(conflict("simulation_failed", format!("the simulation failed: {reason}"))),
+    }
 }

@@ -25,6 +25,7 @@ pub mod runs;
 pub mod segmentation;
 pub mod settings;
 pub mod simulation;
+pub mod simulation_runs;
 pub mod snapshot;
 pub mod tier_review;
 pub mod tiers;

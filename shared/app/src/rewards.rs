@@ -8,6 +8,7 @@ use crate::program::Program;
 use crate::rule_runs;
 use crate::runs::ShardMessage;
 use crate::segmentation::lock;
+use crate::simulation_runs;
 use crate::snapshot;
 use domain::account::{Book, Journal};
 use domain::bonus::{GrantedRule, NewGrant};
@@ -32,19 +33,27 @@ const ACTOR: &str = "reward-worker";
 /// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it
 /// changes nothing.
 pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
-    transaction!(db, |tx| run_shard_in_tx(tx, message, context))
+    let done: Result<_> = transaction!(db, |tx| run_shard_in_tx(tx, message, context));
+    match done? {
+        Some(totals) => Ok(totals),
+        None => Box::pin(simulation_runs::run(db, message, context)).await,
+    }
 }
 
-async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -> Result<RewardTotals> {
+/// `None`: the run is a simulation, which is no work of one transaction.
+async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -> Result<Option<RewardTotals>> {
     let shard = lock(tx, message).await?;
     if shard.failed || shard.rewarded {
-        return Ok(RewardTotals::default());
+        return Ok(Some(RewardTotals::default()));
+    }
+    if shard.kind == RunKind::Simulation {
+        return Ok(None);
     }
     if !shard.segmented {
         return Err(Error::conflict("not_segmented", format!("shard {} of run {} has no segments yet", shard.shard, shard.run_id)));
     }
     if shard.kind == RunKind::Revocation {
-        return rule_runs::revoke_in_tx(tx, &shard, context).await;
+        return rule_runs::revoke_in_tx(tx, &shard, context).await.map(Some);
     }
     let program = Program::load(tx, context.now).await?;
     let rules = program.rules(tx).await?;
@@ -75,7 +84,7 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     totals.players = players.len();
     store::runs::rewarded(tx, &shard, &totals, context.now).await?;
     store::runs::shard_done(tx, shard.run_id, context.now).await?;
-    Ok(totals)
+    Ok(Some(totals))
 }
 
 /// The rules that apply to the players of a shard. Whose segment the run has changed is evaluated once, for both reasons.
@@ -110,7 +119,7 @@ fn trigger(shard: &Shard) -> Option<Trigger> {
     match shard.kind {
         RunKind::Import => Some(Trigger::Import),
         RunKind::Recalculation | RunKind::Batch => Some(Trigger::Recalculation),
-        RunKind::Evaluation | RunKind::Revocation => None,
+        RunKind::Evaluation | RunKind::Revocation | RunKind::Simulation => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A run as functions show it.
 
-use crate::runs::Run;
+use crate::runs::{Run, RunKind, RunStatus};
 use domain::id::{RuleId, RunId};
 use domain::money::{MONEY_SCALE, shown};
 use jiff::Timestamp;
@@ -10,17 +10,19 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunView {
     pub run_id: RunId,
-    /// `IMPORT`, `RECALCULATION`, `BATCH`, `EVALUATION` or `REVOCATION`.
+    /// `IMPORT`, `RECALCULATION`, `BATCH`, `EVALUATION`, `REVOCATION` or `SIMULATION`.
     pub kind: &'static str,
     /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
     pub status: &'static str,
     /// `ALL` players, those that are `LISTED`, or the `HOLDERS` of an open grant of the rule.
     pub scope: &'static str,
     pub trigger_rewards: bool,
-    /// Of an evaluation or a revocation.
+    /// Of an evaluation, a revocation or a simulation.
     pub rule_id: Option<RuleId>,
     /// Of a revocation.
     pub reason: Option<String>,
+    /// Where a simulation that is complete has its report.
+    pub report_url: Option<String>,
     pub shards_total: i32,
     /// Segmented, and rewarded where rewards are triggered, or given up.
     pub shards_done: i32,
@@ -50,6 +52,7 @@ pub struct RunView {
 
 impl From<Run> for RunView {
     fn from(run: Run) -> Self {
+        let report_url = report_url(&run);
         Self {
             run_id: run.run_id,
             kind: run.kind.as_str(),
@@ -58,6 +61,7 @@ impl From<Run> for RunView {
             trigger_rewards: run.rewards == crate::runs::Rewards::Evaluate,
             rule_id: run.rule_id,
             reason: run.reason,
+            report_url,
             shards_total: run.shards_total,
             shards_done: run.shards_done,
             shards_segmented: run.shards_segmented,
@@ -77,4 +81,9 @@ impl From<Run> for RunView {
             finished_at: run.finished_at,
         }
     }
+}
+
+fn report_url(run: &Run) -> Option<String> {
+    let has_report = run.kind == RunKind::Simulation && run.status == RunStatus::Completed;
+    has_report.then(|| format!("/api/rules/simulations/{}", run.run_id))
 }

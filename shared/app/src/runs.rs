@@ -1,12 +1,13 @@
 //! Runs: one fan-out over players.
 
 use crate::error::{Error, Result};
+use crate::simulation_runs;
 use domain::context::Context;
 use domain::id::{PlayerId, RunId};
 use domain::problem::FieldError;
 use serde::{Deserialize, Serialize};
-use store::runs::{NewRun, RunKind, Scope};
-pub use store::runs::{Rewards, Run, RunStatus};
+use store::runs::{NewRun, Scope};
+pub use store::runs::{Rewards, Run, RunKind, RunStatus};
 use store::{Db, Tx, transaction};
 
 /// Players of one shard: few enough for 128 MiB and a transaction of a second, many enough that a million players are
@@ -134,6 +135,9 @@ pub async fn give_up_all(db: &Db, started: RunStarted, error: &str, context: Con
 }
 
 async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &str, context: Context) -> Result<()> {
+    if store::simulations::is_one(tx, message.run_id).await? {
+        return simulation_runs::give_up_in_tx(tx, message, error, context).await;
+    }
     if store::runs::shard_failed(tx, message.run_id, message.shard, error, context.now).await? {
         store::runs::shard_done(tx, message.run_id, context.now).await?;
     }

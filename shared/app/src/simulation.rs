@@ -13,13 +13,11 @@ pub use domain::simulate::{Outcome, Report};
 use domain::simulate::{Scenario, Simulation};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use store::population::{Detail, Population, Reading};
 use store::{Db, Executor};
-
-/// Players that one request can be made to wait for: see the figures in ARCHITECTURE.md.
-pub const PLAYERS_MAX: i64 = 1_000_000;
 
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,29 +29,46 @@ pub enum Subject {
 }
 
 /// Which other rules there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Within {
     /// None, as in an evaluation of the rule.
+    #[default]
     Alone,
     /// Those that are live, as in a recalculation; with the rule in the place that its priority gives it.
     ActiveSet,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+impl Within {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "ALONE",
+            Self::ActiveSet => "ACTIVE_SET",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Alone, Self::ActiveSet].into_iter().find(|within| within.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Simulated {
     pub rule_id: RuleId,
     /// The one that would be saved, for a draft.
     pub rule_version: i32,
+    pub within: Within,
     /// Whether it is switched on and in its time; it was taken to be.
     pub is_live: bool,
+    pub evaluated_at: Timestamp,
+    #[serde(flatten)]
     pub report: Report,
 }
 
 /// Puts a rule in front of every player, as if it were switched on and in its time.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` for an archived rule; `Validation` of a draft, of a rule that pays per event, and of a population
-/// of more than [`PLAYERS_MAX`].
+/// `NotFound`; `Conflict` for an archived rule; `Validation` of a draft, and of a rule that pays per event.
 pub async fn simulate(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Simulated> {
     simulate_with(db, subject, within, now, |_, _, _| {}).await
 }
@@ -67,27 +82,58 @@ pub async fn simulate_with(
     mut tell: impl FnMut(&PlayerId, Outcome, Decimal) + Send,
 ) -> Result<Simulated> {
     let plan = Plan::load(db, subject, within, now).await?;
-    let players = store::population::count(db).await?;
-    if players > PLAYERS_MAX {
-        let detail = format!("there are {players} players, and a simulation takes at most {PLAYERS_MAX}");
-        return Err(Error::Validation(vec![FieldError::new("", "population_too_large", detail)]));
+    let mut pass = Pass::open(db, &plan).await?;
+    while pass.step(&mut tell).await? > 0 {}
+    pass.end()
+}
+
+/// One pass over the players as they are when it opens.
+pub(crate) struct Pass<'a> {
+    plan: &'a Plan,
+    simulation: Simulation<'a>,
+    population: Population,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) async fn open(db: &Db, plan: &'a Plan) -> Result<Self> {
+        let current = plan.current.as_ref().map(|rules| plan.scenario(rules)).transpose()?;
+        let simulation = Simulation::new(plan.scenario(&plan.rules)?, current, &plan.program.catalogue, &plan.program.settings);
+        Ok(Self { plan, simulation, population: Population::open(db, plan.reading()).await? })
     }
-    let current = plan.current.as_ref().map(|rules| plan.scenario(rules)).transpose()?;
-    let mut simulation = Simulation::new(plan.scenario(&plan.rules)?, current, &plan.program.catalogue, &plan.program.settings);
-    let mut population = Population::open(db, plan.reading()).await?;
-    while let Some(players) = population.next().await? {
-        for player in &players {
-            let (outcome, amount) = simulation.add(player);
-            tell(&player.player_id, outcome, amount);
+
+    /// Goes on by some players, and answers how many; 0 behind the last.
+    pub(crate) async fn step(&mut self, mut tell: impl FnMut(&PlayerId, Outcome, Decimal)) -> Result<usize> {
+        while let Some(players) = self.population.next().await? {
+            for player in &players {
+                let (outcome, amount) = self.simulation.add(player);
+                tell(&player.player_id, outcome, amount);
+            }
+            if !players.is_empty() {
+                return Ok(players.len());
+            }
         }
+        Ok(0)
     }
-    let (rule, rule_version) = plan.subject(&plan.rules)?;
-    Ok(Simulated { rule_id: plan.rule_id.clone(), rule_version, is_live: rule.is_on(&plan.program.moment), report: simulation.finish() })
+
+    /// Gives the connections back.
+    pub(crate) fn end(self) -> Result<Simulated> {
+        let Self { plan, simulation, .. } = self;
+        let (rule, rule_version) = plan.subject(&plan.rules)?;
+        Ok(Simulated {
+            rule_id: plan.rule_id.clone(),
+            rule_version,
+            within: plan.within,
+            is_live: rule.is_on(&plan.program.moment),
+            evaluated_at: plan.program.moment.now(),
+            report: simulation.finish(),
+        })
+    }
 }
 
 /// Everything but the players.
-struct Plan {
+pub(crate) struct Plan {
     program: Program,
+    within: Within,
     rule_id: RuleId,
     /// With the rule as it is simulated.
     rules: RuleSet,
@@ -98,7 +144,7 @@ struct Plan {
 }
 
 impl Plan {
-    async fn load(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Self> {
+    pub(crate) async fn load(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Self> {
         let mut client = db.client().await?;
         let tx = store::snapshot(&mut client).await?;
         let program = Program::load(&tx, now).await?;
@@ -123,7 +169,11 @@ impl Plan {
             (_, Some((stored, version))) => (with(rule, version + 1), Some(with(stored, version))),
             (_, None) => (with(rule, 1), None),
         };
-        Ok(Self { program, rule_id, rules, current, reserved })
+        Ok(Self { program, within, rule_id, rules, current, reserved })
+    }
+
+    pub(crate) fn rule_id(&self) -> &RuleId {
+        &self.rule_id
     }
 
     fn subject<'a>(&self, rules: &'a RuleSet) -> Result<(&'a Rule, i32)> {

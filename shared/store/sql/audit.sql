@@ -605,6 +605,17 @@ WHERE r.shards_total <> coalesce(s.shards, 0)
    OR (r.status IN ('COMPLETED', 'COMPLETED_WITH_ERRORS') AND r.shards_done <> r.shards_total)
    OR (r.status = 'RUNNING') <> (r.finished_at IS NULL)
 
+-- name: a simulation has its report when its run is complete
+SELECT concat_ws(' ', run_id, r.kind, r.status, CASE WHEN s.report IS NULL THEN 'no report' ELSE 'report' END, 'ended', s.ended_at) AS key
+FROM (
+  SELECT run_id, kind, status
+  FROM runs
+  WHERE kind = 'SIMULATION'
+) AS r
+FULL JOIN simulations AS s USING (run_id)
+WHERE (r.status = 'RUNNING') IS DISTINCT FROM (s.ended_at IS NULL)
+   OR (r.status = 'COMPLETED') IS DISTINCT FROM (s.report IS NOT NULL)
+
 -- name: the totals of a run = the grants it made
 SELECT concat_ws(' ', run_id, 'granted', s.granted, 'grants', coalesce(g.granted, 0), 'cost', s.cost, 'of', coalesce(g.cost, 0)) AS key
 FROM (

@@ -32,6 +32,7 @@ pub mod runs;
 pub mod segments;
 pub mod settings;
 pub mod signals;
+pub mod simulations;
 pub mod snapshots;
 pub mod stats;
 pub mod tiers;

@@ -243,6 +243,7 @@ RunKind {
     Batch = "BATCH",
     Evaluation = "EVALUATION",
     Revocation = "REVOCATION",
+    Simulation = "SIMULATION",
 });
 words!(/// Which players it goes over: everybody, those of a list, or those who hold an open grant of the run's rule.
     Scope { All = "ALL", Listed = "LISTED", Holders = "HOLDERS" });
@@ -259,7 +260,7 @@ pub struct NewRun {
     pub rewards: Rewards,
     pub created_by: String,
     pub created_at: Timestamp,
-    /// Of an evaluation or a revocation, which are about one rule. Their shards are born segmented: whatever queue their
+    /// Of an evaluation, a revocation or a simulation, which are about one rule. Their shards are born segmented: whatever queue their
     /// messages come through, segments stay as they are.
     pub rule_id: Option<RuleId>,
     /// Why, where a person has to say so.
@@ -315,7 +316,7 @@ pub struct Shard {
     pub kind: RunKind,
     pub scope: Scope,
     pub rewards: Rewards,
-    /// Of the run: the one rule that it evaluates or revokes.
+    /// Of the run: the one rule that it is about.
     pub rule_id: Option<RuleId>,
     pub reason: Option<String>,
     pub created_by: String,

@@ -25,6 +25,7 @@ async fn every_statement_can_be_prepared() {
         ("segments", store::segments::STATEMENTS),
         ("settings", store::settings::STATEMENTS),
         ("signals", store::signals::STATEMENTS),
+        ("simulations", store::simulations::STATEMENTS),
         ("snapshots", store::snapshots::STATEMENTS),
         ("stats", store::stats::STATEMENTS),
         ("tiers", store::tiers::STATEMENTS),

@@ -137,6 +137,13 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     ("the counts of an import = its rows", "DELETE FROM import_errors", "0000000000a1"),
     ("the counts of an import = its rows", "DELETE FROM run_players WHERE player_id = 'P002'", "0000000000a1"),
     ("a run counts its shards", "UPDATE runs SET shards_done = 0", "0000000000b1"),
+    ("a simulation has its report when its run is complete", "UPDATE simulations SET report = NULL", "0000000000b2 SIMULATION COMPLETED no report"),
+    ("a simulation has its report when its run is complete", "DELETE FROM simulations", "0000000000b2 SIMULATION COMPLETED"),
+    (
+        "a simulation has its report when its run is complete",
+        "UPDATE runs SET status = 'RUNNING', finished_at = NULL WHERE kind = 'SIMULATION'",
+        "0000000000b2 SIMULATION RUNNING report",
+    ),
     ("the totals of a run = the grants it made", "UPDATE run_shards SET granted = 3", "granted 3 grants 2"),
 ];
 

@@ -19,6 +19,11 @@ INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_don
 VALUES ('00000000-0000-0000-0000-0000000000b1', 'IMPORT', 'LISTED', true, 'COMPLETED', 1, 1, '2026-01-02', 'test', '2026-01-02');
 INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, players, matched, granted, cost)
 VALUES ('00000000-0000-0000-0000-0000000000b1', 0, 'P001', 'P001', 1, 1, 2, 363.61);
+INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_done, created_at, created_by, finished_at, rule_id)
+VALUES ('00000000-0000-0000-0000-0000000000b2', 'SIMULATION', 'ALL', true, 'COMPLETED', 1, 1, '2026-01-02', 'test', '2026-01-02', 'POINTS');
+INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, players)
+VALUES ('00000000-0000-0000-0000-0000000000b2', 0, 'P001', 'P002', 2);
+INSERT INTO simulations VALUES ('00000000-0000-0000-0000-0000000000b2', NULL, 'ALONE', 1, '2026-01-02', '{}');
 
 INSERT INTO rules VALUES ('LOSS_CASHBACK', 1, '2026-01-01', '2026-01-01', NULL), ('POINTS', 1, '2026-01-01', '2026-01-01', NULL);
 INSERT INTO rule_versions VALUES ('LOSS_CASHBACK', 1, '{}', '2026-01-01', 'test'), ('POINTS', 1, '{}', '2026-01-01', 'test');

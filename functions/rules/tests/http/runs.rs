@@ -6,7 +6,7 @@ use testing::{Player, api_key, call};
 
 impl Program {
     /// Starts a run and answers what was told of it.
-    async fn start(&self, path: &str, body: Option<Value>) -> Value {
+    pub async fn start(&self, path: &str, body: Option<Value>) -> Value {
         let response = self.send("POST", path, body).await;
         let place = response.header("location").unwrap().to_owned();
         let started = response.expect(202);
@@ -22,7 +22,7 @@ impl Program {
     }
 
     /// What the two workers do with the last message, delivered as often as `times`.
-    async fn work_off(&self, times: usize) {
+    pub async fn work_off(&self, times: usize) {
         let message = *self.messages().last().unwrap();
         for _ in 0..times {
             work(&self.test.db(), message).await;

@@ -92,10 +92,69 @@ async fn a_simulation_wants_one_rule_and_an_operator() {
         (json!({ "rule": wrong }), "/rule/reward_config/formula formula"),
         (json!({ "rule_id": "LOSS_CASHBACK", "within": "SOMETIMES" }), "/within unknown"),
         (json!({ "rule_id": "LOSS_CASHBACK", "player_id": "P002" }), "/player_id unknown"),
+        (json!({ "rule": wrong, "as_run": true }), "/rule/reward_config/formula formula"),
+        (json!({ "as_run": true }), "/rule required"),
+        (json!({ "rule_id": "LOSS_CASHBACK", "as_run": 1 }), "/as_run type"),
     ] {
         assert_eq!(program.errors("POST", "/api/rules/simulate", body.clone()).await, [expected], "{body}");
     }
-    program.send("POST", "/api/rules/simulate", Some(json!({ "rule_id": "NONE" }))).await.expect(404);
+    for body in [json!({ "rule_id": "NONE" }), json!({ "rule_id": "NONE", "as_run": true })] {
+        program.send("POST", "/api/rules/simulate", Some(body)).await.expect(404);
+    }
+    assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "0", "no run is made of what cannot be simulated");
     let viewer = api_key(&program.test.db(), "viewer").await;
     call(&program.router, "POST", "/api/rules/simulate", Some(&viewer), Some(json!({ "rule_id": "LOSS_CASHBACK" }))).await.expect(403);
+}
+
+#[tokio::test]
+async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
+    let program = with_players().await;
+    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
+    let mut draft = loss_cashback();
+    draft["reward_config"]["max_amount"] = json!(100.50);
+    let body = |as_run| json!({ "rule": draft, "within": "ACTIVE_SET", "as_run": as_run });
+    let started = program.start("/api/rules/simulate", Some(body(true))).await;
+    let place = format!("/api/rules/simulations/{}", started["run_id"].as_str().unwrap());
+    let problem = program.send("GET", &place, None).await.expect(409);
+    assert_eq!((&problem["type"], &problem["run_url"]), (&json!("urn:loyalty:problem:not_ended"), &started["run_url"]));
+    program.work_off(2).await;
+    let viewer = api_key(&program.test.db(), "viewer").await;
+    let mut report = call(&program.router, "GET", &place, Some(&viewer), None).await.expect(200);
+    let mut direct = program.send("POST", "/api/rules/simulate", Some(body(false))).await.expect(200);
+    // They differ in when they were evaluated.
+    for answer in [&mut report, &mut direct] {
+        assert!(answer["evaluated_at"].take().is_string());
+    }
+    assert_eq!(report.to_string(), direct.to_string());
+    assert_eq!(report["amount"].to_string(), "150.75", "100.50, and half of it");
+    let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' || shards_done FROM runs";
+    assert_eq!(program.test.text(run).await, "SIMULATION COMPLETED LOSS_CASHBACK 1");
+}
+
+#[tokio::test]
+async fn a_simulation_that_failed_says_why_and_others_are_not_found() {
+    let program = with_players().await;
+    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
+    let evaluation = program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    for other in [evaluation["run_id"].as_str().unwrap(), "00000000-0000-0000-0000-000000000000"] {
+        program.send("GET", &format!("/api/rules/simulations/{other}"), None).await.expect(404);
+    }
+    let started = program.start("/api/rules/simulate", Some(json!({ "rule_id": "LOSS_CASHBACK", "as_run": true }))).await;
+    program.send("DELETE", "/api/rules/LOSS_CASHBACK", None).await.expect(200);
+    program.work_off(1).await;
+    let place = format!("/api/rules/simulations/{}", started["run_id"].as_str().unwrap());
+    let problem = program.send("GET", &place, None).await.expect(409);
+    assert_eq!(problem["type"], "urn:loyalty:problem:simulation_failed");
+    assert!(problem["detail"].as_str().unwrap().starts_with("the simulation failed: rule LOSS_CASHBACK is archived"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_simulation_whose_message_cannot_be_sent_has_failed() {
+    let refuse = |_: &testing::Request| (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string());
+    let program = Program::with_queue(refuse).await;
+    Player::new("P001").insert(&program.test.db()).await;
+    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
+    program.send("POST", "/api/rules/simulate", Some(json!({ "rule_id": "LOSS_CASHBACK", "as_run": true }))).await.expect(503);
+    assert_eq!(program.test.text("SELECT status || ' ' || (finished_at IS NOT NULL) FROM runs").await, "FAILED true");
+    testing::audit(&program.test.owner()).await;
 }

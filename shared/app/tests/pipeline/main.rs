@@ -10,5 +10,6 @@ mod imports;
 mod program;
 mod rewards;
 mod rule_runs;
+mod simulation_runs;
 mod simulations;
 mod versions;

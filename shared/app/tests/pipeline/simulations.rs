@@ -14,7 +14,7 @@ fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-fn saved(id: &str) -> Subject {
+pub fn saved(id: &str) -> Subject {
     Subject::Saved(RuleId::parse(id).unwrap())
 }
 
@@ -31,7 +31,7 @@ impl TestProgram {
     }
 }
 
-fn rule(id: &str, priority: i32, formula: &str, more: Value) -> Value {
+pub fn rule(id: &str, priority: i32, formula: &str, more: Value) -> Value {
     let mut rule = json!({ "rule_id": id, "name": "r", "priority": priority, "is_active": true, "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "BONUS_BALANCE", "formula": formula, "wagering_requirement": 10 } });
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -39,7 +39,7 @@ fn rule(id: &str, priority: i32, formula: &str, more: Value) -> Value {
 }
 
 /// 5,000 players in two shards; some are suspicious, blocked, or have been given nearly all that a day allows.
-async fn population(rules: &[Value]) -> TestProgram {
+pub async fn population(rules: &[Value]) -> TestProgram {
     let program = with_players(&Csv::players().numbered("P", 5_000), rules).await;
     let script = "INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status)
           SELECT player_id, gen_random_uuid(), type, severity, '{}', '2026-11-23T12:00Z', '2026-11-23T12:00Z', 'OPEN'
@@ -69,7 +69,7 @@ fn seen(report: &Report) -> String {
 }
 
 /// A first rule has taken some of the room under the caps; the second has a budget that ends among the players.
-async fn with_everything_in_play() -> TestProgram {
+pub async fn with_everything_in_play() -> TestProgram {
     let earlier = json!({ "reward_config": { "type": "CASHBACK", "amount": 990, "wagering_requirement": 1 }, "conditions": { "segment": "WINNING" } });
     let budget = json!({ "budget": { "total": 200000, "per_day": 150000 } });
     let program = population(&[rule("EARLIER", 1, "1", earlier), rule("TRIED", 2, "total_wagered * 0.02", budget)]).await;

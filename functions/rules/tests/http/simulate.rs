@@ -51,8 +51,34 @@ async fn a_draft_is_put_in_front_of_everybody_and_nothing_is_written() {
         .map(|sample| format!("{} {} {}", sample["player_id"], sample["outcome"], sample["conditions"].as_array().unwrap().len()))
         .collect();
     assert_eq!(outcomes, [r#""P002" "GRANTED" 3"#, r#""P004" "NO_MATCH" 3"#, r#""X" "REDUCED" 3"#]);
+    // 500 bets of 9.60 from 50 of them at even money, where X has half of both; the gate computes with slots.
+    let wagering = &simulated["samples"][0]["wagering"];
+    let figure = |wagering: &Value, model: &str, name: &str| wagering[model][name].to_string();
+    assert_eq!((wagering["amount"].to_string(), wagering["requirement"].to_string()), ("480.00".into(), "4800.00".into()));
+    assert_eq!((figure(wagering, "exact", "bet"), figure(wagering, "exact", "bet_sd")), ("9.60".into(), "0.9987".into()));
+    assert_eq!((figure(wagering, "closed_form", "cost"), figure(wagering, "closed_form", "bet_sd")), ("362.11".into(), "5.00".into()));
+    assert_eq!(figure(wagering, "exact", "expected_stake"), "4583.5003");
+    assert_eq!(figure(&simulated["samples"][2]["wagering"], "exact", "expected_stake"), "2291.7501");
+    assert_eq!(simulated["samples"][1]["wagering"], Value::Null);
     assert_eq!((&simulated["difference"], &simulated["budget"]), (&Value::Null, &Value::Null));
     assert_eq!(program.test.text("SELECT count(*) FROM (SELECT 1 FROM rules UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM reward_decisions UNION ALL SELECT 1 FROM audit_log) x").await, "0");
+}
+
+#[tokio::test]
+async fn a_bonus_that_is_refused_is_explained_with_the_amount_that_was_asked() {
+    let program = with_players().await;
+    let mut rule = loss_cashback();
+    (rule["reward_config"]["formula"], rule["reward_config"]["max_amount"]) = (json!("net_loss * 0.20"), json!(5000));
+    rule["reward_config"]["wagering_requirement"] = json!(8);
+    let body = |rule| Some(json!({ "rule": rule }));
+    let simulated = program.send("POST", "/api/rules/simulate", body(rule.clone())).await.expect(200);
+    let sample = &simulated["samples"][0];
+    let wagering = &sample["wagering"];
+    let shown = [&wagering["amount"], &wagering["requirement"], &wagering["closed_form"]["cost"]].map(Value::to_string);
+    assert_eq!((&sample["outcome"], shown.join(" ")), (&json!("REFUSED"), "960.00 7680.00 753.12".into()));
+    rule["reward_config"] = json!({ "type": "LOYALTY_POINTS", "amount": 100 });
+    let simulated = program.send("POST", "/api/rules/simulate", body(rule)).await.expect(200);
+    assert_eq!((&simulated["samples"][0]["outcome"], &simulated["samples"][0]["wagering"]), (&json!("GRANTED"), &Value::Null));
 }
 
 fn profit_cost(sample: &Value) -> f64 {

@@ -3,13 +3,15 @@
 use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
 use crate::bonus::{GrantTerms, WageringBasis};
 use crate::formula::EvalError;
-use crate::gate::cost::{CostModel, mix_edge};
+use crate::gate::cost::{CostModel, WageredCost, mix_edge};
 use crate::gate::{self, CapRoom, GateFigures, GateVerdict, Penalty};
 use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, round_reward, shown};
+use crate::player::PlayerSnapshot;
 use crate::rule::Rule;
 use crate::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
+use std::borrow::Cow;
 
 /// How far a rule is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +202,7 @@ impl Case<'_> {
         let after_penalty = shown(round_reward(after_penalty, asset), asset.scale());
         passage.step(gate::fraud(player.risk_score, passage.amount, after_penalty))?;
 
-        let terms = self.terms(rule, penalty);
+        let terms = terms(rule, penalty, settings);
         let model = self.cost_model(terms.as_ref(), ask.deposit, asset).ok_or(NotApplicable::Overflow)?;
         let edge = mix_edge(terms.as_ref().and_then(|terms| terms.eligible_games.as_deref()), &settings.profit);
         let profit = gate::profit(player, reward_type, edge, passage.amount, &model, &settings.profit).ok_or(NotApplicable::Overflow)?;
@@ -222,19 +224,35 @@ impl Case<'_> {
         Ok(Offer { cost, expected_revenue, wagering_required, terms })
     }
 
-    /// The rule's terms under the player's penalty.
-    fn terms(&self, rule: &Rule, penalty: Penalty) -> Option<GrantTerms> {
-        let mut terms = rule.reward.terms.clone()?;
-        terms.wagering_requirement = penalty.wagering(terms.wagering_requirement, self.settings.max_wagering_multiplier);
-        Some(terms)
-    }
-
     fn cost_model<'t>(&self, terms: Option<&'t GrantTerms>, deposit: Decimal, asset: Asset) -> Option<CostModel<'t>> {
         match terms {
             Some(terms) => Some(CostModel::bonus(terms, deposit, self.candidate.player.totals.avg_bet_size(), &self.settings.profit)),
             None => CostModel::points(asset, self.settings),
         }
     }
+}
+
+/// The rule's terms under the player's penalty.
+fn terms(rule: &Rule, penalty: Penalty, settings: &Settings) -> Option<GrantTerms> {
+    let mut terms = rule.reward.terms.clone()?;
+    terms.wagering_requirement = penalty.wagering(terms.wagering_requirement, settings.max_wagering_multiplier);
+    Some(terms)
+}
+
+/// The bonus that a decision without an event was about, and its cost: what is granted, else what the profit gate judged. `None`
+/// where the rule gives no bonus or it did not come to that gate.
+pub(crate) fn bonus(
+    player: &PlayerSnapshot,
+    rule: &Rule,
+    decision: &Decision,
+    settings: &Settings,
+) -> Option<(Decimal, WageredCost<'static>)> {
+    let profit = decision.gates.iter().position(|gate| gate.name() == "profit")?;
+    let judged = profit.checked_sub(1).and_then(|before| decision.gates.get(before))?;
+    let amount = if decision.amount.is_zero() { judged.amount } else { decision.amount };
+    let terms = terms(rule, Penalty::of(player.risk_score), settings)?;
+    let cost = WageredCost::new(Cow::Owned(terms), Decimal::ZERO, player.totals.avg_bet_size(), &settings.profit);
+    Some((amount, cost))
 }
 
 /// What the gates decided together, and which of them took something.

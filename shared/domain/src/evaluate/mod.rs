@@ -14,6 +14,7 @@ use crate::player::PlayerSnapshot;
 use crate::rule::{ConditionResult, RewardType, Rule, Trigger};
 use crate::settings::Settings;
 use jiff::Timestamp;
+pub(crate) use judge::bonus;
 use judge::{Case, Extent};
 use rust_decimal::Decimal;
 use serde::Serialize;

@@ -1,11 +1,13 @@
 //! What a reward can be expected to cost, in money.
 
-use super::ruin::{Run, expected_stake};
+use super::ruin::{EXACT_STEPS_MAX, Run, expected_stake, expected_stake_exact};
 use crate::bonus::GrantTerms;
 use crate::money::{Asset, MONEY_SCALE, STORED_SCALE, shown};
 use crate::settings::{ProfitSettings, Settings};
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
+use serde::Serialize;
+use std::borrow::Cow;
 
 /// The cost of any amount of one reward for one player.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +20,7 @@ pub enum CostModel<'a> {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct WageredCost<'a> {
-    pub terms: &'a GrantTerms,
+    pub terms: Cow<'a, GrantTerms>,
     /// The deposit that is wagered with it; 0 without one.
     pub deposit: Decimal,
     /// Size of a stake: the grant's `max_bet`, else the player's average; none: 1/50 of the bonus.
@@ -43,9 +45,7 @@ impl<'a> CostModel<'a> {
     }
 
     pub fn bonus(terms: &'a GrantTerms, deposit: Decimal, avg_bet_size: Option<Decimal>, settings: &ProfitSettings) -> Self {
-        let bet = terms.max_bet.or(avg_bet_size).filter(|bet| *bet > Decimal::ZERO);
-        let house_edge = mix_edge(terms.eligible_games.as_deref(), settings);
-        Self::Wagered(WageredCost { terms, deposit, bet, house_edge, bet_sd: settings.bet_sd })
+        Self::Wagered(WageredCost::new(Cow::Borrowed(terms), deposit, avg_bet_size, settings))
     }
 
     /// Expected cost of `amount`: cents for a bonus, four decimal places (rounded up) for points and tickets.
@@ -59,34 +59,107 @@ impl<'a> CostModel<'a> {
     }
 }
 
-impl WageredCost<'_> {
+impl<'a> WageredCost<'a> {
+    pub fn new(terms: Cow<'a, GrantTerms>, deposit: Decimal, avg_bet_size: Option<Decimal>, settings: &ProfitSettings) -> Self {
+        let bet = terms.max_bet.or(avg_bet_size).filter(|bet| *bet > Decimal::ZERO);
+        let house_edge = mix_edge(terms.eligible_games.as_deref(), settings);
+        Self { terms, deposit, bet, house_edge, bet_sd: settings.bet_sd }
+    }
+
     /// `B − edge · E[staked before the requirement is met or the money is gone]`, at least 0 and at most B;
     /// B where nothing is to be staked.
     ///
     /// The conversion limit of the terms is left out: the cost is never too low for it.
     fn cost(&self, amount: Decimal) -> Option<Decimal> {
-        let requirement = self.terms.wagering_required(amount, self.deposit)?;
-        let stake = self.expected_stake(amount, requirement)?;
+        self.kept(amount, estimated(expected_stake(&self.run(amount)?))?)
+    }
+
+    fn kept(&self, amount: Decimal, stake: Decimal) -> Option<Decimal> {
         let lost = stake.checked_mul(self.house_edge)?;
         let kept = amount.checked_sub(lost)?.clamp(Decimal::ZERO, amount);
         Some(kept.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::MidpointAwayFromZero))
     }
 
-    fn expected_stake(&self, amount: Decimal, requirement: Decimal) -> Option<Decimal> {
+    fn run(&self, amount: Decimal) -> Option<Run> {
         let bet = match self.bet {
             Some(bet) => bet,
             None => amount.checked_div(Decimal::from(BETS_PER_BONUS))?,
         };
-        let run = Run {
+        Some(Run {
             balance: self.terms.basis(amount, self.deposit)?.to_f64()?,
             bet: bet.to_f64()?,
-            requirement: requirement.to_f64()?,
+            requirement: self.terms.wagering_required(amount, self.deposit)?.to_f64()?,
             edge: self.house_edge.to_f64()?,
             bet_sd: self.bet_sd.to_f64()?,
-        };
-        // Through its text: an estimate becomes a decimal at a scale of its own, never with a float's tail.
-        format!("{:.6}", expected_stake(&run)).parse().ok()
+        })
     }
+
+    /// How the cost of `amount` comes about, and what it would be with even-money bets, exactly. Takes milliseconds. `None` on
+    /// overflow.
+    pub fn explain(&self, amount: Decimal) -> Option<WageringEstimate> {
+        let run = self.run(amount)?;
+        let estimate = |model, stake: f64, bet: f64, bet_sd: f64| {
+            let stake = estimated(stake)?;
+            let (bet, bet_sd) = (figure(estimated(bet)?), figure(estimated(bet_sd)?));
+            Some(Estimate { model, bet, bet_sd, expected_stake: figure(stake), cost: figure(self.kept(amount, stake)?) })
+        };
+        let exact = match expected_stake_exact(&run) {
+            Some(exact) => Some(estimate("flat bets at even money", exact.stake, exact.bet, exact.bet_sd)?),
+            None => None,
+        };
+        Some(WageringEstimate {
+            amount: figure(amount),
+            balance: figure(self.terms.basis(amount, self.deposit)?),
+            requirement: figure(self.terms.wagering_required(amount, self.deposit)?),
+            edge: self.house_edge,
+            closed_form: estimate("Brownian motion with drift", expected_stake(&run), run.bet, run.bet_sd)?,
+            not_exact: exact.is_none().then(|| format!("the bets would take more than {EXACT_STEPS_MAX} steps to go through")),
+            exact,
+        })
+    }
+}
+
+/// What wagering a bonus comes to. Amounts in money.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WageringEstimate {
+    pub amount: Decimal,
+    /// Money at the start: the bonus, and the deposit where it counts.
+    pub balance: Decimal,
+    /// Money to stake.
+    pub requirement: Decimal,
+    /// Share of a stake that is lost on average, in both models.
+    pub edge: Decimal,
+    /// What the profit gate judges by.
+    pub closed_form: Estimate,
+    /// By the dynamic program; null where it takes too long.
+    pub exact: Option<Estimate>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_exact: Option<String>,
+}
+
+/// What one model of the bets says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    pub model: &'static str,
+    /// Size of a stake.
+    pub bet: Decimal,
+    /// Standard deviation of one bet, in bets.
+    pub bet_sd: Decimal,
+    /// Before the requirement is met or the money is gone.
+    pub expected_stake: Decimal,
+    /// What the player can expect to keep of the bonus.
+    pub cost: Decimal,
+}
+
+/// As it is shown: four decimal places at most.
+fn figure(value: Decimal) -> Decimal {
+    shown(value.round_dp(STORED_SCALE), MONEY_SCALE)
+}
+
+/// An estimate becomes a decimal at a scale of its own, through its text, never with a float's tail.
+fn estimated(value: f64) -> Option<Decimal> {
+    format!("{value:.6}").parse().ok()
 }
 
 /// Edge of the games a bonus can be played on: the average of the named ones, else the program's.
@@ -154,6 +227,49 @@ mod tests {
         let even_money = ProfitSettings { house_edge: edge, bet_sd: d("0.99963"), ..ProfitSettings::default() };
         let cost = CostModel::bonus(&terms, d("100"), None, &even_money).cost(d("100")).unwrap();
         assert!((cost - d("73.48")).abs() < d("0.15"), "{cost}"); // 0.5 % of the stake is 0.13 of cost
+    }
+
+    /// A bonus of 100 with its deposit of 100, and one of 10 alone, at 1/37.
+    #[test]
+    fn the_explanation_gives_the_table_of_the_domain_exactly() {
+        let even_money = ProfitSettings { house_edge: Decimal::ONE / d("37"), bet_sd: d("0.99963"), ..ProfitSettings::default() };
+        let with_deposit = crate::bonus::WageringBasis::DepositPlusBonus;
+        for (amount, deposit, multiplier, bet, stake, cost) in [
+            ("100", "100", "5", "10", "981.2533", "73.48"),
+            ("100", "100", "15", "10", "2480.671", "32.95"),
+            ("10", "0", "50", "1", "208.123", "4.38"),
+        ] {
+            let terms = GrantTerms {
+                wagering_requirement: d(multiplier),
+                wagering_basis: with_deposit,
+                max_bet: Some(d(bet)),
+                ..GrantTerms::default()
+            };
+            let model = WageredCost::new(Cow::Owned(terms), d(deposit), None, &even_money);
+            let explained = model.explain(d(amount)).unwrap();
+            assert_eq!((explained.balance, explained.requirement), (d(amount) + d(deposit), (d(amount) + d(deposit)) * d(multiplier)));
+            let exact = explained.exact.unwrap();
+            assert_eq!((exact.expected_stake, exact.cost, exact.bet, exact.bet_sd), (d(stake), d(cost), d(bet), d("0.9996")));
+            let closed = explained.closed_form;
+            assert!((closed.expected_stake / exact.expected_stake - Decimal::ONE).abs() < d("0.005"), "{closed:?}");
+            assert_eq!(closed.cost, model.cost(d(amount)).unwrap(), "the gate's");
+        }
+    }
+
+    #[test]
+    fn an_explanation_that_would_take_too_long_says_so() {
+        let terms = GrantTerms { wagering_requirement: d("40"), ..GrantTerms::default() };
+        let explained =
+            |average| WageredCost::new(Cow::Borrowed(&terms), d("0"), average, &ProfitSettings::default()).explain(d("100")).unwrap();
+        // 2,000 bets of 2 from 50, and 40,000 of 0.10 from 1,000.
+        assert!(explained(None).exact.is_some());
+        let long = explained(Some(d("0.1")));
+        assert_eq!((long.exact, long.closed_form.bet), (None, d("0.1")));
+        assert_eq!(long.not_exact.as_deref(), Some("the bets would take more than 5000000 steps to go through"));
+        // Nothing is staked before a bonus without wagering converts.
+        let free = WageredCost::new(Cow::Owned(GrantTerms::default()), d("0"), None, &ProfitSettings::default());
+        let exact = free.explain(d("25")).unwrap().exact.unwrap();
+        assert_eq!((exact.expected_stake, exact.cost), (d("0"), d("25")));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! result into a decimal of its own.
 #![allow(clippy::float_arithmetic)]
 
-use libm::{erfc, exp, sqrt};
+use libm::{ceil, erfc, exp, floor, round, sqrt};
+use rust_decimal::prelude::ToPrimitive;
 use std::f64::consts::{PI, SQRT_2};
 
 /// A run of stakes of one size, in money.
@@ -98,6 +99,39 @@ pub fn expected_bets_exact(balance: u32, bets: u32, edge: f64) -> f64 {
     expected
 }
 
+/// Most steps that [`expected_stake_exact`] takes: some milliseconds.
+pub const EXACT_STEPS_MAX: u64 = 5_000_000;
+
+/// What the exact dynamic program says of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExactStake {
+    /// Money that is staked.
+    pub stake: f64,
+    /// The size of a stake that was computed with.
+    pub bet: f64,
+    /// Of an even-money bet, `sqrt(1 − edge²)`.
+    pub bet_sd: f64,
+}
+
+/// The expectation of [`expected_stake`] for even money, exactly: by [`expected_bets_exact`], with the bet size nearest to the
+/// run's of which the balance holds a whole number. The last stake is what is left to stake. The run's `bet_sd` is not looked at.
+///
+/// `None` where it would take more than [`EXACT_STEPS_MAX`] steps: bets to place × (bets of money + bets to place).
+pub fn expected_stake_exact(run: &Run) -> Option<ExactStake> {
+    let Run { balance, bet, requirement, edge, .. } = *run;
+    let units = round(balance / bet).max(1.0);
+    let bet = balance / units;
+    let bets = requirement / bet;
+    let last = bets - floor(bets);
+    let (units, placed, most) = (units.to_u32()?, floor(bets).to_u32()?, ceil(bets).to_u32()?);
+    if u64::from(most) * (u64::from(units) + u64::from(most)) > EXACT_STEPS_MAX {
+        return None;
+    }
+    let whole = expected_bets_exact(units, placed, edge);
+    let expected = if most > placed { whole + last * (expected_bets_exact(units, most, edge) - whole) } else { whole };
+    Some(ExactStake { stake: expected * bet, bet, bet_sd: sqrt(1.0 - edge * edge) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +153,38 @@ mod tests {
         for (x, b, w, exact) in [(200.0, 10.0, 1000.0, 981.2533), (200.0, 10.0, 3000.0, 2480.6710), (10.0, 1.0, 500.0, 208.1230)] {
             let stake = expected_stake(&even_money(x, b, w, 1.0 / 37.0));
             assert!((stake / exact - 1.0).abs() < 0.005, "{stake} instead of {exact}");
+        }
+    }
+
+    #[test]
+    fn a_run_in_money_gives_the_table_of_the_domain() {
+        for (x, b, w, expected) in [(200.0, 10.0, 1000.0, 981.2533), (200.0, 10.0, 3000.0, 2480.6710), (10.0, 1.0, 500.0, 208.1230)] {
+            // Slots or not: the bets are of even money.
+            let exact = expected_stake_exact(&Run { bet_sd: 5.0, ..even_money(x, b, w, 1.0 / 37.0) }).unwrap();
+            assert!((exact.stake - expected).abs() < 5e-5, "{exact:?} instead of {expected}");
+            assert_eq!((exact.bet, exact.bet_sd), (b, sqrt(1.0 - 1.0 / 37.0 / 37.0)));
+        }
+    }
+
+    #[test]
+    fn the_balance_is_a_whole_number_of_bets_and_the_last_stake_is_what_is_left() {
+        // Bets of 7 are 6.67: three of them are 20. Half of a fourth: with three bets of money, two survive unless all are lost.
+        let exact = expected_stake_exact(&even_money(20.0, 7.0, 20.0 / 3.0 * 3.5, 0.0)).unwrap();
+        assert_eq!(exact.bet, 20.0 / 3.0);
+        assert!((exact.stake - 20.0 / 3.0 * (3.0 + 0.5 * 7.0 / 8.0)).abs() < 1e-12, "{exact:?}");
+        // A bet above the balance is all of it: placed, and placed again if it was won.
+        let exact = expected_stake_exact(&even_money(5.0, 100.0, 10.0, 0.5)).unwrap();
+        assert_eq!((exact.bet, exact.stake), (5.0, 6.25));
+        assert_eq!(expected_stake_exact(&even_money(5.0, 1.0, 0.0, 0.5)).unwrap().stake, 0.0);
+    }
+
+    #[test]
+    fn a_run_that_takes_too_many_steps_is_not_computed() {
+        // 2,211 × (50 + 2,211) is just below 5 million, 2,212 × 2,262 above.
+        assert!(expected_stake_exact(&even_money(50.0, 1.0, 2_211.0, 0.05)).is_some());
+        assert!(expected_stake_exact(&even_money(50.0, 1.0, 2_212.0, 0.05)).is_none());
+        for (balance, bet, requirement) in [(1e15, 1e-4, 1.0), (1.0, 1e-4, 1e22), (1e-12, 1e22, 1e22)] {
+            assert!(expected_stake_exact(&even_money(balance, bet, requirement, 0.05)).is_none());
         }
     }
 

@@ -100,7 +100,7 @@ impl<'a> Simulation<'a> {
         self.by_segment.add(segment, outcome, rule, &evaluation);
         self.by_tier.add(&player.tier, outcome, rule, &evaluation);
         if self.samples.wants(outcome) {
-            self.samples.push(outcome, report::sample(&candidate, rule, outcome, &evaluation));
+            self.samples.push(outcome, report::draw(&candidate, rule, outcome, &evaluation, self.settings));
         }
         if let Some(current) = &mut self.current {
             current.add(&candidate, self.settings);

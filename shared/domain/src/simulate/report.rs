@@ -2,11 +2,13 @@
 
 use super::tally::{AllTally, Count, Figures, Groups, Outcome};
 use super::{Side, Simulation};
-use crate::evaluate::{BudgetRoom, Candidate, Decision, Evaluation};
+use crate::evaluate::{BudgetRoom, Candidate, Decision, Evaluation, bonus};
+use crate::gate::cost::{WageredCost, WageringEstimate};
 use crate::id::PlayerId;
 use crate::money::{Asset, MONEY_SCALE, shown};
 use crate::rule::{Budget, ConditionResult, RewardType, Rule};
 use crate::segment::Segment;
+use crate::settings::Settings;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -103,6 +105,26 @@ pub struct Sample {
     pub conditions: Vec<ConditionResult>,
     /// With the gates; null where the rule was not tried.
     pub decision: Option<Decision>,
+    /// Of a bonus that came to the profit gate: how its cost comes about.
+    pub wagering: Option<WageringEstimate>,
+}
+
+/// A sample that may be taken. What takes long is computed of those that are.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    sample: Sample,
+    bonus: Option<(Decimal, WageredCost<'static>)>,
+}
+
+impl Drawn {
+    pub(super) fn player_id(&self) -> &PlayerId {
+        &self.sample.player_id
+    }
+
+    fn explained(self) -> Sample {
+        let wagering = self.bonus.and_then(|(amount, cost)| cost.explain(amount));
+        Sample { wagering, ..self.sample }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,17 +150,20 @@ pub struct Difference {
     pub all_rules_cost: Decimal,
 }
 
-pub(super) fn sample(candidate: &Candidate<'_>, rule: &Rule, outcome: Outcome, evaluation: &Evaluation) -> Sample {
+pub(super) fn draw(candidate: &Candidate<'_>, rule: &Rule, outcome: Outcome, evaluation: &Evaluation, settings: &Settings) -> Drawn {
     let player = candidate.player;
-    Sample {
+    let decision = evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id);
+    let sample = Sample {
         player_id: player.player_id.clone(),
         segment: player.segment,
         tier: player.tier.clone(),
         outcome,
         facts: candidate.facts.to_json(rule.reads().iter().copied()),
         conditions: rule.condition.explain(candidate.facts),
-        decision: evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id).cloned(),
-    }
+        decision: decision.cloned(),
+        wagering: None,
+    };
+    Drawn { sample, bonus: decision.and_then(|decision| bonus(player, rule, decision, settings)) }
 }
 
 pub(super) fn of(simulation: Simulation<'_>) -> Report {
@@ -159,7 +184,7 @@ pub(super) fn of(simulation: Simulation<'_>) -> Report {
         by_tier: groups(by_tier, asset),
         budget: rule.budget.map(|limits| budget_use(limits, room, &figures, &side.tally.gates)),
         gates: gates(&side.tally.gates, asset),
-        samples: samples.take(),
+        samples: samples.take().into_iter().map(Drawn::explained).collect(),
         all_rules: all_rules(&side.all),
         difference,
         figures,

@@ -1,6 +1,6 @@
 //! Counting while a simulation goes.
 
-use super::report::Sample;
+use super::report::Drawn;
 use crate::evaluate::{Decision, Evaluation, Verdict};
 use crate::gate::GateVerdict;
 use crate::rule::Rule;
@@ -159,7 +159,7 @@ impl Groups {
 
 /// The first players of every outcome; the report takes some of each.
 #[derive(Debug, Default)]
-pub(super) struct Samples(BTreeMap<Outcome, Vec<Sample>>);
+pub(super) struct Samples(BTreeMap<Outcome, Vec<Drawn>>);
 
 /// Players that are explained.
 const SAMPLES_MAX: usize = 10;
@@ -169,12 +169,12 @@ impl Samples {
         self.0.get(&outcome).is_none_or(|samples| samples.len() < SAMPLES_MAX)
     }
 
-    pub(super) fn push(&mut self, outcome: Outcome, sample: Sample) {
-        self.0.entry(outcome).or_default().push(sample);
+    pub(super) fn push(&mut self, outcome: Outcome, drawn: Drawn) {
+        self.0.entry(outcome).or_default().push(drawn);
     }
 
     /// Of each outcome in turn until there are enough, in the order of the players' ids.
-    pub(super) fn take(self) -> Vec<Sample> {
+    pub(super) fn take(self) -> Vec<Drawn> {
         let mut queues: Vec<_> = self.0.into_values().map(Vec::into_iter).collect();
         let mut taken = Vec::with_capacity(SAMPLES_MAX);
         while taken.len() < SAMPLES_MAX {
@@ -184,7 +184,7 @@ impl Samples {
                 break;
             }
         }
-        taken.sort_by(|a, b| a.player_id.cmp(&b.player_id));
+        taken.sort_by(|a, b| a.player_id().cmp(b.player_id()));
         taken
     }
 }

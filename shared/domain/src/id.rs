@@ -124,3 +124,5 @@ uuid_id!(/// What happened in one transaction and evaluates rules.
     TriggerBatchId);
 uuid_id!(/// A target of the operator's that is told of events.
     WebhookId);
+uuid_id!(/// One scheduled time of a job, or one start of it by hand.
+    ScheduleRunId);

@@ -2,6 +2,7 @@
 
 use crate::money::STORED_SCALE;
 use crate::problem::FieldError;
+use crate::schedule::{RetentionSettings, ScheduleSettings};
 use crate::segment::{Segment, SegmentThresholds};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ pub struct Settings {
     pub risk: RiskSettings,
     /// Highest wagering multiplier the jurisdiction allows (UK: 10); null: none.
     pub max_wagering_multiplier: Option<Decimal>,
+    pub schedules: ScheduleSettings,
+    pub retention: RetentionSettings,
 }
 
 impl Default for Settings {
@@ -50,6 +53,8 @@ impl Default for Settings {
             caps: CapSettings::default(),
             risk: RiskSettings::default(),
             max_wagering_multiplier: None,
+            schedules: ScheduleSettings::default(),
+            retention: RetentionSettings::default(),
         }
     }
 }
@@ -269,6 +274,8 @@ impl Settings {
         check.amount("/caps/days_7", self.caps.days_7);
         check.amount("/caps/days_30", self.caps.days_30);
         self.risk.validate(&mut check);
+        self.schedules.validate(&mut check);
+        self.retention.validate(&mut check);
         check.0
     }
 }
@@ -332,6 +339,29 @@ impl RiskSettings {
         check.count("/risk/cycles_min", self.cycles_min, 1, 1_000);
         check.count("/risk/cycle_days", self.cycle_days, 1, 365);
         check.share("/risk/cycle_withdrawn_share", self.cycle_withdrawn_share);
+    }
+}
+
+impl ScheduleSettings {
+    fn validate(&self, check: &mut Check) {
+        let intervals = [("expire_every_minutes", self.expire_every_minutes), ("recover_every_minutes", self.recover_every_minutes)];
+        for (name, minutes) in intervals.into_iter().filter_map(|(name, minutes)| Some((name, minutes?))) {
+            check.count(&format!("/schedules/{name}"), minutes, 1, 1_440);
+        }
+    }
+}
+
+impl RetentionSettings {
+    fn validate(&self, check: &mut Check) {
+        for (name, days) in [
+            ("idempotency_answer_days", self.idempotency_answer_days),
+            ("run_player_days", self.run_player_days),
+            ("trigger_days", self.trigger_days),
+            ("schedule_run_days", self.schedule_run_days),
+            ("delivery_days", self.delivery_days),
+        ] {
+            check.count(&format!("/retention/{name}"), days, 1, 3_650);
+        }
     }
 }
 
@@ -407,6 +437,9 @@ mod tests {
         settings.risk.bet_stakes_last = 9;
         settings.risk.low_risk_share_above = dec(101, 2);
         settings.risk.suspicious_win_ratio = dec(-1, 0);
+        settings.schedules.expire_every_minutes = Some(0);
+        settings.schedules.recover_every_minutes = Some(1_441);
+        settings.retention.trigger_days = 0;
         let expected = [
             ("/currency", "format"),
             ("/time_zone", "unknown"),
@@ -426,6 +459,9 @@ mod tests {
             ("/risk/bet_stakes_last", "range"),
             ("/risk/suspicious_win_ratio", "range"),
             ("/risk/low_risk_share_above", "range"),
+            ("/schedules/expire_every_minutes", "range"),
+            ("/schedules/recover_every_minutes", "range"),
+            ("/retention/trigger_days", "range"),
         ];
         assert_eq!(places(&settings), expected.map(|(place, code)| (place.to_owned(), code)));
     }

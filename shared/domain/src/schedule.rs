@@ -1,0 +1,371 @@
+//! What the program does by itself, and when each of it is due in the program's time zone.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Work that is done without being asked for. In order of urgency: what is due at once is done in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Job {
+    /// Finds runs, imports and triggers whose messages were lost, and sends them again.
+    Recover,
+    /// Ends bonuses and points whose time is over.
+    Expire,
+    /// Moves players to the tiers their points are worth.
+    TierReview,
+    /// Starts a run over all players.
+    Recalculate,
+    /// Looks for fraud signals of all players.
+    RiskScan,
+    /// Forgets what is no longer needed.
+    Retention,
+    /// Checks that the books hold.
+    Audit,
+}
+
+impl Job {
+    pub const ALL: [Job; 7] = [Job::Recover, Job::Expire, Job::TierReview, Job::Recalculate, Job::RiskScan, Job::Retention, Job::Audit];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Job::Recover => "recover",
+            Job::Expire => "expire",
+            Job::TierReview => "tier_review",
+            Job::Recalculate => "recalculate",
+            Job::RiskScan => "risk_scan",
+            Job::Retention => "retention",
+            Job::Audit => "audit",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|job| job.as_str() == text)
+    }
+}
+
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A time of day on the wall, to the minute: `03:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TimeOfDay {
+    hour: i8,
+    minute: i8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time of day from 00:00 to 23:59")]
+pub struct NotATimeOfDay(String);
+
+impl TimeOfDay {
+    const fn of(hour: i8, minute: i8) -> Self {
+        Self { hour, minute }
+    }
+
+    fn time(self) -> Time {
+        Time::new(self.hour, self.minute, 0, 0).unwrap_or(Time::midnight())
+    }
+}
+
+impl TryFrom<String> for TimeOfDay {
+    type Error = NotATimeOfDay;
+    fn try_from(text: String) -> Result<Self, NotATimeOfDay> {
+        let number = |digits: &str, most: i8| {
+            let is_number = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            digits.parse::<i8>().ok().filter(|number| is_number && *number <= most)
+        };
+        let read = text.split_once(':').and_then(|(hour, minute)| Some(Self::of(number(hour, 23)?, number(minute, 59)?)));
+        read.ok_or(NotATimeOfDay(text))
+    }
+}
+
+impl From<TimeOfDay> for String {
+    fn from(time: TimeOfDay) -> String {
+        time.to_string()
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.hour, self.minute)
+    }
+}
+
+/// When each job is due, in the program's time zone; null switches it off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleSettings {
+    pub tier_review: Option<TimeOfDay>,
+    pub recalculate: Option<TimeOfDay>,
+    pub risk_scan: Option<TimeOfDay>,
+    pub retention: Option<TimeOfDay>,
+    pub audit: Option<TimeOfDay>,
+    /// 1 to 1440. Counted in UTC, whatever the clocks do.
+    pub expire_every_minutes: Option<u32>,
+    /// 1 to 1440.
+    pub recover_every_minutes: Option<u32>,
+}
+
+impl Default for ScheduleSettings {
+    fn default() -> Self {
+        Self {
+            tier_review: Some(TimeOfDay::of(2, 30)),
+            recalculate: Some(TimeOfDay::of(3, 0)),
+            risk_scan: Some(TimeOfDay::of(4, 0)),
+            retention: Some(TimeOfDay::of(4, 30)),
+            audit: Some(TimeOfDay::of(5, 0)),
+            expire_every_minutes: Some(5),
+            recover_every_minutes: Some(1),
+        }
+    }
+}
+
+impl ScheduleSettings {
+    /// `None`: the job is switched off.
+    pub fn timing(&self, job: Job) -> Option<Timing> {
+        match job {
+            Job::Recover => self.recover_every_minutes.map(Timing::every),
+            Job::Expire => self.expire_every_minutes.map(Timing::every),
+            Job::TierReview => self.tier_review.map(Timing::Daily),
+            Job::Recalculate => self.recalculate.map(Timing::Daily),
+            Job::RiskScan => self.risk_scan.map(Timing::Daily),
+            Job::Retention => self.retention.map(Timing::Daily),
+            Job::Audit => self.audit.map(Timing::Daily),
+        }
+    }
+}
+
+/// Days after which is forgotten what nobody needs any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionSettings {
+    /// Answers that are given again under the same `Idempotency-Key`. The key stays taken for ever.
+    pub idempotency_answer_days: u32,
+    /// Which players a run over listed players went over, and from which lines of a file they came.
+    pub run_player_days: u32,
+    /// What evaluated rules because it happened.
+    pub trigger_days: u32,
+    /// What the schedules did.
+    pub schedule_run_days: u32,
+    /// Webhooks that were delivered.
+    pub delivery_days: u32,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { idempotency_answer_days: 30, run_player_days: 90, trigger_days: 30, schedule_run_days: 30, delivery_days: 30 }
+    }
+}
+
+/// How a job's due times follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Once on each day of the program's time zone. On a day on which the clocks skip this time, at the instant they are put
+    /// forward; on a day that has it twice, the first time.
+    Daily(TimeOfDay),
+    /// At multiples of so many minutes since 1970, UTC.
+    Every { minutes: u32 },
+}
+
+const MINUTE_S: i64 = 60;
+
+impl Timing {
+    fn every(minutes: u32) -> Self {
+        Self::Every { minutes: minutes.max(1) }
+    }
+
+    /// The last due time that is not after `now`. `None` only at the ends of the calendar.
+    pub fn last_due(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Daily(time) => around(now, zone).filter_map(|day| instant(day, time, zone)).filter(|due| *due <= now).max(),
+            Self::Every { minutes } => multiple(now, minutes, 0),
+        }
+    }
+
+    /// The first due time after `now`.
+    pub fn next_due(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Daily(time) => around(now, zone).filter_map(|day| instant(day, time, zone)).filter(|due| *due > now).min(),
+            Self::Every { minutes } => multiple(now, minutes, 1),
+        }
+    }
+
+    /// How many due times lie after `after` and before `due`, which is one itself.
+    pub fn between(self, after: Timestamp, due: Timestamp, zone: &TimeZone) -> u32 {
+        let mut count = 0;
+        match self {
+            Self::Daily(_) => {
+                let mut at = after;
+                while let Some(next) = self.next_due(at, zone).filter(|next| *next < due) {
+                    count += 1;
+                    at = next;
+                }
+            }
+            Self::Every { minutes } => {
+                let step = MINUTE_S * i64::from(minutes);
+                let steps = due.as_second().div_euclid(step) - after.as_second().div_euclid(step) - 1;
+                count = u32::try_from(steps.max(0)).unwrap_or(u32::MAX);
+            }
+        }
+        count
+    }
+}
+
+/// The days whose due times can be next to this instant. A clock that is put back over midnight has tomorrow's times before
+/// today is over, and a zone may skip a whole day.
+fn around(now: Timestamp, zone: &TimeZone) -> impl Iterator<Item = Date> {
+    let today = zone.to_datetime(now).date();
+    let before = today.yesterday().ok();
+    let after = today.tomorrow().ok();
+    let days = [before.and_then(|day| day.yesterday().ok()), before, Some(today), after, after.and_then(|day| day.tomorrow().ok())];
+    days.into_iter().flatten()
+}
+
+fn instant(day: Date, time: TimeOfDay, zone: &TimeZone) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(day.to_datetime(time.time()));
+    match ambiguous.offset() {
+        // Read with the later offset, a skipped time lies before the instant at which the clocks are put forward.
+        AmbiguousOffset::Gap { after, .. } => {
+            let before = after.to_timestamp(day.to_datetime(time.time())).ok()?;
+            zone.following(before).next().map(|transition| transition.timestamp())
+        }
+        _ => ambiguous.earlier().ok(),
+    }
+}
+
+fn multiple(now: Timestamp, minutes: u32, ahead: i64) -> Option<Timestamp> {
+    let step = MINUTE_S * i64::from(minutes);
+    Timestamp::from_second((now.as_second().div_euclid(step) + ahead) * step).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn zone(name: &str) -> TimeZone {
+        TimeZone::get(name).unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn daily(text: &str) -> Timing {
+        Timing::Daily(TimeOfDay::try_from(text.to_owned()).unwrap())
+    }
+
+    /// Every due time that a tick each minute sees, and that each of them is the last due until the next one comes.
+    fn seen(timing: Timing, zone: &TimeZone, from: &str, until: &str) -> Vec<String> {
+        let (mut now, until) = (at(from), at(until));
+        let mut seen: Vec<Timestamp> = Vec::new();
+        while now < until {
+            let last = timing.last_due(now, zone).unwrap();
+            let next = timing.next_due(now, zone).unwrap();
+            assert!(last <= now && now < next, "{last} {now} {next}");
+            assert_eq!(timing.between(last, next, zone), 0, "nothing is due between {last} and {next}");
+            if seen.last() != Some(&last) {
+                seen.push(last);
+            }
+            now = now.checked_add(jiff::SignedDuration::from_mins(1)).unwrap();
+        }
+        seen.into_iter().skip(1).map(|due| due.to_string()).collect()
+    }
+
+    #[test]
+    fn a_time_that_the_clocks_skip_is_due_when_they_are_put_forward() {
+        let berlin = zone("Europe/Berlin");
+        // 29 March 2026: from 02:00 to 03:00, that is at 01:00 UTC.
+        let nights = |time| seen(daily(time), &berlin, "2026-03-27T12:00:00Z", "2026-03-30T12:00:00Z");
+        assert_eq!(nights("02:30"), ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+        assert_eq!(nights("02:00"), ["2026-03-28T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"]);
+        assert_eq!(nights("03:00"), ["2026-03-28T02:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T01:00:00Z"]);
+        assert_eq!(nights("04:30"), ["2026-03-28T03:30:00Z", "2026-03-29T02:30:00Z", "2026-03-30T02:30:00Z"]);
+    }
+
+    #[test]
+    fn a_time_that_a_day_has_twice_is_due_the_first_time_only() {
+        let berlin = zone("Europe/Berlin");
+        // 25 October 2026: 02:30 is at 00:30 UTC and again at 01:30 UTC.
+        let nights = |time| seen(daily(time), &berlin, "2026-10-23T12:00:00Z", "2026-10-26T12:00:00Z");
+        assert_eq!(nights("02:30"), ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+        assert_eq!(nights("03:00"), ["2026-10-24T01:00:00Z", "2026-10-25T02:00:00Z", "2026-10-26T02:00:00Z"]);
+    }
+
+    #[test]
+    fn every_default_schedule_is_due_once_on_each_of_the_days_on_which_clocks_change() {
+        let settings = ScheduleSettings::default();
+        for (name, from, until) in [
+            ("Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"),
+            ("Europe/Berlin", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"),
+            ("America/Santiago", "2026-09-05T15:00:00Z", "2026-09-06T15:00:00Z"),
+            ("America/Santiago", "2026-04-04T15:00:00Z", "2026-04-05T15:00:00Z"),
+            ("Asia/Beirut", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"),
+            ("Asia/Beirut", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"),
+        ] {
+            let zone = zone(name);
+            let due: Vec<(Job, usize)> =
+                Job::ALL.into_iter().map(|job| (job, seen(settings.timing(job).unwrap(), &zone, from, until).len())).collect();
+            let expected = [1_439, 287, 1, 1, 1, 1, 1];
+            assert_eq!(due, Job::ALL.into_iter().zip(expected).collect::<Vec<_>>(), "{name} {from}");
+        }
+    }
+
+    #[test]
+    fn midnight_itself_may_be_skipped_or_come_twice() {
+        // On 6 September 2026 Chile's clocks go from 24:00 to 01:00, at 04:00 UTC; on 4 April from 24:00 back to 23:00.
+        let santiago = zone("America/Santiago");
+        let forward = |time| seen(daily(time), &santiago, "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z");
+        assert_eq!(forward("00:00"), ["2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"]);
+        assert_eq!(forward("00:30"), ["2026-09-06T04:00:00Z", "2026-09-07T03:30:00Z"]);
+        let back = |time| seen(daily(time), &santiago, "2026-04-04T12:00:00Z", "2026-04-06T12:00:00Z");
+        assert_eq!(back("23:30"), ["2026-04-05T02:30:00Z", "2026-04-06T03:30:00Z"]);
+        assert_eq!(back("00:00"), ["2026-04-05T04:00:00Z", "2026-04-06T04:00:00Z"]);
+        // Newfoundland put its clocks back at 00:01: the next day had begun, and went away again.
+        let newfoundland = zone("America/St_Johns");
+        let back = seen(daily("00:00"), &newfoundland, "2010-11-06T12:00:00Z", "2010-11-08T12:00:00Z");
+        assert_eq!(back, ["2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"]);
+    }
+
+    #[test]
+    fn a_day_that_a_zone_skips_is_over_when_the_next_begins() {
+        // Samoa had no 30 December 2011.
+        let apia = zone("Pacific/Apia");
+        let nights = seen(daily("00:00"), &apia, "2011-12-29T12:00:00Z", "2012-01-01T12:00:00Z");
+        assert_eq!(nights, ["2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z", "2012-01-01T10:00:00Z"]);
+    }
+
+    #[test]
+    fn intervals_do_not_see_the_clocks_change() {
+        let timing = Timing::every(15);
+        let due = seen(timing, &zone("Europe/Berlin"), "2026-03-29T00:40:00Z", "2026-03-29T01:20:00Z");
+        assert_eq!(due, ["2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z", "2026-03-29T01:15:00Z"]);
+        assert_eq!(timing.last_due(at("2026-03-29T01:00:00Z"), &TimeZone::UTC), Some(at("2026-03-29T01:00:00Z")));
+    }
+
+    #[test]
+    fn what_was_missed_is_counted_without_the_last() {
+        let berlin = zone("Europe/Berlin");
+        let (seen, now) = (at("2026-03-26T12:00:00Z"), at("2026-03-30T12:00:00Z"));
+        let missed = |timing: Timing| timing.between(seen, timing.last_due(now, &berlin).unwrap(), &berlin);
+        assert_eq!(missed(daily("02:30")), 3);
+        assert_eq!(missed(Timing::every(5)), 4 * 288 - 1);
+        assert_eq!(daily("02:30").between(at("2026-03-29T02:00:00Z"), at("2026-03-30T00:30:00Z"), &berlin), 0);
+    }
+
+    #[test]
+    fn a_time_of_day_is_read_strictly() {
+        for text in ["03:00", "00:00", "23:59"] {
+            assert_eq!(TimeOfDay::try_from(text.to_owned()).unwrap().to_string(), text);
+        }
+        for text in ["24:00", "3:00", "03:60", "03:00:00", "0300", "+3:00", "-1:00", "٠٣:٠٠", ""] {
+            assert_eq!(TimeOfDay::try_from(text.to_owned()), Err(NotATimeOfDay(text.to_owned())));
+        }
+    }
+}

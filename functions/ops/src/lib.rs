@@ -1,9 +1,11 @@
-//! Operations: health, runs, settings, keys, webhooks, audit.
+//! Operations: health, runs, schedules, settings, keys, webhooks, audit.
 
 mod audit;
+mod cron;
 mod health;
 mod keys;
 mod runs;
+mod schedules;
 mod settings;
 mod webhooks;
 
@@ -28,6 +30,10 @@ pub fn api(ops: &Ops) -> Api<Ops> {
         .post("/api/runs", Operator, runs::start)
         .get("/api/runs", Viewer, runs::list)
         .get("/api/runs/{run_id}", Viewer, runs::get)
+        .post("/api/cron/expire-points", Operator, cron::expire_points)
+        .post("/api/cron/recalculate", Operator, cron::recalculate)
+        .get("/api/schedules", Viewer, schedules::list)
+        .get("/api/schedules/{schedule_run_id}", Viewer, schedules::get)
         .get("/api/settings", Viewer, settings::get)
         .put("/api/settings", Admin, settings::put)
         .get("/api/keys", Admin, keys::list)

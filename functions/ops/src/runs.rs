@@ -2,18 +2,14 @@
 
 use crate::Ops;
 use app::run_view::RunView;
-use app::runs::{self, Rewards, RunStarted, RunStatus, ShardMessage};
+use app::runs::{self, Rewards, RunStarted, RunStatus};
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::LOCATION;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use domain::id::{PlayerId, RunId};
-use domain::problem::{Refusal, RefusalKind};
-use lambda::sqs::SqsError;
+use domain::problem::Refusal;
 use lambda::{Caller, JsonBody, Page, Params, PathParams, Problem};
 use serde::Deserialize;
-use serde_json::json;
 
 const PLAYERS_MAX: usize = 1_000;
 
@@ -63,26 +59,9 @@ pub async fn start(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonB
     send(&ops, started).await
 }
 
-/// One message for each shard; 202 with where to look.
-async fn send(ops: &Ops, started: RunStarted) -> Result<Response, Problem> {
-    let bodies = started.messages().map(ShardMessage::to_json).collect();
-    if let Err(error) = ops.segmentation.send(bodies).await {
-        return Err(give_up(ops, started, &error).await);
-    }
-    let place = format!("/api/runs/{}", started.run_id);
-    let body = Json(json!({"run_id": started.run_id, "shards": started.shards, "run_url": place}));
-    Ok((StatusCode::ACCEPTED, [(LOCATION, place)], body).into_response())
-}
-
-/// A run whose messages could not be sent must not stay open for ever.
-async fn give_up(ops: &Ops, started: RunStarted, error: &SqsError) -> Problem {
-    let cause = lambda::problem::causes(error);
-    tracing::error!(run_id = %started.run_id, cause, "the messages of a run could not be sent");
-    if let Err(error) = runs::give_up_all(&ops.db, started, "the segmentation queue could not be reached", lambda::context()).await {
-        return error.into();
-    }
-    let detail = "the queue of runs cannot be reached just now; the run was given up";
-    Refusal::new(RefusalKind::Unavailable, "", detail).with("run_id", json!(started.run_id)).into()
+pub(crate) async fn send(ops: &Ops, started: RunStarted) -> Result<Response, Problem> {
+    let give_up = |error: &'static str| async move { runs::give_up_all(&ops.db, started, error, lambda::context()).await };
+    lambda::runs::send(&ops.segmentation, started.run_id, started.bodies(), give_up).await
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,10 @@ where
     let Some(key) = key else { return effect.await.map(Answer::First) };
     match store::idempotency::claim(tx, &key.scope, &key.key, &key.request_hash, now).await? {
         Claim::Reused => Err(Error::IdempotencyKeyReused),
+        Claim::Forgotten => Err(Error::conflict(
+            "idempotency_key_expired",
+            "the idempotency key was used so long ago that its answer is no longer kept; what it did stands",
+        )),
         Claim::Replay { response, .. } => serde_json::from_value(response).map(Answer::Replayed).map_err(stored),
         Claim::First => {
             let value = effect.await?;

@@ -105,7 +105,7 @@ async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Prog
         next_line: stored_line(chunk.next_line),
         warnings: Value::Array(warnings.map(|warning| Value::String(warning.to_string())).collect()),
     };
-    store::imports::advance(tx, import.import_id, &advance).await?;
+    store::imports::advance(tx, import.import_id, &advance, context.now).await?;
     let created =
         [(Counter::PlayersTotal, counts.created), (Counter::PlayersActive, counts.created), (Counter::Tier(lowest), counts.created)];
     let deltas: Vec<(Counter, Decimal)> = created.into_iter().map(|(counter, delta)| (counter, delta.into())).collect();

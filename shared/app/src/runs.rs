@@ -30,7 +30,7 @@ impl ShardMessage {
 }
 
 /// A run that was made; each of its shards wants a message on the segmentation queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStarted {
     pub run_id: RunId,
     pub shards: i32,
@@ -39,6 +39,11 @@ pub struct RunStarted {
 impl RunStarted {
     pub fn messages(self) -> impl Iterator<Item = ShardMessage> {
         (0..self.shards).map(move |shard| ShardMessage { run_id: self.run_id, shard })
+    }
+
+    /// Their bodies.
+    pub fn bodies(self) -> Vec<String> {
+        self.messages().map(ShardMessage::to_json).collect()
     }
 }
 
@@ -79,8 +84,11 @@ async fn start_batch_in_tx(
 
 /// A run over all players.
 pub async fn start_recalculation(db: &Db, rewards: Rewards, created_by: &str, context: Context) -> Result<RunStarted> {
-    let run = everybody(rewards, created_by, context);
-    transaction!(db, |tx| create(tx, &run))
+    transaction!(db, |tx| start_recalculation_in_tx(tx, rewards, created_by, context))
+}
+
+pub(crate) async fn start_recalculation_in_tx(tx: &Tx<'_>, rewards: Rewards, created_by: &str, context: Context) -> Result<RunStarted> {
+    create(tx, &everybody(rewards, created_by, context)).await
 }
 
 fn everybody(rewards: Rewards, created_by: &str, context: Context) -> NewRun {

@@ -16,6 +16,8 @@ pub mod id;
 pub mod idempotency;
 pub mod page;
 pub mod problem;
+#[cfg(feature = "sqs")]
+pub mod runs;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "sqs")]

@@ -573,7 +573,7 @@ FULL JOIN (
 WHERE coalesce(counted, 0) <> coalesce(actual, 0)
 
 -- name: the counts of an import = its rows
--- Rows that were taken are in `run_players`, those that were not in `import_errors`, under their lines.
+-- Rows that were taken are in `run_players`, until they are forgotten; those that were not in `import_errors`, under their lines.
 SELECT concat_ws(' ', i.import_id, 'taken', i.created_rows + i.updated_rows + i.unchanged_rows, 'of', coalesce(p.players, 0),
   'changed', i.created_rows + i.updated_rows, 'of', coalesce(p.changed, 0), 'rejected', i.rejected_rows, 'of', coalesce(e.lines, 0)) AS key
 FROM imports AS i
@@ -587,10 +587,24 @@ LEFT JOIN (
   FROM import_errors
   GROUP BY import_id
 ) AS e USING (import_id)
+LEFT JOIN runs AS r USING (run_id)
 WHERE i.total_rows <> i.created_rows + i.updated_rows + i.unchanged_rows + i.rejected_rows
-   OR i.created_rows + i.updated_rows + i.unchanged_rows <> coalesce(p.players, 0)
-   OR i.created_rows + i.updated_rows <> coalesce(p.changed, 0)
    OR i.rejected_rows <> coalesce(e.lines, 0)
+   OR (coalesce(r.players_kept, 'ALL') = 'ALL' AND i.created_rows + i.updated_rows + i.unchanged_rows <> coalesce(p.players, 0))
+   OR (coalesce(r.players_kept, 'ALL') = 'ALL' AND i.created_rows + i.updated_rows <> coalesce(p.changed, 0))
+
+-- name: players are forgotten of runs that are over
+SELECT concat_ws(' ', r.run_id, r.status, r.players_kept) AS key
+FROM runs AS r
+WHERE r.players_kept <> 'ALL'
+  AND (r.status = 'RUNNING' OR (r.players_kept = 'NONE' AND EXISTS (SELECT FROM run_players AS p WHERE p.run_id = r.run_id)))
+
+-- name: a scheduled recalculation made its run
+SELECT concat_ws(' ', s.schedule_run_id, s.status, s.run_id) AS key
+FROM schedule_runs AS s
+LEFT JOIN runs AS r USING (run_id)
+WHERE s.job = 'recalculate'
+  AND (s.status = 'COMPLETED') <> (r.run_id IS NOT NULL)
 
 -- name: a run counts its shards
 SELECT concat_ws(' ', r.run_id, r.status, r.shards_done, 'of', r.shards_total, 'shards', coalesce(s.shards, 0)) AS key

@@ -13,7 +13,7 @@ VALUES ($1, $2, $3, 0, 'null', $4)
 ON CONFLICT (scope, key) DO NOTHING";
 
 const FIRST: &str = "
-SELECT request_hash, status, response
+SELECT request_hash, status, response, forgotten_at
 FROM idempotency_keys
 WHERE scope = $1
   AND key = $2";
@@ -37,6 +37,8 @@ pub enum Claim {
     Replay { status: u16, response: Value },
     /// It was used for another request.
     Reused,
+    /// It had its effect so long ago that the answer is no longer there.
+    Forgotten,
 }
 
 /// Claims `key` for the request with this hash. Blocks while another transaction holds the key.
@@ -47,6 +49,9 @@ pub async fn claim(tx: &Tx<'_>, scope: &str, key: &str, request_hash: &[u8], now
     let row = statement::row(tx, FIRST, &[&scope, &key]).await?;
     if row.try_get::<_, Vec<u8>>("request_hash")? != request_hash {
         return Ok(Claim::Reused);
+    }
+    if row.try_get::<_, Option<Timestamp>>("forgotten_at")?.is_some() {
+        return Ok(Claim::Forgotten);
     }
     let status: i16 = row.try_get("status")?;
     Ok(Claim::Replay { status: status.unsigned_abs(), response: row.try_get("response")? })

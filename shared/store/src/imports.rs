@@ -122,6 +122,7 @@ SET format = $2,
   next_byte = $7,
   next_line = $8,
   chunks = chunks + 1,
+  advanced_at = $10,
   warnings = CASE WHEN jsonb_array_length(warnings) >= 100 THEN warnings ELSE warnings || $9 END
 WHERE import_id = $1";
 
@@ -445,9 +446,19 @@ pub struct Advance<'a> {
 }
 
 /// Moves the watermark, in the transaction that wrote the chunk's rows.
-pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance<'_>) -> Result<()> {
-    let params: statement::Params<'_> =
-        &[&import_id.0, &by.format, &by.created, &by.updated, &by.unchanged, &by.rejected, &by.next_byte, &by.next_line, &by.warnings];
+pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance<'_>, now: Timestamp) -> Result<()> {
+    let params: statement::Params<'_> = &[
+        &import_id.0,
+        &by.format,
+        &by.created,
+        &by.updated,
+        &by.unchanged,
+        &by.rejected,
+        &by.next_byte,
+        &by.next_line,
+        &by.warnings,
+        &now,
+    ];
     statement::execute(tx, ADVANCE, params).await?;
     Ok(())
 }

@@ -32,6 +32,13 @@ WHERE player_id = ANY($1)
 ORDER BY player_id
 FOR NO KEY UPDATE";
 
+const IDS_AFTER: &str = "
+SELECT player_id
+FROM players
+WHERE player_id > $1
+ORDER BY player_id
+LIMIT $2";
+
 const EXISTS: &str = "
 SELECT EXISTS (
   SELECT 1
@@ -58,7 +65,7 @@ OFFSET $3
 LIMIT $4";
 
 /// Every statement of this file that is always the same, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[LOAD, INSERT, LOCK, LOCK_ALL, EXISTS, SAVE_PROFILE, SEGMENT_HISTORY];
+pub const STATEMENTS: &[&str] = &[LOAD, INSERT, LOCK, LOCK_ALL, IDS_AFTER, EXISTS, SAVE_PROFILE, SEGMENT_HISTORY];
 
 /// A player as the API shows one.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,6 +180,12 @@ pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<Option<Profile>> 
 pub async fn lock_all(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
     let rows = statement::rows(tx, LOCK_ALL, &[&player_ids]).await?;
     Ok(rows.iter().map(|row| row.try_get("player_id")).collect::<Result<_, _>>()?)
+}
+
+/// The next players in the order of their ids, from the first on without `after`.
+pub async fn ids_after(executor: &impl Executor, after: Option<&str>, limit: i64) -> Result<Vec<PlayerId>> {
+    let rows = statement::rows(executor, IDS_AFTER, &[&after.unwrap_or_default(), &limit]).await?;
+    rows.iter().map(crate::ledger::player_id).collect()
 }
 
 pub async fn exists(executor: &impl Executor, player_id: &PlayerId) -> Result<bool> {

@@ -136,6 +136,17 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     ("the dashboard's counters = the tables", "UPDATE grants SET cost = 0 WHERE asset = 'LP'", "reward_cost counted 386.13 is 384.63"),
     ("the counts of an import = its rows", "DELETE FROM import_errors", "0000000000a1"),
     ("the counts of an import = its rows", "DELETE FROM run_players WHERE player_id = 'P002'", "0000000000a1"),
+    (
+        "players are forgotten of runs that are over",
+        "UPDATE runs SET players_kept = 'SOME', status = 'RUNNING', finished_at = NULL",
+        "0000000000b1 RUNNING SOME",
+    ),
+    ("players are forgotten of runs that are over", "UPDATE runs SET players_kept = 'NONE'", "0000000000b1 COMPLETED NONE"),
+    (
+        "a scheduled recalculation made its run",
+        "UPDATE schedule_runs SET run_id = '00000000-0000-0000-0000-0000000000b9'",
+        "0000000000e1 COMPLETED 00000000-0000-0000-0000-0000000000b9",
+    ),
     ("a run counts its shards", "UPDATE runs SET shards_done = 0", "0000000000b1"),
     ("a simulation has its report when its run is complete", "UPDATE simulations SET report = NULL", "0000000000b2 SIMULATION COMPLETED no report"),
     ("a simulation has its report when its run is complete", "DELETE FROM simulations", "0000000000b2 SIMULATION COMPLETED"),

@@ -121,3 +121,10 @@ INSERT INTO webhook_streams VALUES ('P001', '00000000-0000-0000-0000-00000000001
 
 INSERT INTO stats VALUES ('players_total', 0, 1), ('players_total', 7, 1), ('players_active', 0, 1), ('tier:SILVER', 0, 1), ('tier:BRONZE', 1, 2),
   ('tier:BRONZE', 0, -1), ('segment:NEW', 0, 1), ('segment:LOSING', 3, 1), ('rewards_issued', 0, 3), ('reward_cost', 0, 386.13);
+
+-- A night's recalculation over nobody.
+INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_done, created_at, created_by, finished_at)
+VALUES ('00000000-0000-0000-0000-0000000000b3', 'RECALCULATION', 'ALL', true, 'COMPLETED', 0, 0, '2026-01-03', 'schedule', '2026-01-03');
+INSERT INTO schedule_runs (job, scheduled_for, schedule_run_id, started_by, status, available_at, run_id, created_at, finished_at)
+VALUES ('recalculate', '2026-01-03', '00000000-0000-0000-0000-0000000000e1', 'schedule', 'COMPLETED', '2026-01-03',
+  '00000000-0000-0000-0000-0000000000b3', '2026-01-03', '2026-01-03');

@@ -1,0 +1,155 @@
+//! Does what is due. Invoked every minute, by whatever keeps time; when a job is due is decided here, by the program's own
+//! time zone, so that it matters neither how often the clock fires nor whether it missed to.
+
+use app::recovery;
+use app::schedules::{self, Claimed, Failure, Job, Page, ScheduleRunView, Standing, Status};
+use app::{Context, Db};
+use jiff::Timestamp;
+use lambda::problem::causes;
+use lambda::sqs::{Queue, SqsError};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// An invocation ends after 15 minutes. Before that, the next one takes over.
+const WORK_MAX: Duration = Duration::from_secs(14 * 60);
+/// Who started what came with a job's name.
+const BY_HAND: &str = "by hand";
+
+/// `{}`: whatever is due. With a job: that job, for a time or now.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    pub job: Option<Job>,
+    pub scheduled_for: Option<Timestamp>,
+}
+
+/// What was worked on.
+#[derive(Debug, Serialize)]
+pub struct Worked {
+    pub schedule_runs: Vec<ScheduleRunView>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TickError {
+    #[error("the schedules could not be worked on")]
+    App(#[from] app::Error),
+    #[error("a time is of a job: `scheduled_for` needs `job`")]
+    TimeWithoutJob,
+}
+
+pub struct Scheduler {
+    pub db: Db,
+    pub segmentation: Queue,
+    pub rewards: Queue,
+    pub imports: Queue,
+    /// The time, and new ids.
+    pub clock: fn() -> Context,
+}
+
+impl Scheduler {
+    pub async fn handle(&self, event: Event) -> Result<Worked, lambda::Error> {
+        let worked = match event {
+            Event { job: Some(job), scheduled_for } => self.start(job, scheduled_for).await,
+            Event { job: None, scheduled_for: None } => self.tick().await,
+            Event { job: None, scheduled_for: Some(_) } => Err(TickError::TimeWithoutJob),
+        };
+        let schedule_runs = worked.inspect_err(|error| tracing::error!(cause = causes(error), "tick failed"))?;
+        Ok(Worked { schedule_runs })
+    }
+
+    /// One job by hand. One that was started for this time before is answered as it stands, or gone on with.
+    async fn start(&self, job: Job, scheduled_for: Option<Timestamp>) -> Result<Vec<ScheduleRunView>, TickError> {
+        let id = schedules::start(&self.db, job, scheduled_for, BY_HAND, (self.clock)()).await?;
+        if let Some(claimed) = schedules::claim(&self.db, Some(id), (self.clock)()).await? {
+            self.work(claimed, Instant::now()).await?;
+        }
+        Ok(vec![schedules::get(&self.db, id).await?])
+    }
+
+    /// Everything that is due, and what an earlier tick left.
+    async fn tick(&self) -> Result<Vec<ScheduleRunView>, TickError> {
+        let started = Instant::now();
+        schedules::plan(&self.db, (self.clock)()).await?;
+        let mut worked = Vec::new();
+        while started.elapsed() < WORK_MAX {
+            let Some(claimed) = schedules::claim(&self.db, None, (self.clock)()).await? else { break };
+            let id = claimed.run.schedule_run_id;
+            self.work(claimed, started).await?;
+            worked.push(schedules::get(&self.db, id).await?);
+        }
+        Ok(worked)
+    }
+
+    /// Page after page, until the job is done, fails, or time is up.
+    async fn work(&self, mut claimed: Claimed, started: Instant) -> Result<(), TickError> {
+        let (job, scheduled_for) = (claimed.run.job, claimed.run.scheduled_for);
+        if claimed.run.status == Status::Failed {
+            tracing::error!(%job, %scheduled_for, error = claimed.run.error, "a scheduled job was given up");
+            return Ok(());
+        }
+        loop {
+            let standing = match job {
+                Job::Recover => {
+                    let page = self.recover().await.map_err(Failure::from);
+                    schedules::save(&self.db, &mut claimed, page, (self.clock)()).await?
+                }
+                _ => schedules::work(&self.db, &mut claimed, (self.clock)()).await?,
+            };
+            match standing {
+                Standing::More if started.elapsed() < WORK_MAX => {}
+                Standing::More => return Ok(schedules::leave(&self.db, &claimed, (self.clock)()).await?),
+                Standing::Started(run) => {
+                    tracing::info!(%job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started");
+                    if let Err(error) = self.segmentation.send(run.bodies()).await {
+                        tracing::error!(run_id = %run.run_id, cause = causes(&error), "the recovery will send the messages of a run");
+                    }
+                    return Ok(());
+                }
+                Standing::Ended => {
+                    tell(&claimed);
+                    return Ok(());
+                }
+                Standing::Failed(error) => {
+                    let given_up = claimed.run.status == Status::Failed;
+                    tracing::error!(%job, %scheduled_for, cause = causes(&*error), given_up, "a scheduled job failed");
+                    return Ok(());
+                }
+                Standing::Lost => {
+                    tracing::warn!(%job, %scheduled_for, "another tick has taken over");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn recover(&self) -> Result<Page, RecoverError> {
+        let lost = recovery::find(&self.db, (self.clock)()).await?;
+        for (queue, bodies) in [(&self.segmentation, &lost.to_segment), (&self.rewards, &lost.to_reward), (&self.imports, &lost.to_import)]
+        {
+            if !bodies.is_empty() {
+                queue.send(bodies.clone()).await?;
+            }
+        }
+        recovery::sent(&self.db, &lost, (self.clock)()).await?;
+        Ok(Page { counts: lost.counts(), ..Page::default() })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RecoverError {
+    #[error("what stands still could not be looked for")]
+    App(#[from] app::Error),
+    #[error("what was lost could not be sent again")]
+    Queue(#[from] SqsError),
+}
+
+/// A job that did something is told; each broken invariant is an error of its own, for an alarm to count.
+fn tell(claimed: &Claimed) {
+    let run = &claimed.run;
+    if run.counts.values().any(|count| *count != 0) {
+        tracing::info!(job = %run.job, scheduled_for = %run.scheduled_for, counts = ?run.counts, "a scheduled job is done");
+    }
+    for broken in run.findings.iter().filter_map(|findings| findings.as_array()).flatten() {
+        tracing::error!(%broken, "an invariant of the books does not hold");
+    }
+}

@@ -82,6 +82,10 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
         ("POST /api/runs", "operator"),
         ("GET /api/runs", "viewer"),
         ("GET /api/runs/{run_id}", "viewer"),
+        ("POST /api/cron/expire-points", "operator"),
+        ("POST /api/cron/recalculate", "operator"),
+        ("GET /api/schedules", "viewer"),
+        ("GET /api/schedules/{schedule_run_id}", "viewer"),
         ("GET /api/settings", "viewer"),
         ("PUT /api/settings", "admin"),
         ("GET /api/keys", "admin"),
@@ -105,6 +109,7 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
         let path = route
             .path
             .replace("{run_id}", "0199a0b0-0000-7000-8000-000000000000")
+            .replace("{schedule_run_id}", "0199a0b0-0000-7000-8000-000000000000")
             .replace("{key_id}", "0199a0b0-0000-7000-8000-000000000000")
             .replace("{webhook_id}", "0199a0b0-0000-7000-8000-000000000000")
             .replace("{delivery_id}", "1");
@@ -191,6 +196,11 @@ async fn wrong_settings_are_refused_with_their_places_and_change_nothing() {
         (json!({"segmentz": {}}), ("/segmentz", "unknown")),
         (json!({"caps": {"dya": 1}}), ("/caps/dya", "unknown")),
         (json!({"currency": null}), ("/currency", "type")),
+        (json!({"schedules": {"recalculate": "3 am"}}), ("/schedules/recalculate", "format")),
+        (json!({"schedules": {"recalculate": 3}}), ("/schedules/recalculate", "type")),
+        (json!({"schedules": {"recalcualte": "03:00"}}), ("/schedules/recalcualte", "unknown")),
+        (json!({"schedules": {"expire_every_minutes": 0}}), ("/schedules/expire_every_minutes", "range")),
+        (json!({"retention": {"run_player_days": 0}}), ("/retention/run_player_days", "range")),
     ] {
         let problem = stack.admin("PUT", "/api/settings", Some(body.clone())).await.expect(422);
         assert_eq!(pointer(&problem), expected, "{body}");
@@ -318,4 +328,109 @@ async fn a_run_that_cannot_be_sent_is_given_up_and_says_so() {
     let run = stack.admin("GET", &format!("/api/runs/{}", problem["run_id"].as_str().unwrap()), None).await.expect(200);
     let seen = (&run["status"], &run["error"]);
     assert_eq!(seen, (&json!("COMPLETED_WITH_ERRORS"), &json!("the segmentation queue could not be reached")));
+}
+
+/// A player with points that are over, which the audit takes for sound.
+async fn with_points_that_are_over(stack: &Stack) {
+    Player::new("P001").insert(&stack.test.db()).await;
+    let lot = "INSERT INTO wallets VALUES ('P001', 'LP', 10, 1);
+        INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, actor, created_at)
+        VALUES ('P001', 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:adjustment', 1, 10, 10, 'key-1', 'test', '2026-01-01');
+        INSERT INTO point_lots VALUES ('P001', 'LP', 1, 10, 10, '2026-01-01', '2026-01-02')";
+    stack.test.tamper(lot).await;
+}
+
+async fn keyed(stack: &Stack, path: &str, key: &str) -> testing::Response {
+    let request = axum::http::Request::post(path)
+        .header("authorization", format!("Bearer {}", stack.admin))
+        .header("idempotency-key", key)
+        .body(axum::body::Body::empty());
+    testing::send(&stack.router, request.unwrap()).await
+}
+
+#[tokio::test]
+async fn expiry_by_hand_names_its_run_and_happens_once_under_a_key() {
+    let stack = Stack::new().await;
+    with_points_that_are_over(&stack).await;
+    let first = keyed(&stack, "/api/cron/expire-points", "k1").await;
+    let place = first.header("location").unwrap().to_owned();
+    let run = first.expect(200);
+    assert_eq!((&run["job"], &run["status"], &run["counts"]["point_lots_expired"]), (&json!("expire"), &json!("COMPLETED"), &json!(1)));
+    assert!(run["started_by"].as_str().unwrap().starts_with("test ("), "{}", run["started_by"]);
+    assert_eq!(stack.admin("GET", &place, None).await.expect(200), run);
+    assert_eq!(stack.test.text("SELECT balance FROM wallets").await, "0.0000");
+
+    let again = keyed(&stack, "/api/cron/expire-points", "k1").await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(200), run);
+    let other = stack.admin("POST", "/api/cron/expire-points", Some(json!({}))).await.expect(200);
+    assert_eq!((&other["counts"]["players"], other["schedule_run_id"] == run["schedule_run_id"]), (&json!(0), false));
+    assert_eq!(stack.test.text("SELECT count(*) FROM schedule_runs").await, "2");
+    testing::audit(&stack.test.owner()).await;
+}
+
+#[tokio::test]
+async fn an_expiry_that_fails_says_so_and_is_tried_again_later() {
+    let stack = Stack::new().await;
+    with_points_that_are_over(&stack).await;
+    stack.test.tamper("ALTER TABLE lot_movements RENAME TO mislaid").await;
+    let run = stack.admin("POST", "/api/cron/expire-points", None).await.expect(202);
+    assert_eq!((&run["status"], &run["error"]), (&json!("RUNNING"), &json!("the database failed")));
+    assert!(run["next_attempt_at"].as_str() > run["created_at"].as_str());
+}
+
+#[tokio::test]
+async fn a_recalculation_by_hand_is_a_run_and_happens_once_under_a_key() {
+    let stack = Stack::new().await;
+    Player::new("P001").insert(&stack.test.db()).await;
+    let first = keyed(&stack, "/api/cron/recalculate", "k1").await;
+    let place = first.header("location").unwrap().to_owned();
+    let started = first.expect(202);
+    assert_eq!((&started["shards"], &started["run_url"]), (&json!(1), &json!(place)));
+    let again = keyed(&stack, "/api/cron/recalculate", "k1").await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(202), started);
+    assert_eq!(stack.messages(), [json!({"run_id": started["run_id"], "shard": 0})]);
+    assert_eq!(stack.admin("GET", &place, None).await.expect(200)["kind"], "RECALCULATION");
+    let last = stack.admin("GET", "/api/schedules", None).await.expect(200)[3]["last_run"].clone();
+    assert_eq!((&last["run_id"], &last["status"]), (&started["run_id"], &json!("COMPLETED")));
+    testing::audit(&stack.test.owner()).await;
+}
+
+#[tokio::test]
+async fn schedules_are_shown_with_their_times_and_their_last_runs() {
+    let stack = Stack::new().await;
+    stack.admin("PUT", "/api/settings", Some(json!({"schedules": {"recalculate": null, "audit": "23:59"}}))).await.expect(200);
+    let schedules = stack.admin("GET", "/api/schedules", None).await.expect(200);
+    let seen: Vec<(&str, &Value, &Value)> = schedules
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|schedule| (schedule["job"].as_str().unwrap(), &schedule["daily_at"], &schedule["every_minutes"]))
+        .collect();
+    let none = &Value::Null;
+    let expected = [
+        ("recover", none, &json!(1)),
+        ("expire", none, &json!(5)),
+        ("tier_review", &json!("02:30"), none),
+        ("recalculate", none, none),
+        ("risk_scan", &json!("04:00"), none),
+        ("retention", &json!("04:30"), none),
+        ("audit", &json!("23:59"), none),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!((&schedules[3]["next_due"], &schedules[0]["last_run"]), (none, none));
+    assert!(schedules[6]["next_due"].as_str().unwrap().ends_with("T23:59:00Z"));
+    stack.admin("GET", "/api/schedules/0199a0b0-0000-7000-8000-000000000000", None).await.expect(404);
+    stack.admin("GET", "/api/schedules/last", None).await.expect(422);
+
+    let db = stack.test.db();
+    stack.test.tamper("INSERT INTO wallets VALUES ('P404', 'LP', 7, 1)").await;
+    let id = app::schedules::start(&db, app::schedules::Job::Audit, None, "test", lambda::context()).await.unwrap();
+    let mut claimed = app::schedules::claim(&db, Some(id), lambda::context()).await.unwrap().unwrap();
+    app::schedules::work(&db, &mut claimed, lambda::context()).await.unwrap();
+    let audit = stack.admin("GET", "/api/schedules", None).await.expect(200)[6]["last_run"].clone();
+    assert_eq!(audit["status"], "COMPLETED_WITH_ERRORS");
+    let broken = |finding: &&Value| finding["invariant"] == "I7 open lots = balance";
+    assert_eq!(audit["findings"].as_array().unwrap().iter().find(broken).unwrap()["first"], json!(["P404 LP balance 7.0000 lots"]));
 }

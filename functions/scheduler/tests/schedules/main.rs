@@ -1,0 +1,134 @@
+//! Ticks at times that the tests choose, on a real PostgreSQL; the queues are a stand-in.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod jobs;
+mod recovery;
+mod retention;
+mod times;
+
+use app::Context;
+use app::schedules::Job;
+use jiff::{SignedDuration, Timestamp};
+use lambda::{aws, sqs::Queue};
+use scheduler::{Event, Scheduler};
+use serde_json::{Value, json};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use testing::{StandIn, TestDb};
+
+thread_local! {
+    // Each test has a thread of its own.
+    static NOW: Cell<Timestamp> = const { Cell::new(Timestamp::UNIX_EPOCH) };
+}
+
+fn clock() -> Context {
+    Context { now: NOW.get(), new_id: lambda::id::uuid_v7 }
+}
+
+pub fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub fn minutes(minutes: i64) -> SignedDuration {
+    SignedDuration::from_mins(minutes)
+}
+
+pub struct Program {
+    pub test: TestDb,
+    queues: StandIn,
+    is_reachable: Arc<AtomicBool>,
+    pub scheduler: Scheduler,
+}
+
+impl Program {
+    /// At this instant, and never ticked before.
+    pub async fn at(now: &str) -> Self {
+        let test = TestDb::new().await;
+        let is_reachable = Arc::new(AtomicBool::new(true));
+        let answers = is_reachable.clone();
+        let queues = StandIn::start(move |request| match answers.load(Ordering::Relaxed) {
+            true => (200, accept(&request.text())),
+            false => (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string()),
+        })
+        .await;
+        let queue = |name: &str| Queue::with_config(&aws::stand_in(&queues.url), format!("{}/1/{name}", queues.url));
+        let scheduler =
+            Scheduler { db: test.db(), segmentation: queue("segmentation"), rewards: queue("rewards"), imports: queue("imports"), clock };
+        NOW.set(at(now));
+        Self { test, queues, is_reachable, scheduler }
+    }
+
+    pub fn context(&self) -> Context {
+        clock()
+    }
+
+    pub fn set(&self, now: &str) {
+        NOW.set(at(now));
+    }
+
+    pub fn wait(&self, time: SignedDuration) {
+        NOW.set(NOW.get().checked_add(time).unwrap());
+    }
+
+    pub fn reachable(&self, is_reachable: bool) {
+        self.is_reachable.store(is_reachable, Ordering::Relaxed);
+    }
+
+    /// Answers the jobs that were worked on.
+    pub async fn tick(&self) -> Vec<Job> {
+        let worked = self.scheduler.handle(Event::default()).await.unwrap();
+        worked.schedule_runs.into_iter().map(|run| run.job).collect()
+    }
+
+    pub async fn start(&self, job: Job) -> Value {
+        let worked = self.scheduler.handle(Event { job: Some(job), scheduled_for: None }).await.unwrap();
+        serde_json::to_value(&worked.schedule_runs[0]).unwrap()
+    }
+
+    pub async fn settings(&self, settings: Value) {
+        let keys: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
+        let given = serde_json::from_value(settings).unwrap();
+        app::settings::put(&self.test.db(), &given, &keys, "test", clock()).await.unwrap();
+    }
+
+    /// `job scheduled_for status` of all but the jobs that come every few minutes, one a line.
+    pub async fn runs(&self) -> String {
+        let runs = "SELECT string_agg(job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'MM-DD HH24:MI') || ' ' || status, E'\n' ORDER BY scheduled_for, job)
+                    FROM schedule_runs WHERE job NOT IN ('recover', 'expire')";
+        self.test.text(runs).await
+    }
+
+    /// Queue and body of every message so far.
+    pub fn sent(&self) -> Vec<(String, Value)> {
+        let mut sent = Vec::new();
+        for request in self.queues.requests() {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            let queue = body["QueueUrl"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            for entry in body["Entries"].as_array().unwrap() {
+                sent.push((queue.clone(), serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap()));
+            }
+        }
+        sent
+    }
+}
+
+/// What SQS answers to a batch of messages.
+fn accept(batch: &str) -> String {
+    let batch: Value = serde_json::from_str(batch).unwrap();
+    let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
+    let accepted: Vec<Value> = batch["Entries"].as_array().unwrap().iter().map(accept).collect();
+    json!({ "Successful": accepted, "Failed": [] }).to_string()
+}
+
+/// Only these jobs, each as the settings have it by default or as given.
+pub fn only(schedules: Value) -> Value {
+    let mut all = json!({
+        "recalculate": null, "tier_review": null, "risk_scan": null, "retention": null, "audit": null,
+        "expire_every_minutes": null, "recover_every_minutes": null,
+    });
+    for (name, value) in schedules.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    json!({ "schedules": all })
+}

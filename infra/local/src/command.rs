@@ -11,6 +11,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::sleep,
@@ -18,7 +19,7 @@ use tokio::{
 
 use crate::tell::say;
 use crate::{
-    api::{Api, ApiError},
+    api::{Api, ApiError, field},
     audit::{self, AuditError},
     aws::Aws,
     layout::{Layout, LayoutError},
@@ -26,6 +27,7 @@ use crate::{
     postgres::{self, Database, PostgresError},
     process::{Register, end_leftovers, signal_process, until_gone},
     stack::{Content, Options, Profile, Stack, StackError},
+    tick::{self, TickError},
 };
 
 /// The supervisor ends everything in order, PostgreSQL last; that may take a checkpoint.
@@ -57,6 +59,8 @@ pub enum CommandError {
     Api(#[from] ApiError),
     #[error(transparent)]
     Audit(#[from] AuditError),
+    #[error(transparent)]
+    Tick(#[from] TickError),
 }
 
 /// The whole platform on this machine.
@@ -79,6 +83,8 @@ enum Action {
     Reset,
     /// Upload a file of players and follow it to the rewards
     Drop { file: PathBuf },
+    /// Do now what a schedule does by itself
+    Tick { job: tick::Job },
     /// Check that the books hold; fails when they do not
     Audit {
         /// PostgreSQL URL; without it, the database of the running stack
@@ -155,6 +161,10 @@ pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
         Action::Status => show_status(&layout).await,
         Action::Reset => reset(&layout).await,
         Action::Drop { file } => drop_and_show(&layout, &file).await,
+        Action::Tick { job } => {
+            let api = Api::new(running(&layout, "API_URL")?, running(&layout, "API_KEY")?);
+            Ok(tick::run(&api, job).await?)
+        }
         Action::Audit { database } => {
             let url = database.or_else(|| layout.read_env().remove("DATABASE_URL")).ok_or(CommandError::NoDatabase)?;
             Ok(audit::run(&url).await?)
@@ -306,11 +316,25 @@ async fn show_status(layout: &Layout) -> Result<(), CommandError> {
         Ok(depths) => depths.iter().for_each(|(queue, waiting, in_work)| say!("{queue:<32} {waiting} waiting, {in_work} in work")),
         Err(problem) => say!("{problem}"),
     }
-    match Api::new(address.clone(), key.clone()).call(reqwest::Method::GET, "/health", None).await {
+    let api = Api::new(address.clone(), key.clone());
+    match api.call(reqwest::Method::GET, "/health", None).await {
         Ok((status, health)) => say!("{address}/health {status} {health}"),
         Err(problem) => say!("{problem}"),
     }
+    match api.get("/api/schedules").await {
+        Ok(schedules) => schedules.as_array().into_iter().flatten().for_each(show_schedule),
+        Err(problem) => say!("{problem}"),
+    }
     Ok(())
+}
+
+fn show_schedule(schedule: &Value) {
+    let last = &schedule["last_run"];
+    let last = match last["status"].as_str() {
+        Some(status) => format!("{status} for {}", field(last, "scheduled_for")),
+        None => "none".to_owned(),
+    };
+    say!("{:<24} next {}, last {last}", field(schedule, "job"), field(schedule, "next_due"));
 }
 
 async fn reset(layout: &Layout) -> Result<(), CommandError> {

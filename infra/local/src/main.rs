@@ -1,7 +1,7 @@
 //! `cargo local`: the whole platform on one machine, made of the parts it has in the cloud.
 //!
-//! PostgreSQL, S3 and SQS (moto), the Lambda Runtime API (`cargo lambda watch`), an HTTP gateway and the
-//! event source mappings, all as `template.yaml` describes them. Nothing that is not in the template exists.
+//! PostgreSQL, S3 and SQS (moto), the Lambda Runtime API (`cargo lambda watch`), an HTTP gateway, the
+//! event source mappings and the schedules, all as `template.yaml` describes them. Nothing that is not in the template exists.
 
 mod api;
 mod audit;
@@ -20,6 +20,8 @@ mod stack;
 mod stop;
 mod tell;
 mod template;
+mod tick;
+mod timer;
 mod tools;
 
 use std::process::ExitCode;

@@ -94,6 +94,36 @@ async fn follow(api: &Api, import_id: &str) -> Result<Value, ApiError> {
     }
 }
 
+/// Follows a run to its end, and prints what it came to.
+pub async fn follow_run(api: &Api, run_id: &str) -> Result<(), ApiError> {
+    let bar = bar(0, "  run     {bar:30} {pos}/{len} shards, {msg}");
+    loop {
+        let run = api.get(&format!("/api/runs/{run_id}")).await?;
+        if run["status"] != "RUNNING" {
+            bar.finish_and_clear();
+            print_run(&run);
+            return Ok(());
+        }
+        bar.set_length(count(&run, "shards_total"));
+        bar.set_position(count(&run, "shards_done"));
+        bar.set_message(format!("{} rewards", count(&run, "rewards_issued")));
+        sleep(BETWEEN_LOOKS).await;
+    }
+}
+
+fn print_run(run: &Value) {
+    say!(
+        "  run {}: {} players, {} rewards, {} of them reduced, {} refused by a gate, expected cost {} ({})",
+        field(run, "run_id"),
+        field(run, "players"),
+        field(run, "rewards_issued"),
+        field(run, "rewards_reduced"),
+        field(run, "rewards_refused"),
+        field(run, "reward_cost"),
+        field(run, "status"),
+    );
+}
+
 impl Outcome {
     /// Prints the counts and, of a small program, every player.
     pub async fn print(&self, api: &Api) -> Result<(), ApiError> {
@@ -111,16 +141,7 @@ impl Outcome {
         if run.is_null() {
             say!("  no player changed, so nobody is evaluated");
         } else {
-            say!(
-                "  run {}: {} players, {} rewards, {} of them reduced, {} refused by a gate, expected cost {} ({})",
-                field(run, "run_id"),
-                field(run, "players"),
-                field(run, "rewards_issued"),
-                field(run, "rewards_reduced"),
-                field(run, "rewards_refused"),
-                field(run, "reward_cost"),
-                field(run, "status"),
-            );
+            print_run(run);
         }
         for warning in import["warnings"].as_array().into_iter().flatten() {
             say!("  warning: {warning}");

@@ -30,6 +30,7 @@ use crate::{
     sample::{self, SampleError},
     stop::{Stop, StopSign},
     template::{Names, Template, TemplateError},
+    timer::Timer,
     tools::{Tools, ToolsError},
 };
 
@@ -382,6 +383,16 @@ impl Stack {
                     invocations: invocations(emulator, function.name()),
                 };
                 self.entrances.spawn(poller.run(self.entrances.stop.listener()));
+            }
+            for schedule in &function.template.schedules {
+                let timer = Timer {
+                    function: Arc::clone(function),
+                    schedule: schedule.clone(),
+                    client: self.client.clone(),
+                    invocations: invocations(emulator, function.name()),
+                    log: self.layout.log("schedules"),
+                };
+                self.entrances.spawn(timer.run(self.entrances.stop.listener()));
             }
         }
         let gateway = Arc::new(Gateway { template: template.clone(), functions, emulator, client: self.client.clone() });

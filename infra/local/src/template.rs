@@ -48,6 +48,15 @@ pub struct Function {
     pub environment: BTreeMap<String, String>,
     pub routes: Vec<Route>,
     pub mappings: Vec<Mapping>,
+    pub schedules: Vec<Schedule>,
+}
+
+/// A schedule of EventBridge Scheduler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    pub every: Duration,
+    /// The event that the function gets.
+    pub input: String,
 }
 
 /// A route of the HTTP API, such as `ANY /api/players/{proxy+}`.
@@ -190,6 +199,7 @@ fn function(resolver: &Resolver, id: &str, resource: &Value, globals: &Value) ->
         environment,
         routes: Vec::new(),
         mappings: Vec::new(),
+        schedules: Vec::new(),
     };
     for (name, event) in properties.get("Events").and_then(Value::as_mapping).into_iter().flatten() {
         let place = format!("{id}.Events.{}", name.as_str().unwrap_or_default());
@@ -200,6 +210,7 @@ fn function(resolver: &Resolver, id: &str, resource: &Value, globals: &Value) ->
                 path: resolver.required(&place, properties, "Path")?,
             }),
             "SQS" => function.mappings.push(mapping(resolver, &place, properties)?),
+            "ScheduleV2" => function.schedules.push(schedule(resolver, &place, properties)?),
             other => return Err(invalid(&place, format!("the local stack has no event source {other}"))),
         }
     }
@@ -227,6 +238,25 @@ fn mapping(resolver: &Resolver, place: &str, properties: &Value) -> Result<Mappi
             .try_into()
             .map_err(|_| invalid(place, "MaximumConcurrency is too large"))?,
     })
+}
+
+fn schedule(resolver: &Resolver, place: &str, properties: &Value) -> Result<Schedule, TemplateError> {
+    let expression = resolver.required(place, properties, "ScheduleExpression")?;
+    let every = rate(&expression).ok_or_else(|| invalid(place, format!("the local stack fires at rates only, not at {expression:?}")))?;
+    let input = properties.get("Input").map_or_else(|| Ok("{}".to_owned()), |input| resolver.text(place, input))?;
+    Ok(Schedule { every, input })
+}
+
+/// `rate(1 minute)`, `rate(2 hours)`.
+fn rate(expression: &str) -> Option<Duration> {
+    let (number, unit) = expression.strip_prefix("rate(")?.strip_suffix(')')?.split_once(' ')?;
+    let seconds = match unit.trim_end_matches('s') {
+        "minute" => 60,
+        "hour" => 3_600,
+        "day" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u64>().ok().filter(|number| *number > 0).map(|number| Duration::from_secs(number * seconds))
 }
 
 fn bucket(resolver: &Resolver, id: &str, properties: &Value) -> Result<Bucket, TemplateError> {
@@ -456,6 +486,25 @@ Resources:
                 concurrency: 4,
             }]
         );
+    }
+
+    #[test]
+    fn a_schedule_keeps_its_rate_and_its_input() {
+        let scheduled = |event: &str| {
+            let text = format!(
+                "Resources: {{ Clock: {{ Type: AWS::Serverless::Function, Metadata: {{ BuildProperties: {{ Binary: clock }} }},
+                 Properties: {{ Events: {{ Tick: {{ Type: ScheduleV2, Properties: {event} }} }} }} }} }}"
+            );
+            read(&text).map(|template| template.functions[0].schedules.clone()).map_err(|problem| problem.to_string())
+        };
+        let minute = Schedule { every: Duration::from_secs(60), input: "{}".to_owned() };
+        assert_eq!(scheduled("{ ScheduleExpression: rate(1 minute) }"), Ok(vec![minute]));
+        let hours = Schedule { every: Duration::from_secs(7_200), input: r#"{"a":1}"#.to_owned() };
+        assert_eq!(scheduled(r#"{ ScheduleExpression: rate(2 hours), Input: '{"a":1}' }"#), Ok(vec![hours]));
+        for expression in ["cron(0 3 * * ? *)", "rate(0 minutes)", "rate(1 week)", "rate(minute)"] {
+            let problem = format!("template.yaml, Clock.Events.Tick: the local stack fires at rates only, not at {expression:?}");
+            assert_eq!(scheduled(&format!("{{ ScheduleExpression: {expression:?} }}")), Err(problem));
+        }
     }
 
     #[test]

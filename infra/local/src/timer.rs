@@ -1,0 +1,67 @@
+//! Schedules: fires every function that has one at its rate, as EventBridge Scheduler does, the first time when the stack is
+//! up. What is fired, and what came of it, is in `.local/log/schedules.log`. A fire that fails is not tried again.
+
+use std::{fs, io::Write, path::PathBuf, sync::Arc, time::Duration};
+
+use reqwest::Client;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use crate::{function::Function, stop::Stop, template::Schedule};
+
+/// Longest answer that is logged, in characters.
+const ANSWER_SHOWN: usize = 1_000;
+
+/// One schedule of one function.
+#[derive(Clone, Debug)]
+pub struct Timer {
+    pub function: Arc<Function>,
+    pub schedule: Schedule,
+    pub client: Client,
+    /// Address of the emulator's invocations of the function.
+    pub invocations: String,
+    pub log: PathBuf,
+}
+
+impl Timer {
+    /// Fires until `stop` turns true; invocations under way are then abandoned. One that takes longer than the rate does not
+    /// keep the next one waiting.
+    pub async fn run(self, mut stop: Stop) {
+        let timer = Arc::new(self);
+        let mut fires = JoinSet::new();
+        let mut rate = interval(timer.schedule.every);
+        rate.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            while fires.try_join_next().is_some() {}
+            tokio::select! {
+                () = stop.said() => return,
+                _ = rate.tick() => {
+                    fires.spawn(Arc::clone(&timer).fire());
+                }
+            }
+        }
+    }
+
+    async fn fire(self: Arc<Self>) {
+        let started = Instant::now();
+        let answer = match self.invoke().await {
+            Ok(answer) => answer,
+            Err(problem) => format!("failed: {problem}"),
+        };
+        let answer: String = answer.chars().take(ANSWER_SHOWN).collect();
+        let line = format!("{} {} ({} ms) {answer}\n", self.function.name(), self.schedule.input, started.elapsed().as_millis());
+        // A log that cannot be written keeps nothing from being fired.
+        let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
+        let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
+    }
+
+    async fn invoke(&self) -> Result<String, reqwest::Error> {
+        let _place = self.function.enter().await;
+        let timeout = self.function.template.timeout + Duration::from_secs(30);
+        let response = self.client.post(&self.invocations).timeout(timeout).body(self.schedule.input.clone()).send().await?;
+        let status = response.status();
+        Ok(format!("{} {}", status.as_u16(), response.text().await?))
+    }
+}

@@ -39,7 +39,7 @@ pub async fn expire_points(State(ops): State<Ops>, caller: Caller, keyed: Keyed<
 
 async fn work(ops: &Ops, mut claimed: Claimed, started: Instant) -> Result<(), Problem> {
     loop {
-        match schedules::work(&ops.db, &mut claimed, lambda::context()).await? {
+        match schedules::work(&ops.db, &mut claimed, lambda::context()).await?.standing {
             Standing::More if started.elapsed() < WORK_MAX => {}
             Standing::More => return Ok(schedules::leave(&ops.db, &claimed, lambda::context()).await?),
             Standing::Failed(error) => {

@@ -88,14 +88,7 @@ impl Scheduler {
             return Ok(());
         }
         loop {
-            let standing = match job {
-                Job::Recover => {
-                    let page = self.recover().await.map_err(Failure::from);
-                    schedules::save(&self.db, &mut claimed, page, (self.clock)()).await?
-                }
-                _ => schedules::work(&self.db, &mut claimed, (self.clock)()).await?,
-            };
-            match standing {
+            match self.page(&mut claimed).await? {
                 Standing::More if started.elapsed() < WORK_MAX => {}
                 Standing::More => return Ok(schedules::leave(&self.db, &claimed, (self.clock)()).await?),
                 Standing::Started(run) => {
@@ -120,6 +113,20 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    async fn page(&self, claimed: &mut Claimed) -> Result<Standing, TickError> {
+        if claimed.run.job == Job::Recover {
+            let page = self.recover().await.map_err(Failure::from);
+            return Ok(schedules::save(&self.db, claimed, page, (self.clock)()).await?);
+        }
+        let worked = schedules::work(&self.db, claimed, (self.clock)()).await?;
+        if let Some(batch) = worked.triggers
+            && let Err(error) = self.rewards.send(vec![batch.to_json()]).await
+        {
+            tracing::error!(batch_id = %batch.batch_id, cause = causes(&error), "the recovery will send a batch of triggers");
+        }
+        Ok(worked.standing)
     }
 
     async fn recover(&self) -> Result<Page, RecoverError> {

@@ -4,6 +4,7 @@
 use crate::error::Result;
 use crate::imports::{self, Ending};
 use crate::runs::{self, ShardMessage};
+use crate::triggers::{self, TriggerMessage};
 use domain::context::Context;
 use domain::id::{ImportId, RunId, TriggerBatchId};
 use jiff::SignedDuration;
@@ -57,7 +58,7 @@ impl Lost {
 
 /// Finds what stands still, and ends what cannot be helped. The caller sends the messages and then calls [`sent`].
 pub async fn find(db: &Db, context: Context) -> Result<Lost> {
-    let (runs, imports, triggers) = {
+    let (runs, imports, batches) = {
         let client = db.client().await?;
         (
             store::recovery::stuck_runs(&client, RUN_PATIENCE, context.now, RUNS_MAX).await?,
@@ -67,14 +68,14 @@ pub async fn find(db: &Db, context: Context) -> Result<Lost> {
     };
     let (runs, hopeless_runs) = split(runs, RUN_RESENDS_MAX);
     let (imports, hopeless_imports) = split(imports, RUN_RESENDS_MAX);
-    let (triggers, hopeless_triggers) = split(triggers, TRIGGER_RESENDS_MAX);
+    let (batches, hopeless_triggers) = split(batches, TRIGGER_RESENDS_MAX);
     let given_up = hopeless_runs.len() + hopeless_imports.len() + hopeless_triggers.len();
     give_up_runs(db, &hopeless_runs, context).await?;
     for import_id in hopeless_imports {
         imports::end(db, import_id, &Ending::Failed { reason: GIVEN_UP.to_owned() }, context).await?;
     }
-    if !hopeless_triggers.is_empty() {
-        give_up_triggers(db, &hopeless_triggers, context).await?;
+    for batch_id in hopeless_triggers {
+        triggers::give_up(db, TriggerMessage { batch_id }, GIVEN_UP, context).await?;
     }
     let ids: Vec<RunId> = runs.iter().map(|stuck| stuck.id).collect();
     let shards = store::recovery::open_shards(&db.client().await?, &ids).await?;
@@ -83,9 +84,9 @@ pub async fn find(db: &Db, context: Context) -> Result<Lost> {
         shards.into_iter().map(|open| ShardMessage { run_id: open.run_id, shard: open.shard }.to_json()).collect::<Vec<_>>()
     };
     let mut to_reward = bodies(to_reward);
-    to_reward.extend(triggers.iter().map(|stuck| trigger_message(stuck.id)));
+    to_reward.extend(batches.iter().map(|stuck| TriggerMessage { batch_id: stuck.id }.to_json()));
     let to_import = imports.iter().map(|stuck| import_message(stuck.id)).collect();
-    Ok(Lost { runs, imports, triggers, to_segment: bodies(to_segment), to_reward, to_import, given_up })
+    Ok(Lost { runs, imports, triggers: batches, to_segment: bodies(to_segment), to_reward, to_import, given_up })
 }
 
 /// Those to be sent again, and those that were too often.
@@ -99,15 +100,6 @@ async fn give_up_runs(db: &Db, runs: &[RunId], context: Context) -> Result<()> {
     for shard in open {
         runs::give_up(db, ShardMessage { run_id: shard.run_id, shard: shard.shard }, GIVEN_UP, context).await?;
     }
-    Ok(())
-}
-
-async fn give_up_triggers(db: &Db, batches: &[TriggerBatchId], context: Context) -> Result<()> {
-    transaction!(db, |tx| give_up_triggers_in_tx(tx, batches, context))
-}
-
-async fn give_up_triggers_in_tx(tx: &Tx<'_>, batches: &[TriggerBatchId], context: Context) -> Result<()> {
-    store::recovery::give_up_triggers(tx, batches, GIVEN_UP, context.now).await?;
     Ok(())
 }
 
@@ -126,9 +118,4 @@ async fn sent_in_tx(tx: &Tx<'_>, lost: &Lost, context: Context) -> Result<()> {
 /// The import worker goes on with an import that is named to it.
 fn import_message(import_id: ImportId) -> String {
     format!(r#"{{"import_id":"{import_id}"}}"#)
-}
-
-/// The reward worker evaluates a batch that is named to it.
-fn trigger_message(batch_id: TriggerBatchId) -> String {
-    format!(r#"{{"batch_id":"{batch_id}"}}"#)
 }

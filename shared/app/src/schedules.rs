@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::idempotent;
 use crate::retention;
 use crate::runs::{self, Rewards, RunStarted};
+use crate::triggers::TriggerMessage;
 use domain::context::Context;
 use domain::id::{PlayerId, ScheduleRunId};
 use domain::idempotency::{Answer, IdempotencyKey};
@@ -26,6 +27,7 @@ use uuid::Uuid;
 const SCHEDULE: &str = "schedule";
 /// Players of one page: a second of work.
 const EXPIRE_PLAYERS: u16 = 500;
+const REVIEW_PLAYERS: u16 = 2_000;
 const SCAN_PLAYERS: i64 = 1_000;
 /// Rows that an audit's findings name of each broken invariant.
 const EXAMPLES_MAX: usize = 5;
@@ -173,6 +175,8 @@ pub struct Page {
     pub counts: Vec<(&'static str, i64)>,
     /// Of an audit: the invariants that are broken.
     pub broken: Vec<Broken>,
+    /// Of a tier review: what evaluates rules because of it. If nobody sends it, the recovery does.
+    pub triggers: Option<TriggerMessage>,
 }
 
 /// An invariant that does not hold.
@@ -205,20 +209,28 @@ pub enum Standing {
 /// Works on one page of a job and saves what came of it. An error of the job is recorded, and is no error of this.
 ///
 /// [`Job::Recover`] is none of these: it wants queues. See [`crate::recovery`] and [`save`].
-pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Standing> {
-    match claimed.run.job {
-        Job::Recalculate => match recalculate(db, claimed, context).await {
-            Ok((standing, run)) => {
-                claimed.run = run;
-                Ok(standing)
-            }
-            Err(error) => save(db, claimed, Err(error.into()), context).await,
-        },
-        _ => {
-            let page = page(db, &claimed.run, context).await.map_err(Failure::from);
-            save(db, claimed, page, context).await
-        }
+pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Worked> {
+    if claimed.run.job != Job::Recalculate {
+        let page = page(db, &claimed.run, context).await.map_err(Failure::from);
+        let triggers = page.as_ref().ok().and_then(|page| page.triggers);
+        return Ok(Worked { standing: save(db, claimed, page, context).await?, triggers });
     }
+    let standing = match recalculate(db, claimed, context).await {
+        Ok((standing, run)) => {
+            claimed.run = run;
+            standing
+        }
+        Err(error) => save(db, claimed, Err(error.into()), context).await?,
+    };
+    Ok(Worked { standing, triggers: None })
+}
+
+/// What one call of [`work`] came to.
+#[derive(Debug)]
+pub struct Worked {
+    pub standing: Standing,
+    /// For the reward queue. If it is not sent, the recovery finds what it stands for.
+    pub triggers: Option<TriggerMessage>,
 }
 
 async fn recalculate(db: &Db, claimed: &Claimed, context: Context) -> Result<(Standing, ScheduleRun)> {
@@ -242,7 +254,7 @@ async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> 
 async fn page(db: &Db, run: &ScheduleRun, context: Context) -> Result<Page> {
     match run.job {
         Job::Expire => expire(db, context).await,
-        Job::TierReview => Ok(Page::default()),
+        Job::TierReview => review(db, run.cursor.as_deref(), context).await,
         Job::RiskScan => scan(db, run.cursor.as_deref(), context).await,
         Job::Retention => forget(db, run.cursor.as_deref(), context).await,
         Job::Audit => audit(db).await,
@@ -261,7 +273,20 @@ async fn expire(db: &Db, context: Context) -> Result<Page> {
         ("bonuses_depleted", count(expired.bonuses_depleted)),
         ("point_lots_expired", count(expired.point_lots_expired)),
     ];
-    Ok(Page { next, counts, broken: Vec::new() })
+    Ok(Page { next, counts, ..Page::default() })
+}
+
+async fn review(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
+    let reviewed = crate::tier_review::review(db, after, REVIEW_PLAYERS, context).await?;
+    let counts = vec![
+        ("players", count(reviewed.players)),
+        ("promoted", count(reviewed.promoted)),
+        ("demoted", count(reviewed.demoted)),
+        ("due_announced", count(reviewed.due_announced)),
+        ("recovered", count(reviewed.recovered)),
+    ];
+    let triggers = reviewed.batch_id.map(|batch_id| TriggerMessage { batch_id });
+    Ok(Page { next: reviewed.last_player_id.map(String::from), counts, triggers, ..Page::default() })
 }
 
 async fn scan(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
@@ -275,14 +300,14 @@ async fn scan(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
         ("signals_renewed", count(totals.renewed)),
         ("scores_changed", count(totals.scores_changed)),
     ];
-    Ok(Page { next, counts, broken: Vec::new() })
+    Ok(Page { next, counts, ..Page::default() })
 }
 
 async fn forget(db: &Db, cursor: Option<&str>, context: Context) -> Result<Page> {
     let kind = retention::Kind::at(cursor);
     let (rows, next) = retention::forget(db, kind, context).await?;
     let counts = vec![(kind.as_str(), i64::try_from(rows).unwrap_or(i64::MAX))];
-    Ok(Page { next: next.map(|kind| kind.as_str().to_owned()), counts, broken: Vec::new() })
+    Ok(Page { next: next.map(|kind| kind.as_str().to_owned()), counts, ..Page::default() })
 }
 
 async fn audit(db: &Db) -> Result<Page> {
@@ -299,7 +324,7 @@ async fn audit(db: &Db) -> Result<Page> {
         .collect();
     let rows = broken.iter().map(|broken| broken.rows).sum();
     let counts = vec![("invariants", checked), ("invariants_broken", count(broken.len())), ("rows_broken", rows)];
-    Ok(Page { next: None, counts, broken })
+    Ok(Page { counts, broken, ..Page::default() })
 }
 
 fn count(number: usize) -> i64 {

@@ -80,17 +80,8 @@ WHERE t.batch_id = n.batch_id
   AND t.evaluated_at IS NULL
   AND t.failed_at IS NULL";
 
-const GIVE_UP_TRIGGERS: &str = "
-UPDATE reward_triggers
-SET failed_at = $2,
-  error = $3
-WHERE batch_id = ANY($1)
-  AND evaluated_at IS NULL
-  AND failed_at IS NULL";
-
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] =
-    &[STUCK_RUNS, OPEN_SHARDS, RUNS_RESENT, STUCK_IMPORTS, IMPORTS_RESENT, WAITING_TRIGGERS, TRIGGERS_RESENT, GIVE_UP_TRIGGERS];
+pub const STATEMENTS: &[&str] = &[STUCK_RUNS, OPEN_SHARDS, RUNS_RESENT, STUCK_IMPORTS, IMPORTS_RESENT, WAITING_TRIGGERS, TRIGGERS_RESENT];
 
 /// Something that stands still, and how often it was sent again since it last moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,10 +161,4 @@ async fn resent<T: Copy>(tx: &Tx<'_>, sql: &str, stuck: &[Stuck<T>], id: fn(T) -
     let (ids, resends): (Vec<uuid::Uuid>, Vec<i16>) = stuck.iter().map(|stuck| (id(stuck.id), stuck.resends.saturating_add(1))).unzip();
     statement::execute(tx, sql, &[&ids, &resends, &now]).await?;
     Ok(())
-}
-
-/// Ends triggers that were sent again and again in vain.
-pub async fn give_up_triggers(tx: &Tx<'_>, batches: &[TriggerBatchId], error: &str, now: Timestamp) -> Result<u64> {
-    let ids: Vec<uuid::Uuid> = batches.iter().map(|id| id.0).collect();
-    statement::execute(tx, GIVE_UP_TRIGGERS, &[&ids, &now, &error]).await
 }

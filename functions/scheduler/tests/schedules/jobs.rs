@@ -24,7 +24,7 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
     let db = program.test.db();
     schedules::plan(&db, program.context()).await.unwrap();
     let mut killed = schedules::claim(&db, None, program.context()).await.unwrap().unwrap();
-    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap(), Standing::More));
+    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap().standing, Standing::More));
     assert_eq!(
         program.test.text("SELECT cursor || counts::text FROM schedule_runs").await.split(' ').next().unwrap(),
         "P01000{\"players\":"
@@ -37,7 +37,7 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
     assert_eq!(program.runs().await, "risk_scan 11-23 04:00 COMPLETED");
     assert_eq!(program.test.text("SELECT counts ->> 'players' FROM schedule_runs").await, "2500", "each page once");
     // Not killed after all, only slow: it is told, and saves nothing.
-    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap(), Standing::Lost));
+    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap().standing, Standing::Lost));
     assert_eq!(program.test.text("SELECT counts ->> 'players' FROM schedule_runs").await, "2500");
 }
 
@@ -119,8 +119,8 @@ async fn a_run_is_made_once_with_the_row_of_its_schedule() {
     let mut killed = schedules::claim(&db, Some(id), program.context()).await.unwrap().unwrap();
     program.wait(minutes(1));
     let mut other = schedules::claim(&db, Some(id), program.context()).await.unwrap().unwrap();
-    assert!(matches!(schedules::work(&db, &mut other, program.context()).await.unwrap(), Standing::Started(_)));
-    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap(), Standing::Lost));
+    assert!(matches!(schedules::work(&db, &mut other, program.context()).await.unwrap().standing, Standing::Started(_)));
+    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap().standing, Standing::Lost));
     assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");
     assert_eq!(
         program.test.text("SELECT s.status || ' ' || r.status FROM schedule_runs s JOIN runs r USING (run_id)").await,
@@ -161,4 +161,28 @@ async fn what_is_due_expires_by_itself() {
     assert_eq!(program.tick().await, [Job::Expire]);
     assert_eq!(program.test.text("SELECT counts ->> 'point_lots_expired' FROM schedule_runs").await, "1100");
     assert_eq!(program.test.text("SELECT sum(balance) FROM wallets").await, "0.0000");
+}
+
+#[tokio::test]
+async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
+    let program = Program::at("2026-11-22T12:00:00Z").await;
+    program.settings(only(json!({ "tier_review": "02:30" }))).await;
+    program.tick().await;
+    let db = program.test.db();
+    testing::Player::new("P001").insert(&db).await;
+    let points = app::wallet::AddLp { player_id: "P001".parse().unwrap(), amount: 600.into(), reason: None };
+    app::wallet::add_lp(&db, &points, None, "ann", program.context()).await.unwrap();
+    let silver = app::tiers::list(&db).await.unwrap().into_iter().find(|tier| tier.tier_level == "SILVER").unwrap();
+    let lower = domain::tier::Tier { lp_min: 500.into(), ..silver };
+    app::tiers::update(&db, &lower, "ann", program.context()).await.unwrap();
+
+    program.set("2026-11-23T02:30:00Z");
+    assert_eq!(program.tick().await, [Job::TierReview]);
+    assert_eq!(program.test.text("SELECT tier FROM players").await, "SILVER");
+    let counts = "SELECT counts FROM schedule_runs";
+    let expected = json!({ "players": 1, "promoted": 1, "demoted": 0, "due_announced": 0, "recovered": 0 });
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&program.test.text(counts).await).unwrap(), expected);
+    let batch_id = program.test.text("SELECT batch_id FROM reward_triggers WHERE trigger = 'TIER_CHANGED'").await;
+    assert_eq!(program.sent(), [("rewards".to_owned(), json!({ "batch_id": batch_id }))]);
+    testing::audit(&program.test.owner()).await;
 }

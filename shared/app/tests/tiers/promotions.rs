@@ -26,6 +26,18 @@ async fn a_thousand_points_make_silver_at_once() {
     program.audit().await;
 }
 
+/// Callers read the clock before they wait for the player's lock: who comes later may have the earlier time.
+#[tokio::test]
+async fn the_history_is_in_the_order_of_the_moves_not_of_the_clocks() {
+    let program = Program::new().await;
+    program.add_lp("P001", "1000", at("2026-11-23T14:00:00.000002Z")).await;
+    program.add_lp("P001", "9000", at("2026-11-23T14:00:00.000001Z")).await;
+    program.add_lp("P001", "40000", at("2026-11-23T14:00:00.000002Z")).await;
+    let history = "BRONZE>SILVER qualified, SILVER>GOLD qualified, GOLD>PLATINUM qualified";
+    assert_eq!(program.history("P001").await, history);
+    program.audit().await;
+}
+
 #[tokio::test]
 async fn many_points_at_once_pass_over_tiers() {
     let program = Program::new().await;
@@ -148,16 +160,16 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
     let program = Program::new().await;
     program.require("PLATINUM", json!({ "cashback_multiplier_min": 1.5 })).await;
     let tiers = app::tiers::list(&program.db).await.unwrap();
-    for tier in &tiers {
+    for tier in tiers.iter().rev() {
         let bare = domain::tier::Tier { benefits: Default::default(), ..tier.clone() };
         let changed = app::tiers::update(&program.db, &bare, "test", context()).await;
         // The last that has it must keep it.
-        assert_eq!(changed.is_err(), tier.tier_level == "PLATINUM", "{}", tier.tier_level);
+        assert_eq!(changed.is_err(), tier.tier_level == "BRONZE", "{}", tier.tier_level);
     }
     let text = |value: &str| serde_json::from_str::<serde_json::Value>(value).unwrap();
     for (value, is_multiplier) in [("0", true), ("1000", true), ("1000.1", false), ("-0.1", false), ("true", false)] {
         let benefits = serde_json::Map::from_iter([("lp_multiplier".to_owned(), text(value))]);
-        let changed = app::tiers::update(&program.db, &domain::tier::Tier { benefits, ..tiers[0].clone() }, "test", context()).await;
+        let changed = app::tiers::update(&program.db, &domain::tier::Tier { benefits, ..tiers[2].clone() }, "test", context()).await;
         assert_eq!(changed.is_ok(), is_multiplier, "{value}");
     }
 }

@@ -20,7 +20,7 @@ const RUN_FOR: SignedDuration = SignedDuration::from_secs(50);
 /// What a turn needs to end: a target that takes all of its time, and writing that down.
 const RESERVE: SignedDuration = SignedDuration::from_secs(15);
 /// Calls to one webhook at a time, each for another player.
-const IN_FLIGHT: i64 = 16;
+const IN_FLIGHT: i64 = 32;
 /// How often the outbox is looked into while deliveries go on.
 const DISPATCH_EVERY: Duration = Duration::from_secs(1);
 

@@ -66,6 +66,12 @@ impl Target {
         format!("http://127.0.0.1:{}/hook", self.port)
     }
 
+    /// Nobody listens any more when this is through.
+    pub async fn stop(mut self) {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+    }
+
     /// All so far, in the order in which they came.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()

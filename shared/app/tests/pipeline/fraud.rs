@@ -286,13 +286,8 @@ async fn a_withdrawal_on_the_day_of_a_bonus_is_found() {
 async fn deposits_that_go_round_are_found_once_events_tell_of_them() {
     let program = players(1).await;
     for (cycle, day) in [0, 10, 20].into_iter().enumerate() {
-        // As the activity stream will write deposits.
-        let deposit = format!(
-            "INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, outcome)
-             VALUES ('P001', 'd{cycle}', 'DEPOSIT', '{now}', '{now}', 100, '{{}}')",
-            now = at_day(day).now
-        );
-        program.database.tamper(&deposit).await;
+        let deposit = Action::Deposit { amount: d("100") };
+        program.record(&id("P001"), &format!("d{cycle}"), deposit, Traces::default(), at_day(day)).await;
         program.give_bonus(&id("P001"), at(24 * day + 1)).await;
         program.withdraw(&format!("w{cycle}"), "90", at(24 * day + 72)).await;
         let expected = if cycle == 2 { "DEPOSIT_CYCLING 60" } else { "0" };

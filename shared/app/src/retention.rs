@@ -18,10 +18,12 @@ pub enum Kind {
     RunPlayers,
     Triggers,
     ScheduleRuns,
+    /// Webhooks that were delivered, and those of webhooks that were deleted.
+    Deliveries,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Answers, Self::RunPlayers, Self::Triggers, Self::ScheduleRuns];
+    const ALL: [Self; 5] = [Self::Answers, Self::RunPlayers, Self::Triggers, Self::ScheduleRuns, Self::Deliveries];
 
     /// As a cursor, and as the name of the figure.
     pub const fn as_str(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Kind {
             Self::RunPlayers => "run_players_forgotten",
             Self::Triggers => "triggers_forgotten",
             Self::ScheduleRuns => "schedule_runs_forgotten",
+            Self::Deliveries => "deliveries_forgotten",
         }
     }
 
@@ -38,8 +41,9 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| Some(kind.as_str()) == cursor).unwrap_or(Self::Answers)
     }
 
-    fn next(self) -> Option<Self> {
-        Self::ALL.into_iter().skip_while(|kind| *kind != self).nth(1)
+    /// Where to go on when so many rows were forgotten: a full page may be followed by another.
+    fn after(self, rows: u64) -> Option<Self> {
+        if rows >= ROWS_MAX.unsigned_abs() { Some(self) } else { Self::ALL.into_iter().skip_while(|kind| *kind != self).nth(1) }
     }
 
     fn days(self, settings: &Settings) -> u32 {
@@ -49,18 +53,23 @@ impl Kind {
             Self::RunPlayers => retention.run_player_days,
             Self::Triggers => retention.trigger_days,
             Self::ScheduleRuns => retention.schedule_run_days,
+            Self::Deliveries => retention.delivery_days,
         }
     }
 }
 
 /// Forgets a page of this kind. Answers how many rows, and which kind is to be looked at next.
 pub async fn forget(db: &Db, kind: Kind, context: Context) -> Result<(u64, Option<Kind>)> {
-    transaction!(db, |tx| forget_in_tx(tx, kind, context))
+    let settings = crate::settings::get(db).await?;
+    let before = days_before(context.now, kind.days(&settings));
+    if kind == Kind::Deliveries {
+        let rows = crate::webhooks::forget_delivered(db, before, ROWS_MAX).await?;
+        return Ok((rows, kind.after(rows)));
+    }
+    transaction!(db, |tx| forget_in_tx(tx, kind, before, context))
 }
 
-async fn forget_in_tx(tx: &Tx<'_>, kind: Kind, context: Context) -> Result<(u64, Option<Kind>)> {
-    let settings = crate::settings::load(tx).await?;
-    let before = days_before(context.now, kind.days(&settings));
+async fn forget_in_tx(tx: &Tx<'_>, kind: Kind, before: Timestamp, context: Context) -> Result<(u64, Option<Kind>)> {
     let rows = match kind {
         Kind::Answers => store::retention::forget_answers(tx, before, ROWS_MAX, context.now).await?,
         Kind::Triggers => store::retention::forget_triggers(tx, before, ROWS_MAX).await?,
@@ -70,9 +79,9 @@ async fn forget_in_tx(tx: &Tx<'_>, kind: Kind, context: Context) -> Result<(u64,
             Some(rows) => return Ok((rows, Some(kind))),
             None => 0,
         },
+        Kind::Deliveries => 0,
     };
-    let is_full = rows == ROWS_MAX.unsigned_abs();
-    Ok((rows, if is_full { Some(kind) } else { kind.next() }))
+    Ok((rows, kind.after(rows)))
 }
 
 fn days_before(now: Timestamp, days: u32) -> Timestamp {

@@ -25,15 +25,16 @@ WHERE greatest(at, resent_at) + $2::bigint * interval '1 second' * 2 ^ least(res
 ORDER BY run_id
 LIMIT $3";
 
+// A simulation is led by the message of its first shard, whichever are still open.
 const OPEN_SHARDS: &str = "
-SELECT s.run_id, s.shard, s.segmented_at IS NOT NULL AS segmented
+SELECT DISTINCT s.run_id, CASE r.kind WHEN 'SIMULATION' THEN 0 ELSE s.shard END AS shard, s.segmented_at IS NOT NULL AS segmented
 FROM run_shards s
 JOIN runs r ON r.run_id = s.run_id
 WHERE s.run_id = ANY($1)
   AND s.failed_at IS NULL
   AND s.rewarded_at IS NULL
   AND (s.segmented_at IS NULL OR r.rewards)
-ORDER BY s.run_id, s.shard";
+ORDER BY run_id, shard";
 
 const RUNS_RESENT: &str = "
 UPDATE runs r

@@ -85,6 +85,22 @@ async fn only_open_shards_are_sent_again_and_none_of_a_run_without_rewards_that_
 }
 
 #[tokio::test]
+async fn a_simulation_is_led_by_its_first_shard_whichever_are_open() {
+    let program = Program::at("2026-11-22T12:00:00Z").await;
+    let run_id = "01970000-0000-7000-8000-000000000001";
+    let run = format!(
+        "INSERT INTO runs (run_id, kind, scope, rewards, rule_id, status, shards_total, shards_done, created_at, created_by)
+         VALUES ('{run_id}', 'SIMULATION', 'ALL', true, 'R', 'RUNNING', 3, 1, '2026-11-22T11:00Z', 'test');
+         INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, segmented_at, rewarded_at)
+         VALUES ('{run_id}', 0, 'A', 'B', '2026-11-22T11:00Z', '2026-11-22T11:00Z'), ('{run_id}', 1, 'C', 'D', '2026-11-22T11:00Z', NULL),
+           ('{run_id}', 2, 'E', 'F', '2026-11-22T11:00Z', NULL)"
+    );
+    program.test.tamper(&run).await;
+    program.start(Job::Recover).await;
+    assert_eq!(program.sent(), [("rewards".to_owned(), json!({ "run_id": run_id, "shard": 0 }))]);
+}
+
+#[tokio::test]
 async fn an_import_without_progress_is_gone_on_with() {
     let program = Program::at("2026-11-22T12:00:00Z").await;
     program.settings(only(json!({ "recover_every_minutes": 1 }))).await;

@@ -75,7 +75,7 @@ async fn the_players_of_a_run_are_forgotten_when_it_has_long_been_over() {
 }
 
 #[tokio::test]
-async fn triggers_and_scheduled_runs_that_are_done_with_are_forgotten() {
+async fn triggers_scheduled_runs_and_deliveries_that_are_done_with_are_forgotten() {
     let program = Program::at("2026-10-01T04:30:00Z").await;
     Player::new("P001").insert(&program.test.db()).await;
     let script =
@@ -83,7 +83,12 @@ async fn triggers_and_scheduled_runs_that_are_done_with_are_forgotten() {
         VALUES ('P001', 'DEPOSIT', 'evaluated', gen_random_uuid(), now(), '2026-10-01', '2026-10-01', NULL, NULL),
           ('P001', 'DEPOSIT', 'failed', gen_random_uuid(), now(), '2026-10-01', NULL, '2026-10-01', 'x'),
           ('P001', 'DEPOSIT', 'waiting', gen_random_uuid(), now(), '2026-10-01', NULL, NULL, NULL),
-          ('P001', 'DEPOSIT', 'fresh', gen_random_uuid(), now(), '2026-10-25', '2026-10-25', NULL, NULL)";
+          ('P001', 'DEPOSIT', 'fresh', gen_random_uuid(), now(), '2026-10-25', '2026-10-25', NULL, NULL);
+        INSERT INTO webhooks (webhook_id, url, secret, created_at, created_by)
+        VALUES ('01970000-0000-7000-8000-000000000001', 'https://example.com', 's', '2026-10-01', 'test');
+        INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload, occurred_at, status, ended_at)
+        SELECT 'P001', webhook_id, number, gen_random_uuid(), 'tier.changed', '{}', ended, 'DELIVERED', ended
+        FROM webhooks, (VALUES (1, '2026-10-01'::timestamptz), (2, '2026-10-25')) AS n (number, ended)";
     program.test.tamper(script).await;
     for job in [Job::Audit, Job::Expire] {
         program.start(job).await;
@@ -92,9 +97,10 @@ async fn triggers_and_scheduled_runs_that_are_done_with_are_forgotten() {
     program.start(Job::Expire).await;
     program.set("2026-11-01T04:30:00Z");
     let counts = program.start(Job::Retention).await["counts"].clone();
-    let expected = json!({ "answers_forgotten": 0, "run_players_forgotten": 0, "triggers_forgotten": 2, "schedule_runs_forgotten": 1 });
+    let expected = json!({ "answers_forgotten": 0, "run_players_forgotten": 0, "triggers_forgotten": 2, "schedule_runs_forgotten": 1, "deliveries_forgotten": 1 });
     assert_eq!(counts, expected);
     assert_eq!(program.test.text("SELECT string_agg(trigger_id, ' ' ORDER BY trigger_id) FROM reward_triggers").await, "fresh waiting");
+    assert_eq!(program.test.text("SELECT string_agg(delivery_id::text, ' ') FROM webhook_deliveries").await, "2");
     let left = "SELECT string_agg(job || to_char(scheduled_for AT TIME ZONE 'UTC', ' MM-DD'), ', ' ORDER BY job, scheduled_for) FROM schedule_runs";
     assert_eq!(program.test.text(left).await, "audit 10-01, expire 10-20, retention 11-01", "the last of each job stays");
 }

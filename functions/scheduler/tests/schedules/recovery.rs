@@ -1,6 +1,7 @@
 //! What was lost is found.
 
 use crate::{Program, minutes, only};
+use app::imports::{self, Applied, Chunk, Object};
 use app::runs::{Rewards, RunStarted, ShardMessage};
 use app::schedules::Job;
 use app::{rewards, runs, segmentation};
@@ -101,23 +102,29 @@ async fn a_simulation_is_led_by_its_first_shard_whichever_are_open() {
 }
 
 #[tokio::test]
-async fn an_import_without_progress_is_gone_on_with() {
+async fn an_import_without_progress_is_gone_on_with_and_ends_in_the_end() {
     let program = Program::at("2026-11-22T12:00:00Z").await;
     program.settings(only(json!({ "recover_every_minutes": 1 }))).await;
     program.tick().await;
-    let import_id = "01970000-0000-7000-8000-000000000003";
-    let import = format!(
-        "INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, status, created_at, advanced_at)
-         VALUES ('{import_id}', gen_random_uuid(), 'b', 'k', 'v', 'RUNNING', '2026-11-22T11:00Z', '2026-11-22T12:00Z')"
-    );
-    program.test.tamper(&import).await;
-    assert_eq!(sent_within(&program, 20).await, [(17, "imports".to_owned(), json!({ "import_id": import_id }))]);
-    program.test.tamper("UPDATE imports SET resends = 6, resent_at = '2026-11-22T12:00Z', advanced_at = '2026-11-22T11:00Z'").await;
-    assert_eq!(sent_within(&program, 300).await, []);
+    let db = program.test.db();
+    let object = Object { bucket: "b".into(), key: "k".into(), version: "v".into(), size_bytes: None };
+    let import = imports::open(&db, &object, program.context()).await.unwrap();
+    assert_eq!(sent_within(&program, 10).await, []);
+    // A chunk without rows: the watermark moves, and patience begins anew.
+    let chunk = Chunk { format: "CSV", rows: vec![], errors: vec![], warnings: vec![], line: 0, next_byte: 10, next_line: 2 };
+    let loaded = app::program::Program::load(&db.client().await.unwrap(), program.context().now).await.unwrap();
+    assert_eq!(imports::apply(&db, &import, &chunk, &loaded, program.context()).await.unwrap(), Applied::Advanced);
+    let message = json!({ "import_id": import.import_id });
+    assert_eq!(sent_within(&program, 20).await, [(17, "imports".to_owned(), message)]);
+    // As if it had been sent six times by now: what follows is the end.
+    program.test.tamper("UPDATE imports SET resends = 6").await;
+    assert_eq!(sent_within(&program, 270).await, []);
+    let ended = imports::get(&db, import.import_id).await.unwrap();
     assert_eq!(
-        program.test.text("SELECT status || ' ' || failure FROM imports").await,
-        "FAILED given up: sent again and again, and nothing came of it"
+        (ended.status.as_str(), ended.failure.as_deref()),
+        ("FAILED", Some("given up: sent again and again, and nothing came of it"))
     );
+    testing::audit(&program.test.owner()).await;
 }
 
 #[tokio::test]

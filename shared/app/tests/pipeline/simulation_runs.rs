@@ -7,10 +7,11 @@ use app::run_view::RunView;
 use app::runs::{self, RunStatus, ShardMessage};
 use app::simulation::{Subject, Within, simulate};
 use app::simulation_runs::{self, Answer, Outcome};
-use app::{rewards, rules, tiers};
+use app::{recovery, rewards, rules, tiers};
 use domain::id::{RuleId, RunId};
 use domain::tier::Tier;
 use futures_util::future::{join_all, poll_immediate};
+use jiff::SignedDuration;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 use std::pin::Pin;
@@ -199,6 +200,26 @@ async fn many_deliveries_of_many_runs_at_once_end_each_run_once() {
         assert_eq!(status(&program.run(message.run_id).await), "SIMULATION COMPLETED 3 of 3, 9000 players");
         assert!(program.report(message.run_id).await.is_some());
     }
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn one_whose_message_was_lost_is_found_and_sent_again() {
+    let program = three_shards().await;
+    let message = program.start(&saved("TRIED"), Within::Alone).await;
+    let mut killed = deliver(&program, message, context());
+    program.until(&mut killed, message, |run| run.shards_done == 1).await;
+    drop(killed);
+    let later = |minutes| Context { now: context().now + SignedDuration::from_mins(minutes), ..context() };
+    assert_eq!(recovery::find(&program.db, later(4)).await.unwrap().to_reward, Vec::<String>::new(), "a worker may be at it");
+    let lost = recovery::find(&program.db, later(6)).await.unwrap();
+    let messages: Vec<ShardMessage> = lost.to_reward.iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+    assert_eq!(messages.iter().map(|message| message.shard).collect::<Vec<_>>(), [0, 2], "the one that leads it is among them");
+    for message in messages {
+        rewards::run_shard(&program.db, message, later(6)).await.unwrap();
+    }
+    assert_eq!(status(&program.run(message.run_id).await), "SIMULATION COMPLETED 3 of 3, 9000 players");
+    assert_eq!(program.attempts(message.run_id).await, "2");
     program.audit().await;
 }
 

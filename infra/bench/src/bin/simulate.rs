@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use app::Db;
 use app::simulation::{Subject, Within, simulate};
+use app::simulation_runs::{self, Answer};
 use clap::Parser;
 use serde_json::{Value, json};
 
@@ -76,7 +77,24 @@ async fn main() -> Result<()> {
     ] {
         time(&db, name, &Subject::Draft(rule), within, arguments.rounds).await?;
     }
+    let subject = Subject::Draft(rule(json!({ "segment": "LOSING" }), json!({})));
+    let mut seconds = Vec::new();
+    for _ in 0..arguments.rounds.max(1) {
+        seconds.push(as_run(&db, &subject).await?);
+    }
+    println!("{:40} {:6.2} s", "a third match, as a run with progress", median(seconds));
     Ok(())
+}
+
+/// Seconds from the message to the stored report.
+async fn as_run(db: &Db, subject: &Subject) -> Result<f64> {
+    let answer = simulation_runs::answer(db, subject, Within::Alone, 0, "bench", lambda::context()).await?;
+    let Answer::Run(run) = answer else { return Err("there are no players".into()) };
+    let started = Instant::now();
+    for message in run.messages() {
+        app::rewards::run_shard(db, message, lambda::context()).await?;
+    }
+    Ok(started.elapsed().as_secs_f64())
 }
 
 fn rule(conditions: Value, budget: Value) -> Value {
@@ -97,9 +115,12 @@ async fn time(db: &Db, name: &str, subject: &Subject, within: Within, rounds: u3
         figures = Some(simulate(db, subject, within, lambda::context().now).await?.report.figures);
         seconds.push(started.elapsed().as_secs_f64());
     }
-    seconds.sort_by(f64::total_cmp);
-    let median = seconds.get(seconds.len() / 2).copied().unwrap_or_default();
-    let figures = figures.unwrap_or_default();
+    let (median, figures) = (median(seconds), figures.unwrap_or_default());
     println!("{name:40} {median:6.2} s   matched {}, granted {}, refused {}", figures.matched, figures.granted, figures.refused);
     Ok(())
+}
+
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or_default()
 }

@@ -42,7 +42,7 @@ UPDATE player_totals SET total_wagered = 0, total_won = 0, total_withdrawn = 0, 
 UPDATE players SET tier = 'BRONZE', is_active = true, is_blocked = false, self_excluded_until = NULL;
 INSERT INTO stats (counter, slot, value) SELECT counter, 0, count(*) FROM players, unnest(ARRAY['players_active', 'tier:BRONZE']) AS counter GROUP BY counter;
 INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
-SELECT player_id, day::date, 0, 999999999999, 0, 0 FROM players, generate_series('2025-01-01'::date, '2032-01-01'::date, '14 days') AS day;
+SELECT player_id, day::date, 0, 999999999999, 0, 0 FROM players, generate_series('2026-11-01'::date, '2029-11-01'::date, '28 days') AS day;
 SET session_replication_role = origin";
 
 /// Sequences after which dead rows are cleared away.

@@ -44,9 +44,10 @@ api -X POST -d '{"rule_id": "KILLED_'"$(date +%s)"'", "name": "One point for eve
   "reward_config": {"type": "LOYALTY_POINTS", "amount": 1}}' "$API_URL/api/rules" | field rule_id >"$work/rule"
 players=$(sql 'SELECT count(*) FROM players')
 
+since=$(sql 'SELECT now()')
 say "cargo local tick recalculate"
 cargo local tick recalculate >"$work/tick.log" 2>&1 &
-until run=$(sql "SELECT run_id FROM schedule_runs WHERE job = 'recalculate' ORDER BY created_at DESC LIMIT 1") && [ -n "$run" ]; do sleep 0.1; done
+until run=$(sql "SELECT run_id FROM schedule_runs WHERE job = 'recalculate' AND created_at > '$since'") && [ -n "$run" ]; do sleep 0.1; done
 shards=$(of_run shards_total)
 until_done $((shards / 5))
 say "SIGKILL to the workers at $(shards_done) of $shards shards"

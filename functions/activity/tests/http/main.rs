@@ -1,6 +1,7 @@
 //! `/api/activity` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod day;
 mod stream;
 
 use ::activity::Activity;

@@ -64,7 +64,7 @@ fn dependencies_point_inwards() {
             // reaches from outside, as the cloud would.
             "local" => &["app"],
             // It measures functions as they are called, under the day of play that tests have.
-            "bench" => &["app", "lambda", "testing", "wallet"],
+            "bench" => &["activity", "app", "lambda", "testing", "wallet"],
             "e2e-tests" => &[],
             other => panic!("{other} ({}) has no place in the architecture", folder(package)),
         };

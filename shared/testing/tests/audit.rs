@@ -60,7 +60,7 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     (
         "points of play = what events say",
         "UPDATE activity_events SET outcome = '{\"lp\": 10}', lp = 10, lp_lot = 1 WHERE event_id = 'e1'",
-        "P001 e1 event 10",
+        "P001 e1 posted event 10",
     ),
     (
         "what calls rules has happened",

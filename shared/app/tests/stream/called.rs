@@ -122,6 +122,27 @@ async fn a_tier_that_is_reached_calls_its_rules() {
 }
 
 #[tokio::test]
+async fn what_happens_calls_a_rule_that_names_no_trigger_once_and_not_for_its_consequences_too() {
+    let program = promising().await;
+    for (id, priority) in [("FIRST", 9), ("SECOND", 8), ("THIRD", 7)] {
+        let mut untriggered = rule(id, "DEPOSIT", json!({ "priority": priority }));
+        untriggered.as_object_mut().unwrap().remove("trigger");
+        program.rule(untriggered).await;
+    }
+    // A deposit, and with the stake another segment and another tier.
+    program.record(vec![occurrence("P1", "s0", stake(d("10"), d("0"), "slots", None), at(0).now)], at(0)).await;
+    let big = occurrence("P1", "s1", stake(d("20000"), d("0"), "slots", None), at(1).now);
+    program.react(vec![deposit("d1", "30", 1), big], at(1)).await;
+    assert_eq!(
+        program.text("SELECT string_agg(trigger, ' ' ORDER BY trigger) FROM reward_triggers").await,
+        "DEPOSIT SEGMENT_CHANGED TIER_CHANGED"
+    );
+    assert_eq!(program.text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL").await, "0");
+    assert_eq!(program.text("SELECT string_agg(rule_id, ' ') FROM grants").await, "FIRST");
+    program.audit().await;
+}
+
+#[tokio::test]
 async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
     let program = promising().await;
     program.rule(rule("LOSER", "SEGMENT_CHANGED", json!({ "conditions": { "segment": "LOSING" }, "cadence": "PER_EVENT" }))).await;

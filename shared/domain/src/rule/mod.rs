@@ -49,6 +49,11 @@ impl Trigger {
         Self::CHOICES.iter().find(|(_, trigger)| *trigger == self).map_or("", |(name, _)| name)
     }
 
+    /// Of a file, a run, an event, or of a reward that these gave.
+    pub const fn is_consequence(self) -> bool {
+        matches!(self, Trigger::SegmentChanged | Trigger::TierChanged)
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::CHOICES.iter().find(|(name, _)| *name == text).map(|(_, trigger)| *trigger)
     }
@@ -75,7 +80,7 @@ pub struct Rule {
     pub is_active: bool,
     pub condition: Condition,
     pub reward: Reward,
-    /// `None`: all.
+    /// `None`: all but consequences.
     pub triggers: Option<Vec<Trigger>>,
     pub cadence: Cadence,
     pub starts_at: Option<Timestamp>,
@@ -221,9 +226,18 @@ impl Rule {
         self.condition.hold(facts) == Ok(true)
     }
 
+    /// Whether it names the trigger. A rule that names none is called by everything but consequences: what happened has called
+    /// it already, and is not to pay twice.
+    fn is_called_by(&self, trigger: Trigger) -> bool {
+        match &self.triggers {
+            Some(triggers) => triggers.contains(&trigger),
+            None => !trigger.is_consequence(),
+        }
+    }
+
     /// Switched on, in its time, on one of its days, for this trigger.
     pub fn is_live(&self, trigger: Trigger, moment: &Moment) -> bool {
-        self.triggers.as_ref().is_none_or(|triggers| triggers.contains(&trigger)) && self.is_on(moment)
+        self.is_called_by(trigger) && self.is_on(moment)
     }
 
     /// Switched on, in its time, on one of its days.

@@ -214,7 +214,11 @@ fn days_of_the_week_are_those_of_the_clock_on_the_wall_when_it_is_changed() {
 #[test]
 fn rules_apply_to_their_triggers() {
     let live = |changes: Value, trigger| is_live(changes, trigger, "2026-11-23T12:00:00Z", "UTC");
-    assert!(live(json!({}), Trigger::TierChanged));
+    // One that names none is for everything but consequences.
+    use Trigger::{Deposit, Import, KycCompleted, Profile, Recalculation, SegmentChanged, TierChanged};
+    assert!([Import, Recalculation, Deposit, KycCompleted, Profile].into_iter().all(|trigger| live(json!({}), trigger)));
+    assert!(!live(json!({}), SegmentChanged) && !live(json!({}), TierChanged));
+    assert!(live(json!({"trigger": ["TIER_CHANGED"]}), TierChanged));
     assert!(live(json!({"trigger": ["DEPOSIT", "IMPORT"]}), Trigger::Import));
     assert!(!live(json!({"trigger": ["DEPOSIT"]}), Trigger::Import));
 }

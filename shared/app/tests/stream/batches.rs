@@ -60,9 +60,10 @@ fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
 async fn with_bonuses() -> TestProgram {
     let program = TestProgram::new(&["P1".to_owned(), "P2".to_owned()]).await;
     for player in ["P1", "P2"] {
-        program.give_bonus(player, "40", "90", Some(48), at(0)).await;
-        program.give_bonus(player, "25", "60", Some(72), at(0)).await;
+        // Those that are fed first are the youngest.
         program.give_bonus(player, "300", "9000", None, at(0)).await;
+        program.give_bonus(player, "25", "60", Some(72), at(0)).await;
+        program.give_bonus(player, "40", "90", Some(48), at(0)).await;
     }
     program
 }
@@ -144,7 +145,8 @@ async fn a_second_delivery_in_any_order_changes_nothing() {
 #[tokio::test]
 async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
     let program = with_bonuses().await;
-    // Of 365 bonus money 300 is staked and won double; then the payout's void finds what it brought played away.
+    // Of 365 bonus money 300 is staked and won double; then the payout's void finds its part of the oldest bonus, and has taken
+    // it when it finds that of the next played away.
     let events = vec![
         occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(60).now),
         occurrence("P1", "p1", Action::Payout(Payout { amount: d("600"), round_id: Some("r".into()) }), at(60).now),
@@ -157,5 +159,19 @@ async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
     let is_ok: Vec<bool> = recordings.iter().map(Result::is_ok).collect();
     assert_eq!(is_ok, [true, true, true, false, true, false]);
     assert_eq!(program.text("SELECT round(balance, 2)::text FROM wallets WHERE player_id = 'P1' AND asset = 'BONUS'").await, "0.00");
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_bonus_that_is_emptied_in_a_round_with_its_result_is_played_away() {
+    let program = TestProgram::new(&["P1".to_owned()]).await;
+    program.give_bonus("P1", "100", "9000", None, at(0)).await;
+    let bet = |id: &str| occurrence("P1", id, stake(d("50"), d("50"), "slots", Some("r")), at(60).now);
+    let lost = occurrence("P1", "p1", Action::Payout(Payout { amount: d("0"), round_id: Some("r".into()) }), at(60).now);
+    let late = occurrence("P1", "p2", Action::Payout(Payout { amount: d("10"), round_id: Some("r".into()) }), at(60).now);
+    let recordings = program.record(vec![bet("s1"), lost, bet("s2"), late], at(60)).await.recordings;
+    assert_eq!(program.text("SELECT status FROM grants").await, "DEPLETED");
+    let outcome = recordings.into_iter().last().unwrap().unwrap().into_inner();
+    assert_eq!(outcome.forfeited_amount, d("10"));
     program.audit().await;
 }

@@ -67,6 +67,24 @@ async fn a_bonus_goes_through_its_life_by_events_alone() {
 }
 
 #[tokio::test]
+async fn what_comes_back_late_in_one_batch_stays_within_the_conversion_limit() {
+    let program = promising().await;
+    let reward = json!({ "type": "BONUS_BALANCE", "amount": 100, "wagering_requirement": 1, "max_conversion": 1.2 });
+    program.rule(rule("CAPPED", "DEPOSIT", json!({ "reward_config": reward }))).await;
+    program.react(vec![deposit("d1", "100", 0)], at(0)).await;
+    let bet = |id: &str, round: &str| occurrence("P1", id, stake(d("50"), d("50"), "slots", Some(round)), at(1).now);
+    let won =
+        |id: &str, round: &str| occurrence("P1", id, Action::Payout(Payout { amount: d("100"), round_id: Some(round.into()) }), at(2).now);
+    // Nothing was left to convert when it was wagered; of the 200 that come back, 120 may become money.
+    let recordings = program.record(vec![bet("s1", "r1"), bet("s2", "r2"), won("p1", "r1"), won("p2", "r2")], at(2)).await.recordings;
+    let late: Vec<_> = recordings.into_iter().skip(2).map(|recording| recording.unwrap().into_inner()).collect();
+    let amounts: Vec<_> = late.iter().map(|outcome| (outcome.real_amount, outcome.forfeited_amount)).collect();
+    assert_eq!(amounts, [(d("100"), d("0")), (d("20"), d("80"))]);
+    assert_eq!(program.text("SELECT status || ' ' || round(converted, 2) FROM grants").await, "COMPLETED 0.00");
+    program.audit().await;
+}
+
+#[tokio::test]
 async fn every_deposit_of_a_batch_is_an_evaluation_of_its_own() {
     let program = promising().await;
     program.rule(welcome()).await;
@@ -81,13 +99,15 @@ async fn every_deposit_of_a_batch_is_an_evaluation_of_its_own() {
 async fn a_batch_that_several_workers_get_is_evaluated_once() {
     let program = promising().await;
     program.rule(welcome()).await;
+    // Pays who is evaluated once more.
+    program.rule(rule("LOWER", "DEPOSIT", json!({ "priority": 1, "cadence": "PER_EVENT" }))).await;
     let deposits = (0..20).map(|number| deposit(&format!("d{number}"), "20", 0)).collect();
     let batch = program.record(deposits, at(1)).await;
     let message = TriggerMessage { batch_id: batch.triggers[0] };
     let workers: Vec<_> = (0..4).map(|_| app::Db::new(&program.database.url(), None).unwrap()).collect();
     let totals = join_all(workers.iter().map(|db| triggers::run_batch(db, message, at(2)))).await;
     assert_eq!(totals.into_iter().map(|totals| totals.unwrap().granted).sum::<usize>(), 20);
-    assert_eq!(program.text("SELECT count(*) FROM grants").await, "20");
+    assert_eq!(program.text("SELECT count(*) || ' ' || min(rule_id) FROM grants").await, "20 WELCOME");
     program.audit().await;
 }
 

@@ -150,9 +150,9 @@ async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
     let events = vec![
         occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(60).now),
         occurrence("P1", "p1", Action::Payout(Payout { amount: d("600"), round_id: Some("r".into()) }), at(60).now),
-        occurrence("P1", "s2", stake(d("660"), d("660"), "ludo", Some("q")), at(60).now),
+        occurrence("P1", "s2", stake(d("100"), d("100"), "ludo", Some("q")), at(60).now),
         occurrence("P1", "v1", void("p1"), at(60).now),
-        occurrence("P1", "s3", stake(d("5"), d("5"), "ludo", Some("q")), at(60).now),
+        occurrence("P1", "s3", stake(d("565"), d("565"), "ludo", Some("q")), at(60).now),
         occurrence("P1", "s4", stake(d("1"), d("1"), "ludo", Some("q")), at(60).now),
     ];
     let recordings = program.record(events, at(60)).await.recordings;

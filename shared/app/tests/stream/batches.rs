@@ -175,3 +175,32 @@ async fn a_bonus_that_is_emptied_in_a_round_with_its_result_is_played_away() {
     assert_eq!(outcome.forfeited_amount, d("10"));
     program.audit().await;
 }
+
+/// Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to 23:00 UTC.
+#[tokio::test]
+async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
+    for (first, last, day) in
+        [("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z", "2026-03-29"), ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z", "2026-10-25")]
+    {
+        let program = TestProgram::new(&["P1".to_owned()]).await;
+        let mut settings = domain::settings::Settings { time_zone: "Europe/Berlin".into(), ..Default::default() };
+        settings.activity.lp_expiry_days = Some(1);
+        app::settings::put(&program.db, &settings, &["time_zone".to_owned(), "activity".to_owned()], "test", at(0)).await.unwrap();
+        let instant = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+        let second = jiff::SignedDuration::from_secs(1);
+        let instants = [instant(first) - second, instant(first), instant(last), instant(last) + second];
+        for (number, now) in instants.into_iter().enumerate() {
+            let name = format!("s{number}");
+            let context = app::Context { now, new_id: uuid::Uuid::now_v7 };
+            program.record(vec![occurrence("P1", &name, stake(d("10"), d("0"), "slots", None), now)], context).await;
+        }
+        let of_day = format!("SELECT round(wagered, 2) || ' ' || round(lp_earned, 2) FROM player_daily WHERE day = '{day}'");
+        assert_eq!(program.text(&of_day).await, "20.00 2.00", "{day}");
+        // The points of that day are one lot, and expire when the next day is over.
+        let lot = format!(
+            "SELECT round(remaining, 2) || ' ' || (expires_at AT TIME ZONE 'Europe/Berlin' = '{day}'::date + 2) FROM point_lots WHERE play_day = '{day}'"
+        );
+        assert_eq!(program.text(&lot).await, "2.00 true", "{day}");
+        program.audit().await;
+    }
+}

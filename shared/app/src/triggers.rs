@@ -77,12 +77,17 @@ async fn run_wave(tx: &Tx<'_>, batch_id: TriggerBatchId, context: Context) -> Re
     let triggers = store::triggers::next(tx, batch_id).await?;
     let program = Program::load(tx, context.now).await?;
     let rules = program.rules(tx).await?;
+    let live = Live::of(&rules, &triggers, &program);
+    if live.is_empty() {
+        // Nothing to read: consequences mostly call no rule.
+        store::triggers::evaluated(tx, &triggers, context.now).await?;
+        return Ok(RewardTotals { players: triggers.len(), ..RewardTotals::default() });
+    }
     let mut batch = Batch::open(tx, &rules, &program, context).await?;
     let event_ids: Vec<&str> = triggers.iter().map(|next| next.trigger_id.as_str()).collect();
     let mut players = snapshot::load_for_events(tx, &ids, &program, &event_ids).await?;
     crate::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
     let mut books = store::ledger::books(tx, &ids).await?;
-    let live = Live::of(&rules, &triggers, &program);
     for next in &triggers {
         let Ok(index) = players.binary_search_by(|player| player.player_id.cmp(&next.player_id)) else { continue };
         let Some(book) = books.remove(next.player_id.as_str()) else { continue };
@@ -114,6 +119,10 @@ impl<'a> Live<'a> {
             }
         }
         Self(live, rules.live_where(&program.moment, |_| false))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(|(_, rules)| rules.is_empty())
     }
 
     fn rules(&self, trigger: Trigger) -> &LiveRules<'a> {

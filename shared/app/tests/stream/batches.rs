@@ -204,3 +204,20 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
         program.audit().await;
     }
 }
+
+#[tokio::test]
+async fn points_beyond_their_range_refuse_their_stake_alone() {
+    // 10^15 is the first number out of range: of a day in two stakes, and of one stake.
+    for (per_unit, stakes) in [("10", ["60000000000000", "50000000000000", "0.01"]), ("1000000", ["0.01", "1000000000", "0.01"])] {
+        let program = TestProgram::new(&["P1".to_owned()]).await;
+        let mut settings = domain::settings::Settings::default();
+        settings.activity.lp_per_unit_staked = d(per_unit);
+        app::settings::put(&program.db, &settings, &["activity".to_owned()], "test", at(0)).await.unwrap();
+        let staked =
+            |(number, amount): (usize, &&str)| occurrence("P1", &format!("s{number}"), stake(d(amount), d("0"), "slots", None), at(0).now);
+        let recordings = program.record(stakes.iter().enumerate().map(staked).collect(), at(0)).await.recordings;
+        let [Ok(_), Err(refused), Ok(_)] = &recordings[..] else { panic!("{recordings:?}") };
+        assert_eq!(refused.to_string(), "amount out of range: the player's number of LP would leave its range");
+        program.audit().await;
+    }
+}

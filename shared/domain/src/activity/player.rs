@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 /// Clocks differ; more than this ahead is a mistake.
 const HOURS_AHEAD_MAX: i64 = 24;
 const PLAYTIME_HOURS_MAX: i64 = 1_000_000_000;
+const POINTS: &str = "number of LP";
 
 /// What a batch of events is judged by.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +115,7 @@ impl Player {
         check_time(event.occurred_at, program)?;
         let past = self.history.past(&event)?;
         let (totals, day) = self.tally(&event, &past, program)?;
-        let points = self.points(&event, &past, program);
+        let points = self.points(&event, &past, program)?;
         let mark = self.account.mark();
         let outcome = match self.account.apply(&event, &past, points, act) {
             Ok(outcome) => outcome,
@@ -195,17 +196,20 @@ impl Player {
     }
 
     /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached by now, rounded down to cents of a point.
-    fn points(&self, event: &Event, past: &Past, program: &Program<'_>) -> Option<PlayPoints> {
-        let Action::Stake(stake) = &event.action else { return None };
+    fn points(&self, event: &Event, past: &Past, program: &Program<'_>) -> Result<Option<PlayPoints>, EventError> {
+        let Action::Stake(stake) = &event.action else { return Ok(None) };
         if *past == Past::Voided || self.earning == Earning::Nothing {
-            return None;
+            return Ok(None);
         }
         let settings = &program.settings.activity;
-        let points = stake.amount.checked_mul(settings.lp_per_unit_staked)?.checked_mul(program.ladder.lp_multiplier(self.rank))?;
-        let amount = round_reward(points, Asset::Lp);
+        let points = stake.amount.checked_mul(settings.lp_per_unit_staked);
+        let points = points.and_then(|points| points.checked_mul(program.ladder.lp_multiplier(self.rank)));
+        let amount = round_reward(points.ok_or(EventError::OutOfRange { what: POINTS })?, Asset::Lp);
+        // Those of the day and of its lot are a part of these.
+        raised(self.qualifying_lp, amount, POINTS)?;
         let day = program.moment.today();
         let expires_at = settings.lp_expiry_days.map(|days| program.moment.start_of(program.moment.day_in(days.saturating_add(1))));
-        (amount > Decimal::ZERO).then_some(PlayPoints { amount, day, expires_at })
+        Ok((amount > Decimal::ZERO).then_some(PlayPoints { amount, day, expires_at }))
     }
 
     /// Points that were earned count for the tier at once: the next stake earns with its multiplier. A tier that requires more

@@ -1,4 +1,4 @@
-//! The rules in the expressions of zen-engine.
+//! The rules in the expressions of zen-engine, evaluated without the engine.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use zen_expression::vm::VM;
 use zen_expression::{Expression, Scope, Variable, compile_expression};
 
 /// What a rule asks of each fact: `>= 100`, `"VIP"`, `[7..30]`.
-type Cells = BTreeMap<String, String>;
+pub type Cells = BTreeMap<String, String>;
 
 /// The forms of the sample: `f: text`, `f_min`, `f_max`, `f: {min, max}`.
-fn cells(rule: &Rule) -> Cells {
+pub fn cells(rule: &Rule) -> Cells {
     let mut bounds: BTreeMap<String, (Option<String>, Option<String>)> = BTreeMap::new();
     let mut cells = Cells::new();
     for (key, value) in rule.definition()["conditions"].as_object().expect("an object") {
@@ -47,7 +47,7 @@ fn cells(rule: &Rule) -> Cells {
 }
 
 /// The amount within its limit and rounded down; a fixed one needs neither.
-fn amount(rule: &Rule) -> String {
+pub fn amount(rule: &Rule) -> String {
     let config = &rule.definition()["reward_config"];
     let Some(formula) = config["formula"].as_str() else { return config["amount"].to_string() };
     let most = &config["max_amount"];

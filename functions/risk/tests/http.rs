@@ -17,6 +17,7 @@ impl Program {
     /// With players P001 to P003, who share a device; P003 was rewarded.
     async fn new() -> Self {
         let test = TestDb::new().await;
+        test.subscribe().await;
         let key = api_key(&test.db(), "operator").await;
         for id in ["P001", "P002", "P003"] {
             Player::new(id).deposited("100").insert(&test.db()).await;

@@ -17,6 +17,7 @@ impl Program {
     /// With player P001.
     async fn new() -> Self {
         let test = TestDb::new().await;
+        test.subscribe().await;
         let key = api_key(&test.db(), "operator").await;
         Player::new("P001").deposited("100").insert(&test.db()).await;
         Self { router: wallet::router(test.db()), key, test }

@@ -64,12 +64,15 @@ WHERE s.run_id = $1
   AND s.shard = $2
 FOR UPDATE OF s";
 
+// The range stands for both tables: from one alone the planner would not know that it bounds the other, and a plan made once
+// for all shards would read every player for each.
 const LOCK_LISTED: &str = "
 SELECT p.player_id
 FROM run_players l
 JOIN players p ON p.player_id = l.player_id
 WHERE l.run_id = $1
   AND l.player_id BETWEEN $2 AND $3
+  AND p.player_id BETWEEN $2 AND $3
   AND l.changed
 ORDER BY l.player_id
 FOR NO KEY UPDATE OF p";
@@ -90,6 +93,7 @@ WHERE p.player_id BETWEEN $1 AND $2
     SELECT
     FROM grants g
     WHERE g.player_id = p.player_id
+      AND g.player_id BETWEEN $1 AND $2
       AND g.rule_id = $3
       AND g.status IN ('PENDING', 'ACTIVE')
   )

@@ -60,6 +60,15 @@ impl TestDb {
         client.batch_execute(script).await.expect("tamper");
     }
 
+    /// Registers a webhook for every event: what nobody wants is not written.
+    pub async fn subscribe(&self) {
+        self.tamper(
+            "INSERT INTO webhooks (webhook_id, url, secret, created_at, created_by)
+             VALUES (gen_random_uuid(), 'https://example.com/', 'secret', now(), 'test')",
+        )
+        .await;
+    }
+
     /// The value of a query with one row and one column, as text; "null" for NULL.
     pub async fn text(&self, query: &str) -> String {
         let client = self.owner.client().await.expect("connect as the owner");

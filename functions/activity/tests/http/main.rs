@@ -26,6 +26,7 @@ impl Program {
 
     pub async fn with_queue(answer: impl Fn(&testing::Request) -> (u16, String) + Send + Sync + 'static) -> Self {
         let test = TestDb::new().await;
+        test.subscribe().await;
         let key = api_key(&test.db(), "operator").await;
         Player::new("P001").deposited("100").insert(&test.db()).await;
         let queue = StandIn::start(answer).await;

@@ -26,6 +26,7 @@ impl Program {
 
     pub async fn with_queue(answer: impl Fn(&Request) -> (u16, String) + Send + Sync + 'static) -> Self {
         let test = TestDb::new().await;
+        test.subscribe().await;
         let key = api_key(&test.db(), "admin").await;
         let queue = StandIn::start(answer).await;
         let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));

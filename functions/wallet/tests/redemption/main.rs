@@ -29,6 +29,7 @@ impl Program {
     /// With player P001, at SILVER and without points.
     async fn new() -> Self {
         let test = TestDb::new().await;
+        test.subscribe().await;
         let admin = api_key(&test.db(), "admin").await;
         Player::new("P001").tier("SILVER").insert(&test.db()).await;
         Self { router: wallet::router(test.db()), admin, test }

@@ -33,6 +33,7 @@ pub fn sample_rules() -> Vec<Value> {
 impl TestProgram {
     pub async fn new(rules: &[Value]) -> Self {
         let database = TestDb::new().await;
+        database.subscribe().await;
         let db = database.db();
         for rule in rules {
             app::rules::create(&db, rule, "test", context()).await.unwrap();

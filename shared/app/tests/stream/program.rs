@@ -71,6 +71,7 @@ pub fn read(event: &Value) -> Occurrence {
 impl TestProgram {
     pub async fn new(players: &[String]) -> Self {
         let database = TestDb::new().await;
+        database.subscribe().await;
         let db = database.db();
         for player in players {
             Player::new(player).insert(&db).await;

@@ -28,6 +28,7 @@ impl Program {
     /// With the players P001 and P002 in BRONZE.
     pub async fn new() -> Self {
         let test = TestDb::new().await;
+        test.subscribe().await;
         let db = test.db();
         for player_id in ["P001", "P002"] {
             Player::new(player_id).deposited("100").insert(&db).await;

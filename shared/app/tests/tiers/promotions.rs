@@ -178,6 +178,7 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
 #[tokio::test]
 async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
     let test = testing::TestDb::new().await;
+    test.subscribe().await;
     let db = test.db();
     let plenty = json!({ "prior_wager": { "NEW": 1_000_000 } });
     app::settings::put(&db, &serde_json::from_value(json!({ "profit": plenty })).unwrap(), &["profit".into()], "test", context())

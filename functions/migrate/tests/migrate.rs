@@ -18,6 +18,9 @@ async fn an_empty_database_gets_every_migration_in_order() {
     assert_eq!(migrated.applied.first().map(String::as_str), Some("V1__schema"));
     assert_eq!(migrated.schema_version, Some(store::migrate::newest_version()));
     assert_eq!(test.text("SELECT count(*) FROM tiers").await, "4");
+    let planner =
+        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()";
+    assert_eq!(test.text(planner).await, "{jit=off,random_page_cost=1.1}");
 }
 
 #[tokio::test]

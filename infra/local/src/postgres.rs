@@ -50,11 +50,11 @@ const OWNER: &str = "loyalty_owner";
 const APP: &str = "loyalty_app";
 
 /// For a machine that is thrown away. What decides whether a figure is honest, `fsync` and
-/// `synchronous_commit`, stays on.
+/// `synchronous_commit`, stays on. Buffers are taken from memory when pages come, so a small program never sees them.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "shared_buffers=512MB",
+    "shared_buffers=2GB",
     "max_wal_size=4GB",
     "checkpoint_timeout=15min",
     "max_connections=200",

@@ -7,22 +7,55 @@ use std::path::{Path, PathBuf};
 
 const MAIN_LINES_MAX: usize = 25;
 
-const TOP_LEVEL: &[&str] = &["Cargo.toml", "functions", "shared", "infra", "migrations", "events", "tests", "template.yaml", "README.md"];
+const TOP_LEVEL: &[&str] = &[
+    "Cargo.toml",
+    "functions",
+    "shared",
+    "infra",
+    "migrations",
+    "events",
+    "tests",
+    "template.yaml",
+    "README.md",
+];
 /// What may stand beside them, if it is there.
-const TOP_LEVEL_ALSO: &[&str] = &["ARCHITECTURE.md", "Cargo.lock", "LICENSE", "clippy.toml", "rustfmt.toml", "deny.toml", "target"];
+const TOP_LEVEL_ALSO: &[&str] = &[
+    "ARCHITECTURE.md",
+    "Cargo.lock",
+    "LICENSE",
+    "clippy.toml",
+    "rustfmt.toml",
+    "deny.toml",
+    "target",
+];
 
 fn workspace() -> Metadata {
-    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata")
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata")
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is around this package").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace is around this package")
+        .to_owned()
 }
 
 /// The folder of a package below the root, such as `functions/players`.
 fn folder(package: &Package) -> String {
-    let folder = package.manifest_path.parent().expect("a manifest is in a folder").as_std_path();
-    folder.strip_prefix(root()).expect("a package is in the workspace").to_string_lossy().into_owned()
+    let folder = package
+        .manifest_path
+        .parent()
+        .expect("a manifest is in a folder")
+        .as_std_path();
+    folder
+        .strip_prefix(root())
+        .expect("a package is in the workspace")
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn is_function(package: &Package) -> bool {
@@ -39,10 +72,18 @@ fn dependencies(package: &Package) -> impl Iterator<Item = &str> {
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let paths = entries.map(|entry| entry.expect("a directory entry").path());
     paths
-        .flat_map(|path| if path.is_dir() { files(&path, extension) } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() {
+                files(&path, extension)
+            } else {
+                vec![path]
+            }
+        })
         .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect()
 }
@@ -51,7 +92,11 @@ fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
 #[test]
 fn dependencies_point_inwards() {
     let metadata = workspace();
-    let members: BTreeSet<&str> = metadata.workspace_packages().iter().map(|package| package.name.as_str()).collect();
+    let members: BTreeSet<&str> = metadata
+        .workspace_packages()
+        .iter()
+        .map(|package| package.name.as_str())
+        .collect();
     let mut wrong = Vec::new();
     for package in metadata.workspace_packages() {
         let allowed: &[&str] = match package.name.as_str() {
@@ -78,7 +123,11 @@ fn dependencies_point_inwards() {
 #[test]
 fn the_domain_is_pure() {
     let metadata = workspace();
-    let domain = metadata.workspace_packages().into_iter().find(|package| package.name == "domain").expect("the domain");
+    let domain = metadata
+        .workspace_packages()
+        .into_iter()
+        .find(|package| package.name == "domain")
+        .expect("the domain");
     let impure = [
         "tokio",
         "async",
@@ -102,13 +151,29 @@ fn the_domain_is_pure() {
         "rustix",
     ];
     for dependency in dependencies(domain) {
-        assert!(!impure.iter().any(|name| dependency.contains(name)), "the domain must not depend on {dependency}");
+        assert!(
+            !impure.iter().any(|name| dependency.contains(name)),
+            "the domain must not depend on {dependency}"
+        );
     }
     for path in files(&root().join("shared/domain/src"), "rs") {
         let source = fs::read_to_string(&path).expect("a source file");
-        for word in ["Timestamp::now", "Zoned::now", "SystemTime", "Instant::now", "now_v7", "std::fs", "std::net", "std::env", "async fn"]
-        {
-            assert!(!source.contains(word), "{}: {word} has no place in the domain", path.display());
+        for word in [
+            "Timestamp::now",
+            "Zoned::now",
+            "SystemTime",
+            "Instant::now",
+            "now_v7",
+            "std::fs",
+            "std::net",
+            "std::env",
+            "async fn",
+        ] {
+            assert!(
+                !source.contains(word),
+                "{}: {word} has no place in the domain",
+                path.display()
+            );
         }
     }
 }
@@ -118,7 +183,9 @@ fn only_the_store_speaks_to_postgres() {
     for package in workspace().workspace_packages() {
         let allowed = ["store", "testing", "local", "bench"].contains(&package.name.as_str());
         for dependency in dependencies(package) {
-            let driver = ["postgres", "deadpool", "refinery", "sqlx"].iter().any(|name| dependency.contains(name));
+            let driver = ["postgres", "deadpool", "refinery", "sqlx"]
+                .iter()
+                .any(|name| dependency.contains(name));
             assert!(allowed || !driver, "{} must not depend on {dependency}", package.name);
         }
     }
@@ -129,7 +196,11 @@ fn only_the_platform_crate_speaks_to_aws() {
     for package in workspace().workspace_packages() {
         let allowed = ["lambda", "local", "bench"].contains(&package.name.as_str());
         for dependency in dependencies(package) {
-            assert!(allowed || !dependency.starts_with("aws-sdk"), "{} must not depend on {dependency}", package.name);
+            assert!(
+                allowed || !dependency.starts_with("aws-sdk"),
+                "{} must not depend on {dependency}",
+                package.name
+            );
         }
     }
 }
@@ -140,10 +211,18 @@ fn versions_are_in_the_workspace_only() {
     for package in workspace().workspace_packages() {
         let manifest = fs::read_to_string(&package.manifest_path).expect("a manifest");
         let mut in_dependencies = false;
-        for line in manifest.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        for line in manifest
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
             if let Some(section) = line.strip_prefix('[') {
                 in_dependencies = section.trim_end_matches(']').ends_with("dependencies");
-                assert!(!section.contains("dependencies."), "{}: {line} hides from this test", package.manifest_path);
+                assert!(
+                    !section.contains("dependencies."),
+                    "{}: {line} hides from this test",
+                    package.manifest_path
+                );
             } else if in_dependencies {
                 let shared = line.contains(".workspace = true") || line.contains("{ workspace = true");
                 assert!(shared, "{}: {line}", package.manifest_path);
@@ -154,9 +233,16 @@ fn versions_are_in_the_workspace_only() {
 
 #[test]
 fn main_functions_only_start() {
-    for package in workspace().workspace_packages().into_iter().filter(|package| is_function(package)) {
+    for package in workspace()
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| is_function(package))
+    {
         let main = root().join(folder(package)).join("src/main.rs");
-        let lines = fs::read_to_string(&main).expect("a function has a main.rs").lines().count();
+        let lines = fs::read_to_string(&main)
+            .expect("a function has a main.rs")
+            .lines()
+            .count();
         assert!(lines <= MAIN_LINES_MAX, "{}: {lines} lines", main.display());
     }
 }
@@ -165,9 +251,16 @@ fn main_functions_only_start() {
 fn sql_is_in_the_store_only() {
     for folder in ["functions", "shared/domain", "shared/app", "shared/lambda"] {
         assert_eq!(files(&root().join(folder), "sql"), Vec::<PathBuf>::new());
-        for path in files(&root().join(folder), "rs").into_iter().filter(|path| !is_test(path)) {
+        for path in files(&root().join(folder), "rs")
+            .into_iter()
+            .filter(|path| !is_test(path))
+        {
             let source = fs::read_to_string(&path).expect("a source file");
-            for (number, line) in source.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for (number, line) in source
+                .lines()
+                .enumerate()
+                .filter(|(_, line)| !line.trim_start().starts_with("//"))
+            {
                 assert!(!is_sql(line), "{}:{}: {line}", path.display(), number + 1);
             }
         }
@@ -176,13 +269,16 @@ fn sql_is_in_the_store_only() {
 
 /// Tests look into the database as they like.
 fn is_test(path: &Path) -> bool {
-    path.components().any(|component| component.as_os_str() == "tests") || path.file_stem().is_some_and(|stem| stem == "tests")
+    path.components().any(|component| component.as_os_str() == "tests")
+        || path.file_stem().is_some_and(|stem| stem == "tests")
 }
 
 /// Upper case, as all SQL is written here.
 fn is_sql(line: &str) -> bool {
-    let words: Vec<&str> =
-        line.split(|character: char| !character.is_ascii_alphanumeric() && character != '_').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = line
+        .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+        .filter(|word| !word.is_empty())
+        .collect();
     let follows = |first: &str, second: &str| words.windows(2).any(|pair| pair == [first, second]);
     words.contains(&"SELECT")
         || follows("INSERT", "INTO")
@@ -194,22 +290,40 @@ fn is_sql(line: &str) -> bool {
 
 #[test]
 fn sql_is_recognized() {
-    for line in ["\"SELECT 1\"", "\"INSERT INTO players\"", "r#\"UPDATE players SET tier = 1\"#", "delete(\"DELETE FROM players\")"] {
+    for line in [
+        "\"SELECT 1\"",
+        "\"INSERT INTO players\"",
+        "r#\"UPDATE players SET tier = 1\"#",
+        "delete(\"DELETE FROM players\")",
+    ] {
         assert!(is_sql(line), "{line}");
     }
-    for line in ["fn select(players: &[Player])", "let insert = into(1);", "\"DELETE /players/{id}\"", "Method::UPDATE"] {
+    for line in [
+        "fn select(players: &[Player])",
+        "let insert = into(1);",
+        "\"DELETE /players/{id}\"",
+        "Method::UPDATE",
+    ] {
         assert!(!is_sql(line), "{line}");
     }
 }
 
 #[test]
 fn the_top_level_is_as_agreed() {
-    let entries = fs::read_dir(root()).expect("the root").map(|entry| entry.expect("a directory entry").file_name());
-    let found: BTreeSet<String> = entries.map(|name| name.to_string_lossy().into_owned()).filter(|name| !name.starts_with('.')).collect();
+    let entries = fs::read_dir(root())
+        .expect("the root")
+        .map(|entry| entry.expect("a directory entry").file_name());
+    let found: BTreeSet<String> = entries
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
     for name in TOP_LEVEL {
         assert!(found.contains(*name), "{name} is missing");
     }
     for name in &found {
-        assert!(TOP_LEVEL.contains(&name.as_str()) || TOP_LEVEL_ALSO.contains(&name.as_str()), "{name} has no place at the top level");
+        assert!(
+            TOP_LEVEL.contains(&name.as_str()) || TOP_LEVEL_ALSO.contains(&name.as_str()),
+            "{name} has no place at the top level"
+        );
     }
 }

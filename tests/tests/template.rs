@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 const VISIBILITY_FACTOR_MIN: u64 = 6;
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is around this package").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace is around this package")
+        .to_owned()
 }
 
 /// The template, with `!GetAtt A.B` as `{"GetAtt": "A.B"}` and so on.
@@ -27,7 +30,9 @@ fn untagged(value: Value) -> Value {
             Value::Mapping([entry].into_iter().collect())
         }
         Value::Sequence(items) => Value::Sequence(items.into_iter().map(untagged).collect()),
-        Value::Mapping(entries) => Value::Mapping(entries.into_iter().map(|(key, value)| (key, untagged(value))).collect()),
+        Value::Mapping(entries) => {
+            Value::Mapping(entries.into_iter().map(|(key, value)| (key, untagged(value))).collect())
+        }
         other => other,
     }
 }
@@ -37,7 +42,11 @@ fn text(value: &Value) -> &str {
 }
 
 fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    value.as_mapping().into_iter().flatten().map(|(key, value)| (text(key), value))
+    value
+        .as_mapping()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (text(key), value))
 }
 
 /// One or many, as the template may write either.
@@ -72,7 +81,9 @@ fn binary(function: &Value) -> &str {
 
 /// The name in `!GetAtt Name.Arn`.
 fn arn_of(value: &Value) -> &str {
-    text(&value["GetAtt"]).strip_suffix(".Arn").expect("the Arn of a resource")
+    text(&value["GetAtt"])
+        .strip_suffix(".Arn")
+        .expect("the Arn of a resource")
 }
 
 #[test]
@@ -81,12 +92,22 @@ fn functions_are_built_for_arm_from_a_crate_each() {
     let mut built = BTreeSet::new();
     for (name, function) in functions(&template) {
         assert_eq!(property(&template, function, "Runtime"), "provided.al2023", "{name}");
-        assert_eq!(list(property(&template, function, "Architectures")), [&Value::from("arm64")], "{name}");
+        assert_eq!(
+            list(property(&template, function, "Architectures")),
+            [&Value::from("arm64")],
+            "{name}"
+        );
         assert_eq!(property(&template, function, "Handler"), "bootstrap", "{name}");
         assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda", "{name}");
-        assert!(built.insert(binary(function).to_owned()), "{name}: {} is built twice", binary(function));
+        assert!(
+            built.insert(binary(function).to_owned()),
+            "{name}: {} is built twice",
+            binary(function)
+        );
     }
-    let crates = fs::read_dir(root().join("functions")).expect("functions/").map(|entry| entry.expect("a directory entry").file_name());
+    let crates = fs::read_dir(root().join("functions"))
+        .expect("functions/")
+        .map(|entry| entry.expect("a directory entry").file_name());
     assert_eq!(built, crates.map(|name| name.to_string_lossy().into_owned()).collect());
 }
 
@@ -95,16 +116,25 @@ fn queues_report_failures_per_message_and_wait_long_enough() {
     let template = template();
     let mut sources = 0;
     for (name, function) in functions(&template) {
-        for (event, source) in entries(&function["Properties"]["Events"]).filter(|(_, source)| source["Type"] == "SQS") {
+        for (event, source) in entries(&function["Properties"]["Events"]).filter(|(_, source)| source["Type"] == "SQS")
+        {
             sources += 1;
             let responses = list(&source["Properties"]["FunctionResponseTypes"]);
-            assert!(responses.iter().any(|kind| **kind == "ReportBatchItemFailures"), "{name}.{event}");
+            assert!(
+                responses.iter().any(|kind| **kind == "ReportBatchItemFailures"),
+                "{name}.{event}"
+            );
             let queue_name = arn_of(&source["Properties"]["Queue"]);
             let queue = &template["Resources"][queue_name]["Properties"];
             let timeout_s = property(&template, function, "Timeout").as_u64().expect("a timeout");
-            let window_s = source["Properties"]["MaximumBatchingWindowInSeconds"].as_u64().unwrap_or(0);
+            let window_s = source["Properties"]["MaximumBatchingWindowInSeconds"]
+                .as_u64()
+                .unwrap_or(0);
             let visibility_s = queue["VisibilityTimeout"].as_u64().expect("a visibility timeout");
-            assert!(visibility_s >= VISIBILITY_FACTOR_MIN * timeout_s + window_s, "{queue_name}: {visibility_s} s for {timeout_s} s");
+            assert!(
+                visibility_s >= VISIBILITY_FACTOR_MIN * timeout_s + window_s,
+                "{queue_name}: {visibility_s} s for {timeout_s} s"
+            );
         }
     }
     assert!(sources >= 3, "the import, segmentation and reward queues are read");
@@ -122,9 +152,16 @@ fn every_queue_that_is_read_has_a_dead_letter_queue_that_is_not() {
     for queue in &read {
         let redrive = &template["Resources"][*queue]["Properties"]["RedrivePolicy"];
         let dead_letters = arn_of(&redrive["deadLetterTargetArn"]);
-        assert_eq!(template["Resources"][dead_letters]["Type"], "AWS::SQS::Queue", "{queue}");
+        assert_eq!(
+            template["Resources"][dead_letters]["Type"], "AWS::SQS::Queue",
+            "{queue}"
+        );
         assert!(!read.contains(dead_letters), "{dead_letters} is read by a function");
-        assert_eq!(redrive["maxReceiveCount"].as_u64(), Some(5), "{queue}: the workers give a shard up at its fifth delivery");
+        assert_eq!(
+            redrive["maxReceiveCount"].as_u64(),
+            Some(5),
+            "{queue}: the workers give a shard up at its fifth delivery"
+        );
     }
 }
 
@@ -140,10 +177,23 @@ fn routes_are_those_of_cargo_lambda() {
             assert_eq!(other, None, "{path} has two functions");
         }
     }
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec().expect("cargo metadata");
-    let router = metadata.workspace_metadata["lambda"]["watch"]["router"].as_object().expect("[workspace.metadata.lambda.watch.router]");
-    let watched: BTreeMap<String, String> =
-        router.iter().map(|(path, function)| (path.clone(), function.as_str().expect("the name of a function").to_owned())).collect();
+    let metadata = MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata");
+    let router = metadata.workspace_metadata["lambda"]["watch"]["router"]
+        .as_object()
+        .expect("[workspace.metadata.lambda.watch.router]");
+    let watched: BTreeMap<String, String> = router
+        .iter()
+        .map(|(path, function)| {
+            (
+                path.clone(),
+                function.as_str().expect("the name of a function").to_owned(),
+            )
+        })
+        .collect();
     assert_eq!(routes, watched);
 }
 
@@ -151,7 +201,11 @@ fn routes_are_those_of_cargo_lambda() {
 fn permissions_name_what_they_allow() {
     let template = template();
     for (name, function) in functions(&template) {
-        assert_eq!(function["Properties"]["Role"], Value::Null, "{name} has a role from elsewhere");
+        assert_eq!(
+            function["Properties"]["Role"],
+            Value::Null,
+            "{name} has a role from elsewhere"
+        );
         for policy in list(&function["Properties"]["Policies"]) {
             let statements = list(&policy["Statement"]);
             assert!(!statements.is_empty(), "{name}: {policy:?} is not written out");
@@ -170,8 +224,11 @@ fn permissions_name_what_they_allow() {
 
 /// `!GetAtt Name.Arn`, or what is inside one: `!Sub "${Name.Arn}/*"`.
 fn names_a_resource(template: &Value, resource: &Value) -> bool {
-    let name = resource["GetAtt"].as_str().or_else(|| resource["Sub"].as_str()?.strip_prefix("${")?.split('}').next());
-    name.and_then(|name| name.strip_suffix(".Arn")).is_some_and(|name| template["Resources"][name]["Type"].is_string())
+    let name = resource["GetAtt"]
+        .as_str()
+        .or_else(|| resource["Sub"].as_str()?.strip_prefix("${")?.split('}').next());
+    name.and_then(|name| name.strip_suffix(".Arn"))
+        .is_some_and(|name| template["Resources"][name]["Type"].is_string())
 }
 
 /// A function that reads a queue may do so, and only the one that migrates connects as the owner.
@@ -181,7 +238,9 @@ fn permissions_are_enough_for_the_queues() {
     for (name, function) in functions(&template) {
         for (_, source) in entries(&function["Properties"]["Events"]).filter(|(_, source)| source["Type"] == "SQS") {
             let queue = &source["Properties"]["Queue"];
-            let statements = list(&function["Properties"]["Policies"]).into_iter().flat_map(|policy| list(&policy["Statement"]));
+            let statements = list(&function["Properties"]["Policies"])
+                .into_iter()
+                .flat_map(|policy| list(&policy["Statement"]));
             let allowed: BTreeSet<&str> = statements
                 .filter(|statement| list(&statement["Resource"]).contains(&queue))
                 .flat_map(|statement| list(&statement["Action"]).into_iter().map(text))
@@ -191,7 +250,11 @@ fn permissions_are_enough_for_the_queues() {
             }
         }
         let database = &function["Properties"]["Environment"]["Variables"]["DATABASE_URL"];
-        assert_eq!(database["Ref"] == "MigrationDatabaseUrl", binary(function) == "migrate", "{name}");
+        assert_eq!(
+            database["Ref"] == "MigrationDatabaseUrl",
+            binary(function) == "migrate",
+            "{name}"
+        );
     }
 }
 
@@ -201,11 +264,16 @@ fn functions_may_use_what_they_are_told_of() {
     let template = template();
     for (name, function) in functions(&template) {
         let variables = entries(&function["Properties"]["Environment"]["Variables"]);
-        let told: BTreeSet<&str> =
-            variables.filter_map(|(_, value)| value["Ref"].as_str()).filter(|name| template["Resources"][*name].is_mapping()).collect();
+        let told: BTreeSet<&str> = variables
+            .filter_map(|(_, value)| value["Ref"].as_str())
+            .filter(|name| template["Resources"][*name].is_mapping())
+            .collect();
         let policies = serde_norway::to_string(&function["Properties"]["Policies"]).expect("YAML");
         for resource in told {
-            assert!(policies.contains(&format!("{resource}.Arn")), "{name} is told of {resource} and may do nothing with it");
+            assert!(
+                policies.contains(&format!("{resource}.Arn")),
+                "{name} is told of {resource} and may do nothing with it"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use app::activity::{Action, Occurrence, Payout, Stake, Traces};
 use domain::id::{EventId, PlayerId};
-use domain::money::Amount;
+use domain::money::{Money, Plain};
 use domain::problem::{FieldError, Refusal};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -16,12 +16,12 @@ pub struct EventBody {
     #[serde(rename = "type")]
     event_type: EventType,
     occurred_at: Timestamp,
-    amount: Option<Amount<2>>,
+    amount: Option<Money>,
     game: Option<String>,
     round_id: Option<String>,
-    bonus_amount: Option<Amount<2>>,
-    minutes: Option<Amount<2>>,
-    value: Option<Amount<2>>,
+    bonus_amount: Option<Money>,
+    minutes: Option<Plain>,
+    value: Option<Plain>,
     voids: Option<EventId>,
     /// What the player was seen with; of any type of event.
     device_id: Option<String>,
@@ -54,14 +54,23 @@ impl EventBody {
             ("/round_id", self.round_id.is_some(), of(&[Stake, Payout])),
             ("/bonus_amount", self.bonus_amount.is_some(), of(&[Stake])),
             ("/voids", self.voids.is_some(), of(&[Void])),
-            ("/amount", self.amount.is_some(), of(&[Deposit, Withdrawal, Stake, Payout])),
+            (
+                "/amount",
+                self.amount.is_some(),
+                of(&[Deposit, Withdrawal, Stake, Payout]),
+            ),
             ("/minutes", self.minutes.is_some(), of(&[Session])),
             ("/value", self.value.is_some(), of(&[Profile])),
         ];
         let wrong = fields.into_iter().filter(|(_, given, fits)| *given && !fits);
-        let errors: Vec<_> =
-            wrong.map(|(pointer, ..)| FieldError::new(pointer, "unknown", "does not belong to this type of event")).collect();
-        if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(errors)) }
+        let errors: Vec<_> = wrong
+            .map(|(pointer, ..)| FieldError::new(pointer, "unknown", "does not belong to this type of event"))
+            .collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::invalid(errors))
+        }
     }
 }
 
@@ -71,24 +80,51 @@ fn required<T>(value: Option<T>, pointer: &str) -> Result<T, Refusal> {
 
 pub fn occurrence(body: EventBody) -> Result<Occurrence, Refusal> {
     body.check_fields()?;
-    let amount = || required(body.amount.as_ref(), "/amount").map(|amount| amount.0);
+    let amount = || required(body.amount.as_ref(), "/amount").map(|amount| amount.value());
     let action = match body.event_type {
         EventType::Deposit => Action::Deposit { amount: amount()? },
         EventType::Withdrawal => Action::Withdrawal { amount: amount()? },
         EventType::Stake => {
-            let bonus_amount = body.bonus_amount.as_ref().map(|amount| amount.0).unwrap_or_default();
-            Action::Stake(Stake { amount: amount()?, game: body.game, round_id: body.round_id, bonus_amount })
+            let bonus_amount = body
+                .bonus_amount
+                .as_ref()
+                .map(|amount| amount.value())
+                .unwrap_or_default();
+            Action::Stake(Stake {
+                amount: amount()?,
+                game: body.game,
+                round_id: body.round_id,
+                bonus_amount,
+            })
         }
-        EventType::Payout => Action::Payout(Payout { amount: amount()?, round_id: body.round_id }),
-        EventType::Void => Action::Void { voids: required(body.voids, "/voids")? },
-        EventType::Session => Action::Session { minutes: required(body.minutes, "/minutes")?.0 },
+        EventType::Payout => Action::Payout(Payout {
+            amount: amount()?,
+            round_id: body.round_id,
+        }),
+        EventType::Void => Action::Void {
+            voids: required(body.voids, "/voids")?,
+        },
+        EventType::Session => Action::Session {
+            minutes: required(body.minutes, "/minutes")?.value(),
+        },
         EventType::KycCompleted => Action::KycCompleted,
-        EventType::Profile => Action::Profile { depth: required(body.value, "/value")?.0 },
+        EventType::Profile => Action::Profile {
+            depth: required(body.value, "/value")?.value(),
+        },
         EventType::Login => Action::Login,
     };
-    let traces =
-        Traces { device_id: body.device_id, payment_method: body.payment_method, ip: body.ip.map(|ip| ip.to_canonical().to_string()) };
-    Ok(Occurrence { event_id: body.event_id, player_id: body.player_id, at: body.occurred_at, action, traces })
+    let traces = Traces {
+        device_id: body.device_id,
+        payment_method: body.payment_method,
+        ip: body.ip.map(|ip| ip.to_canonical().to_string()),
+    };
+    Ok(Occurrence {
+        event_id: body.event_id,
+        player_id: body.player_id,
+        at: body.occurred_at,
+        action,
+        traces,
+    })
 }
 
 /// The value of a profile event is the percentage of the action.
@@ -98,7 +134,10 @@ pub fn named_by_action(error: app::Error) -> app::Error {
             errors
                 .into_iter()
                 .map(|error| match error.pointer.as_str() {
-                    "/value" => FieldError { pointer: "/depth_percentage".into(), ..error },
+                    "/value" => FieldError {
+                        pointer: "/depth_percentage".into(),
+                        ..error
+                    },
                     _ => error,
                 })
                 .collect(),

@@ -6,13 +6,13 @@ mod view;
 
 use app::Db;
 use app::activity::{self, Action, Batch, Occurrence, Traces};
-use app::triggers::TriggerMessage;
+use app::runs::triggers::TriggerMessage;
 use axum::extract::{FromRef, State};
 use axum::{Json, Router};
 use body::{EventBody, occurrence};
 use domain::access::Role;
 use domain::id::{EventId, PlayerId};
-use domain::money::Amount;
+use domain::money::Plain;
 use domain::problem::RefusalKind;
 use lambda::sqs::Queue;
 use lambda::{Api, Auth, Caller, JsonBody, Problem, read_object};
@@ -40,7 +40,7 @@ pub fn router(activity: Activity) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Activity> {
-    Api::new(Auth::new(app::keys::lookup(db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(db.clone())))
         .post("/api/activity", Role::Ingest, record)
         .post("/api/actions/kyc", Role::Ingest, complete_kyc)
         .post("/api/actions/profile-depth", Role::Ingest, set_profile_depth)
@@ -86,12 +86,19 @@ async fn record(
 /// Records, and sets the rules going that ask for it.
 async fn work(state: &Activity, occurrences: Vec<Occurrence>, caller: &Caller) -> Result<Batch, Problem> {
     let batch = activity::record(&state.db, occurrences, &caller.actor(), lambda::context()).await?;
-    let messages = batch.triggers.iter().map(|batch_id| TriggerMessage { batch_id: *batch_id }.to_json()).collect::<Vec<_>>();
+    let messages = batch
+        .triggers
+        .iter()
+        .map(|batch_id| TriggerMessage { batch_id: *batch_id }.to_json())
+        .collect::<Vec<_>>();
     if !messages.is_empty()
         && let Err(error) = state.rewards.send(messages).await
     {
         // The events are recorded, and what they set going is written with them: the scheduler sends it.
-        tracing::error!(cause = lambda::problem::causes(&error), "the reward queue could not be sent to");
+        tracing::error!(
+            cause = lambda::problem::causes(&error),
+            "the reward queue could not be sent to"
+        );
     }
     Ok(batch)
 }
@@ -115,7 +122,7 @@ async fn complete_kyc(
 struct ProfileDepthBody {
     player_id: PlayerId,
     /// 0 to 100.
-    depth_percentage: Amount<2>,
+    depth_percentage: Plain,
 }
 
 async fn set_profile_depth(
@@ -123,15 +130,35 @@ async fn set_profile_depth(
     caller: Caller,
     JsonBody(body): JsonBody<ProfileDepthBody>,
 ) -> Result<Json<ResultView>, Problem> {
-    act(&state, body.player_id, Action::Profile { depth: body.depth_percentage.0 }, &caller).await
+    act(
+        &state,
+        body.player_id,
+        Action::Profile {
+            depth: body.depth_percentage.value(),
+        },
+        &caller,
+    )
+    .await
 }
 
 /// An event of now, under an id of its own: to say it again changes nothing, so it needs no key.
-async fn act(state: &Activity, player_id: PlayerId, action: Action, caller: &Caller) -> Result<Json<ResultView>, Problem> {
+async fn act(
+    state: &Activity,
+    player_id: PlayerId,
+    action: Action,
+    caller: &Caller,
+) -> Result<Json<ResultView>, Problem> {
     let context = lambda::context();
-    let event_id = EventId::parse(format!("action:{}", (context.new_id)())).map_err(|error| Problem::internal(&error))?;
+    let event_id =
+        EventId::parse(format!("action:{}", (context.new_id)())).map_err(|error| Problem::internal(&error))?;
     let mut result = ResultView::of(event_id.as_str());
-    let occurrence = Occurrence { event_id, player_id, at: context.now, action, traces: Traces::default() };
+    let occurrence = Occurrence {
+        event_id,
+        player_id,
+        at: context.now,
+        action,
+        traces: Traces::default(),
+    };
     for recording in work(state, vec![occurrence], caller).await?.recordings {
         result.set(Ok(recording.map_err(body::named_by_action)?));
     }

@@ -57,13 +57,25 @@ struct OutcomeView {
 
 impl ResultView {
     pub fn of(event_id: &str) -> Self {
-        Self { event_id: Some(event_id.into()), status: ResultStatus::Rejected, outcome: None, reason: None }
+        Self {
+            event_id: Some(event_id.into()),
+            status: ResultStatus::Rejected,
+            outcome: None,
+            reason: None,
+        }
     }
 
     /// One that cannot be read may still have an id.
     pub fn unreadable(event: &RawValue, refusal: Refusal) -> Self {
-        let event_id = serde_json::from_str(event.get()).ok().and_then(|event: Value| event.get("event_id").cloned());
-        Self { event_id, status: ResultStatus::Rejected, outcome: None, reason: Some(refusal.into()) }
+        let event_id = serde_json::from_str(event.get())
+            .ok()
+            .and_then(|event: Value| event.get("event_id").cloned());
+        Self {
+            event_id,
+            status: ResultStatus::Rejected,
+            outcome: None,
+            reason: Some(refusal.into()),
+        }
     }
 
     pub fn set(&mut self, recording: Recording) {
@@ -95,8 +107,20 @@ impl From<Outcome> for OutcomeView {
 }
 
 impl From<Refusal> for Reason {
-    fn from(Refusal { kind, code, detail, errors, .. }: Refusal) -> Self {
-        let code = if kind == RefusalKind::NotFound { "not_found" } else { code };
+    fn from(
+        Refusal {
+            kind,
+            code,
+            detail,
+            errors,
+            ..
+        }: Refusal,
+    ) -> Self {
+        let code = if kind == RefusalKind::NotFound {
+            "not_found"
+        } else {
+            code
+        };
         Self { code, detail, errors }
     }
 }

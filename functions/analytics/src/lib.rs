@@ -1,8 +1,8 @@
 //! `/api/analytics`: what the program did.
 
 use app::Db;
-use app::analytics::{DashboardView, RewardView, TransactionView};
-use app::analytics::{GrantStatus, RewardFilter};
+use app::platform::analytics::{DashboardView, RewardView, TransactionView};
+use app::platform::analytics::{GrantStatus, RewardFilter};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
@@ -17,14 +17,14 @@ pub fn router(db: Db) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Db> {
-    Api::new(Auth::new(app::keys::lookup(db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(db.clone())))
         .get("/api/analytics/dashboard", Role::Viewer, dashboard)
         .get("/api/analytics/rewards", Role::Viewer, rewards)
         .get("/api/analytics/transactions", Role::Viewer, transactions)
 }
 
 async fn dashboard(State(db): State<Db>) -> Result<Json<DashboardView>, Problem> {
-    Ok(Json(app::analytics::dashboard(&db).await?))
+    Ok(Json(app::platform::analytics::dashboard(&db).await?))
 }
 
 #[derive(Deserialize)]
@@ -36,9 +36,26 @@ struct RewardParams {
 }
 
 async fn rewards(State(db): State<Db>, Params(params): Params<RewardParams>, page: Page) -> Result<Response, Problem> {
-    let RewardParams { player_id, status, rule_id } = params;
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    let rewards = app::analytics::rewards(&db, &RewardFilter { player_id, status, rule_id }, &slice).await?;
+    let RewardParams {
+        player_id,
+        status,
+        rule_id,
+    } = params;
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    let rewards = app::platform::analytics::rewards(
+        &db,
+        &RewardFilter {
+            player_id,
+            status,
+            rule_id,
+        },
+        &slice,
+    )
+    .await?;
     Ok(page.respond(rewards, |reward: &RewardView| reward.id.to_string()))
 }
 
@@ -48,8 +65,16 @@ struct TransactionParams {
     player_id: Option<PlayerId>,
 }
 
-async fn transactions(State(db): State<Db>, Params(params): Params<TransactionParams>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    let postings = app::analytics::transactions(&db, params.player_id.as_ref(), &slice).await?;
+async fn transactions(
+    State(db): State<Db>,
+    Params(params): Params<TransactionParams>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    let postings = app::platform::analytics::transactions(&db, params.player_id.as_ref(), &slice).await?;
     Ok(page.respond(postings, TransactionView::cursor))
 }

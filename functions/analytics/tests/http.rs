@@ -20,7 +20,11 @@ impl Program {
         let key = api_key(&test.db(), "viewer").await;
         Player::new("P001").segment("VIP").tier("GOLD").insert(&test.db()).await;
         Player::new("P002").segment("LOSING").insert(&test.db()).await;
-        Self { router: analytics::router(test.db()), key, test }
+        Self {
+            router: analytics::router(test.db()),
+            key,
+            test,
+        }
     }
 
     async fn send(&self, path: &str) -> Response {
@@ -36,8 +40,17 @@ impl Program {
         let (mut path, mut found) = (path.to_owned(), Vec::new());
         loop {
             let page = self.send(&path).await;
-            let link = page.header("link").and_then(|link| link.split(['<', '>']).nth(1)).map(str::to_owned);
-            found.extend(page.expect(200).as_array().unwrap().iter().map(|item| item[field].to_string()));
+            let link = page
+                .header("link")
+                .and_then(|link| link.split(['<', '>']).nth(1))
+                .map(str::to_owned);
+            found.extend(
+                page.expect(200)
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|item| item[field].to_string()),
+            );
             match link {
                 Some(next) => path = next,
                 None => return found,
@@ -46,8 +59,14 @@ impl Program {
     }
 
     async fn add_lp(&self, player_id: &str, amount: i64) {
-        let command = AddLp { player_id: PlayerId::parse(player_id).unwrap(), amount: amount.into(), reason: Some("gift".into()) };
-        app::wallet::add_lp(&self.test.db(), &command, None, "tester", lambda::context()).await.unwrap();
+        let command = AddLp {
+            player_id: PlayerId::parse(player_id).unwrap(),
+            amount: amount.into(),
+            reason: Some("gift".into()),
+        };
+        app::wallet::add_lp(&self.test.db(), &command, None, "tester", lambda::context())
+            .await
+            .unwrap();
     }
 
     async fn add_bonus(&self, player_id: &str, amount: i64, wagering_required: i64) {
@@ -60,7 +79,9 @@ impl Program {
             eligible_games: None,
             reason: None,
         };
-        app::wallet::add_bonus(&self.test.db(), &command, None, "tester", lambda::context()).await.unwrap();
+        app::wallet::add_bonus(&self.test.db(), &command, None, "tester", lambda::context())
+            .await
+            .unwrap();
     }
 }
 
@@ -117,14 +138,30 @@ async fn a_reward_shows_the_decision_about_its_rule() {
 async fn rewards_are_filtered_and_walked_newest_first() {
     let program = Program::new().await;
     program.test.tamper(GRANTS).await;
-    assert_eq!(program.walk("/api/analytics/rewards?limit=1", "rule_id").await, ["\"VIP_POINTS\"", "\"LOSS_CASHBACK\""]);
-    assert_eq!(program.walk("/api/analytics/rewards?player_id=P001", "rule_id").await, ["\"VIP_POINTS\""]);
-    assert_eq!(program.walk("/api/analytics/rewards?status=ACTIVE", "amount").await, ["480.00"]);
+    assert_eq!(
+        program.walk("/api/analytics/rewards?limit=1", "rule_id").await,
+        ["\"VIP_POINTS\"", "\"LOSS_CASHBACK\""]
+    );
+    assert_eq!(
+        program.walk("/api/analytics/rewards?player_id=P001", "rule_id").await,
+        ["\"VIP_POINTS\""]
+    );
+    assert_eq!(
+        program.walk("/api/analytics/rewards?status=ACTIVE", "amount").await,
+        ["480.00"]
+    );
     assert_eq!(program.get("/api/analytics/rewards?status=EXPIRED").await, json!([]));
-    for (query, pointer) in
-        [("status=LOST", "?status"), ("player_id=", "?player_id"), ("rule=X", "?rule"), ("cursor=x", "?cursor"), ("skip=-1", "?skip")]
-    {
-        let problem = program.send(&format!("/api/analytics/rewards?{query}")).await.expect(422);
+    for (query, pointer) in [
+        ("status=LOST", "?status"),
+        ("player_id=", "?player_id"),
+        ("rule=X", "?rule"),
+        ("cursor=x", "?cursor"),
+        ("skip=-1", "?skip"),
+    ] {
+        let problem = program
+            .send(&format!("/api/analytics/rewards?{query}"))
+            .await
+            .expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{query}");
     }
 }
@@ -139,10 +176,24 @@ async fn transactions_are_signed_from_the_wallets_side() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|p| format!("{} {} {} {} {}", p["version"], p["amount"], p["balance_after"], p["house"], p["actor"]))
+        .map(|p| {
+            format!(
+                "{} {} {} {} {}",
+                p["version"], p["amount"], p["balance_after"], p["house"], p["actor"]
+            )
+        })
         .collect();
-    assert_eq!(shown, ["2 -25.00 0.00 \"house:cash_out\" \"tester\"", "1 25.00 25.00 \"house:issuance\" \"tester\""]);
-    assert_eq!([&postings[1]["kind"], &postings[0]["kind"]], ["manual_bonus", "bonus_conversion"]);
+    assert_eq!(
+        shown,
+        [
+            "2 -25.00 0.00 \"house:cash_out\" \"tester\"",
+            "1 25.00 25.00 \"house:issuance\" \"tester\""
+        ]
+    );
+    assert_eq!(
+        [&postings[1]["kind"], &postings[0]["kind"]],
+        ["manual_bonus", "bonus_conversion"]
+    );
     let mut fields: Vec<&String> = postings[0].as_object().unwrap().keys().collect();
     fields.sort();
     assert_eq!(
@@ -173,8 +224,14 @@ async fn transactions_are_walked_one_by_one_without_loss() {
     program.add_lp("P002", 3).await;
     program.add_lp("P001", 4).await;
     let path = "/api/analytics/transactions";
-    assert_eq!(program.walk(&format!("{path}?limit=1"), "amount").await, ["4.00", "3.00", "-2.00", "2.00", "1.00"]);
-    assert_eq!(program.walk(&format!("{path}?limit=2&player_id=P001"), "amount").await, ["4.00", "-2.00", "2.00", "1.00"]);
+    assert_eq!(
+        program.walk(&format!("{path}?limit=1"), "amount").await,
+        ["4.00", "3.00", "-2.00", "2.00", "1.00"]
+    );
+    assert_eq!(
+        program.walk(&format!("{path}?limit=2&player_id=P001"), "amount").await,
+        ["4.00", "-2.00", "2.00", "1.00"]
+    );
     assert_eq!(program.get(&format!("{path}?player_id=P404")).await, json!([]));
     program.send(&format!("{path}?cursor=x.LP.1")).await.expect(422);
     program.send(&format!("{path}?colour=red")).await.expect(422);
@@ -187,7 +244,11 @@ async fn readers_need_a_key() {
     for path in ["dashboard", "rewards", "transactions"] {
         let path = format!("/api/analytics/{path}");
         call(&program.router, "GET", &path, None, None).await.expect(401);
-        call(&program.router, "GET", &path, Some("nobody's"), None).await.expect(401);
-        call(&program.router, "GET", &path, Some(&ingest), None).await.expect(403);
+        call(&program.router, "GET", &path, Some("nobody's"), None)
+            .await
+            .expect(401);
+        call(&program.router, "GET", &path, Some(&ingest), None)
+            .await
+            .expect(403);
     }
 }

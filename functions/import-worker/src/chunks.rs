@@ -69,7 +69,12 @@ pub struct Source {
 
 impl Source {
     async fn open(&self, from_byte: u64) -> Result<Object, ReadError> {
-        let get = Get { key: &self.key, version_id: self.version_id.as_deref(), if_match: self.etag.as_deref(), from_byte };
+        let get = Get {
+            key: &self.key,
+            version_id: self.version_id.as_deref(),
+            if_match: self.etag.as_deref(),
+            from_byte,
+        };
         Ok(self.bucket.get(get).await?)
     }
 }
@@ -117,7 +122,12 @@ type Sender = mpsc::Sender<Result<Chunk, ReadError>>;
 fn send_csv(beginning: impl Read, rest: Option<impl Read>, from: Watermark, sender: &Sender) -> Result<(), ReadError> {
     match rest {
         None => send(Rows::Csv(CsvRows::open(beginning)?), Format::Csv, from, sender),
-        Some(rest) => send(Rows::Csv(CsvRows::resume(rest, CsvHeader::read(beginning)?, from)), Format::Csv, from, sender),
+        Some(rest) => send(
+            Rows::Csv(CsvRows::resume(rest, CsvHeader::read(beginning)?, from)),
+            Format::Csv,
+            from,
+            sender,
+        ),
     }
 }
 
@@ -128,15 +138,26 @@ fn send_workbook(bytes: impl Read, from: Watermark, sender: &Sender) -> Result<(
         return Err(ReadError::WorkbookTooLarge);
     }
     file.flush()?;
-    let rows = if from.line == 0 { XlsxRows::open(file.path())? } else { XlsxRows::resume(file.path(), from)? };
+    let rows = if from.line == 0 {
+        XlsxRows::open(file.path())?
+    } else {
+        XlsxRows::resume(file.path(), from)?
+    };
     send(Rows::<std::io::Empty>::Xlsx(Box::new(rows)), Format::Xlsx, from, sender)
 }
 
 /// Cuts rows into chunks until they end.
 fn send<R: Read>(mut rows: Rows<R>, format: Format, from: Watermark, sender: &Sender) -> Result<(), ReadError> {
-    let warnings = if from.line == 0 { rows.warnings().to_vec() } else { Vec::new() };
+    let warnings = if from.line == 0 {
+        rows.warnings().to_vec()
+    } else {
+        Vec::new()
+    };
     let mut start = from;
-    let mut chunk = Chunk { warnings, ..empty(format, start) };
+    let mut chunk = Chunk {
+        warnings,
+        ..empty(format, start)
+    };
     let mut count = 0;
     loop {
         let end = match rows.next() {

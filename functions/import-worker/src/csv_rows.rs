@@ -66,20 +66,39 @@ impl<R: Read> CsvRows<R> {
         let delimiter = find_delimiter(&start);
         let mut records = Box::new(Records::new(Cursor::new(start).chain(reader), delimiter, next));
         loop {
-            let Some(line) = records.advance()? else { return Err(FileError::Empty) };
+            let Some(line) = records.advance()? else {
+                return Err(FileError::Empty);
+            };
             let headings = records.texts().ok_or(FileError::HeaderNotUtf8 { line })?;
             if headings.iter().any(|heading| !heading.trim().is_empty()) {
                 let (columns, warnings) = Columns::from_header(&headings)?;
-                let header = CsvHeader { columns, warnings, delimiter, next: records.next };
-                return Ok(Self { records, header, state: State::Fresh });
+                let header = CsvHeader {
+                    columns,
+                    warnings,
+                    delimiter,
+                    next: records.next,
+                };
+                return Ok(Self {
+                    records,
+                    header,
+                    state: State::Fresh,
+                });
             }
         }
     }
 
     /// Goes on behind a row that was read earlier. `reader` stands at `next.byte` of the file whose header is `header`.
     pub fn resume(reader: R, header: CsvHeader, next: Watermark) -> Self {
-        let state = if next == header.next { State::Fresh } else { State::Going };
-        let records = Box::new(Records::new(Cursor::new(Vec::new()).chain(reader), header.delimiter, next));
+        let state = if next == header.next {
+            State::Fresh
+        } else {
+            State::Going
+        };
+        let records = Box::new(Records::new(
+            Cursor::new(Vec::new()).chain(reader),
+            header.delimiter,
+            next,
+        ));
         Self { records, header, state }
     }
 
@@ -90,12 +109,20 @@ impl<R: Read> CsvRows<R> {
     fn read(&mut self) -> Result<Option<Row>, FileError> {
         loop {
             let Some(line) = self.records.advance()? else {
-                return if self.state == State::Fresh { Err(FileError::NoRows) } else { Ok(None) };
+                return if self.state == State::Fresh {
+                    Err(FileError::NoRows)
+                } else {
+                    Ok(None)
+                };
             };
             let result = PlayerRow::parse(&self.header.columns, line, self.records.cells()).transpose();
             if let Some(result) = result {
                 self.state = State::Going;
-                return Ok(Some(Row { line, next: self.records.next, result }));
+                return Ok(Some(Row {
+                    line,
+                    next: self.records.next,
+                    result,
+                }));
             }
         }
     }
@@ -132,17 +159,34 @@ fn read_first_line(reader: &mut impl Read) -> Result<Vec<u8>, FileError> {
             return Ok(start);
         }
         if start.len() > FIRST_LINE_BYTES_MAX {
-            return Err(FileError::RowTooLong { line: 1, limit_kib: FIRST_LINE_BYTES_MAX / 1024 });
+            return Err(FileError::RowTooLong {
+                line: 1,
+                limit_kib: FIRST_LINE_BYTES_MAX / 1024,
+            });
         }
     }
 }
 
 /// The delimiter that makes most known headings of the first line; a comma, when none makes more.
 fn find_delimiter(start: &[u8]) -> u8 {
-    let first_line = start.trim_ascii_start().split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
+    let first_line = start
+        .trim_ascii_start()
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .next()
+        .unwrap_or_default();
     let first_line = String::from_utf8_lossy(first_line);
-    let known = |delimiter: u8| known_headings(first_line.split(char::from(delimiter)).map(|heading| heading.trim().trim_matches('"')));
-    DELIMITERS.into_iter().rev().max_by_key(|delimiter| known(*delimiter)).unwrap_or(b',')
+    let known = |delimiter: u8| {
+        known_headings(
+            first_line
+                .split(char::from(delimiter))
+                .map(|heading| heading.trim().trim_matches('"')),
+        )
+    };
+    DELIMITERS
+        .into_iter()
+        .rev()
+        .max_by_key(|delimiter| known(*delimiter))
+        .unwrap_or(b',')
 }
 
 /// Splits a stream into records, and keeps count of lines and bytes.
@@ -199,7 +243,10 @@ impl<R: Read> Records<R> {
             let at_end = input.is_empty();
             let input = if at_end { b"\n" } else { input };
             let bytes = self.bytes.get_mut(length..).unwrap_or_default();
-            let ends = self.ends.get_mut(self.cell_count.min(CELLS_MAX - 1)..).unwrap_or_default();
+            let ends = self
+                .ends
+                .get_mut(self.cell_count.min(CELLS_MAX - 1)..)
+                .unwrap_or_default();
             let (result, read, written, ended) = self.parser.read_record(input, bytes, ends);
             length += written;
             self.cell_count = (self.cell_count + ended).min(CELLS_MAX);
@@ -210,7 +257,12 @@ impl<R: Read> Records<R> {
                 ReadRecordResult::Record | ReadRecordResult::End => return Ok(()),
                 ReadRecordResult::InputEmpty if at_end => return Err(FileError::QuoteNotClosed { line }),
                 ReadRecordResult::InputEmpty | ReadRecordResult::OutputEndsFull => {}
-                ReadRecordResult::OutputFull => return Err(FileError::RowTooLong { line, limit_kib: RECORD_BYTES_MAX / 1024 }),
+                ReadRecordResult::OutputFull => {
+                    return Err(FileError::RowTooLong {
+                        line,
+                        limit_kib: RECORD_BYTES_MAX / 1024,
+                    });
+                }
             }
         }
     }
@@ -233,13 +285,18 @@ impl<R: Read> Records<R> {
     fn raw_cells(&self) -> impl Iterator<Item = &[u8]> {
         let ends = self.ends.iter().take(self.cell_count);
         let starts = std::iter::once(&0).chain(&self.ends);
-        starts.zip(ends).map(|(start, end)| self.bytes.get(*start..*end).unwrap_or_default())
+        starts
+            .zip(ends)
+            .map(|(start, end)| self.bytes.get(*start..*end).unwrap_or_default())
     }
 
     fn cells(&self) -> impl Iterator<Item = Cell<'_>> {
         self.raw_cells().map(|bytes| match str::from_utf8(bytes) {
             Ok(text) => Cell::from(text),
-            Err(_) => Cell::Refused { shown: shown(&String::from_utf8_lossy(bytes)), reason: RowProblem::Utf8 },
+            Err(_) => Cell::Refused {
+                shown: shown(&String::from_utf8_lossy(bytes)),
+                reason: RowProblem::Utf8,
+            },
         })
     }
 

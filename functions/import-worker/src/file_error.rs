@@ -61,6 +61,9 @@ impl FileError {
     }
 
     pub(crate) fn damaged(part: &str, detail: impl ToString) -> Self {
-        Self::Damaged { part: part.to_owned(), detail: detail.to_string() }
+        Self::Damaged {
+            part: part.to_owned(),
+            detail: detail.to_string(),
+        }
     }
 }

@@ -25,7 +25,16 @@ pub(crate) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 /// OLE compound file: `.xls`, and `.xlsx` under a password.
 const OLE: &[u8] = b"\xd0\xcf\x11\xe0";
 /// Other formats whose first line looks like text.
-const FOREIGN: [&[u8]; 8] = [b"%PDF-", b"GIF8", b"\x89PNG", b"{\\rtf", b"<?xml", b"<!DOCTYPE", b"<html", b"\x1f\x8b"];
+const FOREIGN: [&[u8]; 8] = [
+    b"%PDF-",
+    b"GIF8",
+    b"\x89PNG",
+    b"{\\rtf",
+    b"<?xml",
+    b"<!DOCTYPE",
+    b"<html",
+    b"\x1f\x8b",
+];
 
 /// What the file with these first bytes is, or why it cannot be imported.
 pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {
@@ -47,12 +56,18 @@ pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {
 /// By its byte order mark, or because every other byte of the beginning is NUL, as in ASCII text.
 fn is_utf16(prefix: &[u8]) -> bool {
     let nul_at = |offset: usize| prefix.iter().take(64).skip(offset).step_by(2).all(|byte| *byte == 0);
-    prefix.starts_with(b"\xff\xfe") || prefix.starts_with(b"\xfe\xff") || (prefix.len() >= 8 && (nul_at(0) != nul_at(1)))
+    prefix.starts_with(b"\xff\xfe")
+        || prefix.starts_with(b"\xfe\xff")
+        || (prefix.len() >= 8 && (nul_at(0) != nul_at(1)))
 }
 
 /// A header holds no control characters. Further down they are the matter of a row, which is rejected alone.
 fn is_foreign(prefix: &[u8]) -> bool {
     let text = prefix.strip_prefix(UTF8_BOM).unwrap_or(prefix).trim_ascii_start();
-    let header = text.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    FOREIGN.iter().any(|start| text.starts_with(start)) || header.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
+    let header = text
+        .split(|byte| matches!(byte, b'\n' | b'\r'))
+        .next()
+        .unwrap_or_default();
+    FOREIGN.iter().any(|start| text.starts_with(start))
+        || header.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }

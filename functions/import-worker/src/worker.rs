@@ -104,8 +104,14 @@ impl Worker {
                 for record in records {
                     let S3Entity { bucket, object } = record.s3;
                     let version = object_version(&object);
-                    let object = Object { bucket: bucket.name, key: decode_event_key(&object.key), version, size_bytes: object.size };
-                    self.import(imports::open(&self.db, &object, lambda::context()).await?).await?;
+                    let object = Object {
+                        bucket: bucket.name,
+                        key: decode_event_key(&object.key),
+                        version,
+                        size_bytes: object.size,
+                    };
+                    self.import(imports::open(&self.db, &object, lambda::context()).await?)
+                        .await?;
                 }
                 Ok(())
             }
@@ -138,7 +144,10 @@ impl Worker {
         let client = self.db.client().await.map_err(app::Error::from)?;
         let program = Program::load(&client, lambda::context().now).await?;
         drop(client);
-        let from = Watermark { line: import.next_line.unsigned_abs(), byte: import.next_byte.unsigned_abs() };
+        let from = Watermark {
+            line: import.next_line.unsigned_abs(),
+            byte: import.next_byte.unsigned_abs(),
+        };
         let mut chunks = match chunks::read(source(import).await, from).await {
             Ok(chunks) => chunks,
             Err(error) => return failed(error).map(Some),
@@ -164,7 +173,10 @@ impl Worker {
 
     async fn dispatch(&self, import: &Import) -> Result<(), WorkError> {
         let messages = runs::open_messages(&self.db, import.run_id).await?;
-        Ok(self.segmentation.send(messages.into_iter().map(ShardMessage::to_json).collect()).await?)
+        Ok(self
+            .segmentation
+            .send(messages.into_iter().map(ShardMessage::to_json).collect())
+            .await?)
     }
 }
 
@@ -181,7 +193,13 @@ async fn source(import: &Import) -> Source {
 
 /// The file's own faults end its import; all others are tried again.
 fn failed(error: ReadError) -> Result<Ending, WorkError> {
-    if error.is_transient() { Err(WorkError::Read(error)) } else { Ok(Ending::Failed { reason: error.to_string() }) }
+    if error.is_transient() {
+        Err(WorkError::Read(error))
+    } else {
+        Ok(Ending::Failed {
+            reason: error.to_string(),
+        })
+    }
 }
 
 /// These types have no maps with other keys than text, and no numbers that JSON lacks: they always serialise.
@@ -197,13 +215,23 @@ mod tests {
     fn every_body_of_the_queue_is_understood_and_no_other() {
         let event = r#"{"Records":[{"eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},
             "object":{"key":"my+file%28a%29.csv","size":3,"eTag":"abc"}}}]}"#;
-        let Message::Bucket { records } = serde_json::from_str(event).unwrap() else { panic!("no bucket event") };
+        let Message::Bucket { records } = serde_json::from_str(event).unwrap() else {
+            panic!("no bucket event")
+        };
         let object = &records[0].s3.object;
         assert_eq!(decode_event_key(&object.key), "my file(a).csv");
         assert_eq!(object_version(object), "\"abc\"");
-        assert!(matches!(serde_json::from_str(r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#), Ok(Message::Test { .. })));
-        let resume = Message::Resume { import_id: ImportId(lambda::id::uuid_v7()) };
-        assert!(matches!(serde_json::from_str(&json(&resume)), Ok(Message::Resume { .. })));
+        assert!(matches!(
+            serde_json::from_str(r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#),
+            Ok(Message::Test { .. })
+        ));
+        let resume = Message::Resume {
+            import_id: ImportId(lambda::id::uuid_v7()),
+        };
+        assert!(matches!(
+            serde_json::from_str(&json(&resume)),
+            Ok(Message::Resume { .. })
+        ));
         for other in ["{}", "[]", "1", r#"{"Event":"s3:Other"}"#] {
             assert!(serde_json::from_str::<Message>(other).is_err(), "{other}");
         }

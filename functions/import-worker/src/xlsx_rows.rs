@@ -42,16 +42,27 @@ impl XlsxRows {
     /// Checks the whole workbook and reads the header: the first row with a value.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let mut sheet = Sheet::open(path)?;
-        let Some((_, cells)) = sheet.next_row()? else { return Err(FileError::Empty) };
+        let Some((_, cells)) = sheet.next_row()? else {
+            return Err(FileError::Empty);
+        };
         let headings: Vec<String> = cells.into_iter().map(|cell| sheet.heading(cell)).collect();
         let (columns, warnings) = Columns::from_header(&headings)?;
-        Ok(Self { sheet, columns, warnings, state: State::Fresh, from_row: 0 })
+        Ok(Self {
+            sheet,
+            columns,
+            warnings,
+            state: State::Fresh,
+            from_row: 0,
+        })
     }
 
     /// Goes on behind a row that was read earlier.
     pub fn resume(path: &Path, next: Watermark) -> Result<Self, FileError> {
         let rows = Self::open(path)?;
-        Ok(Self { from_row: next.line, ..rows })
+        Ok(Self {
+            from_row: next.line,
+            ..rows
+        })
     }
 
     pub fn warnings(&self) -> &[Warning] {
@@ -61,7 +72,11 @@ impl XlsxRows {
     fn read(&mut self) -> Result<Option<Row>, FileError> {
         loop {
             let Some((row, cells)) = self.sheet.next_row()? else {
-                return if self.state == State::Fresh { Err(FileError::NoRows) } else { Ok(None) };
+                return if self.state == State::Fresh {
+                    Err(FileError::NoRows)
+                } else {
+                    Ok(None)
+                };
             };
             let line = u64::from(row);
             if line < self.from_row {
@@ -69,11 +84,21 @@ impl XlsxRows {
                 continue;
             }
             let columns = &self.columns;
-            let cells = cells.into_iter().enumerate().map(|(index, value)| self.sheet.cell(value, columns.at(index)));
+            let cells = cells
+                .into_iter()
+                .enumerate()
+                .map(|(index, value)| self.sheet.cell(value, columns.at(index)));
             let result = PlayerRow::parse(columns, line, cells).transpose();
             if let Some(result) = result {
                 self.state = State::Going;
-                return Ok(Some(Row { line, next: Watermark { line: line + 1, byte: 0 }, result }));
+                return Ok(Some(Row {
+                    line,
+                    next: Watermark {
+                        line: line + 1,
+                        byte: 0,
+                    },
+                    result,
+                }));
             }
         }
     }
@@ -117,12 +142,23 @@ impl Sheet {
         };
         check_cells(&mut package, &workbook.sheet, &strings)?;
         let cells = SheetCells::new(package.sheet_xml_again(&workbook.sheet)?);
-        Ok(Self { cells, pending: None, strings, workbook })
+        Ok(Self {
+            cells,
+            pending: None,
+            strings,
+            workbook,
+        })
     }
 
     /// The next row that has a value, with its number.
     fn next_row(&mut self) -> Result<Option<(u32, SheetRow)>, FileError> {
-        let Some(first) = self.pending.take().map_or_else(|| self.cells.next(), |cell| Ok(Some(cell)))? else { return Ok(None) };
+        let Some(first) = self
+            .pending
+            .take()
+            .map_or_else(|| self.cells.next(), |cell| Ok(Some(cell)))?
+        else {
+            return Ok(None);
+        };
         let (row, mut values) = (first.row, SheetRow::new());
         put(&mut values, first);
         loop {
@@ -150,7 +186,9 @@ impl Sheet {
             Some(Value::Shared(index)) => Cell::from(self.strings.get(index).unwrap_or_default()),
             Some(Value::Text(text)) => Cell::Text(text.into()),
             Some(Value::Number { raw, format }) => self.number(&raw, format, column),
-            Some(Value::Boolean(text)) => refused(if text.trim() == "0" { "FALSE" } else { "TRUE" }, RowProblem::Boolean),
+            Some(Value::Boolean(text)) => {
+                refused(if text.trim() == "0" { "FALSE" } else { "TRUE" }, RowProblem::Boolean)
+            }
             Some(Value::Error(text)) => refused(&text, RowProblem::SpreadsheetError),
             Some(Value::Formula) => refused("", RowProblem::Formula),
         }
@@ -169,7 +207,9 @@ impl Sheet {
                 let date = date_text(&text, self.workbook.is_1904);
                 refused(date.as_deref().unwrap_or(&text), RowProblem::UnexpectedDate)
             }
-            Some(Column::PlayerId) if text.len() > EXACT_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(Column::PlayerId)
+                if text.len() > EXACT_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit()) =>
+            {
                 refused(&text, RowProblem::RoundedNumber)
             }
             _ => Cell::Text(text.into()),
@@ -178,7 +218,10 @@ impl Sheet {
 }
 
 fn refused(text: &str, reason: RowProblem) -> Cell<'static> {
-    Cell::Refused { shown: shown(text), reason }
+    Cell::Refused {
+        shown: shown(text),
+        reason,
+    }
 }
 
 /// Of two cells in one place the later one counts.
@@ -199,7 +242,10 @@ fn check_cells(package: &mut Package, part: &str, strings: &SharedStrings) -> Re
         if let Value::Shared(index) = cell.value
             && strings.get(index).is_none()
         {
-            return Err(FileError::damaged(part, format!("a cell of row {} refers to no text", cell.row)));
+            return Err(FileError::damaged(
+                part,
+                format!("a cell of row {} refers to no text", cell.row),
+            ));
         }
     }
     cells.finish()

@@ -26,13 +26,29 @@ impl FromStr for Cursor {
     }
 }
 
-pub async fn get(State(imports): State<Imports>, PathParams(import_id): PathParams<ImportId>, page: Page) -> Result<Response, Problem> {
-    let after = page.cursor::<Cursor>()?.map_or(FROM_THE_START, |Cursor(line, ordinal)| (line, ordinal));
+pub async fn get(
+    State(imports): State<Imports>,
+    PathParams(import_id): PathParams<ImportId>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let after = page
+        .cursor::<Cursor>()?
+        .map_or(FROM_THE_START, |Cursor(line, ordinal)| (line, ordinal));
     let errors = app::imports::errors(&imports.db, import_id, after, ROWS_MAX).await?;
     let full = i64::try_from(errors.len()).is_ok_and(|count| count == ROWS_MAX);
-    let next = errors.last().filter(|_| full).and_then(|last| page.next_link(&format!("{}.{}", last.line, last.ordinal)));
+    let next = errors
+        .last()
+        .filter(|_| full)
+        .and_then(|last| page.next_link(&format!("{}.{}", last.line, last.ordinal)));
     let name = format!("attachment; filename=\"import-{import_id}-errors.csv\"");
-    let mut response = ([(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, name)], csv(&errors)).into_response();
+    let mut response = (
+        [
+            (CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+            (CONTENT_DISPOSITION, name),
+        ],
+        csv(&errors),
+    )
+        .into_response();
     if let Some(link) = next.and_then(|link| link.parse().ok()) {
         response.headers_mut().insert(LINK, link);
     }
@@ -41,8 +57,18 @@ pub async fn get(State(imports): State<Imports>, PathParams(import_id): PathPara
 
 fn csv(errors: &[StoredRowError]) -> String {
     let mut text = "line,column,value,reason\r\n".to_owned();
-    for StoredRowError { line, column, value, reason, .. } in errors {
-        let (column, value) = (column.as_deref().unwrap_or_default(), value.as_deref().unwrap_or_default());
+    for StoredRowError {
+        line,
+        column,
+        value,
+        reason,
+        ..
+    } in errors
+    {
+        let (column, value) = (
+            column.as_deref().unwrap_or_default(),
+            value.as_deref().unwrap_or_default(),
+        );
         text.push_str(&format!("{line},{},{},{}\r\n", cell(column), cell(value), cell(reason)));
     }
     text
@@ -50,8 +76,16 @@ fn csv(errors: &[StoredRowError]) -> String {
 
 /// Quoted where it must be. What a spreadsheet would run as a formula gets an apostrophe in front.
 fn cell(value: &str) -> String {
-    let guard = if value.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    if value.contains([',', '"', '\n', '\r']) { format!("\"{guard}{}\"", value.replace('"', "\"\"")) } else { format!("{guard}{value}") }
+    let guard = if value.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        "'"
+    } else {
+        ""
+    };
+    if value.contains([',', '"', '\n', '\r']) {
+        format!("\"{guard}{}\"", value.replace('"', "\"\""))
+    } else {
+        format!("{guard}{value}")
+    }
 }
 
 #[cfg(test)]

@@ -35,12 +35,15 @@ pub struct Patience {
 impl Default for Patience {
     /// An HTTP API gives up after 30 s.
     fn default() -> Self {
-        Self { at_most: Duration::from_secs(20), between: Duration::from_millis(250) }
+        Self {
+            at_most: Duration::from_secs(20),
+            between: Duration::from_millis(250),
+        }
     }
 }
 
 pub fn api(imports: &Imports) -> Api<Imports> {
-    Api::new(Auth::new(app::keys::lookup(imports.db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(imports.db.clone())))
         .post("/api/import/excel", Ingest, upload::excel)
         .post("/api/imports", Ingest, upload::presign)
         .get("/api/imports", [Viewer, Ingest], list)
@@ -69,7 +72,10 @@ async fn list(State(imports): State<Imports>, page: Page, Params(filter): Params
     }
 }
 
-async fn get(State(imports): State<Imports>, PathParams(import_id): PathParams<ImportId>) -> Result<Json<Detail>, Problem> {
+async fn get(
+    State(imports): State<Imports>,
+    PathParams(import_id): PathParams<ImportId>,
+) -> Result<Json<Detail>, Problem> {
     let import = app::imports::get(&imports.db, import_id).await?;
     Ok(Json(detail(&imports.db, import).await?))
 }
@@ -77,5 +83,8 @@ async fn get(State(imports): State<Imports>, PathParams(import_id): PathParams<I
 /// With its run. The import is read before: an ended one has its run, if it made one.
 async fn detail(db: &Db, import: Import) -> Result<Detail, app::Error> {
     let run = app::runs::find(db, import.run_id).await?;
-    Ok(Detail { import: import.into(), run: run.map(Into::into) })
+    Ok(Detail {
+        import: import.into(),
+        run: run.map(Into::into),
+    })
 }

@@ -34,21 +34,35 @@ struct File {
 pub async fn excel(State(imports): State<Imports>, request: Request) -> Result<Response, Problem> {
     let file = read_file(request).await?;
     let key = object_key(&file.name);
-    imports.bucket.put(&key, &file.content_type, file.bytes).await.map_err(bucket_problem)?;
+    imports
+        .bucket
+        .put(&key, &file.content_type, file.bytes)
+        .await
+        .map_err(bucket_problem)?;
     let found = wait(&imports, &key).await?;
     match found {
         Some(detail) if detail.import.status == ImportStatus::Failed.as_str() => Err(failed(&detail)),
         Some(detail) if detail.is_over() => finished(&imports, detail).await,
-        Some(detail) => Ok(accepted(format!("/api/imports/{}", detail.import.import_id), json!(detail))),
+        Some(detail) => Ok(accepted(
+            format!("/api/imports/{}", detail.import.import_id),
+            json!(detail),
+        )),
         None => Ok(accepted(by_object(&key), json!({ "object_key": key }))),
     }
 }
 
 /// The part `file` of a form.
 async fn read_file(request: Request) -> Result<File, Problem> {
-    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     if !content_type.to_ascii_lowercase().starts_with("multipart/form-data") {
-        return Err(Problem::new(RefusalKind::UnsupportedMediaType, "the body must be multipart/form-data with a part named file"));
+        return Err(Problem::new(
+            RefusalKind::UnsupportedMediaType,
+            "the body must be multipart/form-data with a part named file",
+        ));
     }
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|rejection| Problem::new(RefusalKind::BadRequest, rejection.body_text()))?;
@@ -56,7 +70,11 @@ async fn read_file(request: Request) -> Result<File, Problem> {
         if field.name() == Some("file") {
             let name = field.file_name().unwrap_or_default().to_owned();
             let content_type = field.content_type().unwrap_or("application/octet-stream").to_owned();
-            return Ok(File { name, content_type, bytes: read_bytes(field).await? });
+            return Ok(File {
+                name,
+                content_type,
+                bytes: read_bytes(field).await?,
+            });
         }
     }
     Err(Refusal::invalid_at("/file", "required", "the form has no part named file").into())
@@ -75,7 +93,8 @@ async fn read_bytes(mut field: Field<'_>) -> Result<Vec<u8>, Problem> {
 }
 
 fn too_large() -> Problem {
-    let detail = format!("the file has more than {FILE_BYTES_MAX} bytes; POST /api/imports gives an address for larger ones");
+    let detail =
+        format!("the file has more than {FILE_BYTES_MAX} bytes; POST /api/imports gives an address for larger ones");
     Problem::new(RefusalKind::PayloadTooLarge, detail)
 }
 
@@ -83,7 +102,10 @@ fn form_problem(error: MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return too_large();
     }
-    Problem::new(RefusalKind::BadRequest, format!("the form cannot be read: {}", error.body_text()))
+    Problem::new(
+        RefusalKind::BadRequest,
+        format!("the form cannot be read: {}", error.body_text()),
+    )
 }
 
 /// A place of its own for every upload: the same file twice is two objects.
@@ -94,7 +116,16 @@ fn object_key(file_name: &str) -> String {
 /// The last part of a path, of letters, digits, `.`, `-` and `_` only. Its end is kept: there the format is named.
 fn sanitised(file_name: &str) -> String {
     let last = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let plain: String = last.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
+    let plain: String = last
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     let plain = plain[plain.len().saturating_sub(FILE_NAME_BYTES_MAX)..].trim_start_matches('.');
     if plain.is_empty() { "file".into() } else { plain.into() }
 }
@@ -122,7 +153,11 @@ async fn wait(imports: &Imports, key: &str) -> Result<Option<Detail>, Problem> {
 }
 
 fn failed(detail: &Detail) -> Problem {
-    let reason = detail.import.failure.as_deref().unwrap_or("the file cannot be imported");
+    let reason = detail
+        .import
+        .failure
+        .as_deref()
+        .unwrap_or("the file cannot be imported");
     Refusal::new(RefusalKind::Unprocessable, "import_failed", reason)
         .with("import_id", json!(detail.import.import_id))
         .with("total_rows", detail.import.total_rows)
@@ -182,7 +217,11 @@ pub async fn presign(State(imports): State<Imports>, JsonBody(body): JsonBody<An
     }
     let key = object_key(&body.file_name);
     let expires_at = lambda::clock::now() + SignedDuration::try_from(UPLOAD_EXPIRES_IN).unwrap_or_default();
-    let upload_url = imports.bucket.presign_put(&key, UPLOAD_EXPIRES_IN).await.map_err(bucket_problem)?;
+    let upload_url = imports
+        .bucket
+        .presign_put(&key, UPLOAD_EXPIRES_IN)
+        .await
+        .map_err(bucket_problem)?;
     let import_url = by_object(&key);
     let body = json!({"upload_url": upload_url, "method": "PUT", "expires_at": expires_at, "object_key": key, "import_url": import_url});
     Ok((StatusCode::CREATED, Json(body)).into_response())

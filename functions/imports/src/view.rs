@@ -1,7 +1,7 @@
 //! What is shown of an import.
 
 use app::imports::{Import, ImportStatus};
-use app::run_view::RunView;
+use app::runs::run_view::RunView;
 use domain::id::{ImportId, RunId};
 use jiff::Timestamp;
 use serde::Serialize;

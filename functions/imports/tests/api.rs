@@ -16,11 +16,18 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const NOBODY: &str = "0199a0b0-0000-7000-8000-000000000001";
 const FORM: &str = "multipart/form-data; boundary=x";
-const COUNTS: &str = "total_rows = 12, created_rows = 6, updated_rows = 2, unchanged_rows = 1, rejected_rows = 3, chunks = 1";
+const COUNTS: &str =
+    "total_rows = 12, created_rows = 6, updated_rows = 2, unchanged_rows = 1, rejected_rows = 3, chunks = 1";
 
 /// Long enough for every test that is answered.
-const PATIENT: Patience = Patience { at_most: Duration::from_secs(60), between: Duration::from_millis(2) };
-const IMPATIENT: Patience = Patience { at_most: Duration::ZERO, between: Duration::from_millis(2) };
+const PATIENT: Patience = Patience {
+    at_most: Duration::from_secs(60),
+    between: Duration::from_millis(2),
+};
+const IMPATIENT: Patience = Patience {
+    at_most: Duration::ZERO,
+    between: Duration::from_millis(2),
+};
 
 struct Stack {
     test: TestDb,
@@ -47,26 +54,54 @@ impl Stack {
             (status, String::new())
         })
         .await;
-        let imports = Imports { db: test.db(), bucket: Bucket::with_config(&aws::stand_in(&cloud.url), "imports"), patience };
+        let imports = Imports {
+            db: test.db(),
+            bucket: Bucket::with_config(&aws::stand_in(&cloud.url), "imports"),
+            patience,
+        };
         let router = imports::api(&imports).into_router(imports.clone());
         let key = api_key(&test.db(), "ingest").await;
-        Self { test, cloud, puts, imports, router, key }
+        Self {
+            test,
+            cloud,
+            puts,
+            imports,
+            router,
+            key,
+        }
     }
 
     /// What the worker would do: makes the import of this object, and sets its columns; then `more` about `$import` and `$run`.
     async fn work(test: &TestDb, key: &str, columns: &str, more: &str) -> String {
-        let object = Object { bucket: "imports".into(), key: key.into(), version: "v1".into(), size_bytes: Some(9) };
-        let context = Context { now: lambda::clock::now(), new_id: lambda::id::uuid_v7 };
+        let object = Object {
+            bucket: "imports".into(),
+            key: key.into(),
+            version: "v1".into(),
+            size_bytes: Some(9),
+        };
+        let context = Context {
+            now: lambda::clock::now(),
+            new_id: lambda::id::uuid_v7,
+        };
         let import = app::imports::open(&test.db(), &object, context).await.unwrap();
         let (import_id, run_id) = (import.import_id.to_string(), import.run_id.to_string());
         let more = more.replace("$import", &import_id).replace("$run", &run_id);
-        test.tamper(&format!("BEGIN; {more}; UPDATE imports SET {columns} WHERE import_id = '{import_id}'; COMMIT")).await;
+        test.tamper(&format!(
+            "BEGIN; {more}; UPDATE imports SET {columns} WHERE import_id = '{import_id}'; COMMIT"
+        ))
+        .await;
         import_id
     }
 
     /// Uploads a file while the worker waits for it.
     async fn upload_and_work(&mut self, columns: &str, more: &str) -> Response {
-        let Self { router, key, puts, test, .. } = self;
+        let Self {
+            router,
+            key,
+            puts,
+            test,
+            ..
+        } = self;
         let uploading = upload(router, key, form("file", b"player_id\n"), FORM);
         let working = async {
             let object_key = puts.recv().await.unwrap();
@@ -85,14 +120,18 @@ impl Stack {
 }
 
 async fn upload(router: &Router, key: &str, body: impl Into<Body>, content_type: &str) -> Response {
-    let request = Request::post("/api/import/excel").header("authorization", format!("Bearer {key}")).header("content-type", content_type);
+    let request = Request::post("/api/import/excel")
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", content_type);
     send(router, request.body(body.into()).unwrap()).await
 }
 
 /// A form with another part before the file's.
 fn form(name: &str, file: &[u8]) -> Vec<u8> {
     let note = "--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n";
-    let head = format!("Content-Disposition: form-data; name=\"{name}\"; filename=\"../my players.csv\"\r\nContent-Type: text/csv\r\n\r\n");
+    let head = format!(
+        "Content-Disposition: form-data; name=\"{name}\"; filename=\"../my players.csv\"\r\nContent-Type: text/csv\r\n\r\n"
+    );
     [note.as_bytes(), b"--x\r\n", head.as_bytes(), file, b"\r\n--x--\r\n"].concat()
 }
 
@@ -115,12 +154,22 @@ async fn each_route_lets_in_its_roles_and_no_other() {
             let path = route.path.replace("{import_id}", NOBODY);
             let method = route.method.as_str();
             assert_eq!(call(&stack.router, method, &path, None, None).await.status, 401);
-            let status = call(&stack.router, method, &path, Some(&key), Some(json!({}))).await.status;
-            assert_eq!(status != 403, route.access.allows(role), "{method} {path} as {role} answered {status}");
+            let status = call(&stack.router, method, &path, Some(&key), Some(json!({})))
+                .await
+                .status;
+            assert_eq!(
+                status != 403,
+                route.access.allows(role),
+                "{method} {path} as {role} answered {status}"
+            );
         }
     }
-    let closed_to_viewers: Vec<_> =
-        api.routes().iter().filter(|route| !route.access.allows(Role::Viewer)).map(|route| route.path).collect();
+    let closed_to_viewers: Vec<_> = api
+        .routes()
+        .iter()
+        .filter(|route| !route.access.allows(Role::Viewer))
+        .map(|route| route.path)
+        .collect();
     assert_eq!(closed_to_viewers, ["/api/import/excel", "/api/imports"]);
     assert!(api.routes().iter().all(|route| route.access.allows(Role::Ingest)));
 }
@@ -144,24 +193,44 @@ async fn an_upload_is_put_into_the_bucket_and_answered_with_its_import() {
     assert_eq!(body, expected);
 
     let requests = stack.cloud.requests();
-    let [put] = requests.as_slice() else { panic!("{requests:?}") };
+    let [put] = requests.as_slice() else {
+        panic!("{requests:?}")
+    };
     let path = put.path.split('?').next().unwrap();
-    assert!(path.starts_with("/imports/uploads/") && path.ends_with("/my_players.csv"), "{path}");
-    assert_eq!((put.method.as_str(), put.header("content-type"), put.text().as_str()), ("PUT", Some("text/csv"), "player_id\n"));
+    assert!(
+        path.starts_with("/imports/uploads/") && path.ends_with("/my_players.csv"),
+        "{path}"
+    );
+    assert_eq!(
+        (put.method.as_str(), put.header("content-type"), put.text().as_str()),
+        ("PUT", Some("text/csv"), "player_id\n")
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_changes_nothing_needs_no_run() {
     let mut stack = Stack::new(PATIENT).await;
-    let body = stack.upload_and_work("total_rows = 1, unchanged_rows = 1, status = 'COMPLETED'", "SELECT 1").await.expect(200);
-    assert_eq!((&body["players_unchanged"], &body["rewards_issued"]), (&json!(1), &json!(0)));
+    let body = stack
+        .upload_and_work("total_rows = 1, unchanged_rows = 1, status = 'COMPLETED'", "SELECT 1")
+        .await
+        .expect(200);
+    assert_eq!(
+        (&body["players_unchanged"], &body["rewards_issued"]),
+        (&json!(1), &json!(0))
+    );
 }
 
 #[tokio::test]
 async fn a_file_that_failed_is_422_with_the_reason() {
     let mut stack = Stack::new(PATIENT).await;
-    let problem = stack.upload_and_work("status = 'FAILED', failure = 'column player_id is missing'", "SELECT 1").await.expect(422);
-    assert_eq!((&problem["title"], &problem["detail"]), (&json!("Import failed"), &json!("column player_id is missing")));
+    let problem = stack
+        .upload_and_work("status = 'FAILED', failure = 'column player_id is missing'", "SELECT 1")
+        .await
+        .expect(422);
+    assert_eq!(
+        (&problem["title"], &problem["detail"]),
+        (&json!("Import failed"), &json!("column player_id is missing"))
+    );
     assert!(problem["import_id"].is_string());
 }
 
@@ -171,7 +240,11 @@ async fn an_import_that_takes_longer_is_202_with_its_address() {
     let response = stack.upload(form("file", b"player_id\n"), FORM).await;
     let place = response.header("location").unwrap().to_owned();
     assert_eq!(response.expect(202)["import_url"], json!(place));
-    assert_eq!(stack.get(&place).await.expect(200), json!([]), "the worker has not begun");
+    assert_eq!(
+        stack.get(&place).await.expect(200),
+        json!([]),
+        "the worker has not begun"
+    );
 
     let object_key = stack.puts.recv().await.unwrap();
     let import_id = Stack::work(&stack.test, &object_key, "status = 'RUNNING'", "SELECT 1").await;
@@ -182,10 +255,23 @@ async fn an_import_that_takes_longer_is_202_with_its_address() {
 
 #[tokio::test]
 async fn an_upload_waits_for_the_run_too() {
-    let mut stack = Stack::new(Patience { at_most: Duration::from_millis(300), ..PATIENT }).await;
-    let body = stack.upload_and_work(&format!("{COUNTS}, status = 'COMPLETED'"), &run("RUNNING", 0)).await.expect(202);
-    assert_eq!((&body["status"], &body["run"]["status"]), (&json!("COMPLETED"), &json!("RUNNING")));
-    assert_eq!(body["import_url"], json!(format!("/api/imports/{}", body["import_id"].as_str().unwrap())));
+    let mut stack = Stack::new(Patience {
+        at_most: Duration::from_millis(300),
+        ..PATIENT
+    })
+    .await;
+    let body = stack
+        .upload_and_work(&format!("{COUNTS}, status = 'COMPLETED'"), &run("RUNNING", 0))
+        .await
+        .expect(202);
+    assert_eq!(
+        (&body["status"], &body["run"]["status"]),
+        (&json!("COMPLETED"), &json!("RUNNING"))
+    );
+    assert_eq!(
+        body["import_url"],
+        json!(format!("/api/imports/{}", body["import_id"].as_str().unwrap()))
+    );
 }
 
 #[tokio::test]
@@ -204,9 +290,23 @@ async fn files_of_5_mib_are_taken_and_larger_ones_are_413() {
     let stack = Stack::new(IMPATIENT).await;
     let most = 5 * 1024 * 1024;
     stack.upload(form("file", &vec![b'x'; most]), FORM).await.expect(202);
-    stack.upload(form("file", &vec![b'x'; most + 1]), FORM).await.expect(413);
-    stack.upload(form("file", &vec![b'x'; 2 * most]), FORM).await.expect(413);
-    assert_eq!(stack.cloud.requests().iter().map(|put| put.body.len()).collect::<Vec<_>>(), [most]);
+    stack
+        .upload(form("file", &vec![b'x'; most + 1]), FORM)
+        .await
+        .expect(413);
+    stack
+        .upload(form("file", &vec![b'x'; 2 * most]), FORM)
+        .await
+        .expect(413);
+    assert_eq!(
+        stack
+            .cloud
+            .requests()
+            .iter()
+            .map(|put| put.body.len())
+            .collect::<Vec<_>>(),
+        [most]
+    );
 }
 
 #[tokio::test]
@@ -214,25 +314,41 @@ async fn a_bucket_that_refuses_is_503() {
     let stack = Stack::answering(403, IMPATIENT).await;
     let response = stack.upload(form("file", b"player_id\n"), FORM).await;
     assert_eq!(response.header("retry-after"), Some("5"));
-    assert_eq!(response.expect(503)["detail"], "files cannot be taken just now; try again");
+    assert_eq!(
+        response.expect(503)["detail"],
+        "files cannot be taken just now; try again"
+    );
 }
 
 #[tokio::test]
 async fn a_larger_file_gets_an_address_of_its_own_for_15_minutes() {
     let stack = Stack::new(IMPATIENT).await;
     let body = json!({"file_name": "all players.csv", "size": 2_000_000_000});
-    let announced = call(&stack.router, "POST", "/api/imports", Some(&stack.key), Some(body)).await.expect(201);
-    let (url, key) = (announced["upload_url"].as_str().unwrap(), announced["object_key"].as_str().unwrap());
+    let announced = call(&stack.router, "POST", "/api/imports", Some(&stack.key), Some(body))
+        .await
+        .expect(201);
+    let (url, key) = (
+        announced["upload_url"].as_str().unwrap(),
+        announced["object_key"].as_str().unwrap(),
+    );
     assert!(url.starts_with(&format!("{}/imports/{key}?", stack.cloud.url)), "{url}");
-    assert!(url.contains("X-Amz-Expires=900") && url.contains("X-Amz-Signature=") && !url.contains("checksum"), "{url}");
-    assert_eq!(stack.get(announced["import_url"].as_str().unwrap()).await.expect(200), json!([]));
+    assert!(
+        url.contains("X-Amz-Expires=900") && url.contains("X-Amz-Signature=") && !url.contains("checksum"),
+        "{url}"
+    );
+    assert_eq!(
+        stack.get(announced["import_url"].as_str().unwrap()).await.expect(200),
+        json!([])
+    );
     for (body, pointer) in [
         (json!({"file_name": "x.csv", "size": 0}), "/size"),
         (json!({"file_name": "x.csv", "size": 5_368_709_121_u64}), "/size"),
         (json!({"file_name": " "}), "/file_name"),
         (json!({"file_name": "x.csv", "dry_run": true}), "/dry_run"),
     ] {
-        let problem = call(&stack.router, "POST", "/api/imports", Some(&stack.key), Some(body)).await.expect(422);
+        let problem = call(&stack.router, "POST", "/api/imports", Some(&stack.key), Some(body))
+            .await
+            .expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
 }
@@ -243,9 +359,15 @@ async fn imports_are_listed_newest_first() {
     let first = Stack::work(&stack.test, "a.csv", "status = 'COMPLETED'", "SELECT 1").await;
     let second = Stack::work(&stack.test, "b.csv", "status = 'COMPLETED'", "SELECT 1").await;
     let response = stack.get("/api/imports?limit=1").await;
-    assert_eq!(response.header("link"), Some("</api/imports?limit=1&skip=1>; rel=\"next\""));
+    assert_eq!(
+        response.header("link"),
+        Some("</api/imports?limit=1&skip=1>; rel=\"next\"")
+    );
     assert_eq!(response.expect(200)[0]["import_id"], json!(second));
-    assert_eq!(stack.get("/api/imports?limit=1&skip=1").await.expect(200)[0]["import_id"], json!(first));
+    assert_eq!(
+        stack.get("/api/imports?limit=1&skip=1").await.expect(200)[0]["import_id"],
+        json!(first)
+    );
     stack.get(&format!("/api/imports/{NOBODY}")).await.expect(404);
     stack.get("/api/imports/first").await.expect(422);
 }
@@ -259,7 +381,10 @@ async fn errors_are_csv_that_no_spreadsheet_runs() {
         ('$import', 10, 1, 'total_won', '1,5', 'is not a decimal number')";
     let import_id = Stack::work(&stack.test, "a.csv", "status = 'COMPLETED_WITH_ERRORS'", errors).await;
     let response = stack.get(&format!("/api/imports/{import_id}/errors")).await;
-    assert_eq!((response.status, response.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+    assert_eq!(
+        (response.status, response.header("content-type")),
+        (200, Some("text/csv; charset=utf-8"))
+    );
     let expected = "line,column,value,reason\r\n2,name,\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\",is not a name\r\n\
                     10,,,\"the row has 3 fields, not 5\"\r\n10,total_won,\"1,5\",is not a decimal number\r\n";
     assert_eq!(String::from_utf8(response.body).unwrap(), expected);
@@ -276,6 +401,12 @@ async fn a_long_list_of_errors_is_walked_by_cursor() {
     assert_eq!(String::from_utf8(first.body).unwrap().lines().count(), 10_001);
     let second = stack.get(&link[1..link.find('>').unwrap()]).await;
     assert_eq!(second.header("link"), None);
-    assert_eq!(String::from_utf8(second.body).unwrap(), "line,column,value,reason\r\n10002,name,x,bad\r\n10003,name,x,bad\r\n");
-    stack.get(&format!("/api/imports/{import_id}/errors?cursor=x")).await.expect(422);
+    assert_eq!(
+        String::from_utf8(second.body).unwrap(),
+        "line,column,value,reason\r\n10002,name,x,bad\r\n10003,name,x,bad\r\n"
+    );
+    stack
+        .get(&format!("/api/imports/{import_id}/errors?cursor=x"))
+        .await
+        .expect(422);
 }

@@ -16,5 +16,8 @@ pub async fn handle(db: &Db) -> Result<Migrated, lambda::Error> {
         tracing::error!(cause = lambda::problem::causes(error), "migration failed");
     })?;
     tracing::info!(?applied, "migrated");
-    Ok(Migrated { applied, schema_version: migrate::version(db).await? })
+    Ok(Migrated {
+        applied,
+        schema_version: migrate::version(db).await?,
+    })
 }

@@ -7,7 +7,13 @@ use testing::TestDb;
 async fn a_schema_that_is_up_to_date_stays_as_it_is() {
     let test = TestDb::new().await;
     let migrated = migrate::handle(&test.owner()).await.unwrap();
-    assert_eq!(migrated, Migrated { applied: vec![], schema_version: Some(store::migrate::newest_version()) });
+    assert_eq!(
+        migrated,
+        Migrated {
+            applied: vec![],
+            schema_version: Some(store::migrate::newest_version())
+        }
+    );
 }
 
 #[tokio::test]
@@ -18,22 +24,25 @@ async fn an_empty_database_gets_every_migration_in_order() {
     assert_eq!(migrated.applied.first().map(String::as_str), Some("V1__schema"));
     assert_eq!(migrated.schema_version, Some(store::migrate::newest_version()));
     assert_eq!(test.text("SELECT count(*) FROM tiers").await, "4");
-    let planner =
-        "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()";
+    let planner = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()";
     assert_eq!(test.text(planner).await, "{jit=off,random_page_cost=1.1}");
 }
 
 #[tokio::test]
 async fn the_runtime_role_cannot_migrate() {
     let test = TestDb::new().await;
-    test.tamper("DELETE FROM refinery_schema_history WHERE version > 1").await;
+    test.tamper("DELETE FROM refinery_schema_history WHERE version > 1")
+        .await;
     assert!(migrate::handle(&test.db()).await.is_err());
 }
 
 /// Applies the files up to a version, as they are, to an empty schema.
 async fn migrate_to(test: &TestDb, versions: std::ops::RangeInclusive<usize>) {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     for file in &files[versions.start() - 1..*versions.end()] {
         test.tamper(&std::fs::read_to_string(file).unwrap()).await;
@@ -43,7 +52,10 @@ async fn migrate_to(test: &TestDb, versions: std::ops::RangeInclusive<usize>) {
 #[tokio::test]
 async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
     let test = TestDb::new().await;
-    test.tamper("DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE refinery_schema_history (version integer)").await;
+    test.tamper(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE refinery_schema_history (version integer)",
+    )
+    .await;
     migrate_to(&test, 1..=8).await;
     test.tamper(
         "INSERT INTO settings VALUES ('time_zone', '\"Europe/Berlin\"', now(), 'test');
@@ -57,6 +69,10 @@ async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
     )
     .await;
     migrate_to(&test, 9..=9).await;
-    let days = "string_agg(concat_ws(' ', day, deposited::integer, wagered::integer, lp_earned::integer), ', ' ORDER BY day)";
-    assert_eq!(test.text(&format!("SELECT {days} FROM player_daily")).await, "2026-10-24 0 0 100, 2026-10-25 5 6 170");
+    let days =
+        "string_agg(concat_ws(' ', day, deposited::integer, wagered::integer, lp_earned::integer), ', ' ORDER BY day)";
+    assert_eq!(
+        test.text(&format!("SELECT {days} FROM player_daily")).await,
+        "2026-10-24 0 0 100, 2026-10-25 5 6 170"
+    );
 }

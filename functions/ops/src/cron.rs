@@ -2,7 +2,7 @@
 
 use crate::Ops;
 use crate::runs::send;
-use app::schedules::{self, Claimed, Job, Standing};
+use app::jobs::schedules::{self, Claimed, Job, Standing};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -33,13 +33,22 @@ pub async fn expire_points(State(ops): State<Ops>, caller: Caller, keyed: Keyed<
     }
     let view = schedules::get(&ops.db, answer.clone().into_inner()).await?;
     let place = format!("/api/schedules/{}", view.schedule_run_id);
-    let status = if view.finished_at.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok(idempotency::respond(answer, |_| (status, [(LOCATION, place)], Json(view))))
+    let status = if view.finished_at.is_some() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok(idempotency::respond(answer, |_| {
+        (status, [(LOCATION, place)], Json(view))
+    }))
 }
 
 async fn work(ops: &Ops, mut claimed: Claimed, started: Instant) -> Result<(), Problem> {
     loop {
-        match schedules::work(&ops.db, &mut claimed, lambda::context()).await?.standing {
+        match schedules::work(&ops.db, &mut claimed, lambda::context())
+            .await?
+            .standing
+        {
             Standing::More if started.elapsed() < WORK_MAX => {}
             Standing::More => return Ok(schedules::leave(&ops.db, &claimed, lambda::context()).await?),
             Standing::Failed(error) => {
@@ -52,7 +61,14 @@ async fn work(ops: &Ops, mut claimed: Claimed, started: Instant) -> Result<(), P
 }
 
 async fn start(ops: &Ops, caller: &Caller, keyed: &Keyed<Nothing>) -> Result<Answer<ScheduleRunId>, Problem> {
-    Ok(schedules::start_once(&ops.db, Job::Expire, keyed.key.as_ref(), &caller.actor(), lambda::context()).await?)
+    Ok(schedules::start_once(
+        &ops.db,
+        Job::Expire,
+        keyed.key.as_ref(),
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?)
 }
 
 /// 202 with the run over all players, as `POST /api/runs` answers.
@@ -60,6 +76,8 @@ pub async fn recalculate(State(ops): State<Ops>, caller: Caller, keyed: Keyed<No
     match schedules::recalculate_once(&ops.db, keyed.key.as_ref(), &caller.actor(), lambda::context()).await? {
         Answer::First(started) => send(&ops, started).await,
         // The first request sent its messages, or the recovery does.
-        replayed => Ok(idempotency::respond(replayed, |started| lambda::runs::started(started.run_id, started.shards))),
+        replayed => Ok(idempotency::respond(replayed, |started| {
+            lambda::runs::started(started.run_id, started.shards)
+        })),
     }
 }

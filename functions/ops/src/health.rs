@@ -18,11 +18,25 @@ pub struct Health {
 }
 
 pub async fn get(State(ops): State<Ops>) -> Result<Json<Health>, Problem> {
-    let schema_version = migrate::version(&ops.db).await.map_err(app::Error::from)?.unwrap_or_default();
+    let schema_version = migrate::version(&ops.db)
+        .await
+        .map_err(app::Error::from)?
+        .unwrap_or_default();
     let expected = migrate::newest_version();
     if schema_version < expected {
-        let refusal = Refusal::new(RefusalKind::Unavailable, "schema_behind", "the schema of the database is older than the program");
-        return Err(refusal.with("schema_version", json!(schema_version)).with("schema_version_expected", json!(expected)).into());
+        let refusal = Refusal::new(
+            RefusalKind::Unavailable,
+            "schema_behind",
+            "the schema of the database is older than the program",
+        );
+        return Err(refusal
+            .with("schema_version", json!(schema_version))
+            .with("schema_version_expected", json!(expected))
+            .into());
     }
-    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), schema_version }))
+    Ok(Json(Health {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+        schema_version,
+    }))
 }

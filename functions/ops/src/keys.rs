@@ -1,7 +1,7 @@
 //! `/api/keys`.
 
 use crate::Ops;
-use app::keys::NewKey;
+use app::platform::keys::NewKey;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,8 +17,12 @@ use uuid::Uuid;
 const NAME_CHARACTERS_MAX: usize = 100;
 
 pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    let keys = app::keys::list(&ops.db, &slice).await?;
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    let keys = app::platform::keys::list(&ops.db, &slice).await?;
     Ok(page.respond(keys, |key| key.key_id.to_string()))
 }
 
@@ -42,7 +46,11 @@ impl Create {
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
             errors.push(FieldError::new("/expires_at", "range", "must be in the future"));
         }
-        if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Refusal::invalid(errors))
+        }
     }
 }
 
@@ -54,15 +62,35 @@ struct Created {
     key: String,
 }
 
-pub async fn create(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Create>) -> Result<Response, Problem> {
+pub async fn create(
+    State(ops): State<Ops>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Create>,
+) -> Result<Response, Problem> {
     let context = lambda::context();
     body.validate(context.now)?;
     let key = lambda::id::api_key().map_err(|error| Problem::internal(&error))?;
-    let new = NewKey { name: body.name.trim().to_owned(), role: body.role, expires_at: body.expires_at, hash: lambda::auth::hash(&key) };
-    let known = app::keys::create(&ops.db, &new, &caller.actor(), context).await?;
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(Created { known, key })).into_response())
+    let new = NewKey {
+        name: body.name.trim().to_owned(),
+        role: body.role,
+        expires_at: body.expires_at,
+        hash: lambda::auth::hash(&key),
+    };
+    let known = app::platform::keys::create(&ops.db, &new, &caller.actor(), context).await?;
+    Ok((
+        StatusCode::CREATED,
+        [(CACHE_CONTROL, "no-store")],
+        Json(Created { known, key }),
+    )
+        .into_response())
 }
 
-pub async fn revoke(State(ops): State<Ops>, caller: Caller, PathParams(key_id): PathParams<Uuid>) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(app::keys::revoke(&ops.db, key_id, &caller.actor(), lambda::context()).await?))
+pub async fn revoke(
+    State(ops): State<Ops>,
+    caller: Caller,
+    PathParams(key_id): PathParams<Uuid>,
+) -> Result<Json<ApiKey>, Problem> {
+    Ok(Json(
+        app::platform::keys::revoke(&ops.db, key_id, &caller.actor(), lambda::context()).await?,
+    ))
 }

@@ -23,7 +23,7 @@ pub struct Ops {
 }
 
 pub fn api(ops: &Ops) -> Api<Ops> {
-    Api::new(Auth::new(app::keys::lookup(ops.db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(ops.db.clone())))
         .get("/health", Access::Public, health::get)
         .get("/api/health", Access::Public, health::get)
         .post("/api/batch/process", Operator, runs::batch)
@@ -44,6 +44,10 @@ pub fn api(ops: &Ops) -> Api<Ops> {
         .delete("/api/webhooks/{webhook_id}", Admin, webhooks::delete)
         .post("/api/webhooks/{webhook_id}/ping", Admin, webhooks::ping)
         .get("/api/webhooks/{webhook_id}/deliveries", Admin, webhooks::deliveries)
-        .post("/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", Admin, webhooks::retry)
+        .post(
+            "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
+            Admin,
+            webhooks::retry,
+        )
         .get("/api/audit", Admin, audit::list)
 }

@@ -1,7 +1,7 @@
 //! `/api/batch/process` and `/api/runs`.
 
 use crate::Ops;
-use app::run_view::RunView;
+use app::runs::run_view::RunView;
 use app::runs::{self, Rewards, RunStarted, RunStatus};
 use axum::Json;
 use axum::extract::State;
@@ -44,23 +44,45 @@ fn rewards(trigger: bool) -> Rewards {
     if trigger { Rewards::Evaluate } else { Rewards::Skip }
 }
 
-pub async fn batch(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Batch>) -> Result<Response, Problem> {
+pub async fn batch(
+    State(ops): State<Ops>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Batch>,
+) -> Result<Response, Problem> {
     if !(1..=PLAYERS_MAX).contains(&body.player_ids.len()) {
         let detail = format!("must have 1 to {PLAYERS_MAX} ids, has {}", body.player_ids.len());
         return Err(Refusal::invalid_at("/player_ids", "range", detail).into());
     }
-    let started = runs::start_batch(&ops.db, &body.player_ids, rewards(body.trigger_rewards), &caller.actor(), lambda::context()).await?;
+    let started = runs::start_batch(
+        &ops.db,
+        &body.player_ids,
+        rewards(body.trigger_rewards),
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?;
     send(&ops, started).await
 }
 
-pub async fn start(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Start>) -> Result<Response, Problem> {
+pub async fn start(
+    State(ops): State<Ops>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Start>,
+) -> Result<Response, Problem> {
     let Kind::Recalculation = body.kind;
-    let started = runs::start_recalculation(&ops.db, rewards(body.trigger_rewards), &caller.actor(), lambda::context()).await?;
+    let started = runs::start_recalculation(
+        &ops.db,
+        rewards(body.trigger_rewards),
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?;
     send(&ops, started).await
 }
 
 pub(crate) async fn send(ops: &Ops, started: RunStarted) -> Result<Response, Problem> {
-    let give_up = |error: &'static str| async move { runs::give_up_all(&ops.db, started, error, lambda::context()).await };
+    let give_up =
+        |error: &'static str| async move { runs::give_up_all(&ops.db, started, error, lambda::context()).await };
     lambda::runs::send(&ops.segmentation, started.run_id, started.bodies(), give_up).await
 }
 
@@ -78,7 +100,13 @@ pub async fn list(State(ops): State<Ops>, page: Page, Params(filter): Params<Fil
 
 fn known_status(text: &str) -> Result<RunStatus, Refusal> {
     let known: Vec<&str> = RunStatus::ALL.iter().map(|status| status.as_str()).collect();
-    RunStatus::parse(text).ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is none of {}", known.join(", "))))
+    RunStatus::parse(text).ok_or_else(|| {
+        Refusal::invalid_at(
+            "?status",
+            "unknown",
+            format!("{text:?} is none of {}", known.join(", ")),
+        )
+    })
 }
 
 pub async fn get(State(ops): State<Ops>, PathParams(run_id): PathParams<RunId>) -> Result<Json<RunView>, Problem> {

@@ -1,7 +1,7 @@
 //! `GET /api/schedules`: what the program does by itself, and what became of it.
 
 use crate::Ops;
-use app::schedules::{self, ScheduleRunView, ScheduleView};
+use app::jobs::schedules::{self, ScheduleRunView, ScheduleView};
 use axum::Json;
 use axum::extract::State;
 use domain::id::ScheduleRunId;
@@ -11,6 +11,9 @@ pub async fn list(State(ops): State<Ops>) -> Result<Json<Vec<ScheduleView>>, Pro
     Ok(Json(schedules::list(&ops.db, lambda::context().now).await?))
 }
 
-pub async fn get(State(ops): State<Ops>, PathParams(id): PathParams<ScheduleRunId>) -> Result<Json<ScheduleRunView>, Problem> {
+pub async fn get(
+    State(ops): State<Ops>,
+    PathParams(id): PathParams<ScheduleRunId>,
+) -> Result<Json<ScheduleRunView>, Problem> {
     Ok(Json(schedules::get(&ops.db, id).await?))
 }

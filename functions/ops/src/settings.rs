@@ -8,15 +8,21 @@ use lambda::{Caller, JsonText, Problem};
 use serde_json::{Map, Value};
 
 pub async fn get(State(ops): State<Ops>) -> Result<Json<Settings>, Problem> {
-    Ok(Json(app::settings::get(&ops.db).await?))
+    Ok(Json(app::program::settings::get(&ops.db).await?))
 }
 
 /// The body holds the keys that change, each with the whole of its new value.
 pub async fn put(State(ops): State<Ops>, caller: Caller, body: JsonText) -> Result<Json<Settings>, Problem> {
     let given: Settings = body.read()?;
-    let keys: Vec<String> = body.read::<Map<String, Value>>()?.into_iter().map(|(key, _)| key).collect();
+    let keys: Vec<String> = body
+        .read::<Map<String, Value>>()?
+        .into_iter()
+        .map(|(key, _)| key)
+        .collect();
     if keys.is_empty() {
         return get(State(ops)).await;
     }
-    Ok(Json(app::settings::put(&ops.db, &given, &keys, &caller.actor(), lambda::context()).await?))
+    Ok(Json(
+        app::program::settings::put(&ops.db, &given, &keys, &caller.actor(), lambda::context()).await?,
+    ))
 }

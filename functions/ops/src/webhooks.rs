@@ -1,7 +1,7 @@
 //! `/api/webhooks`.
 
 use crate::Ops;
-use app::webhooks::{self, NewWebhook, Webhook};
+use app::platform::webhooks::{self, NewWebhook, Webhook};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,7 +18,11 @@ use uuid::Uuid;
 const DESCRIPTION_CHARACTERS_MAX: usize = 200;
 
 pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
     let found = webhooks::list(&ops.db, &slice).await?;
     Ok(page.respond(found, |webhook| webhook.webhook_id.to_string()))
 }
@@ -37,13 +41,19 @@ pub struct Create {
 impl Create {
     async fn validate(self, targets: Targets) -> Result<NewWebhook, Refusal> {
         let mut errors = self.event_types.as_deref().map(check_event_types).unwrap_or_default();
-        let wrong = |text: &String| text.chars().count() > DESCRIPTION_CHARACTERS_MAX || text.chars().any(char::is_control);
+        let wrong =
+            |text: &String| text.chars().count() > DESCRIPTION_CHARACTERS_MAX || text.chars().any(char::is_control);
         if self.description.as_ref().is_some_and(wrong) {
-            let detail = format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters, none of them a control character");
+            let detail =
+                format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters, none of them a control character");
             errors.push(FieldError::new("/description", "format", detail));
         }
         match lambda::webhook::check("/url", &self.url, targets).await {
-            Ok(target) if errors.is_empty() => Ok(NewWebhook { target, description: self.description, event_types: self.event_types }),
+            Ok(target) if errors.is_empty() => Ok(NewWebhook {
+                target,
+                description: self.description,
+                event_types: self.event_types,
+            }),
             Ok(_) => Err(Refusal::invalid(errors)),
             Err(error) => {
                 errors.insert(0, error);
@@ -61,11 +71,20 @@ struct Created {
     secret: String,
 }
 
-pub async fn create(State(ops): State<Ops>, caller: Caller, JsonBody(body): JsonBody<Create>) -> Result<Response, Problem> {
+pub async fn create(
+    State(ops): State<Ops>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Create>,
+) -> Result<Response, Problem> {
     let new = body.validate(ops.targets).await?;
     let secret = lambda::id::webhook_secret().map_err(|error| Problem::internal(&error))?;
     let webhook = webhooks::create(&ops.db, &new, &secret, &caller.actor(), lambda::context()).await?;
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(Created { webhook, secret })).into_response())
+    Ok((
+        StatusCode::CREATED,
+        [(CACHE_CONTROL, "no-store")],
+        Json(Created { webhook, secret }),
+    )
+        .into_response())
 }
 
 pub async fn delete(
@@ -73,7 +92,9 @@ pub async fn delete(
     caller: Caller,
     PathParams(webhook_id): PathParams<WebhookId>,
 ) -> Result<Json<Webhook>, Problem> {
-    Ok(Json(webhooks::delete(&ops.db, webhook_id, &caller.actor(), lambda::context()).await?))
+    Ok(Json(
+        webhooks::delete(&ops.db, webhook_id, &caller.actor(), lambda::context()).await?,
+    ))
 }
 
 #[derive(Serialize)]
@@ -86,14 +107,27 @@ pub struct Pinged {
 }
 
 /// Calls the target as the relay does, at once, and answers what it answered. Nothing is kept and nothing tried again.
-pub async fn ping(State(ops): State<Ops>, PathParams(webhook_id): PathParams<WebhookId>) -> Result<Json<Pinged>, Problem> {
+pub async fn ping(
+    State(ops): State<Ops>,
+    PathParams(webhook_id): PathParams<WebhookId>,
+) -> Result<Json<Pinged>, Problem> {
     let endpoint = webhooks::endpoint(&ops.db, webhook_id).await?;
     let messenger = Messenger::new(ops.targets, Limits::default()).map_err(|error| Problem::internal(&error))?;
     let context = lambda::context();
     let (event_id, body) = webhooks::ping(webhook_id, context);
-    let letter = Letter { url: &endpoint.url, event_id, event_type: PING, body: &body, sent_at: context.now };
+    let letter = Letter {
+        url: &endpoint.url,
+        event_id,
+        event_type: PING,
+        body: &body,
+        sent_at: context.now,
+    };
     let attempt = messenger.send(letter, &endpoint.secret).await;
-    Ok(Json(Pinged { delivered: attempt.is_delivered(), event_id, attempt }))
+    Ok(Json(Pinged {
+        delivered: attempt.is_delivered(),
+        event_id,
+        attempt,
+    }))
 }
 
 #[derive(Deserialize)]
@@ -115,7 +149,8 @@ pub async fn deliveries(
 
 fn known_status(text: &str) -> Result<DeliveryStatus, Refusal> {
     let known = DeliveryStatus::ALL.map(DeliveryStatus::as_str).join(", ");
-    DeliveryStatus::parse(text).ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is none of {known}")))
+    DeliveryStatus::parse(text)
+        .ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is none of {known}")))
 }
 
 #[derive(Serialize)]
@@ -131,5 +166,8 @@ pub async fn retry(
     PathParams((webhook_id, delivery_id)): PathParams<(WebhookId, i64)>,
 ) -> Result<Json<Retried>, Problem> {
     webhooks::retry(&ops.db, webhook_id, delivery_id, &caller.actor(), lambda::context()).await?;
-    Ok(Json(Retried { delivery_id, status: DeliveryStatus::Pending }))
+    Ok(Json(Retried {
+        delivery_id,
+        status: DeliveryStatus::Pending,
+    }))
 }

@@ -26,10 +26,20 @@ impl Stack {
         let test = TestDb::new().await;
         let queue = StandIn::start(answer).await;
         let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));
-        let ops = Ops { db: test.db(), segmentation, targets: Targets::Public };
+        let ops = Ops {
+            db: test.db(),
+            segmentation,
+            targets: Targets::Public,
+        };
         let router = ops::api(&ops).into_router(ops.clone());
         let admin = api_key(&test.db(), "admin").await;
-        Self { test, queue, ops, router, admin }
+        Self {
+            test,
+            queue,
+            ops,
+            router,
+            admin,
+        }
     }
 
     async fn admin(&self, method: &str, path: &str, body: Option<Value>) -> testing::Response {
@@ -38,8 +48,14 @@ impl Stack {
 
     fn messages(&self) -> Vec<Value> {
         let entries = |body: &Value| body["Entries"].as_array().cloned().unwrap_or_default();
-        let bodies = self.queue.requests().into_iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
-        let texts = bodies.flat_map(|body| entries(&body)).map(|entry| entry["MessageBody"].as_str().unwrap().to_owned());
+        let bodies = self
+            .queue
+            .requests()
+            .into_iter()
+            .map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+        let texts = bodies
+            .flat_map(|body| entries(&body))
+            .map(|entry| entry["MessageBody"].as_str().unwrap().to_owned());
         texts.map(|text| serde_json::from_str(&text).unwrap()).collect()
     }
 }
@@ -57,7 +73,10 @@ fn accept(batch: &str) -> String {
 
 fn pointer(problem: &Value) -> (&str, &str) {
     let error = &problem["errors"][0];
-    (error["pointer"].as_str().unwrap_or_default(), error["code"].as_str().unwrap_or_default())
+    (
+        error["pointer"].as_str().unwrap_or_default(),
+        error["code"].as_str().unwrap_or_default(),
+    )
 }
 
 #[tokio::test]
@@ -96,7 +115,10 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
         ("DELETE /api/webhooks/{webhook_id}", "admin"),
         ("POST /api/webhooks/{webhook_id}/ping", "admin"),
         ("GET /api/webhooks/{webhook_id}/deliveries", "admin"),
-        ("POST /api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", "admin"),
+        (
+            "POST /api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry",
+            "admin",
+        ),
         ("GET /api/audit", "admin"),
     ];
     assert_eq!(table, expected.map(|(route, access)| (route.to_owned(), access)));
@@ -114,10 +136,20 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
             .replace("{webhook_id}", "0199a0b0-0000-7000-8000-000000000000")
             .replace("{delivery_id}", "1");
         let method = route.method.as_str();
-        assert_eq!(call(&stack.router, method, &path, None, None).await.status, 401, "{method} {path}");
+        assert_eq!(
+            call(&stack.router, method, &path, None, None).await.status,
+            401,
+            "{method} {path}"
+        );
         for (role, key) in &keys {
-            let status = call(&stack.router, method, &path, Some(key), Some(json!({}))).await.status;
-            assert_eq!(status != 403, route.access.allows(*role), "{method} {path} as {role} answered {status}");
+            let status = call(&stack.router, method, &path, Some(key), Some(json!({})))
+                .await
+                .status;
+            assert_eq!(
+                status != 403,
+                route.access.allows(*role),
+                "{method} {path} as {role} answered {status}"
+            );
             assert_ne!(status, 401);
         }
     }
@@ -127,25 +159,39 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
 async fn health_needs_no_key_and_names_the_schema() {
     let stack = Stack::new().await;
     let health = call(&stack.router, "GET", "/health", None, None).await.expect(200);
-    assert_eq!(health, json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "schema_version": store::migrate::newest_version()}));
+    assert_eq!(
+        health,
+        json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "schema_version": store::migrate::newest_version()})
+    );
 }
 
 #[tokio::test]
 async fn health_is_503_behind_the_schema_and_without_a_database() {
     let stack = Stack::new().await;
-    stack.test.tamper("DELETE FROM refinery_schema_history WHERE version > 1").await;
+    stack
+        .test
+        .tamper("DELETE FROM refinery_schema_history WHERE version > 1")
+        .await;
     let response = call(&stack.router, "GET", "/health", None, None).await;
     assert_eq!(response.header("retry-after"), Some("5"));
     let problem = response.expect(503);
-    assert_eq!((&problem["schema_version"], &problem["schema_version_expected"]), (&json!(1), &json!(store::migrate::newest_version())));
+    assert_eq!(
+        (&problem["schema_version"], &problem["schema_version_expected"]),
+        (&json!(1), &json!(store::migrate::newest_version()))
+    );
 
     let db = app::Db::new("postgres://nobody@127.0.0.1:1/none", None).unwrap();
-    let gone = Ops { db, ..stack.ops.clone() };
+    let gone = Ops {
+        db,
+        ..stack.ops.clone()
+    };
     let router = ops::api(&gone).into_router(gone);
     let problem = call(&router, "GET", "/health", None, None).await.expect(503);
     assert_eq!(problem["detail"], "not available just now; try again");
     assert_eq!(
-        call(&router, "GET", "/api/settings", Some(&stack.admin), None).await.status,
+        call(&router, "GET", "/api/settings", Some(&stack.admin), None)
+            .await
+            .status,
         503,
         "nobody gets in while keys cannot be read"
     );
@@ -155,7 +201,10 @@ async fn health_is_503_behind_the_schema_and_without_a_database() {
 async fn settings_begin_with_their_defaults() {
     let stack = Stack::new().await;
     let settings = stack.admin("GET", "/api/settings", None).await.expect(200);
-    assert_eq!((&settings["currency"], settings["caps"]["day"].to_string().as_str()), (&json!("USD"), "1000"));
+    assert_eq!(
+        (&settings["currency"], settings["caps"]["day"].to_string().as_str()),
+        (&json!("USD"), "1000")
+    );
 }
 
 #[tokio::test]
@@ -163,26 +212,46 @@ async fn a_put_replaces_the_keys_it_names_and_is_audited() {
     let stack = Stack::new().await;
     let body = json!({"caps": {"day": 500}, "time_zone": "Europe/Vienna"});
     let settings = stack.admin("PUT", "/api/settings", Some(body)).await.expect(200);
-    assert_eq!(settings["caps"].to_string(), r#"{"day":500,"days_30":20000,"days_7":5000}"#);
+    assert_eq!(
+        settings["caps"].to_string(),
+        r#"{"day":500,"days_30":20000,"days_7":5000}"#
+    );
     let body = json!({"tier_qualification_days": null});
     stack.admin("PUT", "/api/settings", Some(body)).await.expect(200);
     let settings = stack.admin("GET", "/api/settings", None).await.expect(200);
-    let seen = (&settings["time_zone"], settings["caps"]["day"].to_string(), &settings["tier_qualification_days"]);
+    let seen = (
+        &settings["time_zone"],
+        settings["caps"]["day"].to_string(),
+        &settings["tier_qualification_days"],
+    );
     assert_eq!(seen, (&json!("Europe/Vienna"), "500".to_owned(), &Value::Null));
 
-    let audit = stack.admin("GET", "/api/audit?subject=settings", None).await.expect(200);
+    let audit = stack
+        .admin("GET", "/api/audit?subject=settings", None)
+        .await
+        .expect(200);
     assert_eq!(audit.as_array().unwrap().len(), 2);
     assert_eq!(
         (&audit[0]["before"], &audit[0]["after"]),
-        (&json!({"tier_qualification_days": 365}), &json!({"tier_qualification_days": null}))
+        (
+            &json!({"tier_qualification_days": 365}),
+            &json!({"tier_qualification_days": null})
+        )
     );
-    assert_eq!(audit[0]["changes"], json!([{"pointer": "/tier_qualification_days", "before": 365, "after": null}]));
+    assert_eq!(
+        audit[0]["changes"],
+        json!([{"pointer": "/tier_qualification_days", "before": 365, "after": null}])
+    );
     assert_eq!(audit[1]["before"]["time_zone"], "UTC");
     assert_eq!(
         audit[1]["changes"],
         json!([{"pointer": "/caps/day", "before": 1000, "after": 500}, {"pointer": "/time_zone", "before": "UTC", "after": "Europe/Vienna"}])
     );
-    assert!(audit[1]["actor"].as_str().unwrap().starts_with("test ("), "{}", audit[1]["actor"]);
+    assert!(
+        audit[1]["actor"].as_str().unwrap().starts_with("test ("),
+        "{}",
+        audit[1]["actor"]
+    );
 }
 
 #[tokio::test]
@@ -190,19 +259,43 @@ async fn wrong_settings_are_refused_with_their_places_and_change_nothing() {
     let stack = Stack::new().await;
     for (body, expected) in [
         (json!({"time_zone": "Mars/Olympus"}), ("/time_zone", "unknown")),
-        (json!({"unit_cost": {"redemption_rate": 1.01}}), ("/unit_cost/redemption_rate", "range")),
-        (json!({"profit": {"house_edge": -0.01}}), ("/profit/house_edge", "range")),
+        (
+            json!({"unit_cost": {"redemption_rate": 1.01}}),
+            ("/unit_cost/redemption_rate", "range"),
+        ),
+        (
+            json!({"profit": {"house_edge": -0.01}}),
+            ("/profit/house_edge", "range"),
+        ),
         (json!({"segments": {"margin": "much"}}), ("/segments/margin", "format")),
         (json!({"segmentz": {}}), ("/segmentz", "unknown")),
         (json!({"caps": {"dya": 1}}), ("/caps/dya", "unknown")),
         (json!({"currency": null}), ("/currency", "type")),
-        (json!({"schedules": {"recalculate": "3 am"}}), ("/schedules/recalculate", "format")),
-        (json!({"schedules": {"recalculate": 3}}), ("/schedules/recalculate", "type")),
-        (json!({"schedules": {"recalcualte": "03:00"}}), ("/schedules/recalcualte", "unknown")),
-        (json!({"schedules": {"expire_every_minutes": 0}}), ("/schedules/expire_every_minutes", "range")),
-        (json!({"retention": {"run_player_days": 0}}), ("/retention/run_player_days", "range")),
+        (
+            json!({"schedules": {"recalculate": "3 am"}}),
+            ("/schedules/recalculate", "format"),
+        ),
+        (
+            json!({"schedules": {"recalculate": 3}}),
+            ("/schedules/recalculate", "type"),
+        ),
+        (
+            json!({"schedules": {"recalcualte": "03:00"}}),
+            ("/schedules/recalcualte", "unknown"),
+        ),
+        (
+            json!({"schedules": {"expire_every_minutes": 0}}),
+            ("/schedules/expire_every_minutes", "range"),
+        ),
+        (
+            json!({"retention": {"run_player_days": 0}}),
+            ("/retention/run_player_days", "range"),
+        ),
     ] {
-        let problem = stack.admin("PUT", "/api/settings", Some(body.clone())).await.expect(422);
+        let problem = stack
+            .admin("PUT", "/api/settings", Some(body.clone()))
+            .await
+            .expect(422);
         assert_eq!(pointer(&problem), expected, "{body}");
     }
     assert_eq!(stack.test.text("SELECT count(*) FROM settings").await, "0");
@@ -212,12 +305,39 @@ async fn wrong_settings_are_refused_with_their_places_and_change_nothing() {
 #[tokio::test]
 async fn a_key_is_shown_once_works_and_ends() {
     let stack = Stack::new().await;
-    let created = stack.admin("POST", "/api/keys", Some(json!({"name": "dashboard", "role": "viewer"}))).await.expect(201);
+    let created = stack
+        .admin(
+            "POST",
+            "/api/keys",
+            Some(json!({"name": "dashboard", "role": "viewer"})),
+        )
+        .await
+        .expect(201);
     let key = created["key"].as_str().unwrap();
     assert!(key.len() == 67 && key.starts_with("lk_"), "{key}");
-    call(&stack.router, "GET", "/api/settings", Some(key), None).await.expect(200);
-    assert_eq!(stack.test.text(&format!("SELECT count(*) FROM api_keys WHERE api_keys::text LIKE '%{}%'", &key[3..])).await, "0");
-    assert_eq!(stack.test.text(&format!("SELECT count(*) FROM audit_log WHERE audit_log::text LIKE '%{}%'", &key[3..])).await, "0");
+    call(&stack.router, "GET", "/api/settings", Some(key), None)
+        .await
+        .expect(200);
+    assert_eq!(
+        stack
+            .test
+            .text(&format!(
+                "SELECT count(*) FROM api_keys WHERE api_keys::text LIKE '%{}%'",
+                &key[3..]
+            ))
+            .await,
+        "0"
+    );
+    assert_eq!(
+        stack
+            .test
+            .text(&format!(
+                "SELECT count(*) FROM audit_log WHERE audit_log::text LIKE '%{}%'",
+                &key[3..]
+            ))
+            .await,
+        "0"
+    );
 
     let path = format!("/api/keys/{}", created["key_id"].as_str().unwrap());
     let revoked = stack.admin("DELETE", &path, None).await.expect(200);
@@ -226,7 +346,13 @@ async fn a_key_is_shown_once_works_and_ends() {
     // Another warm function has not seen the key before.
     let cold = ops::api(&stack.ops).into_router(stack.ops.clone());
     assert_eq!(call(&cold, "GET", "/api/settings", Some(key), None).await.status, 401);
-    assert_eq!(stack.test.text("SELECT string_agg(action, ' ' ORDER BY audit_id) FROM audit_log").await, "key.create key.revoke");
+    assert_eq!(
+        stack
+            .test
+            .text("SELECT string_agg(action, ' ' ORDER BY audit_id) FROM audit_log")
+            .await,
+        "key.create key.revoke"
+    );
 }
 
 #[tokio::test]
@@ -237,12 +363,18 @@ async fn wrong_keys_are_refused() {
         (json!({"name": "x".repeat(101), "role": "viewer"}), ("/name", "format")),
         (json!({"name": "x", "role": "owner"}), ("/role", "unknown")),
         (json!({"name": "x"}), ("/role", "required")),
-        (json!({"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}), ("/expires_at", "range")),
+        (
+            json!({"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}),
+            ("/expires_at", "range"),
+        ),
     ] {
         let problem = stack.admin("POST", "/api/keys", Some(body.clone())).await.expect(422);
         assert_eq!(pointer(&problem), expected, "{body}");
     }
-    stack.admin("DELETE", "/api/keys/0199a0b0-0000-7000-8000-000000000000", None).await.expect(404);
+    stack
+        .admin("DELETE", "/api/keys/0199a0b0-0000-7000-8000-000000000000", None)
+        .await
+        .expect(404);
     stack.admin("DELETE", "/api/keys/first", None).await.expect(422);
 }
 
@@ -250,14 +382,26 @@ async fn wrong_keys_are_refused() {
 async fn the_audit_log_is_walked_by_cursor_newest_first() {
     let stack = Stack::new().await;
     for name in ["a", "b", "c"] {
-        stack.admin("POST", "/api/keys", Some(json!({"name": name, "role": "viewer"}))).await.expect(201);
+        stack
+            .admin("POST", "/api/keys", Some(json!({"name": name, "role": "viewer"})))
+            .await
+            .expect(201);
     }
     let mut path = "/api/audit?limit=2".to_owned();
     let mut names = Vec::new();
     loop {
         let response = stack.admin("GET", &path, None).await;
-        let next = response.header("link").map(|link| link[1..link.find('>').unwrap()].to_owned());
-        names.extend(response.expect(200).as_array().unwrap().iter().map(|entry| entry["after"]["name"].as_str().unwrap().to_owned()));
+        let next = response
+            .header("link")
+            .map(|link| link[1..link.find('>').unwrap()].to_owned());
+        names.extend(
+            response
+                .expect(200)
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| entry["after"]["name"].as_str().unwrap().to_owned()),
+        );
         match next {
             Some(next) => path = next,
             None => break,
@@ -270,16 +414,35 @@ async fn the_audit_log_is_walked_by_cursor_newest_first() {
 async fn a_batch_becomes_a_run_and_a_message_for_each_shard() {
     let stack = Stack::new().await;
     for id in ["P001", "P002"] {
-        Player::new(id).wagered("5000").won("200").insert(&stack.test.db()).await;
+        Player::new(id)
+            .wagered("5000")
+            .won("200")
+            .insert(&stack.test.db())
+            .await;
     }
-    let response = stack.admin("POST", "/api/batch/process", Some(json!({"player_ids": ["P002", "P001", "P002"]}))).await;
+    let response = stack
+        .admin(
+            "POST",
+            "/api/batch/process",
+            Some(json!({"player_ids": ["P002", "P001", "P002"]})),
+        )
+        .await;
     let place = response.header("location").unwrap().to_owned();
     let started = response.expect(202);
     assert_eq!((&started["shards"], &started["run_url"]), (&json!(1), &json!(place)));
     assert_eq!(stack.messages(), [json!({"run_id": started["run_id"], "shard": 0})]);
     let run = stack.admin("GET", &place, None).await.expect(200);
-    let seen = (&run["kind"], &run["status"], &run["trigger_rewards"], &run["shards_total"], &run["shards_done"]);
-    assert_eq!(seen, (&json!("BATCH"), &json!("RUNNING"), &json!(true), &json!(1), &json!(0)));
+    let seen = (
+        &run["kind"],
+        &run["status"],
+        &run["trigger_rewards"],
+        &run["shards_total"],
+        &run["shards_done"],
+    );
+    assert_eq!(
+        seen,
+        (&json!("BATCH"), &json!("RUNNING"), &json!(true), &json!(1), &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -292,7 +455,10 @@ async fn a_batch_with_unknown_players_names_them_and_makes_no_run() {
         (json!(vec!["P001"; 1001]), ("/player_ids", "range")),
         (json!(["P 1"]), ("/player_ids/0", "format")),
     ] {
-        let problem = stack.admin("POST", "/api/batch/process", Some(json!({ "player_ids": ids }))).await.expect(422);
+        let problem = stack
+            .admin("POST", "/api/batch/process", Some(json!({ "player_ids": ids })))
+            .await
+            .expect(422);
         assert_eq!(pointer(&problem), expected);
     }
     assert_eq!(stack.test.text("SELECT count(*) FROM runs").await, "0");
@@ -310,24 +476,55 @@ async fn a_recalculation_covers_everybody() {
     assert_eq!(stack.messages().len(), 1);
 
     let running = stack.admin("GET", "/api/runs?status=RUNNING", None).await.expect(200);
-    assert_eq!((running.as_array().unwrap().len(), &running[0]["run_id"]), (1, &started["run_id"]));
+    assert_eq!(
+        (running.as_array().unwrap().len(), &running[0]["run_id"]),
+        (1, &started["run_id"])
+    );
     let completed = stack.admin("GET", "/api/runs?status=COMPLETED", None).await.expect(200);
     assert_eq!(completed[0]["run_id"], nobody["run_id"]);
     let problem = stack.admin("GET", "/api/runs?status=DONE", None).await.expect(422);
     assert_eq!(pointer(&problem), ("?status", "unknown"));
-    let problem = stack.admin("POST", "/api/runs", Some(json!({"kind": "IMPORT"}))).await.expect(422);
+    let problem = stack
+        .admin("POST", "/api/runs", Some(json!({"kind": "IMPORT"})))
+        .await
+        .expect(422);
     assert_eq!(pointer(&problem), ("/kind", "unknown"));
-    stack.admin("GET", "/api/runs/0199a0b0-0000-7000-8000-000000000000", None).await.expect(404);
+    stack
+        .admin("GET", "/api/runs/0199a0b0-0000-7000-8000-000000000000", None)
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
 async fn a_run_that_cannot_be_sent_is_given_up_and_says_so() {
-    let stack = Stack::with_queue(|_| (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string())).await;
+    let stack = Stack::with_queue(|_| {
+        (
+            400,
+            json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string(),
+        )
+    })
+    .await;
     Player::new("P001").insert(&stack.test.db()).await;
-    let problem = stack.admin("POST", "/api/batch/process", Some(json!({"player_ids": ["P001"]}))).await.expect(503);
-    let run = stack.admin("GET", &format!("/api/runs/{}", problem["run_id"].as_str().unwrap()), None).await.expect(200);
+    let problem = stack
+        .admin("POST", "/api/batch/process", Some(json!({"player_ids": ["P001"]})))
+        .await
+        .expect(503);
+    let run = stack
+        .admin(
+            "GET",
+            &format!("/api/runs/{}", problem["run_id"].as_str().unwrap()),
+            None,
+        )
+        .await
+        .expect(200);
     let seen = (&run["status"], &run["error"]);
-    assert_eq!(seen, (&json!("COMPLETED_WITH_ERRORS"), &json!("the segmentation queue could not be reached")));
+    assert_eq!(
+        seen,
+        (
+            &json!("COMPLETED_WITH_ERRORS"),
+            &json!("the segmentation queue could not be reached")
+        )
+    );
 }
 
 /// A player with points that are over, which the audit takes for sound.
@@ -355,16 +552,32 @@ async fn expiry_by_hand_names_its_run_and_happens_once_under_a_key() {
     let first = keyed(&stack, "/api/cron/expire-points", "k1").await;
     let place = first.header("location").unwrap().to_owned();
     let run = first.expect(200);
-    assert_eq!((&run["job"], &run["status"], &run["counts"]["point_lots_expired"]), (&json!("expire"), &json!("COMPLETED"), &json!(1)));
-    assert!(run["started_by"].as_str().unwrap().starts_with("test ("), "{}", run["started_by"]);
+    assert_eq!(
+        (&run["job"], &run["status"], &run["counts"]["point_lots_expired"]),
+        (&json!("expire"), &json!("COMPLETED"), &json!(1))
+    );
+    assert!(
+        run["started_by"].as_str().unwrap().starts_with("test ("),
+        "{}",
+        run["started_by"]
+    );
     assert_eq!(stack.admin("GET", &place, None).await.expect(200), run);
     assert_eq!(stack.test.text("SELECT balance FROM wallets").await, "0.0000");
 
     let again = keyed(&stack, "/api/cron/expire-points", "k1").await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.expect(200), run);
-    let other = stack.admin("POST", "/api/cron/expire-points", Some(json!({}))).await.expect(200);
-    assert_eq!((&other["counts"]["players"], other["schedule_run_id"] == run["schedule_run_id"]), (&json!(0), false));
+    let other = stack
+        .admin("POST", "/api/cron/expire-points", Some(json!({})))
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            &other["counts"]["players"],
+            other["schedule_run_id"] == run["schedule_run_id"]
+        ),
+        (&json!(0), false)
+    );
     assert_eq!(stack.test.text("SELECT count(*) FROM schedule_runs").await, "2");
     testing::audit(&stack.test.owner()).await;
 }
@@ -375,7 +588,10 @@ async fn an_expiry_that_fails_says_so_and_is_tried_again_later() {
     with_points_that_are_over(&stack).await;
     stack.test.tamper("ALTER TABLE lot_movements RENAME TO mislaid").await;
     let run = stack.admin("POST", "/api/cron/expire-points", None).await.expect(202);
-    assert_eq!((&run["status"], &run["error"]), (&json!("RUNNING"), &json!("the database failed")));
+    assert_eq!(
+        (&run["status"], &run["error"]),
+        (&json!("RUNNING"), &json!("the database failed"))
+    );
     assert!(run["next_attempt_at"].as_str() > run["created_at"].as_str());
 }
 
@@ -391,22 +607,41 @@ async fn a_recalculation_by_hand_is_a_run_and_happens_once_under_a_key() {
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.expect(202), started);
     assert_eq!(stack.messages(), [json!({"run_id": started["run_id"], "shard": 0})]);
-    assert_eq!(stack.admin("GET", &place, None).await.expect(200)["kind"], "RECALCULATION");
+    assert_eq!(
+        stack.admin("GET", &place, None).await.expect(200)["kind"],
+        "RECALCULATION"
+    );
     let last = stack.admin("GET", "/api/schedules", None).await.expect(200)[3]["last_run"].clone();
-    assert_eq!((&last["run_id"], &last["status"]), (&started["run_id"], &json!("COMPLETED")));
+    assert_eq!(
+        (&last["run_id"], &last["status"]),
+        (&started["run_id"], &json!("COMPLETED"))
+    );
     testing::audit(&stack.test.owner()).await;
 }
 
 #[tokio::test]
 async fn schedules_are_shown_with_their_times_and_their_last_runs() {
     let stack = Stack::new().await;
-    stack.admin("PUT", "/api/settings", Some(json!({"schedules": {"recalculate": null, "audit": "23:59"}}))).await.expect(200);
+    stack
+        .admin(
+            "PUT",
+            "/api/settings",
+            Some(json!({"schedules": {"recalculate": null, "audit": "23:59"}})),
+        )
+        .await
+        .expect(200);
     let schedules = stack.admin("GET", "/api/schedules", None).await.expect(200);
     let seen: Vec<(&str, &Value, &Value)> = schedules
         .as_array()
         .unwrap()
         .iter()
-        .map(|schedule| (schedule["job"].as_str().unwrap(), &schedule["daily_at"], &schedule["every_minutes"]))
+        .map(|schedule| {
+            (
+                schedule["job"].as_str().unwrap(),
+                &schedule["daily_at"],
+                &schedule["every_minutes"],
+            )
+        })
         .collect();
     let none = &Value::Null;
     let expected = [
@@ -421,16 +656,32 @@ async fn schedules_are_shown_with_their_times_and_their_last_runs() {
     assert_eq!(seen, expected);
     assert_eq!((&schedules[3]["next_due"], &schedules[0]["last_run"]), (none, none));
     assert!(schedules[6]["next_due"].as_str().unwrap().ends_with("T23:59:00Z"));
-    stack.admin("GET", "/api/schedules/0199a0b0-0000-7000-8000-000000000000", None).await.expect(404);
+    stack
+        .admin("GET", "/api/schedules/0199a0b0-0000-7000-8000-000000000000", None)
+        .await
+        .expect(404);
     stack.admin("GET", "/api/schedules/last", None).await.expect(422);
 
     let db = stack.test.db();
-    stack.test.tamper("INSERT INTO wallets VALUES ('P404', 'LP', 7, 1)").await;
-    let id = app::schedules::start(&db, app::schedules::Job::Audit, None, "test", lambda::context()).await.unwrap();
-    let mut claimed = app::schedules::claim(&db, Some(id), lambda::context()).await.unwrap().unwrap();
-    app::schedules::work(&db, &mut claimed, lambda::context()).await.unwrap();
+    stack
+        .test
+        .tamper("INSERT INTO wallets VALUES ('P404', 'LP', 7, 1)")
+        .await;
+    let id = app::jobs::schedules::start(&db, app::jobs::schedules::Job::Audit, None, "test", lambda::context())
+        .await
+        .unwrap();
+    let mut claimed = app::jobs::schedules::claim(&db, Some(id), lambda::context())
+        .await
+        .unwrap()
+        .unwrap();
+    app::jobs::schedules::work(&db, &mut claimed, lambda::context())
+        .await
+        .unwrap();
     let audit = stack.admin("GET", "/api/schedules", None).await.expect(200)[6]["last_run"].clone();
     assert_eq!(audit["status"], "COMPLETED_WITH_ERRORS");
     let broken = |finding: &&Value| finding["invariant"] == "I7 open lots = balance";
-    assert_eq!(audit["findings"].as_array().unwrap().iter().find(broken).unwrap()["first"], json!(["P404 LP balance 7.0000 lots"]));
+    assert_eq!(
+        audit["findings"].as_array().unwrap().iter().find(broken).unwrap()["first"],
+        json!(["P404 LP balance 7.0000 lots"])
+    );
 }

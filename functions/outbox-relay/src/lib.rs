@@ -1,6 +1,6 @@
 //! Brings the events of the outbox to webhooks: at least once, and those of a player in order.
 
-use app::webhooks::{self, Due, Endpoint, Recorded};
+use app::platform::webhooks::{self, Due, Endpoint, Recorded};
 use app::{Context, Db};
 use domain::id::WebhookId;
 use domain::webhook::{Attempt, Targets};
@@ -50,7 +50,11 @@ impl Relayed {
 pub async fn handle(db: &Db, targets: Targets, deadline: Option<Timestamp>) -> Result<Relayed, lambda::Error> {
     let now = lambda::context().now;
     let until = deadline.map_or(now + RUN_FOR, |deadline| (now + RUN_FOR).min(deadline - RESERVE));
-    let relay = Relay { db: db.clone(), messenger: Messenger::new(targets, Limits::default())?, clock: lambda::context };
+    let relay = Relay {
+        db: db.clone(),
+        messenger: Messenger::new(targets, Limits::default())?,
+        clock: lambda::context,
+    };
     let relayed = relay.drain(until).await.inspect_err(|error| {
         tracing::error!(cause = lambda::problem::causes(error), "the relay failed");
     })?;
@@ -117,13 +121,23 @@ impl<Clock: Fn() -> Context> Relay<Clock> {
         let tried = join_all(claim.due.into_iter().map(|due| self.attempt(endpoint, due))).await;
         let recorded = webhooks::record(&self.db, endpoint.webhook_id, claim.claim_id, &tried, (self.clock)()).await?;
         let away = tried.iter().all(|(_, attempt)| attempt.target_is_away());
-        Ok(if away { Turn::Away(recorded) } else { Turn::Went(recorded) })
+        Ok(if away {
+            Turn::Away(recorded)
+        } else {
+            Turn::Went(recorded)
+        })
     }
 
     async fn attempt(&self, endpoint: &Endpoint, due: Due) -> (Due, Attempt) {
         let body = webhooks::body(&due);
         let sent_at = (self.clock)().now;
-        let letter = Letter { url: &endpoint.url, event_id: due.event_id, event_type: &due.event_type, body: &body, sent_at };
+        let letter = Letter {
+            url: &endpoint.url,
+            event_id: due.event_id,
+            event_type: &due.event_type,
+            body: &body,
+            sent_at,
+        };
         let attempt = self.messenger.send(letter, &endpoint.secret).await;
         if !attempt.is_delivered() {
             let Attempt { status_code, error, .. } = &attempt;

@@ -23,7 +23,7 @@ pub fn router(db: Db) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Db> {
-    Api::new(Auth::new(app::keys::lookup(db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(db.clone())))
         .get("/api/players", Role::Viewer, list)
         .post("/api/players", Role::Operator, create)
         .get("/api/players/{player_id}", Role::Viewer, get)
@@ -47,11 +47,29 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let ListParams { segment, tier, is_active, q } = params;
-    let filter = Filter { segment, tier, is_active, prefix: q.filter(|q| !q.is_empty()) };
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let ListParams {
+        segment,
+        tier,
+        is_active,
+        q,
+    } = params;
+    let filter = Filter {
+        segment,
+        tier,
+        is_active,
+        prefix: q.filter(|q| !q.is_empty()),
+    };
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
     let players = app::players::list(&db, &filter, &slice).await?;
-    Ok(page.respond(players.into_iter().map(PlayerView::from).collect(), |player| player.player_id.clone()))
+    Ok(
+        page.respond(players.into_iter().map(PlayerView::from).collect(), |player| {
+            player.player_id.clone()
+        }),
+    )
 }
 
 async fn get(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<PlayerView>, Problem> {
@@ -66,9 +84,19 @@ struct CreateBody {
     name: Option<String>,
 }
 
-async fn create(State(db): State<Db>, caller: Caller, JsonBody(body): JsonBody<CreateBody>) -> Result<impl IntoResponse, Problem> {
+async fn create(
+    State(db): State<Db>,
+    caller: Caller,
+    JsonBody(body): JsonBody<CreateBody>,
+) -> Result<impl IntoResponse, Problem> {
     let CreateBody { player_id, email, name } = body;
-    let player = app::players::create(&db, &Registration { player_id, email, name }, &caller.actor(), lambda::context()).await?;
+    let player = app::players::create(
+        &db,
+        &Registration { player_id, email, name },
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?;
     Ok((StatusCode::CREATED, Json(PlayerView::from(player))))
 }
 
@@ -97,9 +125,25 @@ async fn update(
     caller: Caller,
     JsonBody(body): JsonBody<UpdateBody>,
 ) -> Result<Json<PlayerView>, Problem> {
-    let UpdateBody { email, name, is_active, is_blocked, self_excluded_until } = body;
-    let changes = Changes { email, name, is_active, is_blocked, self_excluded_until };
-    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context()).await?.into()))
+    let UpdateBody {
+        email,
+        name,
+        is_active,
+        is_blocked,
+        self_excluded_until,
+    } = body;
+    let changes = Changes {
+        email,
+        name,
+        is_active,
+        is_blocked,
+        self_excluded_until,
+    };
+    Ok(Json(
+        app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context())
+            .await?
+            .into(),
+    ))
 }
 
 async fn deactivate(
@@ -108,33 +152,90 @@ async fn deactivate(
     caller: Caller,
 ) -> Result<Json<PlayerView>, Problem> {
     let changes = Changes::deactivation();
-    Ok(Json(app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context()).await?.into()))
+    Ok(Json(
+        app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context())
+            .await?
+            .into(),
+    ))
 }
 
-async fn facts(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::FactsView>, Problem> {
+async fn facts(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+) -> Result<Json<view::FactsView>, Problem> {
     let facts = app::players::facts(&db, &player_id, lambda::context().now).await?;
     Ok(Json(view::FactsView { player_id, facts }))
 }
 
-async fn risk(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::RiskView>, Problem> {
-    Ok(Json(app::risk::profile(&db, &player_id, lambda::context().now).await?.into()))
+async fn risk(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+) -> Result<Json<view::RiskView>, Problem> {
+    Ok(Json(
+        app::players::risk::profile(&db, &player_id, lambda::context().now)
+            .await?
+            .into(),
+    ))
 }
 
-async fn tier(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<view::TierView>, Problem> {
-    Ok(Json(app::tiers::standing(&db, &player_id, lambda::context().now).await?.into()))
+async fn tier(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+) -> Result<Json<view::TierView>, Problem> {
+    Ok(Json(
+        app::tiers::standing(&db, &player_id, lambda::context().now)
+            .await?
+            .into(),
+    ))
 }
 
-async fn segments(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    Ok(page.respond(app::players::segments(&db, &player_id, &slice).await?, |change| change.at.to_string()))
+async fn segments(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    Ok(
+        page.respond(app::players::segments(&db, &player_id, &slice).await?, |change| {
+            change.at.to_string()
+        }),
+    )
 }
 
-async fn grants(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    Ok(page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| reward.id.to_string()))
+async fn grants(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    Ok(
+        page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| {
+            reward.id.to_string()
+        }),
+    )
 }
 
-async fn decisions(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    Ok(page.respond(app::players::decisions(&db, &player_id, &slice).await?, |evaluation| evaluation.evaluation_id.to_string()))
+async fn decisions(
+    State(db): State<Db>,
+    PathParams(player_id): PathParams<PlayerId>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    Ok(
+        page.respond(app::players::decisions(&db, &player_id, &slice).await?, |evaluation| {
+            evaluation.evaluation_id.to_string()
+        }),
+    )
 }

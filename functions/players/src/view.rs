@@ -1,7 +1,7 @@
 //! How players look from outside.
 
 use app::players::Player;
-use app::risk::{RiskProfile, SignalView};
+use app::players::risk::{RiskProfile, SignalView};
 use app::tiers::{Due, Next, PastMove, TierStanding};
 use domain::gate::Penalty;
 use domain::id::PlayerId;
@@ -153,14 +153,28 @@ struct WeightedSignalView {
 
 impl From<RiskProfile> for RiskView {
     fn from(profile: RiskProfile) -> Self {
-        let RiskProfile { player_id, risk_score, current_score, penalty, half_life_days, signals } = profile;
+        let RiskProfile {
+            player_id,
+            risk_score,
+            current_score,
+            penalty,
+            half_life_days,
+            signals,
+        } = profile;
         let weighted = signals.into_iter().map(|(signal, contribution)| WeightedSignalView {
             signal: signal.into(),
             age_days: contribution.age_days,
             weight: shown(contribution.weight, MONEY_SCALE),
             contribution: shown(contribution.points, MONEY_SCALE),
         });
-        Self { player_id, risk_score, current_score, penalty, half_life_days, signals: weighted.collect() }
+        Self {
+            player_id,
+            risk_score,
+            current_score,
+            penalty,
+            half_life_days,
+            signals: weighted.collect(),
+        }
     }
 }
 
@@ -209,15 +223,33 @@ struct DowngradeView {
 impl From<TierStanding> for TierView {
     fn from(standing: TierStanding) -> Self {
         let points = |value| shown(value, Asset::Lp.scale());
-        let next = standing.next.map(|Next { tier, rank, lp_missing, unmet }| NextTierView {
-            tier: tier.tier_level,
-            rank: rank.0,
-            lp_min: points(tier.lp_min),
-            lp_missing: points(lp_missing),
-            unmet,
-        });
-        let downgrade =
-            standing.due.map(|Due { to, due_at, lp_missing, unmet }| DowngradeView { to, due_at, lp_missing: points(lp_missing), unmet });
+        let next = standing.next.map(
+            |Next {
+                 tier,
+                 rank,
+                 lp_missing,
+                 unmet,
+             }| NextTierView {
+                tier: tier.tier_level,
+                rank: rank.0,
+                lp_min: points(tier.lp_min),
+                lp_missing: points(lp_missing),
+                unmet,
+            },
+        );
+        let downgrade = standing.due.map(
+            |Due {
+                 to,
+                 due_at,
+                 lp_missing,
+                 unmet,
+             }| DowngradeView {
+                to,
+                due_at,
+                lp_missing: points(lp_missing),
+                unmet,
+            },
+        );
         Self {
             player_id: standing.player_id,
             tier: standing.tier.tier_level,

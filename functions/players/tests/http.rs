@@ -15,7 +15,11 @@ impl Program {
     async fn new() -> Self {
         let test = TestDb::new().await;
         let key = api_key(&test.db(), "operator").await;
-        Self { router: players::router(test.db()), key, test }
+        Self {
+            router: players::router(test.db()),
+            key,
+            test,
+        }
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -30,22 +34,41 @@ impl Program {
     async fn errors(&self, method: &str, path: &str, body: Option<Value>) -> Vec<(String, String)> {
         let problem = self.send(method, path, body).await.expect(422);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        problem["errors"].as_array().unwrap().iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect()
+        problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| (text(&error["pointer"]), text(&error["code"])))
+            .collect()
     }
 
     async fn ids(&self, path: &str) -> Vec<String> {
         let players = self.get(path).await;
-        players.as_array().unwrap().iter().map(|player| player["player_id"].as_str().unwrap().to_owned()).collect()
+        players
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|player| player["player_id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     async fn counters(&self) -> String {
         let sums = "SELECT counter, sum(value)::bigint AS value FROM stats GROUP BY counter HAVING sum(value) <> 0";
-        self.test.text(&format!("SELECT string_agg(counter || '=' || value, ' ' ORDER BY counter) FROM ({sums}) AS s")).await
+        self.test
+            .text(&format!(
+                "SELECT string_agg(counter || '=' || value, ' ' ORDER BY counter) FROM ({sums}) AS s"
+            ))
+            .await
     }
 }
 
 fn p002() -> Player {
-    Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING")
+    Player::new("P002")
+        .deposited("1000")
+        .wagered("5000")
+        .won("200")
+        .sessions(10)
+        .segment("LOSING")
 }
 
 #[tokio::test]
@@ -87,15 +110,25 @@ async fn open_bonuses_show_in_the_balances() {
             eligible_games: None,
             reason: None,
         };
-        let context = app::Context { now: "2026-03-01T12:00:00Z".parse().unwrap(), new_id: lambda::id::uuid_v7 };
-        app::wallet::add_bonus(&program.test.db(), &command, None, "test", context).await.unwrap();
+        let context = app::Context {
+            now: "2026-03-01T12:00:00Z".parse().unwrap(),
+            new_id: lambda::id::uuid_v7,
+        };
+        app::wallet::add_bonus(&program.test.db(), &command, None, "test", context)
+            .await
+            .unwrap();
     }
     assert_eq!(
         program.get("/api/players/P002").await["balances"].to_string(),
         r#"{"bonus_balance":500.00,"bonus_expiry":"2026-03-02T12:00:00Z","bonus_wagering_completed":0.00,"bonus_wagering_required":4900.50,"lp_balance":0.00,"rp_balance":0.00,"tickets_balance":0}"#
     );
     let grants = program.get("/api/players/P002/grants").await;
-    let shown: Vec<String> = grants.as_array().unwrap().iter().map(|grant| format!("{} {}", grant["amount"], grant["status"])).collect();
+    let shown: Vec<String> = grants
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|grant| format!("{} {}", grant["amount"], grant["status"]))
+        .collect();
     assert_eq!(shown, ["20.00 \"ACTIVE\"", "480.00 \"ACTIVE\""]);
 }
 
@@ -106,14 +139,30 @@ async fn a_new_player_has_done_nothing_and_is_counted() {
     let created = program.send("POST", "/api/players", Some(body)).await.expect(201);
     assert_eq!(created, program.get("/api/players/N1").await);
     assert_eq!(
-        [&created["segment"], &created["tier"], &created["is_active"], &created["name"]],
-        [&json!("NEW"), &json!("BRONZE"), &json!(true), &json!("=HYPERLINK(\"x\")")]
+        [
+            &created["segment"],
+            &created["tier"],
+            &created["is_active"],
+            &created["name"]
+        ],
+        [
+            &json!("NEW"),
+            &json!("BRONZE"),
+            &json!(true),
+            &json!("=HYPERLINK(\"x\")")
+        ]
     );
-    assert_eq!(program.counters().await, "players_active=1 players_total=1 segment:NEW=1 tier:BRONZE=1");
+    assert_eq!(
+        program.counters().await,
+        "players_active=1 players_total=1 segment:NEW=1 tier:BRONZE=1"
+    );
     let history = program.get("/api/players/N1/segments").await;
     assert_eq!((&history[0]["from"], &history[0]["to"]), (&Value::Null, &json!("NEW")));
     assert_eq!(
-        program.test.text("SELECT string_agg(action || ' ' || subject || ' ' || (after ->> 'email'), ',') FROM audit_log").await,
+        program
+            .test
+            .text("SELECT string_agg(action || ' ' || subject || ' ' || (after ->> 'email'), ',') FROM audit_log")
+            .await,
         "player.create player:N1 n@example.com"
     );
     testing::audit(&program.test.db()).await;
@@ -124,7 +173,13 @@ async fn a_taken_id_is_a_conflict_and_changes_nothing() {
     let program = Program::new().await;
     p002().insert(&program.test.db()).await;
     let before = program.counters().await;
-    let problem = program.send("POST", "/api/players", Some(json!({ "player_id": "P002", "email": "other@example.com" }))).await;
+    let problem = program
+        .send(
+            "POST",
+            "/api/players",
+            Some(json!({ "player_id": "P002", "email": "other@example.com" })),
+        )
+        .await;
     assert_eq!(problem.header("content-type"), Some("application/problem+json"));
     assert_eq!(problem.expect(409)["type"], "urn:loyalty:problem:duplicate");
     assert_eq!(program.counters().await, before);
@@ -143,12 +198,28 @@ async fn wrong_players_are_refused_with_the_place() {
         (json!({ "player_id": "x".repeat(65) }), wrong("/player_id", "format")),
         (json!({ "player_id": 7 }), wrong("/player_id", "type")),
         (json!({ "player_id": "N1", "mail": "a@b" }), wrong("/mail", "unknown")),
-        (json!({ "player_id": "N1", "email": "nobody" }), wrong("/email", "format")),
-        (json!({ "player_id": "N1", "email": "a b@c" }), wrong("/email", "format")),
-        (json!({ "player_id": "N1", "name": "a\u{0}b" }), wrong("/name", "format")),
-        (json!({ "player_id": "N1", "name": "x".repeat(201) }), wrong("/name", "format")),
+        (
+            json!({ "player_id": "N1", "email": "nobody" }),
+            wrong("/email", "format"),
+        ),
+        (
+            json!({ "player_id": "N1", "email": "a b@c" }),
+            wrong("/email", "format"),
+        ),
+        (
+            json!({ "player_id": "N1", "name": "a\u{0}b" }),
+            wrong("/name", "format"),
+        ),
+        (
+            json!({ "player_id": "N1", "name": "x".repeat(201) }),
+            wrong("/name", "format"),
+        ),
     ] {
-        assert_eq!(program.errors("POST", "/api/players", Some(body.clone())).await, expected, "{body}");
+        assert_eq!(
+            program.errors("POST", "/api/players", Some(body.clone())).await,
+            expected,
+            "{body}"
+        );
     }
     assert_eq!(program.test.text("SELECT count(*) FROM players").await, "0");
 }
@@ -156,12 +227,34 @@ async fn wrong_players_are_refused_with_the_place() {
 #[tokio::test]
 async fn a_change_keeps_what_it_does_not_name() {
     let program = Program::new().await;
-    program.send("POST", "/api/players", Some(json!({ "player_id": "N1", "email": "n@example.com", "name": "N" }))).await.expect(201);
+    program
+        .send(
+            "POST",
+            "/api/players",
+            Some(json!({ "player_id": "N1", "email": "n@example.com", "name": "N" })),
+        )
+        .await
+        .expect(201);
     let body = json!({ "name": null, "is_blocked": true, "self_excluded_until": "2027-01-01T00:00:00Z" });
-    let changed = program.send("PUT", "/api/players/N1", Some(body.clone())).await.expect(200);
+    let changed = program
+        .send("PUT", "/api/players/N1", Some(body.clone()))
+        .await
+        .expect(200);
     assert_eq!(
-        [&changed["email"], &changed["name"], &changed["is_active"], &changed["is_blocked"], &changed["self_excluded_until"]],
-        [&json!("n@example.com"), &Value::Null, &json!(true), &json!(true), &json!("2027-01-01T00:00:00Z")]
+        [
+            &changed["email"],
+            &changed["name"],
+            &changed["is_active"],
+            &changed["is_blocked"],
+            &changed["self_excluded_until"]
+        ],
+        [
+            &json!("n@example.com"),
+            &Value::Null,
+            &json!(true),
+            &json!(true),
+            &json!("2027-01-01T00:00:00Z")
+        ]
     );
     // The same again is no change.
     program.send("PUT", "/api/players/N1", Some(body)).await.expect(200);
@@ -174,18 +267,34 @@ async fn a_change_keeps_what_it_does_not_name() {
 async fn a_deleted_player_is_inactive_once() {
     let program = Program::new().await;
     p002().insert(&program.test.db()).await;
-    assert_eq!(program.send("DELETE", "/api/players/P002", None).await.expect(200)["is_active"], json!(false));
-    assert_eq!(program.send("DELETE", "/api/players/P002", None).await.expect(200)["is_active"], json!(false));
-    assert_eq!(program.counters().await, "players_total=1 segment:LOSING=1 tier:BRONZE=1");
-    program.send("PUT", "/api/players/P002", Some(json!({ "is_active": true }))).await.expect(200);
-    assert_eq!(program.counters().await, "players_active=1 players_total=1 segment:LOSING=1 tier:BRONZE=1");
+    assert_eq!(
+        program.send("DELETE", "/api/players/P002", None).await.expect(200)["is_active"],
+        json!(false)
+    );
+    assert_eq!(
+        program.send("DELETE", "/api/players/P002", None).await.expect(200)["is_active"],
+        json!(false)
+    );
+    assert_eq!(
+        program.counters().await,
+        "players_total=1 segment:LOSING=1 tier:BRONZE=1"
+    );
+    program
+        .send("PUT", "/api/players/P002", Some(json!({ "is_active": true })))
+        .await
+        .expect(200);
+    assert_eq!(
+        program.counters().await,
+        "players_active=1 players_total=1 segment:LOSING=1 tier:BRONZE=1"
+    );
 }
 
 #[tokio::test]
 async fn concurrent_changes_count_a_player_once() {
     let program = Program::new().await;
     p002().insert(&program.test.db()).await;
-    let bodies = [false, true, false, true, false, true, false, false].map(|is_active| Some(json!({ "is_active": is_active })));
+    let bodies =
+        [false, true, false, true, false, true, false, false].map(|is_active| Some(json!({ "is_active": is_active })));
     let tasks = bodies.map(|body| {
         let (router, key) = (program.router.clone(), program.key.clone());
         tokio::spawn(async move { call(&router, "PUT", "/api/players/P002", Some(&key), body).await.status })
@@ -194,7 +303,10 @@ async fn concurrent_changes_count_a_player_once() {
         assert_eq!(task.await.unwrap(), 200);
     }
     let active = program.get("/api/players/P002").await["is_active"] == json!(true);
-    let counted = program.test.text("SELECT coalesce(sum(value), 0)::bigint FROM stats WHERE counter = 'players_active'").await;
+    let counted = program
+        .test
+        .text("SELECT coalesce(sum(value), 0)::bigint FROM stats WHERE counter = 'players_active'")
+        .await;
     assert_eq!(counted, i32::from(active).to_string());
 }
 
@@ -205,7 +317,14 @@ async fn lists_are_filtered_and_walked() {
     p002().insert(&db).await;
     Player::new("P001").segment("VIP").tier("GOLD").insert(&db).await;
     Player::new("Q001").segment("NEW").insert(&db).await;
-    program.send("POST", "/api/players", Some(json!({ "player_id": "Z9", "email": "P0@Example.com" }))).await.expect(201);
+    program
+        .send(
+            "POST",
+            "/api/players",
+            Some(json!({ "player_id": "Z9", "email": "P0@Example.com" })),
+        )
+        .await
+        .expect(201);
     program.send("DELETE", "/api/players/Q001", None).await.expect(200);
 
     assert_eq!(program.ids("/api/players").await, ["P001", "P002", "Q001", "Z9"]);
@@ -275,7 +394,10 @@ async fn unknown_players_are_not_found() {
     ] {
         program.send("GET", path, None).await.expect(404);
     }
-    program.send("PUT", "/api/players/P404", Some(json!({ "is_active": false }))).await.expect(404);
+    program
+        .send("PUT", "/api/players/P404", Some(json!({ "is_active": false })))
+        .await
+        .expect(404);
     program.send("DELETE", "/api/players/P404", None).await.expect(404);
 }
 
@@ -285,11 +407,21 @@ async fn only_staff_may_write() {
     let viewer = api_key(&program.test.db(), "viewer").await;
     let ingest = api_key(&program.test.db(), "ingest").await;
     let body = || Some(json!({ "player_id": "N1" }));
-    call(&program.router, "GET", "/api/players", None, None).await.expect(401);
-    call(&program.router, "POST", "/api/players", None, body()).await.expect(401);
-    call(&program.router, "POST", "/api/players", Some(&viewer), body()).await.expect(403);
-    call(&program.router, "GET", "/api/players", Some(&ingest), None).await.expect(403);
-    call(&program.router, "GET", "/api/players", Some(&viewer), None).await.expect(200);
+    call(&program.router, "GET", "/api/players", None, None)
+        .await
+        .expect(401);
+    call(&program.router, "POST", "/api/players", None, body())
+        .await
+        .expect(401);
+    call(&program.router, "POST", "/api/players", Some(&viewer), body())
+        .await
+        .expect(403);
+    call(&program.router, "GET", "/api/players", Some(&ingest), None)
+        .await
+        .expect(403);
+    call(&program.router, "GET", "/api/players", Some(&viewer), None)
+        .await
+        .expect(200);
     assert_eq!(program.test.text("SELECT count(*) FROM players").await, "0");
     let unreadable = axum::http::Request::post("/api/players")
         .header("authorization", format!("Bearer {}", program.key))
@@ -303,7 +435,12 @@ async fn only_staff_may_write() {
 async fn the_tier_says_what_is_missing_for_the_next_one() {
     let program = Program::new().await;
     p002().insert(&program.test.db()).await;
-    let day = async |ago: i32| program.test.text(&format!("SELECT (now() AT TIME ZONE 'UTC')::date - {ago}")).await;
+    let day = async |ago: i32| {
+        program
+            .test
+            .text(&format!("SELECT (now() AT TIME ZONE 'UTC')::date - {ago}"))
+            .await
+    };
     let (today, since) = (day(0).await, day(364).await);
     let mut tier = program.get("/api/players/P002/tier").await;
     // A day may begin in between.
@@ -313,14 +450,26 @@ async fn the_tier_says_what_is_missing_for_the_next_one() {
         "qualifying_since": null, "next": { "tier": "SILVER", "rank": 1, "lp_min": "1000.00", "lp_missing": "1000.00", "unmet": [] },
         "falls_below_on": null, "downgrade": null, "history": [],
     });
-    assert_eq!(tier.to_string(), expected.to_string().replace("\"0.00\"", "0.00").replace("\"1000.00\"", "1000.00"));
+    assert_eq!(
+        tier.to_string(),
+        expected
+            .to_string()
+            .replace("\"0.00\"", "0.00")
+            .replace("\"1000.00\"", "1000.00")
+    );
     assert_eq!(tier["benefits"]["cashback_multiplier"].to_string(), "1.0");
     program.test.tamper("UPDATE players SET tier = 'SILVER'; INSERT INTO tier_downgrades VALUES ('P002', 'SILVER', '2026-02-02', '2026-01-03');
       INSERT INTO tier_history VALUES ('P002', '2026-01-02', 'BRONZE', 'GOLD', 'qualified'), ('P002', '2026-01-03', 'GOLD', 'SILVER', 'downgrade')").await;
     let tier = program.get("/api/players/P002/tier").await;
-    assert_eq!((&tier["tier"], &tier["rank"], &tier["next"]["tier"]), (&json!("SILVER"), &json!(1), &json!("GOLD")));
+    assert_eq!(
+        (&tier["tier"], &tier["rank"], &tier["next"]["tier"]),
+        (&json!("SILVER"), &json!(1), &json!("GOLD"))
+    );
     assert!(tier["falls_below_on"].as_str().unwrap() >= today.as_str());
-    assert_eq!(tier["downgrade"].to_string(), r#"{"due_at":"2026-02-02T00:00:00Z","lp_missing":1000.00,"to":"BRONZE","unmet":[]}"#);
+    assert_eq!(
+        tier["downgrade"].to_string(),
+        r#"{"due_at":"2026-02-02T00:00:00Z","lp_missing":1000.00,"to":"BRONZE","unmet":[]}"#
+    );
     let history = [
         json!({ "from": "GOLD", "to": "SILVER", "reason": "downgrade", "at": "2026-01-03T00:00:00Z" }),
         json!({ "from": "BRONZE", "to": "GOLD", "reason": "qualified", "at": "2026-01-02T00:00:00Z" }),

@@ -1,8 +1,9 @@
 //! Evaluates rules and issues what they grant: for the players of a shard, and for what happened to single players.
 
 use app::runs::ShardMessage;
-use app::triggers::TriggerMessage;
-use app::{Context, Db, rewards, runs, triggers};
+use app::runs::triggers::TriggerMessage;
+use app::runs::{self, rewards, triggers};
+use app::{Context, Db};
 use lambda::batch::Delivery;
 use serde::Deserialize;
 
@@ -25,7 +26,8 @@ impl Worker {
         let message = delivery.message;
         let outcome = self.evaluate(message).await;
         if let (Err(error), true) = (&outcome, delivery.receives >= RECEIVES_MAX) {
-            self.give_up(message, &format!("rewards: {error}"), lambda::context()).await?;
+            self.give_up(message, &format!("rewards: {error}"), lambda::context())
+                .await?;
         }
         outcome
     }

@@ -8,6 +8,8 @@ use reward_worker::Worker;
 async fn main() -> Result<(), lambda::Error> {
     lambda::init();
     let database = Env::process().database()?;
-    let worker = Worker { db: Db::new(&database.url, database.ca_pem.as_deref())? };
+    let worker = Worker {
+        db: Db::new(&database.url, database.ca_pem.as_deref())?,
+    };
     lambda::serve_messages(1, |delivery| worker.handle(delivery)).await
 }

@@ -1,7 +1,7 @@
 //! `/api/risk`: what was noticed about players, and what people say of it.
 
 use app::Db;
-use app::risk::{self, Judgement, SignalFilter, SignalState, SignalType, SignalView};
+use app::players::risk::{self, Judgement, SignalFilter, SignalState, SignalType, SignalView};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
@@ -17,7 +17,7 @@ pub fn router(db: Db) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Db> {
-    Api::new(Auth::new(app::keys::lookup(db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(db.clone())))
         .get("/api/risk/signals", Role::Viewer, list)
         .post("/api/risk/signals/{signal_id}/resolve", Role::Operator, resolve)
         .post("/api/risk/signals/{signal_id}/confirm", Role::Operator, confirm)
@@ -35,11 +35,32 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let ListParams { open, signal_type, player_id } = params;
+    let ListParams {
+        open,
+        signal_type,
+        player_id,
+    } = params;
     let state = open.map(|open| if open { SignalState::Open } else { SignalState::Resolved });
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    let signals = risk::list(&db, &SignalFilter { state, signal_type, player_id }, &slice).await?;
-    Ok(page.respond(signals.into_iter().map(SignalView::from).collect(), |signal| signal.signal_id.to_string()))
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    let signals = risk::list(
+        &db,
+        &SignalFilter {
+            state,
+            signal_type,
+            player_id,
+        },
+        &slice,
+    )
+    .await?;
+    Ok(
+        page.respond(signals.into_iter().map(SignalView::from).collect(), |signal| {
+            signal.signal_id.to_string()
+        }),
+    )
 }
 
 #[derive(Deserialize)]
@@ -85,7 +106,11 @@ struct FlagBody {
     note: String,
 }
 
-async fn flag(State(db): State<Db>, caller: Caller, JsonBody(body): JsonBody<FlagBody>) -> Result<impl IntoResponse, Problem> {
+async fn flag(
+    State(db): State<Db>,
+    caller: Caller,
+    JsonBody(body): JsonBody<FlagBody>,
+) -> Result<impl IntoResponse, Problem> {
     let signal = risk::flag(&db, &body.player_id, &body.note, &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(SignalView::from(signal))))
 }

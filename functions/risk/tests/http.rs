@@ -21,7 +21,10 @@ impl Program {
         let key = api_key(&test.db(), "operator").await;
         for id in ["P001", "P002", "P003"] {
             Player::new(id).deposited("100").insert(&test.db()).await;
-            test.tamper(&format!("INSERT INTO player_traces VALUES ('{id}', 'DEVICE', sha256('phone'), now())")).await;
+            test.tamper(&format!(
+                "INSERT INTO player_traces VALUES ('{id}', 'DEVICE', sha256('phone'), now())"
+            ))
+            .await;
         }
         let command = app::wallet::AddBonus {
             player_id: PlayerId::parse("P003").unwrap(),
@@ -32,8 +35,15 @@ impl Program {
             eligible_games: None,
             reason: None,
         };
-        app::wallet::add_bonus(&test.db(), &command, None, "test", lambda::context()).await.unwrap();
-        Self { router: risk::router(test.db()), players: players::router(test.db()), key, test }
+        app::wallet::add_bonus(&test.db(), &command, None, "test", lambda::context())
+            .await
+            .unwrap();
+        Self {
+            router: risk::router(test.db()),
+            players: players::router(test.db()),
+            key,
+            test,
+        }
     }
 
     /// P001 and P002 have a signal each.
@@ -45,7 +55,9 @@ impl Program {
 
     async fn scan(&self) {
         let ids = ["P001", "P002", "P003"].map(|id| PlayerId::parse(id).unwrap());
-        app::risk::scan(&self.test.db(), &ids, lambda::context()).await.unwrap();
+        app::players::risk::scan(&self.test.db(), &ids, lambda::context())
+            .await
+            .unwrap();
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -53,12 +65,19 @@ impl Program {
     }
 
     async fn list(&self, query: &str) -> Vec<Value> {
-        let signals = self.send("GET", &format!("/api/risk/signals{query}"), None).await.expect(200);
+        let signals = self
+            .send("GET", &format!("/api/risk/signals{query}"), None)
+            .await
+            .expect(200);
         signals.as_array().unwrap().clone()
     }
 
     async fn players_of(&self, query: &str) -> Vec<String> {
-        self.list(query).await.iter().map(|signal| signal["player_id"].as_str().unwrap().to_owned()).collect()
+        self.list(query)
+            .await
+            .iter()
+            .map(|signal| signal["player_id"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     async fn judge(&self, player_id: &str, verb: &str) -> Response {
@@ -68,7 +87,15 @@ impl Program {
     }
 
     async fn profile(&self, player_id: &str) -> Value {
-        call(&self.players, "GET", &format!("/api/players/{player_id}/risk"), Some(&self.key), None).await.expect(200)
+        call(
+            &self.players,
+            "GET",
+            &format!("/api/players/{player_id}/risk"),
+            Some(&self.key),
+            None,
+        )
+        .await
+        .expect(200)
     }
 }
 
@@ -76,14 +103,20 @@ impl Program {
 async fn signals_are_listed_newest_first_and_filtered() {
     let program = Program::scanned().await;
     assert_eq!(program.players_of("").await, ["P002", "P001"]);
-    assert_eq!(program.players_of("?player_id=P001&open=true&type=MULTI_ACCOUNT").await, ["P001"]);
+    assert_eq!(
+        program.players_of("?player_id=P001&open=true&type=MULTI_ACCOUNT").await,
+        ["P001"]
+    );
     assert_eq!(program.players_of("?type=MANUAL_REVIEW").await, [""; 0]);
     program.judge("P001", "resolve").await.expect(200);
     assert_eq!(program.players_of("?open=true").await, ["P002"]);
     assert_eq!(program.players_of("?open=false").await, ["P001"]);
     let signal = &program.list("?open=true").await[0];
     let shown = (&signal["type"], &signal["severity"], &signal["status"], &signal["note"]);
-    assert_eq!(shown, (&json!("MULTI_ACCOUNT"), &json!(8), &json!("OPEN"), &Value::Null));
+    assert_eq!(
+        shown,
+        (&json!("MULTI_ACCOUNT"), &json!(8), &json!("OPEN"), &Value::Null)
+    );
     assert_eq!(signal["evidence"]["shared"][0]["rewarded_players"], json!(["P003"]));
 }
 
@@ -94,7 +127,10 @@ async fn a_page_names_the_next() {
     let link = page.header("link").unwrap().to_owned();
     assert_eq!(page.json[0]["player_id"], "P002");
     let next = link.trim_start_matches('<').split('>').next().unwrap();
-    assert_eq!(program.send("GET", next, None).await.expect(200)[0]["player_id"], "P001");
+    assert_eq!(
+        program.send("GET", next, None).await.expect(200)[0]["player_id"],
+        "P001"
+    );
 }
 
 #[tokio::test]
@@ -102,14 +138,23 @@ async fn a_signal_is_resolved_once_and_audited() {
     let program = Program::scanned().await;
     assert_eq!(program.profile("P001").await["risk_score"], 80);
     let resolved = program.judge("P001", "resolve").await.expect(200);
-    assert_eq!((&resolved["status"], &resolved["note"]), (&json!("RESOLVED"), &json!("looked into")));
+    assert_eq!(
+        (&resolved["status"], &resolved["note"]),
+        (&json!("RESOLVED"), &json!("looked into"))
+    );
     assert_eq!(program.profile("P001").await["risk_score"], 0);
     for verb in ["resolve", "confirm"] {
-        assert_eq!(program.judge("P001", verb).await.expect(409)["type"], "urn:loyalty:problem:signal_not_open");
+        assert_eq!(
+            program.judge("P001", verb).await.expect(409)["type"],
+            "urn:loyalty:problem:signal_not_open"
+        );
     }
     let audited = "SELECT string_agg(action || ' ' || reason || ' ' || (before ->> 'status') || '>' || (after ->> 'status'), ', ')
         FROM audit_log WHERE subject LIKE 'signal:%'";
-    assert_eq!(program.test.text(audited).await, "signal.resolve looked into OPEN>RESOLVED");
+    assert_eq!(
+        program.test.text(audited).await,
+        "signal.resolve looked into OPEN>RESOLVED"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -119,9 +164,15 @@ async fn a_confirmed_signal_stays_open_and_can_be_resolved() {
     program.judge("P001", "confirm").await.expect(200);
     program.judge("P001", "confirm").await.expect(409);
     assert_eq!(program.players_of("?open=true").await, ["P002", "P001"]);
-    program.test.tamper("UPDATE signals SET raised_at = now() - interval '90 days', last_seen_at = now() - interval '90 days'").await;
+    program
+        .test
+        .tamper("UPDATE signals SET raised_at = now() - interval '90 days', last_seen_at = now() - interval '90 days'")
+        .await;
     program.scan().await;
-    let scores = [program.profile("P001").await["risk_score"].clone(), program.profile("P002").await["risk_score"].clone()];
+    let scores = [
+        program.profile("P001").await["risk_score"].clone(),
+        program.profile("P002").await["risk_score"].clone(),
+    ];
     assert_eq!(scores, [80, 40]);
     program.judge("P001", "resolve").await.expect(200);
     testing::audit(&program.test.db()).await;
@@ -130,34 +181,81 @@ async fn a_confirmed_signal_stays_open_and_can_be_resolved() {
 #[tokio::test]
 async fn a_score_shows_how_it_is_made_up() {
     let program = Program::scanned().await;
-    program.test.tamper("UPDATE signals SET raised_at = now() - interval '45 days', last_seen_at = now() - interval '45 days'").await;
+    program
+        .test
+        .tamper("UPDATE signals SET raised_at = now() - interval '45 days', last_seen_at = now() - interval '45 days'")
+        .await;
     let flag = json!({ "player_id": "P001", "note": "chargeback" });
     program.send("POST", "/api/risk/flag", Some(flag)).await.expect(201);
     let profile = program.profile("P001").await;
-    let score = (&profile["risk_score"], &profile["current_score"], &profile["penalty"], &profile["half_life_days"]);
+    let score = (
+        &profile["risk_score"],
+        &profile["current_score"],
+        &profile["penalty"],
+        &profile["half_life_days"],
+    );
     assert_eq!(score, (&json!(100), &json!(100), &json!("REFUSAL"), &json!(90)));
     let parts: Vec<String> = profile["signals"].as_array().unwrap().iter().map(part).collect();
     // 80 · 2^(-45/90) = 56.57
-    assert_eq!(parts, ["\"MULTI_ACCOUNT\" 8 45 0.707107 56.57", "\"MANUAL_REVIEW\" 10 0 1.00 100.00"]);
+    assert_eq!(
+        parts,
+        [
+            "\"MULTI_ACCOUNT\" 8 45 0.707107 56.57",
+            "\"MANUAL_REVIEW\" 10 0 1.00 100.00"
+        ]
+    );
     let stale = program.profile("P002").await;
-    assert_eq!((&stale["risk_score"], &stale["current_score"]), (&json!(80), &json!(57)), "until the next scan");
+    assert_eq!(
+        (&stale["risk_score"], &stale["current_score"]),
+        (&json!(80), &json!(57)),
+        "until the next scan"
+    );
 }
 
 fn part(signal: &Value) -> String {
-    ["type", "severity", "age_days", "weight", "contribution"].map(|field| signal[field].to_string()).join(" ")
+    ["type", "severity", "age_days", "weight", "contribution"]
+        .map(|field| signal[field].to_string())
+        .join(" ")
 }
 
 #[tokio::test]
 async fn a_player_is_flagged_once() {
     let program = Program::new().await;
     let flag = |player_id: &str| json!({ "player_id": player_id, "note": "chargeback" });
-    let signal = program.send("POST", "/api/risk/flag", Some(flag("P001"))).await.expect(201);
-    assert_eq!((&signal["type"], &signal["evidence"]["note"]), (&json!("MANUAL_REVIEW"), &json!("chargeback")));
-    assert_eq!(program.send("POST", "/api/risk/flag", Some(flag("P001"))).await.expect(409)["type"], "urn:loyalty:problem:already_flagged");
-    program.send("POST", "/api/risk/flag", Some(flag("P404"))).await.expect(404);
+    let signal = program
+        .send("POST", "/api/risk/flag", Some(flag("P001")))
+        .await
+        .expect(201);
+    assert_eq!(
+        (&signal["type"], &signal["evidence"]["note"]),
+        (&json!("MANUAL_REVIEW"), &json!("chargeback"))
+    );
+    assert_eq!(
+        program
+            .send("POST", "/api/risk/flag", Some(flag("P001")))
+            .await
+            .expect(409)["type"],
+        "urn:loyalty:problem:already_flagged"
+    );
+    program
+        .send("POST", "/api/risk/flag", Some(flag("P404")))
+        .await
+        .expect(404);
     assert_eq!(program.test.text("SELECT count(*) FROM signals").await, "1");
-    assert_eq!(program.test.text("SELECT payload ->> 'type' FROM outbox WHERE event_type = 'signal.raised'").await, "MANUAL_REVIEW");
-    assert_eq!(program.test.text("SELECT reason FROM audit_log WHERE action = 'signal.flag'").await, "chargeback");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT payload ->> 'type' FROM outbox WHERE event_type = 'signal.raised'")
+            .await,
+        "MANUAL_REVIEW"
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT reason FROM audit_log WHERE action = 'signal.flag'")
+            .await,
+        "chargeback"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -170,34 +268,89 @@ async fn wrong_requests_are_refused_by_their_place() {
         ("GET", "/api/risk/signals?open=maybe", None, 422, "?open"),
         ("GET", "/api/risk/signals?colour=red", None, 422, "?colour"),
         ("GET", "/api/risk/signals?cursor=7", None, 422, "?cursor"),
-        ("POST", "/api/risk/signals/7/resolve", Some(json!({ "note": "x" })), 422, "{signal_id}"),
+        (
+            "POST",
+            "/api/risk/signals/7/resolve",
+            Some(json!({ "note": "x" })),
+            422,
+            "{signal_id}",
+        ),
         ("POST", unknown, Some(json!({ "note": "x" })), 404, ""),
         ("POST", unknown, Some(json!({ "note": " " })), 422, "/note"),
         ("POST", unknown, Some(json!({})), 422, "/note"),
-        ("POST", "/api/risk/flag", Some(json!({ "player_id": "P001", "note": "x".repeat(1_001) })), 422, "/note"),
-        ("POST", "/api/risk/flag", Some(json!({ "note": "x" })), 422, "/player_id"),
+        (
+            "POST",
+            "/api/risk/flag",
+            Some(json!({ "player_id": "P001", "note": "x".repeat(1_001) })),
+            422,
+            "/note",
+        ),
+        (
+            "POST",
+            "/api/risk/flag",
+            Some(json!({ "note": "x" })),
+            422,
+            "/player_id",
+        ),
     ] {
         let problem = program.send(method, path, body).await.expect(status);
-        assert_eq!(problem["errors"][0]["pointer"].as_str().unwrap_or_default(), pointer, "{method} {path}");
+        assert_eq!(
+            problem["errors"][0]["pointer"].as_str().unwrap_or_default(),
+            pointer,
+            "{method} {path}"
+        );
     }
-    assert_eq!(program.test.text("SELECT count(*) FROM signals WHERE status <> 'OPEN'").await, "0");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT count(*) FROM signals WHERE status <> 'OPEN'")
+            .await,
+        "0"
+    );
 }
 
 #[tokio::test]
 async fn every_route_wants_its_role() {
     let program = Program::scanned().await;
-    let path = format!("/api/risk/signals/{}", program.list("?player_id=P002").await[0]["signal_id"].as_str().unwrap());
+    let path = format!(
+        "/api/risk/signals/{}",
+        program.list("?player_id=P002").await[0]["signal_id"].as_str().unwrap()
+    );
     let note = Some(json!({ "note": "seen" }));
     for (role, list, write) in [("viewer", 200, 403), ("ingest", 403, 403)] {
         let key = api_key(&program.test.db(), role).await;
-        call(&program.router, "GET", "/api/risk/signals", Some(&key), None).await.expect(list);
+        call(&program.router, "GET", "/api/risk/signals", Some(&key), None)
+            .await
+            .expect(list);
         for verb in ["resolve", "confirm"] {
-            call(&program.router, "POST", &format!("{path}/{verb}"), Some(&key), note.clone()).await.expect(write);
+            call(
+                &program.router,
+                "POST",
+                &format!("{path}/{verb}"),
+                Some(&key),
+                note.clone(),
+            )
+            .await
+            .expect(write);
         }
         let flag = json!({ "player_id": "P001", "note": "x" });
-        call(&program.router, "POST", "/api/risk/flag", Some(&key), Some(flag)).await.expect(write);
-        call(&program.players, "GET", "/api/players/P001/risk", Some(&key), None).await.expect(list);
+        call(&program.router, "POST", "/api/risk/flag", Some(&key), Some(flag))
+            .await
+            .expect(write);
+        call(&program.players, "GET", "/api/players/P001/risk", Some(&key), None)
+            .await
+            .expect(list);
     }
-    call(&program.router, "GET", "/api/risk/signals", None, None).await.expect(401);
-    call(&program.players, "GET", "/api/players/P404/risk", Some(&program.key), None).await.expect(404);
+    call(&program.router, "GET", "/api/risk/signals", None, None)
+        .await
+        .expect(401);
+    call(
+        &program.players,
+        "GET",
+        "/api/players/P404/risk",
+        Some(&program.key),
+        None,
+    )
+    .await
+    .expect(404);
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use domain::access::Role;
 use domain::facts::FactDef;
 use domain::id::{PlayerId, RuleId};
-use domain::money::Amount;
+use domain::money::Points;
 use domain::problem::Refusal;
 use domain::tier::Tier;
 use lambda::sqs::Queue;
@@ -40,7 +40,7 @@ pub fn router(rules: Rules) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Rules> {
-    Api::new(Auth::new(app::keys::lookup(db.clone())))
+    Api::new(Auth::new(app::platform::keys::lookup(db.clone())))
         .get("/api/rules", Role::Viewer, list)
         .post("/api/rules", Role::Admin, create)
         .get("/api/rules/facts", Role::Viewer, facts)
@@ -66,16 +66,26 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
     let rules = app::rules::list(&db, params.is_active, &slice).await?;
-    Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| rule.rule_id.clone()))
+    Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| {
+        rule.rule_id.clone()
+    }))
 }
 
 async fn get(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>) -> Result<Json<RuleView>, Problem> {
     Ok(Json(app::rules::get(&db, &rule_id).await?.into()))
 }
 
-async fn create(State(db): State<Db>, caller: Caller, JsonBody(rule): JsonBody<Value>) -> Result<impl IntoResponse, Problem> {
+async fn create(
+    State(db): State<Db>,
+    caller: Caller,
+    JsonBody(rule): JsonBody<Value>,
+) -> Result<impl IntoResponse, Problem> {
     let rule = app::rules::create(&db, &rule, &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
@@ -86,17 +96,41 @@ async fn update(
     caller: Caller,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::rules::update(&db, &rule_id, &rule, &caller.actor(), lambda::context()).await?.into()))
+    Ok(Json(
+        app::rules::update(&db, &rule_id, &rule, &caller.actor(), lambda::context())
+            .await?
+            .into(),
+    ))
 }
 
-async fn archive(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, caller: Caller) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::rules::archive(&db, &rule_id, &caller.actor(), lambda::context()).await?.into()))
+async fn archive(
+    State(db): State<Db>,
+    PathParams(rule_id): PathParams<RuleId>,
+    caller: Caller,
+) -> Result<Json<RuleView>, Problem> {
+    Ok(Json(
+        app::rules::archive(&db, &rule_id, &caller.actor(), lambda::context())
+            .await?
+            .into(),
+    ))
 }
 
-async fn versions(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
+async fn versions(
+    State(db): State<Db>,
+    PathParams(rule_id): PathParams<RuleId>,
+    page: Page,
+) -> Result<Response, Problem> {
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
     let versions = app::rules::versions(&db, &rule_id, &slice).await?;
-    Ok(page.respond(versions.into_iter().map(VersionView::from).collect(), |version| version.version.to_string()))
+    Ok(
+        page.respond(versions.into_iter().map(VersionView::from).collect(), |version| {
+            version.version.to_string()
+        }),
+    )
 }
 
 async fn facts(State(db): State<Db>) -> Result<Json<Vec<FactDef>>, Problem> {
@@ -114,7 +148,11 @@ async fn test(
     PathParams(rule_id): PathParams<RuleId>,
     JsonBody(body): JsonBody<TestBody>,
 ) -> Result<Json<TrialView>, Problem> {
-    Ok(Json(app::rules::test(&db, &rule_id, &body.player_id, lambda::context().now).await?.into()))
+    Ok(Json(
+        app::rules::test(&db, &rule_id, &body.player_id, lambda::context().now)
+            .await?
+            .into(),
+    ))
 }
 
 async fn tiers(State(db): State<Db>) -> Result<Json<Vec<Tier>>, Problem> {
@@ -125,7 +163,7 @@ async fn tiers(State(db): State<Db>) -> Result<Json<Vec<Tier>>, Problem> {
 #[serde(deny_unknown_fields)]
 struct TierBody {
     tier_level: Option<String>,
-    lp_min: Amount<2>,
+    lp_min: Points,
     #[serde(default)]
     benefits: Map<String, Value>,
     requirements: Option<Value>,
@@ -133,12 +171,24 @@ struct TierBody {
 
 impl TierBody {
     fn into_tier(self, tier_level: String) -> Tier {
-        Tier { tier_level, lp_min: self.lp_min.0, benefits: self.benefits, requirements: self.requirements }
+        Tier {
+            tier_level,
+            lp_min: self.lp_min.value(),
+            benefits: self.benefits,
+            requirements: self.requirements,
+        }
     }
 }
 
-async fn create_tier(State(db): State<Db>, caller: Caller, JsonBody(mut body): JsonBody<TierBody>) -> Result<impl IntoResponse, Problem> {
-    let tier_level = body.tier_level.take().ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
+async fn create_tier(
+    State(db): State<Db>,
+    caller: Caller,
+    JsonBody(mut body): JsonBody<TierBody>,
+) -> Result<impl IntoResponse, Problem> {
+    let tier_level = body
+        .tier_level
+        .take()
+        .ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
     let tier = app::tiers::create(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(tier)))
 }
@@ -153,9 +203,17 @@ async fn update_tier(
     if body.tier_level.as_ref().is_some_and(|given| *given != tier_level) {
         return Err(Refusal::invalid_at("/tier_level", "range", format!("must be {tier_level} or absent")).into());
     }
-    Ok(Json(app::tiers::update(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?))
+    Ok(Json(
+        app::tiers::update(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?,
+    ))
 }
 
-async fn delete_tier(State(db): State<Db>, PathParams(tier_level): PathParams<String>, caller: Caller) -> Result<Json<Tier>, Problem> {
-    Ok(Json(app::tiers::delete(&db, &tier_level, &caller.actor(), lambda::context()).await?))
+async fn delete_tier(
+    State(db): State<Db>,
+    PathParams(tier_level): PathParams<String>,
+    caller: Caller,
+) -> Result<Json<Tier>, Problem> {
+    Ok(Json(
+        app::tiers::delete(&db, &tier_level, &caller.actor(), lambda::context()).await?,
+    ))
 }

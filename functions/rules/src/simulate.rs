@@ -2,8 +2,8 @@
 
 use crate::{Rules, runs};
 use app::Db;
-use app::simulation::{Subject, Within};
-use app::simulation_runs::{self, Answer, DIRECT_PLAYERS_MAX, Outcome};
+use app::rules::simulation::{Subject, Within};
+use app::rules::simulation_runs::{self, Answer, DIRECT_PLAYERS_MAX, Outcome};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -29,22 +29,47 @@ pub struct Simulate {
 }
 
 /// The report, or 202 with the run that makes it.
-pub async fn simulate(State(rules): State<Rules>, caller: Caller, JsonBody(body): JsonBody<Simulate>) -> Result<Response, Problem> {
-    let Simulate { rule, rule_id, within, as_run } = body;
+pub async fn simulate(
+    State(rules): State<Rules>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Simulate>,
+) -> Result<Response, Problem> {
+    let Simulate {
+        rule,
+        rule_id,
+        within,
+        as_run,
+    } = body;
     let subject = match (rule, rule_id) {
         (Some(draft), None) => Subject::Draft(draft),
         (None, Some(rule_id)) => Subject::Saved(rule_id),
-        _ => return Err(Refusal::invalid_at("/rule", "required", "either rule, a draft, or rule_id is to be given").into()),
+        _ => {
+            return Err(
+                Refusal::invalid_at("/rule", "required", "either rule, a draft, or rule_id is to be given").into(),
+            );
+        }
     };
     let direct_players_max = if as_run { 0 } else { DIRECT_PLAYERS_MAX };
-    match simulation_runs::answer(&rules.db, &subject, within, direct_players_max, &caller.actor(), lambda::context()).await? {
+    match simulation_runs::answer(
+        &rules.db,
+        &subject,
+        within,
+        direct_players_max,
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?
+    {
         Answer::Report(simulated) => Ok(Json(simulated).into_response()),
         Answer::Run(started) => runs::send(&rules, started).await,
     }
 }
 
 /// The report of a run, as [`simulate`] answers it.
-pub async fn report(State(db): State<Db>, PathParams(run_id): PathParams<RunId>) -> Result<Json<Box<RawValue>>, Problem> {
+pub async fn report(
+    State(db): State<Db>,
+    PathParams(run_id): PathParams<RunId>,
+) -> Result<Json<Box<RawValue>>, Problem> {
     let conflict = |code, detail: String| {
         let place = format!("/api/runs/{run_id}");
         Problem::from(Refusal::new(RefusalKind::Conflict, code, detail).with("run_url", place))
@@ -52,6 +77,9 @@ pub async fn report(State(db): State<Db>, PathParams(run_id): PathParams<RunId>)
     match simulation_runs::report(&db, run_id).await? {
         Outcome::Reported(report) => Ok(Json(report)),
         Outcome::Pending => Err(conflict("not_ended", "the simulation has not ended yet".into())),
-        Outcome::Failed(reason) => Err(conflict("simulation_failed", format!("the simulation failed: {reason}"))),
+        Outcome::Failed(reason) => Err(conflict(
+            "simulation_failed",
+            format!("the simulation failed: {reason}"),
+        )),
     }
 }

@@ -47,8 +47,18 @@ pub struct VersionView {
 
 impl From<RuleVersion> for VersionView {
     fn from(version: RuleVersion) -> Self {
-        let RuleVersion { version, definition, created_at, created_by } = version;
-        Self { version, definition, created_at, created_by }
+        let RuleVersion {
+            version,
+            definition,
+            created_at,
+            created_by,
+        } = version;
+        Self {
+            version,
+            definition,
+            created_at,
+            created_by,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Does what is due. Invoked every minute, by whatever keeps time; when a job is due is decided here, by the program's own
 //! time zone, so that it matters neither how often the clock fires nor whether it missed to.
 
-use app::recovery;
-use app::schedules::{self, Claimed, Failure, Job, Page, ScheduleRunView, Standing, Status};
+use app::jobs::recovery;
+use app::jobs::schedules::{self, Claimed, Failure, Job, Page, ScheduleRunView, Standing, Status};
 use app::{Context, Db};
 use jiff::Timestamp;
 use lambda::problem::causes;
@@ -49,9 +49,18 @@ pub struct Scheduler {
 impl Scheduler {
     pub async fn handle(&self, event: Event) -> Result<Worked, lambda::Error> {
         let worked = match event {
-            Event { job: Some(job), scheduled_for } => self.start(job, scheduled_for).await,
-            Event { job: None, scheduled_for: None } => self.tick().await,
-            Event { job: None, scheduled_for: Some(_) } => Err(TickError::TimeWithoutJob),
+            Event {
+                job: Some(job),
+                scheduled_for,
+            } => self.start(job, scheduled_for).await,
+            Event {
+                job: None,
+                scheduled_for: None,
+            } => self.tick().await,
+            Event {
+                job: None,
+                scheduled_for: Some(_),
+            } => Err(TickError::TimeWithoutJob),
         };
         let schedule_runs = worked.inspect_err(|error| tracing::error!(cause = causes(error), "tick failed"))?;
         Ok(Worked { schedule_runs })
@@ -72,7 +81,9 @@ impl Scheduler {
         schedules::plan(&self.db, (self.clock)()).await?;
         let mut worked = Vec::new();
         while started.elapsed() < WORK_MAX {
-            let Some(claimed) = schedules::claim(&self.db, None, (self.clock)()).await? else { break };
+            let Some(claimed) = schedules::claim(&self.db, None, (self.clock)()).await? else {
+                break;
+            };
             let id = claimed.run.schedule_run_id;
             self.work(claimed, started).await?;
             worked.push(schedules::get(&self.db, id).await?);
@@ -131,14 +142,20 @@ impl Scheduler {
 
     async fn recover(&self) -> Result<Page, RecoverError> {
         let lost = recovery::find(&self.db, (self.clock)()).await?;
-        for (queue, bodies) in [(&self.segmentation, &lost.to_segment), (&self.rewards, &lost.to_reward), (&self.imports, &lost.to_import)]
-        {
+        for (queue, bodies) in [
+            (&self.segmentation, &lost.to_segment),
+            (&self.rewards, &lost.to_reward),
+            (&self.imports, &lost.to_import),
+        ] {
             if !bodies.is_empty() {
                 queue.send(bodies.clone()).await?;
             }
         }
         recovery::sent(&self.db, &lost, (self.clock)()).await?;
-        Ok(Page { counts: lost.counts(), ..Page::default() })
+        Ok(Page {
+            counts: lost.counts(),
+            ..Page::default()
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Classifies the players of a shard, and passes the shard on to the reward queue.
 
 use app::runs::ShardMessage;
-use app::segmentation::{self, Next};
+use app::runs::segmentation::{self, Next};
 use app::{Db, runs};
 use lambda::batch::Delivery;
 use lambda::sqs::{Queue, SqsError};

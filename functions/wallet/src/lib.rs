@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::access::Role;
 use domain::id::{GrantId, PlayerId, TransactionId};
-use domain::money::{Amount, Asset};
+use domain::money::{Asset, Money};
 use domain::problem::{FieldError, Refusal};
 use lambda::{Api, Auth, Caller, Keyed, PathParams, Problem};
 use serde::Deserialize;
@@ -27,7 +27,7 @@ pub fn router(db: Db) -> Router {
 }
 
 pub fn api(db: &Db) -> Api<Db> {
-    redemption::routes(Api::new(Auth::new(app::keys::lookup(db.clone()))))
+    redemption::routes(Api::new(Auth::new(app::platform::keys::lookup(db.clone()))))
         .get("/api/wallet/{player_id}", Role::Viewer, get)
         .post("/api/wallet/add-lp", Role::Operator, add_lp)
         .post("/api/wallet/add-bonus", Role::Operator, add_bonus)
@@ -39,59 +39,82 @@ pub fn api(db: &Db) -> Api<Db> {
 }
 
 async fn get(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<WalletView>, Problem> {
-    Ok(Json(WalletView::of(app::wallet::get(&db, &player_id).await?, lambda::context().now)))
+    Ok(Json(WalletView::of(
+        app::wallet::get(&db, &player_id).await?,
+        lambda::context().now,
+    )))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AddLpBody {
     player_id: PlayerId,
-    amount: Amount<2>,
+    amount: Money,
     source: Option<String>,
     description: Option<String>,
 }
 
-async fn add_lp(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<AddLpBody>) -> Result<Response, Problem> {
+async fn add_lp(
+    State(db): State<Db>,
+    caller: Caller,
+    Keyed { body, key }: Keyed<AddLpBody>,
+) -> Result<Response, Problem> {
     let mut errors = Vec::new();
     check_text("/source", body.source.as_deref(), &mut errors);
     check_text("/description", body.description.as_deref(), &mut errors);
     refuse(errors)?;
-    let reason: Vec<String> = [body.source, body.description].into_iter().flatten().filter(|text| !text.is_empty()).collect();
+    let reason: Vec<String> = [body.source, body.description]
+        .into_iter()
+        .flatten()
+        .filter(|text| !text.is_empty())
+        .collect();
     let reason = (!reason.is_empty()).then(|| reason.join(": "));
-    let command = AddLp { player_id: body.player_id, amount: body.amount.0, reason };
+    let command = AddLp {
+        player_id: body.player_id,
+        amount: body.amount.value(),
+        reason,
+    };
     let receipt = app::wallet::add_lp(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
+    Ok(lambda::idempotency::respond(receipt, |receipt| {
+        Json(ReceiptView::from(receipt))
+    }))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AddBonusBody {
     player_id: PlayerId,
-    amount: Amount<2>,
+    amount: Money,
     /// Money to stake, as its callers expect; not a multiplier.
-    wagering_requirement: Amount<2>,
+    wagering_requirement: Money,
     expiry_hours: Option<u32>,
-    max_bet: Option<Amount<2>>,
+    max_bet: Option<Money>,
     eligible_games: Option<Vec<String>>,
     description: Option<String>,
 }
 
-async fn add_bonus(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<AddBonusBody>) -> Result<Response, Problem> {
+async fn add_bonus(
+    State(db): State<Db>,
+    caller: Caller,
+    Keyed { body, key }: Keyed<AddBonusBody>,
+) -> Result<Response, Problem> {
     let mut errors = Vec::new();
     check_text("/description", body.description.as_deref(), &mut errors);
     check_games(body.eligible_games.as_deref(), &mut errors);
     refuse(errors)?;
     let command = AddBonus {
         player_id: body.player_id,
-        amount: body.amount.0,
-        wagering_required: body.wagering_requirement.0,
+        amount: body.amount.value(),
+        wagering_required: body.wagering_requirement.value(),
         expiry_hours: body.expiry_hours,
-        max_bet: body.max_bet.map(|max_bet| max_bet.0),
+        max_bet: body.max_bet.map(|max_bet| max_bet.value()),
         eligible_games: body.eligible_games,
         reason: body.description,
     };
     let receipt = app::wallet::add_bonus(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
+    Ok(lambda::idempotency::respond(receipt, |receipt| {
+        Json(ReceiptView::from(receipt))
+    }))
 }
 
 #[derive(Deserialize)]
@@ -100,17 +123,28 @@ struct DeductBody {
     player_id: PlayerId,
     currency: Asset,
     /// Checked at the scale of the currency.
-    amount: Amount<2>,
+    amount: Money,
     description: Option<String>,
 }
 
-async fn deduct(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<DeductBody>) -> Result<Response, Problem> {
+async fn deduct(
+    State(db): State<Db>,
+    caller: Caller,
+    Keyed { body, key }: Keyed<DeductBody>,
+) -> Result<Response, Problem> {
     let mut errors = Vec::new();
     check_text("/description", body.description.as_deref(), &mut errors);
     refuse(errors)?;
-    let command = Deduct { player_id: body.player_id, asset: body.currency, amount: body.amount.0, reason: body.description };
+    let command = Deduct {
+        player_id: body.player_id,
+        asset: body.currency,
+        amount: body.amount.value(),
+        reason: body.description,
+    };
     let receipt = app::wallet::deduct(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| Json(ReceiptView::from(receipt))))
+    Ok(lambda::idempotency::respond(receipt, |receipt| {
+        Json(ReceiptView::from(receipt))
+    }))
 }
 
 #[derive(Deserialize)]
@@ -120,15 +154,35 @@ struct ReverseBody {
     reason: String,
 }
 
-async fn reverse(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<ReverseBody>) -> Result<Response, Problem> {
+async fn reverse(
+    State(db): State<Db>,
+    caller: Caller,
+    Keyed { body, key }: Keyed<ReverseBody>,
+) -> Result<Response, Problem> {
     check_reason(&body.reason)?;
     let actor = caller.actor();
-    let reversal = app::wallet::reverse(&db, body.transaction_id, &body.reason, key.as_ref(), &actor, lambda::context()).await?;
-    Ok(lambda::idempotency::respond(reversal, |reversal| Json(ReversalView::from(reversal))))
+    let reversal = app::wallet::reverse(
+        &db,
+        body.transaction_id,
+        &body.reason,
+        key.as_ref(),
+        &actor,
+        lambda::context(),
+    )
+    .await?;
+    Ok(lambda::idempotency::respond(reversal, |reversal| {
+        Json(ReversalView::from(reversal))
+    }))
 }
 
-async fn get_grant(State(db): State<Db>, PathParams(grant_id): PathParams<GrantId>) -> Result<Json<GrantHistoryView>, Problem> {
-    Ok(Json(GrantHistoryView::of(app::grants::get(&db, grant_id).await?, lambda::context().now)))
+async fn get_grant(
+    State(db): State<Db>,
+    PathParams(grant_id): PathParams<GrantId>,
+) -> Result<Json<GrantHistoryView>, Problem> {
+    Ok(Json(GrantHistoryView::of(
+        app::wallet::grants::get(&db, grant_id).await?,
+        lambda::context().now,
+    )))
 }
 
 #[derive(Deserialize)]
@@ -139,10 +193,16 @@ async fn activate(
     State(db): State<Db>,
     PathParams(grant_id): PathParams<GrantId>,
     caller: Caller,
-    Keyed { body: ActivateBody {}, key }: Keyed<ActivateBody>,
+    Keyed {
+        body: ActivateBody {},
+        key,
+    }: Keyed<ActivateBody>,
 ) -> Result<Response, Problem> {
-    let receipt = app::grants::activate(&db, grant_id, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| Json(GrantReceiptView::from(receipt))))
+    let receipt =
+        app::wallet::grants::activate(&db, grant_id, key.as_ref(), &caller.actor(), lambda::context()).await?;
+    Ok(lambda::idempotency::respond(receipt, |receipt| {
+        Json(GrantReceiptView::from(receipt))
+    }))
 }
 
 #[derive(Deserialize)]
@@ -158,8 +218,18 @@ async fn forfeit(
     Keyed { body, key }: Keyed<ForfeitBody>,
 ) -> Result<Response, Problem> {
     check_reason(&body.reason)?;
-    let receipt = app::grants::forfeit(&db, grant_id, &body.reason, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| Json(GrantReceiptView::from(receipt))))
+    let receipt = app::wallet::grants::forfeit(
+        &db,
+        grant_id,
+        &body.reason,
+        key.as_ref(),
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?;
+    Ok(lambda::idempotency::respond(receipt, |receipt| {
+        Json(GrantReceiptView::from(receipt))
+    }))
 }
 
 /// What cannot be undone is not done without a reason.
@@ -185,7 +255,11 @@ fn check_games(games: Option<&[String]>, errors: &mut Vec<FieldError>) {
     let games = match games {
         None => return,
         Some(games) if games.is_empty() || games.len() > GAMES_MAX => {
-            errors.push(FieldError::new("/eligible_games", "range", format!("must name 1 to {GAMES_MAX} games, or be absent")));
+            errors.push(FieldError::new(
+                "/eligible_games",
+                "range",
+                format!("must name 1 to {GAMES_MAX} games, or be absent"),
+            ));
             return;
         }
         Some(games) => games,
@@ -201,5 +275,9 @@ fn check_games(games: Option<&[String]>, errors: &mut Vec<FieldError>) {
 }
 
 fn refuse(errors: Vec<FieldError>) -> Result<(), Problem> {
-    if errors.is_empty() { Ok(()) } else { Err(Refusal::invalid(errors).into()) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::invalid(errors).into())
+    }
 }

@@ -1,7 +1,7 @@
 //! `/api/redemption`: the catalogue, and redeeming.
 
 use app::Db;
-use app::redemption::{Redeemed, StoredRedemptionRule};
+use app::wallet::redemption::{Redeemed, StoredRedemptionRule};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -32,17 +32,30 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page { after: page.cursor()?, skip: page.skip, limit: page.limit };
-    let rules = app::redemption::list(&db, params.is_active, &slice).await?;
-    Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| rule.rule_id.to_string()))
+    let slice = app::Page {
+        after: page.cursor()?,
+        skip: page.skip,
+        limit: page.limit,
+    };
+    let rules = app::wallet::redemption::list(&db, params.is_active, &slice).await?;
+    Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| {
+        rule.rule_id.to_string()
+    }))
 }
 
-async fn get(State(db): State<Db>, PathParams(rule_id): PathParams<RedemptionRuleId>) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::redemption::get(&db, &rule_id).await?.into()))
+async fn get(
+    State(db): State<Db>,
+    PathParams(rule_id): PathParams<RedemptionRuleId>,
+) -> Result<Json<RuleView>, Problem> {
+    Ok(Json(app::wallet::redemption::get(&db, &rule_id).await?.into()))
 }
 
-async fn create(State(db): State<Db>, caller: Caller, JsonBody(rule): JsonBody<Value>) -> Result<impl IntoResponse, Problem> {
-    let rule = app::redemption::create(&db, &rule, &caller.actor(), lambda::context()).await?;
+async fn create(
+    State(db): State<Db>,
+    caller: Caller,
+    JsonBody(rule): JsonBody<Value>,
+) -> Result<impl IntoResponse, Problem> {
+    let rule = app::wallet::redemption::create(&db, &rule, &caller.actor(), lambda::context()).await?;
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
@@ -53,7 +66,11 @@ async fn update(
     caller: Caller,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::redemption::update(&db, &rule_id, &rule, &caller.actor(), lambda::context()).await?.into()))
+    Ok(Json(
+        app::wallet::redemption::update(&db, &rule_id, &rule, &caller.actor(), lambda::context())
+            .await?
+            .into(),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -63,10 +80,24 @@ struct RedeemBody {
     rule_id: RedemptionRuleId,
 }
 
-async fn redeem(State(db): State<Db>, caller: Caller, Keyed { body, key }: Keyed<RedeemBody>) -> Result<Response, Problem> {
+async fn redeem(
+    State(db): State<Db>,
+    caller: Caller,
+    Keyed { body, key }: Keyed<RedeemBody>,
+) -> Result<Response, Problem> {
     let RedeemBody { player_id, rule_id } = body;
-    let redeemed = app::redemption::redeem(&db, &player_id, &rule_id, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(redeemed, |redeemed| Json(RedeemedView::from(redeemed))))
+    let redeemed = app::wallet::redemption::redeem(
+        &db,
+        &player_id,
+        &rule_id,
+        key.as_ref(),
+        &caller.actor(),
+        lambda::context(),
+    )
+    .await?;
+    Ok(lambda::idempotency::respond(redeemed, |redeemed| {
+        Json(RedeemedView::from(redeemed))
+    }))
 }
 
 /// An entry of the catalogue.
@@ -111,11 +142,20 @@ struct RedeemedView {
 
 impl From<Redeemed> for RedeemedView {
     fn from(redeemed: Redeemed) -> Self {
-        let Redemption { redemption_id, transaction_id, rule_id, cost_asset, target, grant_id, .. } = redeemed.redemption;
+        let Redemption {
+            redemption_id,
+            transaction_id,
+            rule_id,
+            cost_asset,
+            target,
+            grant_id,
+            ..
+        } = redeemed.redemption;
         let cost = shown(redeemed.redemption.cost, cost_asset.scale());
         let amount = shown(redeemed.redemption.amount, target.scale());
         let new_balance = shown(redeemed.new_balance, cost_asset.scale());
-        let message = format!("{cost} {cost_asset} became {amount} {target}; the {cost_asset} balance is {new_balance}");
+        let message =
+            format!("{cost} {cost_asset} became {amount} {target}; the {cost_asset} balance is {new_balance}");
         Self {
             success: true,
             redemption_id,

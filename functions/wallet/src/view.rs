@@ -1,6 +1,6 @@
 //! How wallets look from outside.
 
-use app::grants::{GrantHistory, GrantReceipt, HistoryStep};
+use app::wallet::grants::{GrantHistory, GrantReceipt, HistoryStep};
 use app::wallet::{Grant, GrantStatus, Lot, Receipt, Reversal};
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, MONEY_SCALE, shown};
@@ -73,8 +73,17 @@ pub struct GrantHistoryView {
 
 impl GrantHistoryView {
     pub fn of(grant: GrantHistory, now: Timestamp) -> Self {
-        let GrantHistory { player_id, grant, history } = grant;
-        Self { player_id, terms: grant.terms.clone(), grant: GrantView::of(grant, now), history }
+        let GrantHistory {
+            player_id,
+            grant,
+            history,
+        } = grant;
+        Self {
+            player_id,
+            terms: grant.terms.clone(),
+            grant: GrantView::of(grant, now),
+            history,
+        }
     }
 }
 
@@ -87,7 +96,11 @@ impl WalletView {
             bonus_balance: shown(wallet.bonus, Asset::Bonus.scale()),
             tickets_balance: shown(wallet.tickets, Asset::Tickets.scale()),
             lots: wallet.lots.into_iter().map(LotView::from).collect(),
-            grants: wallet.grants.into_iter().map(|grant| GrantView::of(grant, now)).collect(),
+            grants: wallet
+                .grants
+                .into_iter()
+                .map(|grant| GrantView::of(grant, now))
+                .collect(),
         }
     }
 }
@@ -111,7 +124,10 @@ const SHARE_SCALE: u32 = 4;
 impl GrantView {
     fn of(grant: Grant, now: Timestamp) -> Self {
         let money = |amount| shown(amount, MONEY_SCALE);
-        let share = grant.wagering_completed.checked_div(grant.wagering_required).unwrap_or(Decimal::ONE);
+        let share = grant
+            .wagering_completed
+            .checked_div(grant.wagering_required)
+            .unwrap_or(Decimal::ONE);
         Self {
             id: grant.grant_id,
             status: grant.status,
@@ -148,10 +164,23 @@ pub struct GrantReceiptView {
 
 impl From<GrantReceipt> for GrantReceiptView {
     fn from(receipt: GrantReceipt) -> Self {
-        let GrantReceipt { grant_id, status, balance, new_balance, .. } = receipt;
+        let GrantReceipt {
+            grant_id,
+            status,
+            balance,
+            new_balance,
+            ..
+        } = receipt;
         let (balance, new_balance) = (shown(balance, MONEY_SCALE), shown(new_balance, MONEY_SCALE));
         let message = format!("the bonus is {status}; the BONUS balance is {new_balance}");
-        Self { success: true, grant_id, status, balance, new_balance, message }
+        Self {
+            success: true,
+            grant_id,
+            status,
+            balance,
+            new_balance,
+            message,
+        }
     }
 }
 
@@ -172,10 +201,20 @@ pub struct ReversalView {
 
 impl From<Reversal> for ReversalView {
     fn from(reversal: Reversal) -> Self {
-        let Reversal { player_id, transaction_id, reversed_transaction_id, balances } = reversal;
-        let balances: BTreeMap<Asset, Decimal> =
-            balances.into_iter().map(|(asset, balance)| (asset, shown(balance, asset.scale()))).collect();
-        let stand: Vec<String> = balances.iter().map(|(asset, balance)| format!("the {asset} balance is {balance}")).collect();
+        let Reversal {
+            player_id,
+            transaction_id,
+            reversed_transaction_id,
+            balances,
+        } = reversal;
+        let balances: BTreeMap<Asset, Decimal> = balances
+            .into_iter()
+            .map(|(asset, balance)| (asset, shown(balance, asset.scale())))
+            .collect();
+        let stand: Vec<String> = balances
+            .iter()
+            .map(|(asset, balance)| format!("the {asset} balance is {balance}"))
+            .collect();
         Self {
             success: true,
             transaction_id,
@@ -209,6 +248,12 @@ impl From<Receipt> for ReceiptView {
             Some(_) => format!("the {asset} balance is {new_balance}"),
             None => format!("nothing was moved; the {asset} balance is {new_balance}"),
         };
-        Self { success: true, transaction_id: receipt.transaction_id, grant_id: receipt.grant_id, new_balance, message }
+        Self {
+            success: true,
+            transaction_id: receipt.transaction_id,
+            grant_id: receipt.grant_id,
+            new_balance,
+            message,
+        }
     }
 }

@@ -20,7 +20,11 @@ impl Program {
         test.subscribe().await;
         let key = api_key(&test.db(), "operator").await;
         Player::new("P001").deposited("100").insert(&test.db()).await;
-        Self { router: wallet::router(test.db()), key, test }
+        Self {
+            router: wallet::router(test.db()),
+            key,
+            test,
+        }
     }
 
     async fn post(&self, path: &str, body: Value) -> Response {
@@ -38,7 +42,9 @@ impl Program {
     }
 
     async fn wallet(&self) -> Value {
-        call(&self.router, "GET", "/api/wallet/P001", Some(&self.key), None).await.expect(200)
+        call(&self.router, "GET", "/api/wallet/P001", Some(&self.key), None)
+            .await
+            .expect(200)
     }
 }
 
@@ -59,13 +65,25 @@ async fn an_empty_wallet_shows_zeros() {
 async fn points_are_credited_with_their_reason() {
     let program = Program::new().await;
     let receipt = program.post("/api/wallet/add-lp", lp(json!(150.5))).await.expect(200);
-    assert_eq!((&receipt["success"], receipt["new_balance"].to_string()), (&json!(true), "150.50".into()));
+    assert_eq!(
+        (&receipt["success"], receipt["new_balance"].to_string()),
+        (&json!(true), "150.50".into())
+    );
     assert!(receipt["transaction_id"].is_string() && receipt["message"].is_string());
     let wallet = program.wallet().await;
     assert_eq!(wallet["lp_balance"].to_string(), "150.50");
-    assert_eq!((wallet["lots"][0]["asset"].as_str(), wallet["lots"][0]["remaining"].to_string()), (Some("LP"), "150.50".into()));
     assert_eq!(
-        program.test.text("SELECT reason || ' ' || kind || ' ' || house FROM postings").await,
+        (
+            wallet["lots"][0]["asset"].as_str(),
+            wallet["lots"][0]["remaining"].to_string()
+        ),
+        (Some("LP"), "150.50".into())
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT reason || ' ' || kind || ' ' || house FROM postings")
+            .await,
         "crm: sorry manual_credit house:issuance"
     );
     testing::audit(&program.test.db()).await;
@@ -89,7 +107,10 @@ async fn the_same_key_gives_the_first_answer_again() {
 async fn zero_points_move_nothing() {
     let program = Program::new().await;
     let receipt = program.post("/api/wallet/add-lp", lp(json!(0))).await.expect(200);
-    assert_eq!((&receipt["transaction_id"], receipt["new_balance"].to_string()), (&Value::Null, "0.00".into()));
+    assert_eq!(
+        (&receipt["transaction_id"], receipt["new_balance"].to_string()),
+        (&Value::Null, "0.00".into())
+    );
     assert_eq!(program.test.text("SELECT count(*) FROM postings").await, "0");
 }
 
@@ -106,12 +127,24 @@ async fn a_bonus_is_granted_with_its_terms() {
     let grant = &wallet["grants"][0];
     assert_eq!(grant["id"], receipt["grant_id"]);
     assert_eq!(
-        [&grant["amount"], &grant["balance"], &grant["wagering_required"], &grant["wagering_completed"]].map(Value::to_string),
+        [
+            &grant["amount"],
+            &grant["balance"],
+            &grant["wagering_required"],
+            &grant["wagering_completed"]
+        ]
+        .map(Value::to_string),
         ["100.00", "100.00", "1000.00", "0.00"]
     );
     assert_eq!((&grant["status"], &grant["rule_id"]), (&json!("ACTIVE"), &Value::Null));
-    assert_eq!(program.test.text("SELECT terms -> 'eligible_games' FROM grants").await, "[\"slots\"]");
-    assert_eq!(program.test.text("SELECT expires_at - issued_at FROM grants").await, "2 days");
+    assert_eq!(
+        program.test.text("SELECT terms -> 'eligible_games' FROM grants").await,
+        "[\"slots\"]"
+    );
+    assert_eq!(
+        program.test.text("SELECT expires_at - issued_at FROM grants").await,
+        "2 days"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -147,19 +180,42 @@ async fn hostile_amounts_and_texts_are_refused_with_the_place() {
         body
     };
     for (path, body, pointer) in [
-        ("add-lp", json!({ "player_id": "P001", "amount": 1, "source": "a\u{0}" }), "/source"),
-        ("add-lp", json!({ "player_id": "P001", "amount": 1, "colour": "red" }), "/colour"),
+        (
+            "add-lp",
+            json!({ "player_id": "P001", "amount": 1, "source": "a\u{0}" }),
+            "/source",
+        ),
+        (
+            "add-lp",
+            json!({ "player_id": "P001", "amount": 1, "colour": "red" }),
+            "/colour",
+        ),
         ("add-lp", json!({ "player_id": "P001" }), "/amount"),
-        ("add-bonus", json!({ "player_id": "P001", "amount": 10 }), "/wagering_requirement"),
+        (
+            "add-bonus",
+            json!({ "player_id": "P001", "amount": 10 }),
+            "/wagering_requirement",
+        ),
         ("add-bonus", bonus("amount", json!(0)), "/amount"),
         ("add-bonus", bonus("max_bet", json!(0)), "/max_bet"),
         ("add-bonus", bonus("expiry_hours", json!(0)), "/expiry_hours"),
         ("add-bonus", bonus("expiry_hours", json!(-1)), "/expiry_hours"),
         ("add-bonus", bonus("eligible_games", json!([])), "/eligible_games"),
-        ("add-bonus", bonus("eligible_games", json!(["slots", ""])), "/eligible_games/1"),
-        ("add-bonus", bonus("description", json!("x".repeat(501))), "/description"),
+        (
+            "add-bonus",
+            bonus("eligible_games", json!(["slots", ""])),
+            "/eligible_games/1",
+        ),
+        (
+            "add-bonus",
+            bonus("description", json!("x".repeat(501))),
+            "/description",
+        ),
     ] {
-        let problem = program.post(&format!("/api/wallet/{path}"), body.clone()).await.expect(422);
+        let problem = program
+            .post(&format!("/api/wallet/{path}"), body.clone())
+            .await
+            .expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
     }
     assert_eq!(program.test.text("SELECT count(*) FROM postings").await, "0");
@@ -168,9 +224,17 @@ async fn hostile_amounts_and_texts_are_refused_with_the_place() {
 #[tokio::test]
 async fn unknown_and_blocked_players_get_nothing() {
     let program = Program::new().await;
-    call(&program.router, "GET", "/api/wallet/P404", Some(&program.key), None).await.expect(404);
-    program.post("/api/wallet/add-lp", json!({ "player_id": "P404", "amount": 1 })).await.expect(404);
-    for (column, code) in [("is_blocked = true", "player_blocked"), ("is_blocked = false, is_active = false", "player_inactive")] {
+    call(&program.router, "GET", "/api/wallet/P404", Some(&program.key), None)
+        .await
+        .expect(404);
+    program
+        .post("/api/wallet/add-lp", json!({ "player_id": "P404", "amount": 1 }))
+        .await
+        .expect(404);
+    for (column, code) in [
+        ("is_blocked = true", "player_blocked"),
+        ("is_blocked = false, is_active = false", "player_inactive"),
+    ] {
         program.test.tamper(&format!("UPDATE players SET {column}")).await;
         let problem = program.post("/api/wallet/add-lp", lp(json!(1))).await.expect(409);
         assert_eq!(problem["type"], format!("urn:loyalty:problem:{code}"));
@@ -183,11 +247,31 @@ async fn only_operators_credit() {
     let program = Program::new().await;
     for role in ["viewer", "ingest"] {
         let key = api_key(&program.test.db(), role).await;
-        call(&program.router, "POST", "/api/wallet/add-lp", Some(&key), Some(lp(json!(1)))).await.expect(403);
-        call(&program.router, "POST", "/api/wallet/add-bonus", Some(&key), Some(lp(json!(1)))).await.expect(403);
+        call(
+            &program.router,
+            "POST",
+            "/api/wallet/add-lp",
+            Some(&key),
+            Some(lp(json!(1))),
+        )
+        .await
+        .expect(403);
+        call(
+            &program.router,
+            "POST",
+            "/api/wallet/add-bonus",
+            Some(&key),
+            Some(lp(json!(1))),
+        )
+        .await
+        .expect(403);
     }
-    call(&program.router, "POST", "/api/wallet/add-lp", None, Some(lp(json!(1)))).await.expect(401);
-    call(&program.router, "GET", "/api/wallet/P001", None, None).await.expect(401);
+    call(&program.router, "POST", "/api/wallet/add-lp", None, Some(lp(json!(1))))
+        .await
+        .expect(401);
+    call(&program.router, "GET", "/api/wallet/P001", None, None)
+        .await
+        .expect(401);
 }
 
 fn deduct(currency: &str, amount: Value) -> Value {
@@ -197,15 +281,27 @@ fn deduct(currency: &str, amount: Value) -> Value {
 #[tokio::test]
 async fn points_are_deducted_from_the_lot_that_expires_first() {
     let program = Program::new().await;
-    for (amount, expires) in [(100, "NULL"), (50, "now() + interval '2 days'"), (70, "now() + interval '1 day'")] {
+    for (amount, expires) in [
+        (100, "NULL"),
+        (50, "now() + interval '2 days'"),
+        (70, "now() + interval '1 day'"),
+    ] {
         program.post("/api/wallet/add-lp", lp(json!(amount))).await.expect(200);
         program
             .test
-            .tamper(&format!("UPDATE point_lots SET expires_at = {expires} WHERE version = (SELECT max(version) FROM point_lots)"))
+            .tamper(&format!(
+                "UPDATE point_lots SET expires_at = {expires} WHERE version = (SELECT max(version) FROM point_lots)"
+            ))
             .await;
     }
-    let receipt = program.post("/api/wallet/deduct", deduct("LP", json!("90.00"))).await.expect(200);
-    assert_eq!((&receipt["success"], receipt["new_balance"].to_string()), (&json!(true), "130.00".into()));
+    let receipt = program
+        .post("/api/wallet/deduct", deduct("LP", json!("90.00")))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&receipt["success"], receipt["new_balance"].to_string()),
+        (&json!(true), "130.00".into())
+    );
     let remaining = "SELECT string_agg(version || ': ' || round(remaining), ', ' ORDER BY version) FROM point_lots";
     assert_eq!(program.test.text(remaining).await, "1: 100, 2: 30, 3: 0");
 
@@ -222,15 +318,33 @@ async fn points_are_deducted_from_the_lot_that_expires_first() {
 async fn points_that_have_expired_are_gone_whether_or_not_they_were_swept() {
     let program = Program::new().await;
     program.post("/api/wallet/add-lp", lp(json!(100))).await.expect(200);
-    program.test.tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'").await;
+    program
+        .test
+        .tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'")
+        .await;
     program.post("/api/wallet/add-lp", lp(json!(10))).await.expect(200);
-    let problem = program.post("/api/wallet/deduct", deduct("LP", json!(11))).await.expect(409);
-    assert_eq!((problem["available"].to_string(), problem["requested"].to_string()), ("10.00".into(), "11.00".into()));
+    let problem = program
+        .post("/api/wallet/deduct", deduct("LP", json!(11)))
+        .await
+        .expect(409);
+    assert_eq!(
+        (problem["available"].to_string(), problem["requested"].to_string()),
+        ("10.00".into(), "11.00".into())
+    );
     // The refused request expired nothing either.
     assert_eq!(program.wallet().await["lp_balance"].to_string(), "110.00");
-    program.post("/api/wallet/deduct", deduct("LP", json!(10))).await.expect(200);
+    program
+        .post("/api/wallet/deduct", deduct("LP", json!(10)))
+        .await
+        .expect(200);
     assert_eq!(program.wallet().await["lp_balance"].to_string(), "0.00");
-    assert_eq!(program.test.text("SELECT count(*) FROM outbox WHERE event_type = 'points.expired'").await, "1");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT count(*) FROM outbox WHERE event_type = 'points.expired'")
+            .await,
+        "1"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -250,14 +364,24 @@ async fn what_cannot_be_deducted_is_refused_with_its_figures() {
         (deduct("LP", json!("Infinity")), 422, "/amount"),
         (deduct("CASH", json!(1)), 422, "/currency"),
         (json!({ "player_id": "P001", "currency": "LP" }), 422, "/amount"),
-        (json!({ "player_id": "P404", "currency": "LP", "amount": 1 }), 404, "about:blank"),
+        (
+            json!({ "player_id": "P404", "currency": "LP", "amount": 1 }),
+            404,
+            "about:blank",
+        ),
     ] {
         let problem = program.post("/api/wallet/deduct", body.clone()).await.expect(status);
         let pointer = problem["errors"][0]["pointer"].as_str().unwrap_or_default();
-        assert!(problem["type"].as_str().unwrap().ends_with(what) || pointer == what, "{body} {problem}");
+        assert!(
+            problem["type"].as_str().unwrap().ends_with(what) || pointer == what,
+            "{body} {problem}"
+        );
     }
     program.test.tamper("UPDATE players SET is_blocked = true").await;
-    let problem = program.post("/api/wallet/deduct", deduct("LP", json!(1))).await.expect(409);
+    let problem = program
+        .post("/api/wallet/deduct", deduct("LP", json!(1)))
+        .await
+        .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:player_blocked");
     assert_eq!(program.wallet().await["lp_balance"].to_string(), "5.00");
 }
@@ -266,25 +390,45 @@ async fn what_cannot_be_deducted_is_refused_with_its_figures() {
 async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
     let program = Program::new().await;
     let credit = program.post("/api/wallet/add-lp", lp(json!(30))).await.expect(200);
-    program.post("/api/wallet/deduct", deduct("LP", json!(1))).await.expect(200);
+    program
+        .post("/api/wallet/deduct", deduct("LP", json!(1)))
+        .await
+        .expect(200);
     let body = json!({ "transaction_id": credit["transaction_id"], "reason": "mistake" });
     let problem = program.post("/api/wallet/reverse", body.clone()).await.expect(409);
-    assert_eq!((problem["available"].to_string(), problem["requested"].to_string()), ("29.00".into(), "30.00".into()));
+    assert_eq!(
+        (problem["available"].to_string(), problem["requested"].to_string()),
+        ("29.00".into(), "30.00".into())
+    );
     program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
     // Blocked players' books can be put right too.
     program.test.tamper("UPDATE players SET is_blocked = true").await;
-    let reversal = program.keyed("/api/wallet/reverse", "r1", body.clone()).await.expect(200);
+    let reversal = program
+        .keyed("/api/wallet/reverse", "r1", body.clone())
+        .await
+        .expect(200);
     assert_eq!(reversal["new_balance"].to_string(), "4.00");
     let replay = program.keyed("/api/wallet/reverse", "r1", body).await;
-    assert_eq!((replay.header("idempotency-replayed"), replay.status), (Some("true"), 200));
+    assert_eq!(
+        (replay.header("idempotency-replayed"), replay.status),
+        (Some("true"), 200)
+    );
 
     let reversal_of_reversal = json!({ "transaction_id": reversal["transaction_id"], "reason": "again" });
-    let problem = program.post("/api/wallet/reverse", reversal_of_reversal).await.expect(409);
+    let problem = program
+        .post("/api/wallet/reverse", reversal_of_reversal)
+        .await
+        .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
     let unknown = json!({ "transaction_id": "01900000-0000-7000-8000-000000000000", "reason": "x" });
     program.post("/api/wallet/reverse", unknown).await.expect(404);
-    let problem =
-        program.post("/api/wallet/reverse", json!({ "transaction_id": reversal["transaction_id"], "reason": " " })).await.expect(422);
+    let problem = program
+        .post(
+            "/api/wallet/reverse",
+            json!({ "transaction_id": reversal["transaction_id"], "reason": " " }),
+        )
+        .await
+        .expect(422);
     assert_eq!(problem["errors"][0]["pointer"], "/reason");
     testing::audit(&program.test.db()).await;
 }
@@ -293,9 +437,15 @@ async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
 async fn points_of_which_some_have_expired_are_not_taken_back() {
     let program = Program::new().await;
     let credit = program.post("/api/wallet/add-lp", lp(json!(30))).await.expect(200);
-    program.test.tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'").await;
+    program
+        .test
+        .tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'")
+        .await;
     program.post("/api/wallet/add-lp", lp(json!(100))).await.expect(200);
-    program.post("/api/wallet/deduct", deduct("LP", json!(1))).await.expect(200);
+    program
+        .post("/api/wallet/deduct", deduct("LP", json!(1)))
+        .await
+        .expect(200);
     let body = json!({ "transaction_id": credit["transaction_id"], "reason": "mistake" });
     let problem = program.post("/api/wallet/reverse", body).await.expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
@@ -309,30 +459,75 @@ fn bonus(amount: i64) -> Value {
 #[tokio::test]
 async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
     let program = Program::new().await;
-    let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"].as_str().unwrap().to_owned();
+    let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("/api/grants/{grant_id}/forfeit");
-    assert_eq!(program.post(&path, json!({})).await.expect(422)["errors"][0]["pointer"], "/reason");
-    let receipt = program.keyed(&path, "f1", json!({ "reason": "abuse" })).await.expect(200);
-    assert_eq!((&receipt["status"], receipt["new_balance"].to_string()), (&json!("FORFEITED"), "0.00".into()));
-    assert_eq!(program.keyed(&path, "f1", json!({ "reason": "abuse" })).await.expect(200), receipt);
-    assert_eq!(program.post(&path, json!({ "reason": "abuse" })).await.expect(409)["type"], "urn:loyalty:problem:grant_closed");
+    assert_eq!(
+        program.post(&path, json!({})).await.expect(422)["errors"][0]["pointer"],
+        "/reason"
+    );
+    let receipt = program
+        .keyed(&path, "f1", json!({ "reason": "abuse" }))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&receipt["status"], receipt["new_balance"].to_string()),
+        (&json!("FORFEITED"), "0.00".into())
+    );
+    assert_eq!(
+        program
+            .keyed(&path, "f1", json!({ "reason": "abuse" }))
+            .await
+            .expect(200),
+        receipt
+    );
+    assert_eq!(
+        program.post(&path, json!({ "reason": "abuse" })).await.expect(409)["type"],
+        "urn:loyalty:problem:grant_closed"
+    );
 
-    let grant = call(&program.router, "GET", &format!("/api/grants/{grant_id}"), Some(&program.key), None).await.expect(200);
-    assert_eq!((&grant["status"], &grant["status_reason"], &grant["player_id"]), (&json!("FORFEITED"), &json!("abuse"), &json!("P001")));
+    let grant = call(
+        &program.router,
+        "GET",
+        &format!("/api/grants/{grant_id}"),
+        Some(&program.key),
+        None,
+    )
+    .await
+    .expect(200);
+    assert_eq!(
+        (&grant["status"], &grant["status_reason"], &grant["player_id"]),
+        (&json!("FORFEITED"), &json!("abuse"), &json!("P001"))
+    );
     let step = &grant["history"][0];
-    assert_eq!((&step["from"], &step["to"], &step["reason"]), (&json!("ACTIVE"), &json!("FORFEITED"), &json!("abuse")));
+    assert_eq!(
+        (&step["from"], &step["to"], &step["reason"]),
+        (&json!("ACTIVE"), &json!("FORFEITED"), &json!("abuse"))
+    );
     let unknown = "/api/grants/01900000-0000-7000-8000-000000000000";
-    call(&program.router, "GET", unknown, Some(&program.key), None).await.expect(404);
-    program.post(&format!("{unknown}/forfeit"), json!({ "reason": "x" })).await.expect(404);
+    call(&program.router, "GET", unknown, Some(&program.key), None)
+        .await
+        .expect(404);
+    program
+        .post(&format!("{unknown}/forfeit"), json!({ "reason": "x" }))
+        .await
+        .expect(404);
     testing::audit(&program.test.db()).await;
 }
 
 #[tokio::test]
 async fn only_what_waits_is_activated_and_no_body_is_needed() {
     let program = Program::new().await;
-    let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"].as_str().unwrap().to_owned();
+    let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("/api/grants/{grant_id}/activate");
-    let problem = call(&program.router, "POST", &path, Some(&program.key), None).await.expect(409);
+    let problem = call(&program.router, "POST", &path, Some(&program.key), None)
+        .await
+        .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:grant_not_pending");
 }
 
@@ -342,11 +537,17 @@ async fn an_unplayed_bonus_is_taken_back_and_a_played_one_is_not() {
     let first = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
     let second = program.post("/api/wallet/add-bonus", bonus(50)).await.expect(200);
     // Ten of the first are taken by hand.
-    program.post("/api/wallet/deduct", deduct("BONUS", json!(10))).await.expect(200);
+    program
+        .post("/api/wallet/deduct", deduct("BONUS", json!(10)))
+        .await
+        .expect(200);
     let reverse = |receipt: &Value| json!({ "transaction_id": receipt["transaction_id"], "reason": "mistake" });
     let problem = program.post("/api/wallet/reverse", reverse(&first)).await.expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
-    assert_eq!(program.post("/api/wallet/reverse", reverse(&second)).await.expect(200)["new_balance"].to_string(), "90.00");
+    assert_eq!(
+        program.post("/api/wallet/reverse", reverse(&second)).await.expect(200)["new_balance"].to_string(),
+        "90.00"
+    );
     let statuses = "SELECT string_agg(status || ' ' || round(balance), ', ' ORDER BY grant_id) FROM grants";
     assert_eq!(program.test.text(statuses).await, "ACTIVE 90, CANCELLED 0");
     testing::audit(&program.test.db()).await;
@@ -358,7 +559,10 @@ async fn bonus_money_is_deducted_from_the_bonuses_that_stakes_feed_first() {
     program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
     let sooner = json!({ "player_id": "P001", "amount": 50, "wagering_requirement": 10, "expiry_hours": 1 });
     program.post("/api/wallet/add-bonus", sooner).await.expect(200);
-    let receipt = program.post("/api/wallet/deduct", deduct("BONUS", json!(60))).await.expect(200);
+    let receipt = program
+        .post("/api/wallet/deduct", deduct("BONUS", json!(60)))
+        .await
+        .expect(200);
     assert_eq!(receipt["new_balance"].to_string(), "90.00");
     let statuses = "SELECT string_agg(status || ' ' || round(balance), ', ' ORDER BY grant_id) FROM grants";
     assert_eq!(program.test.text(statuses).await, "ACTIVE 90, DEPLETED 0");
@@ -370,13 +574,21 @@ async fn the_runtime_role_can_only_add_postings() {
     let program = Program::new().await;
     program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
     let client = program.test.db().client().await.unwrap();
-    for statement in ["UPDATE postings SET amount = 6", "DELETE FROM postings", "TRUNCATE postings"] {
+    for statement in [
+        "UPDATE postings SET amount = 6",
+        "DELETE FROM postings",
+        "TRUNCATE postings",
+    ] {
         let refusal = client.batch_execute(statement).await.unwrap_err();
         assert_eq!(refusal.code().map(|code| code.code()), Some("42501"), "{statement}"); // insufficient privilege
     }
     // The owner is stopped by the triggers.
     let owner = program.test.owner().client().await.unwrap();
-    for statement in ["UPDATE postings SET amount = 6", "DELETE FROM postings", "TRUNCATE postings"] {
+    for statement in [
+        "UPDATE postings SET amount = 6",
+        "DELETE FROM postings",
+        "TRUNCATE postings",
+    ] {
         let refusal = owner.batch_execute(statement).await.unwrap_err();
         assert_eq!(refusal.code().map(|code| code.code()), Some("23000"), "{statement}");
     }

@@ -17,7 +17,10 @@ pub enum Sent {
     /// By the simple protocol. Empty: whether the connection is alive.
     Query(String),
     /// A prepared statement with its parameters in the binary format.
-    Execute { sql: String, parameters: Vec<Option<Vec<u8>>> },
+    Execute {
+        sql: String,
+        parameters: Vec<Option<Vec<u8>>>,
+    },
 }
 
 /// What was sent since it was last taken.
@@ -37,13 +40,20 @@ impl Log {
 /// A way to `address` that keeps a log.
 pub async fn listen(address: &Address) -> Result<(Address, Log)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let here = Address { host: "127.0.0.1".to_owned(), port: listener.local_addr()?.port(), ..address.clone() };
+    let here = Address {
+        host: "127.0.0.1".to_owned(),
+        port: listener.local_addr()?.port(),
+        ..address.clone()
+    };
     let (server, log) = ((address.host.clone(), address.port), Log::default());
     let kept = log.clone();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let Ok(server) = TcpStream::connect(server.clone()).await else { return };
-            let ((from_client, mut to_client), (mut from_server, to_server)) = (client.into_split(), server.into_split());
+            let Ok(server) = TcpStream::connect(server.clone()).await else {
+                return;
+            };
+            let ((from_client, mut to_client), (mut from_server, to_server)) =
+                (client.into_split(), server.into_split());
             tokio::spawn(read_along(from_client, to_server, kept.clone()));
             tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
         }
@@ -91,7 +101,9 @@ fn read(kind: u8, mut body: Bytes, prepared: &mut HashMap<String, String>) -> Op
             for _format in 0..body.try_get_u16().ok()? {
                 body.try_get_u16().ok()?;
             }
-            let parameters = (0..body.try_get_u16().ok()?).map(|_| parameter(&mut body)).collect::<Option<_>>()?;
+            let parameters = (0..body.try_get_u16().ok()?)
+                .map(|_| parameter(&mut body))
+                .collect::<Option<_>>()?;
             Some(Sent::Execute { sql, parameters })
         }
         _ => None,

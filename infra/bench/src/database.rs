@@ -51,7 +51,9 @@ impl Address {
     }
 
     pub async fn connect(&self) -> Result<Client> {
-        let (client, connection) = tokio_postgres::connect(&self.text(), NoTls).await.map_err(|problem| explain(&problem))?;
+        let (client, connection) = tokio_postgres::connect(&self.text(), NoTls)
+            .await
+            .map_err(|problem| explain(&problem))?;
         tokio::spawn(connection);
         Ok(client)
     }
@@ -78,9 +80,24 @@ impl Scratch {
     pub async fn create(owner_url: &str, runtime_url: &str) -> Result<Self> {
         let database = format!("bench_{}", std::process::id());
         let server = Address::parse(owner_url)?;
-        server.connect().await?.batch_execute(&format!("CREATE DATABASE {database}")).await.map_err(|problem| explain(&problem))?;
-        let owner = Address { database: database.clone(), ..server.clone() };
-        let scratch = Self { server, owner, runtime: Address { database, ..Address::parse(runtime_url)? } };
+        server
+            .connect()
+            .await?
+            .batch_execute(&format!("CREATE DATABASE {database}"))
+            .await
+            .map_err(|problem| explain(&problem))?;
+        let owner = Address {
+            database: database.clone(),
+            ..server.clone()
+        };
+        let scratch = Self {
+            server,
+            owner,
+            runtime: Address {
+                database,
+                ..Address::parse(runtime_url)?
+            },
+        };
         match app::migrate::run(&scratch.owner.db()?).await {
             Ok(_) => Ok(scratch),
             Err(problem) => {
@@ -93,7 +110,12 @@ impl Scratch {
 
     pub async fn drop(self) -> Result<()> {
         let drop = format!("DROP DATABASE {} WITH (FORCE)", self.owner.database);
-        self.server.connect().await?.batch_execute(&drop).await.map_err(|problem| explain(&problem))
+        self.server
+            .connect()
+            .await?
+            .batch_execute(&drop)
+            .await
+            .map_err(|problem| explain(&problem))
     }
 
     /// Active players under these numbers, in the first tier.
@@ -110,28 +132,50 @@ impl Scratch {
             numbers.start,
             numbers.end - 1
         );
-        self.owner.connect().await?.batch_execute(&sql).await.map_err(|problem| explain(&problem))
+        self.owner
+            .connect()
+            .await?
+            .batch_execute(&sql)
+            .await
+            .map_err(|problem| explain(&problem))
     }
 
     /// An operator's key; answers its text.
     pub async fn add_key(&self) -> Result<String> {
         let key = format!("bench-{}", self.owner.database);
         let hash = Sha256::digest(key.as_bytes()).to_vec();
-        let sql =
-            "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) VALUES (gen_random_uuid(), $1, 'bench', 'operator', now())";
-        self.owner.connect().await?.execute(sql, &[&hash]).await.map_err(|problem| explain(&problem))?;
+        let sql = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) VALUES (gen_random_uuid(), $1, 'bench', 'operator', now())";
+        self.owner
+            .connect()
+            .await?
+            .execute(sql, &[&hash])
+            .await
+            .map_err(|problem| explain(&problem))?;
         Ok(key)
     }
 
     /// # Errors
     /// When the books do not hold: the first broken row of each invariant.
     pub async fn audit(&self) -> Result<()> {
-        let invariants = app::audit::run(&self.runtime.db()?).await.map_err(|problem| explain(&problem))?;
+        let invariants = app::jobs::audit::run(&self.runtime.db()?)
+            .await
+            .map_err(|problem| explain(&problem))?;
         let broken: Vec<String> = invariants
             .iter()
             .filter(|invariant| !invariant.holds())
-            .map(|invariant| format!("{} ({} rows, first {})", invariant.name, invariant.broken, invariant.first().unwrap_or_default()))
+            .map(|invariant| {
+                format!(
+                    "{} ({} rows, first {})",
+                    invariant.name,
+                    invariant.broken,
+                    invariant.first().unwrap_or_default()
+                )
+            })
             .collect();
-        if broken.is_empty() { Ok(()) } else { Err(format!("the books do not hold: {}", broken.join("; ")).into()) }
+        if broken.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("the books do not hold: {}", broken.join("; ")).into())
+        }
     }
 }

@@ -44,7 +44,12 @@ impl Floor {
     pub fn new(program: &Path, address: &Address, script: Script) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         std::fs::write(directory.path().join("script.sql"), script.text)?;
-        Ok(Self { program: program.to_owned(), address: address.clone(), directory, constants: script.constants })
+        Ok(Self {
+            program: program.to_owned(),
+            address: address.clone(),
+            directory,
+            constants: script.constants,
+        })
     }
 
     /// Runs for `time` with as many connections as we have callers.
@@ -58,13 +63,33 @@ impl Floor {
             &format!("--time={}", time.as_secs()),
         ]);
         command.arg("--file").arg(self.directory.path().join("script.sql"));
-        command.args([format!("-Dfirst={}", players.start), format!("-Dlast={}", players.end - 1)]);
+        command.args([
+            format!("-Dfirst={}", players.start),
+            format!("-Dlast={}", players.end - 1),
+        ]);
         command.args(self.constants.iter().map(|(name, value)| format!("-D{name}={value}")));
-        let Address { host, port, user, password, database } = &self.address;
-        command.args(["--host", host, "--port", &port.to_string(), "--username", user, database]);
+        let Address {
+            host,
+            port,
+            user,
+            password,
+            database,
+        } = &self.address;
+        command.args([
+            "--host",
+            host,
+            "--port",
+            &port.to_string(),
+            "--username",
+            user,
+            database,
+        ]);
         command.env("PGPASSWORD", password).env("PGSSLMODE", "disable");
         let used = processor::used().children;
-        let output = command.output().await.map_err(|problem| format!("{}: {problem}", self.program.display()))?;
+        let output = command
+            .output()
+            .await
+            .map_err(|problem| format!("{}: {problem}", self.program.display()))?;
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             return Err(format!("pgbench failed: {}", String::from_utf8_lossy(&output.stderr)).into());
@@ -72,7 +97,11 @@ impl Floor {
         let transactions: usize = after(&said, "number of transactions actually processed: ")?.parse()?;
         let rate: f64 = after(&said, "tps = ")?.parse()?;
         let seconds = f64::from(u32::try_from(transactions)?) / rate;
-        Ok(Done { transactions, seconds, processor: processor::used().children - used })
+        Ok(Done {
+            transactions,
+            seconds,
+            processor: processor::used().children - used,
+        })
     }
 }
 

@@ -25,7 +25,12 @@ pub struct Instance {
 
 impl Instance {
     pub fn new(address: &Address, key: &str, number: usize) -> Result<Self> {
-        Ok(Self { router: ::wallet::router(address.db()?), key: key.to_owned(), number, calls: 0 })
+        Ok(Self {
+            router: ::wallet::router(address.db()?),
+            key: key.to_owned(),
+            number,
+            calls: 0,
+        })
     }
 
     /// Credits 1.00 LP under a fresh key. A refusal is an error.
@@ -36,17 +41,24 @@ impl Instance {
             .header("authorization", format!("Bearer {}", self.key))
             .header("content-type", "application/json")
             .header("idempotency-key", idempotency_key)
-            .body(Body::from(format!(r#"{{"player_id":"{player}","amount":1.00,"source":"bench"}}"#)))?;
+            .body(Body::from(format!(
+                r#"{{"player_id":"{player}","amount":1.00,"source":"bench"}}"#
+            )))?;
         let response = self.router.clone().oneshot(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
-        if status.is_success() { Ok(()) } else { Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into()) }
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(format!("{status}: {}", String::from_utf8_lossy(&body)).into())
+        }
     }
 
     /// Of the last call: 19 digits, as those of the floor.
     pub fn idempotency_key(&self) -> String {
         // Scattered by an odd factor, as keys of many clients are.
-        let scattered = (self.calls * 1_000 + u64::try_from(self.number).unwrap_or_default()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let scattered =
+            (self.calls * 1_000 + u64::try_from(self.number).unwrap_or_default()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         format!("{:019}", scattered % 10_u64.pow(19))
     }
 }
@@ -103,11 +115,21 @@ pub async fn credit_each(instances: &mut [Instance], players: Range<u64>) -> Res
 pub async fn run(instances: Vec<Instance>, players: Range<u64>, time: Duration) -> Result<(Vec<Instance>, Told)> {
     let (begun, used) = (Instant::now(), processor::used().own);
     let tasks = instances.into_iter().enumerate().map(|(number, instance)| {
-        let work = call_until(instance, u64::try_from(number).unwrap_or_default(), players.clone(), begun, time);
+        let work = call_until(
+            instance,
+            u64::try_from(number).unwrap_or_default(),
+            players.clone(),
+            begun,
+            time,
+        );
         async { tokio::spawn(work).await? }
     });
     let ended = try_join_all(tasks).await?;
-    let mut told = Told { latencies: Vec::new(), elapsed: begun.elapsed(), processor: processor::used().own - used };
+    let mut told = Told {
+        latencies: Vec::new(),
+        elapsed: begun.elapsed(),
+        processor: processor::used().own - used,
+    };
     let mut instances = Vec::new();
     for (instance, latencies) in ended {
         instances.push(instance);

@@ -48,7 +48,11 @@ async fn main() -> ExitCode {
         of_a_round: Duration::from_secs(arguments.seconds.max(1)),
         rounds: arguments.rounds.max(1),
         pgbench: arguments.pgbench,
-        script: if arguments.show_script { wallet::Script::Printed } else { wallet::Script::Quiet },
+        script: if arguments.show_script {
+            wallet::Script::Printed
+        } else {
+            wallet::Script::Quiet
+        },
     };
     match wallet::run(plan).await {
         Ok(()) => ExitCode::SUCCESS,

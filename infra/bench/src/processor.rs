@@ -18,7 +18,17 @@ pub struct Used {
 pub fn used() -> Used {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name of the program, in parentheses, may have blanks; `utime stime cutime cstime` are the 12th field after it on.
-    let fields: Vec<u32> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).flat_map(str::parse).collect();
+    let fields: Vec<u32> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(11)
+        .flat_map(str::parse)
+        .collect();
     let ticks = |at: usize| TICK * fields.get(at..at + 2).map_or(0, |pair| pair.iter().sum());
-    Used { own: ticks(0), children: ticks(2) }
+    Used {
+        own: ticks(0),
+        children: ticks(2),
+    }
 }

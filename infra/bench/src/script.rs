@@ -18,8 +18,7 @@ use crate::capture::Sent;
 use crate::database::explain;
 
 /// UUIDv7 of the clock and of chance, as the handler makes them: the index over them grows at its end.
-const NEW_UUID: &str =
-    "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 19))::uuid";
+const NEW_UUID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 19))::uuid";
 
 /// The call that was captured: a credit to a wallet, from the version below `version`.
 #[derive(Debug)]
@@ -45,8 +44,15 @@ pub struct Script {
 /// When no statement of the call reads the wallet's version and balance in the one row it answers, or when a later one
 /// does not use them: pgbench could not go on from one transaction to the next.
 pub async fn write(client: &mut Client, sent: &[Sent], call: &Call) -> Result<Script> {
-    let mut writer = Writer { call, wallet: None, advanced: false, constants: Vec::new() };
-    let mut text = String::from("\\set player random(:first, :last)\n\\set key random(1000000000000000000, 9000000000000000000)\n");
+    let mut writer = Writer {
+        call,
+        wallet: None,
+        advanced: false,
+        constants: Vec::new(),
+    };
+    let mut text = String::from(
+        "\\set player random(:first, :last)\n\\set key random(1000000000000000000, 9000000000000000000)\n",
+    );
     for (number, sent) in sent.iter().enumerate() {
         match sent {
             Sent::Query(sql) if sql.is_empty() => {}
@@ -55,7 +61,11 @@ pub async fn write(client: &mut Client, sent: &[Sent], call: &Call) -> Result<Sc
                 let statement = client.prepare(sql).await?;
                 let parameters: Vec<Raw> = parameters.iter().cloned().map(Raw).collect();
                 let body = writer.statement(client, number, sql, &statement, &parameters).await?;
-                let wallet = if writer.wallet.is_none() { wallet_columns(client, &statement, &parameters, call).await? } else { None };
+                let wallet = if writer.wallet.is_none() {
+                    wallet_columns(client, &statement, &parameters, call).await?
+                } else {
+                    None
+                };
                 let end = if wallet.is_some() { " \\gset wallet_" } else { ";" };
                 writer.wallet = writer.wallet.or(wallet);
                 writeln!(text, "{}{end}", body.trim())?;
@@ -63,9 +73,14 @@ pub async fn write(client: &mut Client, sent: &[Sent], call: &Call) -> Result<Sc
         }
     }
     if !writer.advanced {
-        return Err("the captured call does not read a wallet's version and balance in one row and write the next ones".into());
+        return Err(
+            "the captured call does not read a wallet's version and balance in one row and write the next ones".into(),
+        );
     }
-    Ok(Script { text, constants: writer.constants })
+    Ok(Script {
+        text,
+        constants: writer.constants,
+    })
 }
 
 /// The columns in which a statement answers the wallet's state.
@@ -75,7 +90,12 @@ struct Wallet {
 }
 
 /// Asks again, after the call: the state that it left must be there. Nothing that the statement does stays.
-async fn wallet_columns(client: &mut Client, statement: &Statement, parameters: &[Raw], call: &Call) -> Result<Option<Wallet>> {
+async fn wallet_columns(
+    client: &mut Client,
+    statement: &Statement,
+    parameters: &[Raw],
+    call: &Call,
+) -> Result<Option<Wallet>> {
     // Not a transaction of the program: it is never committed, and so never retried.
     client.batch_execute("BEGIN").await?;
     let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|raw| raw as &(dyn ToSql + Sync)).collect();
@@ -91,7 +111,9 @@ async fn wallet_columns(client: &mut Client, statement: &Statement, parameters: 
             balance = Some(column.name().to_owned());
         }
     }
-    Ok(version.zip(balance).map(|(version, balance)| Wallet { version, balance }))
+    Ok(version
+        .zip(balance)
+        .map(|(version, balance)| Wallet { version, balance }))
 }
 
 struct Writer<'a> {
@@ -104,13 +126,23 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// The statement with an expression in the place of each `$1`.
-    async fn statement(&mut self, client: &Client, number: usize, sql: &str, statement: &Statement, parameters: &[Raw]) -> Result<String> {
+    async fn statement(
+        &mut self,
+        client: &Client,
+        number: usize,
+        sql: &str,
+        statement: &Statement,
+        parameters: &[Raw],
+    ) -> Result<String> {
         if takes_for_variable(sql) {
             return Err(format!("pgbench would take a part of this statement for a variable:\n{sql}").into());
         }
         let mut expressions = Vec::new();
         for (index, (kind, value)) in statement.params().iter().zip(parameters).enumerate() {
-            expressions.push(self.expression(client, &format!("c{number}_{index}"), kind, value).await?);
+            expressions.push(
+                self.expression(client, &format!("c{number}_{index}"), kind, value)
+                    .await?,
+            );
         }
         let mut parts = sql.split('$');
         let mut text = parts.next().unwrap_or_default().to_owned();
@@ -118,7 +150,11 @@ impl Writer<'_> {
             let digits = part.chars().take_while(char::is_ascii_digit).count();
             let (index, rest) = part.split_at(digits);
             let index: usize = index.parse().map_err(|_| format!("a $ that is no parameter:\n{sql}"))?;
-            text.push_str(expressions.get(index - 1).ok_or_else(|| format!("${index} is not bound:\n{sql}"))?);
+            text.push_str(
+                expressions
+                    .get(index - 1)
+                    .ok_or_else(|| format!("${index} is not bound:\n{sql}"))?,
+            );
             text.push_str(rest);
         }
         Ok(text)
@@ -130,14 +166,21 @@ impl Writer<'_> {
         }
         if let Kind::Array(element) = kind.kind() {
             let sql = format!("SELECT cardinality($1::{0}), ($1::{0})[1]::text", type_name(kind));
-            let row = client.query_one(&sql, &[value]).await.map_err(|problem| explain(&problem))?;
+            let row = client
+                .query_one(&sql, &[value])
+                .await
+                .map_err(|problem| explain(&problem))?;
             let (length, first): (i32, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
             if let (1, Some(changing)) = (length, first.and_then(|first| self.changing(element, &first))) {
                 return Ok(format!("ARRAY[{changing}]::{}", type_name(kind)));
             }
         }
         let sql = format!("SELECT $1::{}::text", type_name(kind));
-        let text: String = client.query_one(&sql, &[value]).await.map_err(|problem| explain(&problem))?.try_get(0)?;
+        let text: String = client
+            .query_one(&sql, &[value])
+            .await
+            .map_err(|problem| explain(&problem))?
+            .try_get(0)?;
         if let Some(changing) = self.changing(kind, &text) {
             return Ok(changing);
         }
@@ -164,7 +207,10 @@ impl Writer<'_> {
             return Some(NEW_UUID.to_owned());
         }
         let wallet = self.wallet.as_ref()?;
-        let (version, balance) = (format!(":wallet_{}::bigint", wallet.version), format!(":wallet_{}::numeric", wallet.balance));
+        let (version, balance) = (
+            format!(":wallet_{}::bigint", wallet.version),
+            format!(":wallet_{}::numeric", wallet.balance),
+        );
         if *kind == Type::INT8 && text.parse() == Ok(self.call.version) {
             self.advanced = true;
             return Some(format!("({version} + 1)"));

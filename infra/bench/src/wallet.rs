@@ -60,14 +60,19 @@ async fn measure(plan: &Plan, scratch: &Scratch) -> Result<()> {
     }
     scratch.add_players(CAPTURED..CAPTURED + 1).await?;
     let key = scratch.add_key().await?;
-    let mut instances = (1..=CALLERS).map(|number| Instance::new(&scratch.runtime, &key, number)).collect::<Result<Vec<_>>>()?;
+    let mut instances = (1..=CALLERS)
+        .map(|number| Instance::new(&scratch.runtime, &key, number))
+        .collect::<Result<Vec<_>>>()?;
     for range in ranges.clone() {
         handler::credit_each(&mut instances, range).await?;
     }
     let floor = floor(plan, scratch, &key).await?;
 
     let (mut ours_told, mut theirs_done) = (ranges[0].clone().count(), ranges[1].clone().count());
-    println!("\n{:<20}{:>11}{:>11}{:>7}{:>9}{:>9}{:>16}", "", "handler/s", "pgbench/s", "ratio", "p50 ms", "p99 ms", "processor µs");
+    println!(
+        "\n{:<20}{:>11}{:>11}{:>7}{:>9}{:>9}{:>16}",
+        "", "handler/s", "pgbench/s", "ratio", "p50 ms", "p99 ms", "processor µs"
+    );
     for case in cases() {
         let (mut told, mut done) = (Told::default(), Done::default());
         for round in 0..plan.rounds {
@@ -91,7 +96,9 @@ async fn measure(plan: &Plan, scratch: &Scratch) -> Result<()> {
     expect("done by pgbench", theirs_done, points(scratch, theirs).await?)?;
     scratch.audit().await?;
     println!("\nratio: goal 0.6. p50, p99: of our calls. processor: time of our process and of pgbench, a call.");
-    println!("{ours_told} credits were told to our callers and are stored, {theirs_done} those of pgbench; the audit is clean");
+    println!(
+        "{ours_told} credits were told to our callers and are stored, {theirs_done} those of pgbench; the audit is clean"
+    );
     Ok(())
 }
 
@@ -99,14 +106,29 @@ fn tell_rates(name: &str, mut told: Told, done: Done) {
     let [p50, p99] = [50, 99].map(|of_hundred| told.percentile(of_hundred).as_secs_f64() * 1_000.0);
     let (ours, theirs) = (told.rate(), done.rate());
     let each = |time: Duration, calls: usize| time.as_micros() / u128::try_from(calls.max(1)).unwrap_or(1);
-    let processor = format!("{} : {}", each(told.processor, told.credits()), each(done.processor, done.transactions));
-    println!("{name:<20}{ours:>11.0}{theirs:>11.0}{:>7.2}{p50:>9.2}{p99:>9.2}{processor:>16}", ours / theirs);
+    let processor = format!(
+        "{} : {}",
+        each(told.processor, told.credits()),
+        each(done.processor, done.transactions)
+    );
+    println!(
+        "{name:<20}{ours:>11.0}{theirs:>11.0}{:>7.2}{p50:>9.2}{p99:>9.2}{processor:>16}",
+        ours / theirs
+    );
 }
 
 fn cases() -> [Case; 2] {
     [
-        Case { name: "different players", ours: OURS..OURS + PLAYERS, theirs: THEIRS..THEIRS + PLAYERS },
-        Case { name: "one hot player", ours: OURS + PLAYERS..OURS + PLAYERS + 1, theirs: THEIRS + PLAYERS..THEIRS + PLAYERS + 1 },
+        Case {
+            name: "different players",
+            ours: OURS..OURS + PLAYERS,
+            theirs: THEIRS..THEIRS + PLAYERS,
+        },
+        Case {
+            name: "one hot player",
+            ours: OURS + PLAYERS..OURS + PLAYERS + 1,
+            theirs: THEIRS + PLAYERS..THEIRS + PLAYERS + 1,
+        },
     ]
 }
 
@@ -152,9 +174,19 @@ fn tell(sent: &[Sent]) {
 async fn points(scratch: &Scratch, numbers: Range<u64>) -> Result<Decimal> {
     let sql = "SELECT coalesce(sum(balance), 0) FROM wallets WHERE asset = 'LP' AND player_id::bigint >= $1 AND player_id::bigint < $2";
     let bounds = (i64::try_from(numbers.start)?, i64::try_from(numbers.end)?);
-    Ok(scratch.owner.connect().await?.query_one(sql, &[&bounds.0, &bounds.1]).await?.get(0))
+    Ok(scratch
+        .owner
+        .connect()
+        .await?
+        .query_one(sql, &[&bounds.0, &bounds.1])
+        .await?
+        .get(0))
 }
 
 fn expect(who: &str, credits: usize, stored: Decimal) -> Result<()> {
-    if stored == Decimal::from(credits) { Ok(()) } else { Err(format!("{credits} credits {who}, {stored} LP stored").into()) }
+    if stored == Decimal::from(credits) {
+        Ok(())
+    } else {
+        Err(format!("{credits} credits {who}, {stored} LP stored").into())
+    }
 }

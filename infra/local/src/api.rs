@@ -10,7 +10,12 @@ pub enum ApiError {
     #[error("{0} does not answer: {1}")]
     Unreachable(String, reqwest::Error),
     #[error("{method} {path} answered {status}: {body}")]
-    Refused { method: Method, path: String, status: StatusCode, body: String },
+    Refused {
+        method: Method,
+        path: String,
+        status: StatusCode,
+        body: String,
+    },
     #[error("the file was not imported within {0} s; see .local/log/import-worker.log")]
     NotImported(u64),
     #[error("the import failed: {0}")]
@@ -27,13 +32,25 @@ pub struct Api {
 
 impl Api {
     pub fn new(address: String, key: String) -> Self {
-        Self { address, key, client: Client::new() }
+        Self {
+            address,
+            key,
+            client: Client::new(),
+        }
     }
 
     /// Status and body, whatever the status.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value), ApiError> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), ApiError> {
         let fail = |problem| ApiError::Unreachable(self.address.clone(), problem);
-        let mut request = self.client.request(method, format!("{}{path}", self.address)).bearer_auth(&self.key);
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.address))
+            .bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -53,7 +70,12 @@ impl Api {
         if status.is_success() {
             return Ok(answer);
         }
-        Err(ApiError::Refused { method, path: path.to_owned(), status, body: answer.to_string() })
+        Err(ApiError::Refused {
+            method,
+            path: path.to_owned(),
+            status,
+            body: answer.to_string(),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `cargo local audit`: whether the books of a database hold.
 
 use app::Db;
-use app::audit::Invariant;
+use app::jobs::audit::Invariant;
 
 use crate::tell::say;
 
@@ -21,9 +21,12 @@ pub enum AuditError {
 pub async fn run(url: &str) -> Result<(), AuditError> {
     // The stack's PostgreSQL is on this machine, and any other has a certificate of a public authority or none.
     let db = Db::new(url, None).map_err(|problem| not_run(&problem))?;
-    let invariants = app::audit::run(&db).await.map_err(|problem| not_run(&problem))?;
+    let invariants = app::jobs::audit::run(&db).await.map_err(|problem| not_run(&problem))?;
     lines(&invariants).for_each(|line| say!("{line}"));
-    let (broken, all) = (invariants.iter().filter(|invariant| !invariant.holds()).count(), invariants.len());
+    let (broken, all) = (
+        invariants.iter().filter(|invariant| !invariant.holds()).count(),
+        invariants.len(),
+    );
     if broken > 0 {
         return Err(AuditError::Broken { broken, all });
     }
@@ -33,12 +36,22 @@ pub async fn run(url: &str) -> Result<(), AuditError> {
 
 /// A word, the rows that break it, its name, and the first of the rows.
 fn lines(invariants: &[Invariant]) -> impl Iterator<Item = String> {
-    let digits = invariants.iter().map(|invariant| invariant.broken.to_string().len()).max().unwrap_or_default();
-    let longest = invariants.iter().map(|invariant| invariant.name.chars().count()).max().unwrap_or_default();
-    invariants.iter().map(move |Invariant { name, broken, examples }| match examples.first() {
-        None => format!("holds   {broken:>digits$}  {name}"),
-        Some(first) => format!("BROKEN  {broken:>digits$}  {name:<longest$}  first: {first}"),
-    })
+    let digits = invariants
+        .iter()
+        .map(|invariant| invariant.broken.to_string().len())
+        .max()
+        .unwrap_or_default();
+    let longest = invariants
+        .iter()
+        .map(|invariant| invariant.name.chars().count())
+        .max()
+        .unwrap_or_default();
+    invariants
+        .iter()
+        .map(move |Invariant { name, broken, examples }| match examples.first() {
+            None => format!("holds   {broken:>digits$}  {name}"),
+            Some(first) => format!("BROKEN  {broken:>digits$}  {name:<longest$}  first: {first}"),
+        })
 }
 
 /// What lies underneath is said too: the caller is the one who can mend it. Said once, as a driver's error may repeat

@@ -17,14 +17,23 @@ pub const ACCESS_KEY: &str = "local";
 pub const SECRET_KEY: &str = "local";
 
 /// Everything but what an object key may hold unescaped in an address.
-const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+const KEY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'/');
 
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
     #[error("the local AWS does not answer: {0}")]
     Unreachable(#[from] reqwest::Error),
     #[error("the local AWS refused {action} ({status}): {body}")]
-    Refused { action: String, status: StatusCode, body: String },
+    Refused {
+        action: String,
+        status: StatusCode,
+        body: String,
+    },
     #[error("{path}: {problem}")]
     File { path: String, problem: std::io::Error },
 }
@@ -51,7 +60,10 @@ pub struct Aws {
 
 impl Aws {
     pub fn new(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), client: Client::new() }
+        Self {
+            endpoint: endpoint.to_owned(),
+            client: Client::new(),
+        }
     }
 
     /// Creates the queues and buckets of the template, and the notifications between them.
@@ -66,7 +78,12 @@ impl Aws {
     }
 
     async fn create_queue(&self, queue: &Queue) -> Result<(), AwsError> {
-        self.sqs("CreateQueue", &json!({ "QueueName": queue.name, "Attributes": queue.attributes })).await.map(drop)
+        self.sqs(
+            "CreateQueue",
+            &json!({ "QueueName": queue.name, "Attributes": queue.attributes }),
+        )
+        .await
+        .map(drop)
     }
 
     async fn create_bucket(&self, bucket: &Bucket) -> Result<(), AwsError> {
@@ -78,10 +95,17 @@ impl Aws {
         let entries: String = bucket
             .notifications
             .iter()
-            .map(|(event, queue)| format!("<QueueConfiguration><Queue>{queue}</Queue><Event>{event}</Event></QueueConfiguration>"))
+            .map(|(event, queue)| {
+                format!("<QueueConfiguration><Queue>{queue}</Queue><Event>{event}</Event></QueueConfiguration>")
+            })
             .collect();
         let body = format!("<NotificationConfiguration>{entries}</NotificationConfiguration>");
-        self.s3("PutBucketNotificationConfiguration", self.client.put(format!("{address}?notification")).body(body)).await.map(drop)
+        self.s3(
+            "PutBucketNotificationConfiguration",
+            self.client.put(format!("{address}?notification")).body(body),
+        )
+        .await
+        .map(drop)
     }
 
     /// Uploads a file, telling `progress` how many bytes are on their way. Answers the ETag.
@@ -92,14 +116,25 @@ impl Aws {
         file: &Path,
         progress: impl Fn(u64) + Send + Sync + 'static,
     ) -> Result<String, AwsError> {
-        let fail = |problem| AwsError::File { path: file.display().to_string(), problem };
+        let fail = |problem| AwsError::File {
+            path: file.display().to_string(),
+            problem,
+        };
         let source = tokio::fs::File::open(file).await.map_err(fail)?;
         let size = source.metadata().await.map_err(fail)?.len();
         let stream = chunks(source, progress);
         let address = format!("{}/{bucket}/{}", self.endpoint, utf8_percent_encode(key, KEY));
-        let request = self.client.put(address).header("content-length", size).body(reqwest::Body::wrap_stream(stream));
+        let request = self
+            .client
+            .put(address)
+            .header("content-length", size)
+            .body(reqwest::Body::wrap_stream(stream));
         let response = self.s3("PutObject", request).await?;
-        let etag = response.headers().get("etag").and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+        let etag = response
+            .headers()
+            .get("etag")
+            .and_then(|etag| etag.to_str().ok())
+            .unwrap_or_default();
         Ok(etag.trim_matches('"').to_owned())
     }
 
@@ -117,7 +152,8 @@ impl Aws {
             "AttributeNames": ["All"],
             "MessageAttributeNames": ["All"],
         });
-        let received: Received = serde_json::from_value(self.sqs("ReceiveMessage", &request).await?).unwrap_or_default();
+        let received: Received =
+            serde_json::from_value(self.sqs("ReceiveMessage", &request).await?).unwrap_or_default();
         Ok(received.messages)
     }
 
@@ -140,17 +176,35 @@ impl Aws {
     pub async fn depths(&self) -> Result<Vec<(String, String, String)>, AwsError> {
         let mut depths = Vec::new();
         let queues = self.sqs("ListQueues", &json!({})).await?;
-        for url in queues["QueueUrls"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            let answer = self.sqs("GetQueueAttributes", &json!({ "QueueUrl": url, "AttributeNames": ["All"] })).await?;
+        for url in queues["QueueUrls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+        {
+            let answer = self
+                .sqs(
+                    "GetQueueAttributes",
+                    &json!({ "QueueUrl": url, "AttributeNames": ["All"] }),
+                )
+                .await?;
             let count = |key: &str| answer["Attributes"][key].as_str().unwrap_or("?").to_owned();
             let name = url.rsplit('/').next().unwrap_or_default().to_owned();
-            depths.push((name, count("ApproximateNumberOfMessages"), count("ApproximateNumberOfMessagesNotVisible")));
+            depths.push((
+                name,
+                count("ApproximateNumberOfMessages"),
+                count("ApproximateNumberOfMessagesNotVisible"),
+            ));
         }
         Ok(depths)
     }
 
     fn queue_url(&self, arn: &str) -> String {
-        format!("{}/{ACCOUNT}/{}", self.endpoint, arn.rsplit(':').next().unwrap_or_default())
+        format!(
+            "{}/{ACCOUNT}/{}",
+            self.endpoint,
+            arn.rsplit(':').next().unwrap_or_default()
+        )
     }
 
     async fn sqs(&self, action: &str, body: &Value) -> Result<Value, AwsError> {
@@ -172,7 +226,9 @@ impl Aws {
 
 /// moto learns service and region from the credential's scope and does not look at the signature.
 fn credential(service: &str) -> String {
-    format!("AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0")
+    format!(
+        "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+    )
 }
 
 async fn accepted(action: &str, request: RequestBuilder) -> Result<reqwest::Response, AwsError> {
@@ -181,7 +237,11 @@ async fn accepted(action: &str, request: RequestBuilder) -> Result<reqwest::Resp
     if status.is_success() {
         return Ok(response);
     }
-    Err(AwsError::Refused { action: action.to_owned(), status, body: response.text().await.unwrap_or_default() })
+    Err(AwsError::Refused {
+        action: action.to_owned(),
+        status,
+        body: response.text().await.unwrap_or_default(),
+    })
 }
 
 fn chunks(

@@ -37,7 +37,9 @@ const DOWN_WITHIN: Duration = Duration::from_secs(120);
 pub enum CommandError {
     #[error("the stack is not running; start it with: cargo local up")]
     NotRunning,
-    #[error("the stack is not running; start it with: cargo local up, or name a database with: cargo local audit --database URL")]
+    #[error(
+        "the stack is not running; start it with: cargo local up, or name a database with: cargo local audit --database URL"
+    )]
     NoDatabase,
     #[error("the stack did not start; its output is above")]
     DidNotStart,
@@ -166,11 +168,18 @@ pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
             Ok(tick::run(&api, job).await?)
         }
         Action::Audit { database } => {
-            let url = database.or_else(|| layout.read_env().remove("DATABASE_URL")).ok_or(CommandError::NoDatabase)?;
+            let url = database
+                .or_else(|| layout.read_env().remove("DATABASE_URL"))
+                .ok_or(CommandError::NoDatabase)?;
             Ok(audit::run(&url).await?)
         }
-        Action::Key { action: KeyAction::Create { role, name } } => {
-            say!("{}", Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?);
+        Action::Key {
+            action: KeyAction::Create { role, name },
+        } => {
+            say!(
+                "{}",
+                Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?
+            );
             Ok(())
         }
         Action::Psql { arguments } => shell(&layout, &arguments),
@@ -194,7 +203,10 @@ async fn run_stack(layout: &Layout, up: &Up) -> Result<(), CommandError> {
         () = told_to_stop() => Err(CommandError::Interrupted),
     };
     if started.is_ok() {
-        say!("\n  running; {} ends everything", if up.detached { "cargo local down" } else { "Ctrl-C" });
+        say!(
+            "\n  running; {} ends everything",
+            if up.detached { "cargo local down" } else { "Ctrl-C" }
+        );
         told_to_stop().await;
     }
     say!("  ending");
@@ -237,10 +249,19 @@ async fn start_detached(layout: &Layout, up: &Up) -> Result<(), CommandError> {
     let log = fs::File::create(&path).map_err(fail("the log of the stack"))?;
     let mut shown = fs::File::open(&path).map_err(fail("the log of the stack"))?;
     let mut command = std::process::Command::new(std::env::current_exe().map_err(fail("this program"))?);
-    command.args(["up", "--detached", "--port", &up.port.to_string()]).current_dir(&layout.root);
-    command.args(up.release.then_some("--release")).args(up.empty.then_some("--empty"));
+    command
+        .args(["up", "--detached", "--port", &up.port.to_string()])
+        .current_dir(&layout.root);
+    command
+        .args(up.release.then_some("--release"))
+        .args(up.empty.then_some("--empty"));
     let output = log.try_clone().map_err(fail("the log of the stack"))?;
-    let mut child = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().map_err(fail("the stack"))?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(log)
+        .spawn()
+        .map_err(fail("the stack"))?;
     let pid = i32::try_from(child.id()).unwrap_or_default();
     loop {
         let is_up = layout.env_file().exists();
@@ -305,7 +326,11 @@ async fn show_status(layout: &Layout) -> Result<(), CommandError> {
         return Ok(());
     }
     for (name, process) in register.entries() {
-        say!("{name:<24} {} {}", process.pid, if process.is_alive() { "running" } else { "ended" });
+        say!(
+            "{name:<24} {} {}",
+            process.pid,
+            if process.is_alive() { "running" } else { "ended" }
+        );
     }
     let env = layout.read_env();
     let (Some(address), Some(key)) = (env.get("API_URL"), env.get("API_KEY")) else {
@@ -313,7 +338,9 @@ async fn show_status(layout: &Layout) -> Result<(), CommandError> {
         return Ok(());
     };
     match Aws::new(&running(layout, "AWS_ENDPOINT_URL")?).depths().await {
-        Ok(depths) => depths.iter().for_each(|(queue, waiting, in_work)| say!("{queue:<32} {waiting} waiting, {in_work} in work")),
+        Ok(depths) => depths
+            .iter()
+            .for_each(|(queue, waiting, in_work)| say!("{queue:<32} {waiting} waiting, {in_work} in work")),
         Err(problem) => say!("{problem}"),
     }
     let api = Api::new(address.clone(), key.clone());
@@ -334,18 +361,30 @@ fn show_schedule(schedule: &Value) {
         Some(status) => format!("{status} for {}", field(last, "scheduled_for")),
         None => "none".to_owned(),
     };
-    say!("{:<24} next {}, last {last}", field(schedule, "job"), field(schedule, "next_due"));
+    say!(
+        "{:<24} next {}, last {last}",
+        field(schedule, "job"),
+        field(schedule, "next_due")
+    );
 }
 
 async fn reset(layout: &Layout) -> Result<(), CommandError> {
     end_stack(layout).await?;
     let files = [layout.key_file(), layout.env_file(), layout.process_file()];
     for path in files.into_iter().filter(|path| path.exists()) {
-        fs::remove_file(&path).map_err(|problem| CommandError::Io { what: path.display().to_string(), problem })?;
+        fs::remove_file(&path).map_err(|problem| CommandError::Io {
+            what: path.display().to_string(),
+            problem,
+        })?;
     }
-    let dirs = postgres::homes(layout).into_iter().chain([layout.state_dir().join("log")]);
+    let dirs = postgres::homes(layout)
+        .into_iter()
+        .chain([layout.state_dir().join("log")]);
     for path in dirs.filter(|path| path.exists()) {
-        fs::remove_dir_all(&path).map_err(|problem| CommandError::Io { what: path.display().to_string(), problem })?;
+        fs::remove_dir_all(&path).map_err(|problem| CommandError::Io {
+            what: path.display().to_string(),
+            problem,
+        })?;
     }
     say!("the data are deleted");
     Ok(())
@@ -362,7 +401,10 @@ fn shell(layout: &Layout, arguments: &[String]) -> Result<(), CommandError> {
     let url = running(layout, "DATABASE_URL")?;
     let psql = postgres::find_psql();
     let problem = std::process::Command::new(&psql).arg(url).args(arguments).exec();
-    Err(CommandError::Io { what: psql.display().to_string(), problem })
+    Err(CommandError::Io {
+        what: psql.display().to_string(),
+        problem,
+    })
 }
 
 /// A variable of the running stack.

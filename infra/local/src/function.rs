@@ -126,7 +126,10 @@ impl Function {
         };
         let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.scale_to(in_flight);
-        Place { function: self, _permit: permit }
+        Place {
+            function: self,
+            _permit: permit,
+        }
     }
 
     /// Brings the instances to `wanted`, as far as the function may have so many.
@@ -172,7 +175,11 @@ impl Function {
                 caution!("{}: {problem}", self.name());
             }
             // One that dies at once is started again ever more slowly.
-            patience = if started.elapsed() > Duration::from_secs(10) { Duration::from_millis(100) } else { patience * 2 };
+            patience = if started.elapsed() > Duration::from_secs(10) {
+                Duration::from_millis(100)
+            } else {
+                patience * 2
+            };
             tokio::select! {
                 () = sleep(patience.min(Duration::from_secs(5))) => {}
                 () = stop.said() => {}
@@ -182,8 +189,13 @@ impl Function {
 
     /// One process from its start to its end.
     async fn one_life(&self, number: usize, stop: &mut Stop) -> Result<(), ProcessError> {
-        let fail = |problem| ProcessError::Start { program: self.name().to_owned(), problem };
-        let tunnel = Tunnel::open(self.platform.emulator, self.template.timeout).await.map_err(fail)?;
+        let fail = |problem| ProcessError::Start {
+            program: self.name().to_owned(),
+            problem,
+        };
+        let tunnel = Tunnel::open(self.platform.emulator, self.template.timeout)
+            .await
+            .map_err(fail)?;
         let mut process = self.start(number, tunnel.address)?;
         let mut check = tokio::time::interval(Duration::from_millis(200));
         let mut announced = false;
@@ -227,17 +239,34 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", self.template.memory_mb.to_string())
             .env("AWS_LAMBDA_RUNTIME_API", runtime_api);
-        Running::start(&format!("{}-{number}", self.name()), command, &self.log(), &self.platform.register)
+        Running::start(
+            &format!("{}-{number}", self.name()),
+            command,
+            &self.log(),
+            &self.platform.register,
+        )
     }
 
     /// Tells the emulator, and so the caller, that the invocation the process was at has failed.
     async fn fail_invocation(&self, tunnel: &Tunnel, reason: &str) {
-        let Activity::Busy { request_id, .. } = tunnel.activity() else { return };
+        let Activity::Busy { request_id, .. } = tunnel.activity() else {
+            return;
+        };
         caution!("{}: {reason} (request {request_id}); starting it again", self.name());
-        let address = format!("http://{}/.rt/{}/2018-06-01/runtime/invocation/{request_id}/error", self.platform.emulator, self.name());
-        let body =
-            serde_json::json!({ "errorType": "Runtime.ExitError", "errorMessage": format!("RequestId: {request_id} Error: {reason}") });
-        let answer = self.platform.client.post(address).header("content-type", "application/json").body(body.to_string()).send().await;
+        let address = format!(
+            "http://{}/.rt/{}/2018-06-01/runtime/invocation/{request_id}/error",
+            self.platform.emulator,
+            self.name()
+        );
+        let body = serde_json::json!({ "errorType": "Runtime.ExitError", "errorMessage": format!("RequestId: {request_id} Error: {reason}") });
+        let answer = self
+            .platform
+            .client
+            .post(address)
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .send()
+            .await;
         if let Err(problem) = answer {
             caution!("{}: the emulator was not told: {problem}", self.name());
         }

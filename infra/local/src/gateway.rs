@@ -24,8 +24,14 @@ const LARGEST_BODY: usize = 10 * 1024 * 1024;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Headers of one connection, which are not passed on to the next.
-const OF_THE_CONNECTION: [header::HeaderName; 6] =
-    [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::UPGRADE, header::TE, header::TRAILER];
+const OF_THE_CONNECTION: [header::HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::CONTENT_LENGTH,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+];
 
 /// What the gateway knows.
 #[derive(Debug)]
@@ -58,13 +64,28 @@ impl Gateway {
     /// The function an address is for, the address in the emulator, and how long to wait.
     fn target(&self, request: &Request) -> Option<(&Arc<Function>, String, Duration)> {
         let path = request.uri().path();
-        if let Some(name) = path.strip_prefix("/2015-03-31/functions/").and_then(|rest| rest.split('/').next()) {
+        if let Some(name) = path
+            .strip_prefix("/2015-03-31/functions/")
+            .and_then(|rest| rest.split('/').next())
+        {
             let function = self.function(name)?;
-            return Some((function, path.to_owned(), function.template.timeout + Duration::from_secs(10)));
+            return Some((
+                function,
+                path.to_owned(),
+                function.template.timeout + Duration::from_secs(10),
+            ));
         }
         let function = self.function(&self.template.function_at(request.method().as_str(), path)?.name)?;
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        Some((function, format!("/lambda-url/{}{path}{query}", function.name()), LONGEST_WAIT))
+        let query = request
+            .uri()
+            .query()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default();
+        Some((
+            function,
+            format!("/lambda-url/{}{path}{query}", function.name()),
+            LONGEST_WAIT,
+        ))
     }
 
     async fn forward(
@@ -77,15 +98,23 @@ impl Gateway {
     ) -> Response {
         let of_api = address.starts_with("/lambda-url/");
         let _place = function.enter().await;
-        let request = self.client.request(method, format!("http://{}{address}", self.emulator)).headers(headers).body(body);
+        let request = self
+            .client
+            .request(method, format!("http://{}{address}", self.emulator))
+            .headers(headers)
+            .body(body);
         let failed = || refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-        let Ok(response) = request.send().await else { return failed() };
+        let Ok(response) = request.send().await else {
+            return failed();
+        };
         let (status, headers) = (response.status(), passed_on(response.headers()));
         // A function's own answer has a type; a failed invocation is told without one. Its reason is logged.
         if status == StatusCode::INTERNAL_SERVER_ERROR && of_api && !headers.contains_key(header::CONTENT_TYPE) {
             return failed();
         }
-        let Ok(body) = response.bytes().await else { return failed() };
+        let Ok(body) = response.bytes().await else {
+            return failed();
+        };
         let mut answer = Response::new(Body::from(body));
         *answer.status_mut() = status;
         *answer.headers_mut() = headers;
@@ -94,7 +123,9 @@ impl Gateway {
 }
 
 async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let Some((function, address, longest)) = gateway.target(&request) else { return refuse(StatusCode::NOT_FOUND, "Not Found") };
+    let Some((function, address, longest)) = gateway.target(&request) else {
+        return refuse(StatusCode::NOT_FOUND, "Not Found");
+    };
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
@@ -107,13 +138,20 @@ async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Respon
 }
 
 fn passed_on(headers: &HeaderMap) -> HeaderMap {
-    headers.iter().filter(|(name, _)| !OF_THE_CONNECTION.contains(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    headers
+        .iter()
+        .filter(|(name, _)| !OF_THE_CONNECTION.contains(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// API Gateway's own answers look like this.
 fn refuse(status: StatusCode, message: &str) -> Response {
     let mut response = Response::new(Body::from(serde_json::json!({ "message": message }).to_string()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     response
 }

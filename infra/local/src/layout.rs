@@ -24,13 +24,20 @@ pub struct Layout {
 impl Layout {
     /// The workspace around the current directory.
     pub fn find() -> Result<Self, LayoutError> {
-        let here = std::env::current_dir().map_err(|problem| LayoutError::File { path: PathBuf::from("."), problem })?;
+        let here = std::env::current_dir().map_err(|problem| LayoutError::File {
+            path: PathBuf::from("."),
+            problem,
+        })?;
         let started_from = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let candidates = here.ancestors().chain(started_from.as_deref().into_iter().flat_map(Path::ancestors));
+        let candidates = here
+            .ancestors()
+            .chain(started_from.as_deref().into_iter().flat_map(Path::ancestors));
         candidates
             .into_iter()
             .find(|dir| dir.join("template.yaml").is_file() && dir.join("infra/local").is_dir())
-            .map(|dir| Self { root: dir.to_path_buf() })
+            .map(|dir| Self {
+                root: dir.to_path_buf(),
+            })
             .ok_or(LayoutError::NotInside(here))
     }
 
@@ -79,21 +86,36 @@ impl Layout {
     /// The variables of `.local/env`; none when the file is not there.
     pub fn read_env(&self) -> BTreeMap<String, String> {
         let text = fs::read_to_string(self.env_file()).unwrap_or_default();
-        text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// Writes `.local/env`, readable by its owner only: it holds a key and passwords.
     pub fn write_env(&self, variables: &[(&str, String)]) -> Result<(), LayoutError> {
-        let text: String = variables.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let text: String = variables
+            .iter()
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect();
         write_private(&self.env_file(), &text)
     }
 }
 
 /// Writes a whole file at once (nobody sees half of it), readable by its owner only.
 pub fn write_private(path: &Path, text: &str) -> Result<(), LayoutError> {
-    let fail = |problem| LayoutError::File { path: path.to_path_buf(), problem };
+    let fail = |problem| LayoutError::File {
+        path: path.to_path_buf(),
+        problem,
+    };
     let fresh = path.with_extension("new");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(fail)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&fresh)
+        .map_err(fail)?;
     io::Write::write_all(&mut file, text.as_bytes()).map_err(fail)?;
     fs::rename(&fresh, path).map_err(fail)
 }

@@ -36,14 +36,21 @@ pub struct Outcome {
 
 /// Uploads the file under its own name and waits until its players are segmented and rewarded.
 pub async fn drop_file(aws: &Aws, api: &Api, bucket: &str, file: &Path) -> Result<Outcome, OutcomeError> {
-    let key = file.file_name().and_then(|name| name.to_str()).ok_or_else(|| OutcomeError::NoName(file.display().to_string()))?;
+    let key = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| OutcomeError::NoName(file.display().to_string()))?;
     let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     let bar = bar(size, "  upload  {bar:30} {bytes}/{total_bytes}");
     let uploading = bar.clone();
-    let etag = aws.put_file(bucket, key, file, move |bytes| uploading.inc(bytes)).await?;
+    let etag = aws
+        .put_file(bucket, key, file, move |bytes| uploading.inc(bytes))
+        .await?;
     bar.finish_and_clear();
     let import_id = taken_up(api, key, &etag).await?;
-    Ok(Outcome { import: follow(api, &import_id).await? })
+    Ok(Outcome {
+        import: follow(api, &import_id).await?,
+    })
 }
 
 fn bar(length: u64, template: &str) -> ProgressBar {
@@ -59,7 +66,8 @@ async fn taken_up(api: &Api, key: &str, etag: &str) -> Result<String, ApiError> 
     let until = Instant::now() + TAKEN_UP_WITHIN;
     loop {
         let imports = api.get("/api/imports?limit=100").await?;
-        let ours = |import: &&Value| import["object_key"] == key && field(import, "object_version").trim_matches('"') == etag;
+        let ours =
+            |import: &&Value| import["object_key"] == key && field(import, "object_version").trim_matches('"') == etag;
         if let Some(import) = imports.as_array().into_iter().flatten().find(ours) {
             return Ok(field(import, "import_id"));
         }
@@ -147,7 +155,11 @@ impl Outcome {
             say!("  warning: {warning}");
         }
         if count(import, "rows_rejected") > 0 {
-            say!("  rejected rows: {}/api/imports/{}/errors", api.address, field(import, "import_id"));
+            say!(
+                "  rejected rows: {}/api/imports/{}/errors",
+                api.address,
+                field(import, "import_id")
+            );
         }
         let players = api.get(&format!("/api/players?limit={}", LISTED_PLAYERS + 1)).await?;
         match players.as_array() {
@@ -161,13 +173,20 @@ async fn print_players(api: &Api, players: &[Value]) -> Result<(), ApiError> {
     let rewards = api.get("/api/analytics/rewards?limit=1000").await?;
     let mut granted: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for reward in rewards.as_array().into_iter().flatten() {
-        let what = format!("{} {} {}", field(reward, "rule_id"), field(reward, "amount"), field(reward, "currency_type"));
+        let what = format!(
+            "{} {} {}",
+            field(reward, "rule_id"),
+            field(reward, "amount"),
+            field(reward, "currency_type")
+        );
         granted.entry(field(reward, "player_id")).or_default().push(what);
     }
     say!("");
     for player in players {
         let id = field(player, "player_id");
-        let rewards = granted.remove(&id).map_or_else(|| "-".to_owned(), |rewards| rewards.join(", "));
+        let rewards = granted
+            .remove(&id)
+            .map_or_else(|| "-".to_owned(), |rewards| rewards.join(", "));
         say!("  {id:<10} {:<10} {rewards}", field(player, "segment"));
     }
     Ok(())

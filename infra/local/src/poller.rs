@@ -59,7 +59,9 @@ impl Poller {
     /// One receiver at a time: moto hands one message to two that ask at once.
     async fn next_batch(&self, places: &Arc<Semaphore>) -> (Vec<Message>, OwnedSemaphorePermit) {
         loop {
-            let Ok(place) = Arc::clone(places).acquire_owned().await else { continue };
+            let Ok(place) = Arc::clone(places).acquire_owned().await else {
+                continue;
+            };
             match self.receive().await {
                 Ok(batch) if !batch.is_empty() => return (batch, place),
                 Ok(_) => {}
@@ -74,7 +76,10 @@ impl Poller {
         let mut batch = self.aws.receive(queue, size, LONG_POLL).await?;
         let until = Instant::now() + self.mapping.batching_window;
         while !batch.is_empty() && batch.len() < size && Instant::now() < until {
-            let wait = until.duration_since(Instant::now()).min(LONG_POLL).max(Duration::from_secs(1));
+            let wait = until
+                .duration_since(Instant::now())
+                .min(LONG_POLL)
+                .max(Duration::from_secs(1));
             batch.extend(self.aws.receive(queue, size - batch.len(), wait).await?);
         }
         Ok(batch)
@@ -90,7 +95,9 @@ impl Poller {
         };
         for message in &batch {
             let done = if failed.iter().any(|one| one.message_id == message.message_id) {
-                self.aws.give_back(&self.mapping.queue_arn, message, back_off(message)).await
+                self.aws
+                    .give_back(&self.mapping.queue_arn, message, back_off(message))
+                    .await
             } else {
                 self.aws.delete(&self.mapping.queue_arn, message).await
             };
@@ -101,13 +108,27 @@ impl Poller {
     }
 
     async fn invoke(&self, batch: &[Message]) -> Result<String, String> {
-        let records: Vec<Value> = batch.iter().map(|message| record(message, &self.mapping.queue_arn)).collect();
+        let records: Vec<Value> = batch
+            .iter()
+            .map(|message| record(message, &self.mapping.queue_arn))
+            .collect();
         let _place = self.function.enter().await;
-        let request = self.client.post(&self.invocations).timeout(self.function.template.timeout + Duration::from_secs(30));
-        let response = request.body(json!({ "Records": records }).to_string()).send().await.map_err(|problem| problem.to_string())?;
+        let request = self
+            .client
+            .post(&self.invocations)
+            .timeout(self.function.template.timeout + Duration::from_secs(30));
+        let response = request
+            .body(json!({ "Records": records }).to_string())
+            .send()
+            .await
+            .map_err(|problem| problem.to_string())?;
         let status = response.status();
         let body = response.text().await.map_err(|problem| problem.to_string())?;
-        if status == StatusCode::OK { Ok(body) } else { Err(format!("the invocation failed: {body}")) }
+        if status == StatusCode::OK {
+            Ok(body)
+        } else {
+            Err(format!("the invocation failed: {body}"))
+        }
     }
 
     fn failed<'a>(&self, batch: &'a [Message], answer: &str) -> Vec<&'a Message> {
@@ -135,16 +156,28 @@ fn failures<'a>(batch: &'a [Message], answer: &str) -> Vec<&'a Message> {
     if answer.trim().is_empty() || answer.trim() == "null" {
         return Vec::new();
     }
-    let Ok(report) = serde_json::from_str::<Report>(answer) else { return batch.iter().collect() };
+    let Ok(report) = serde_json::from_str::<Report>(answer) else {
+        return batch.iter().collect();
+    };
     let named = report.batch_item_failures.unwrap_or_default();
-    let found: Option<Vec<&Message>> =
-        named.iter().map(|failure| batch.iter().find(|message| message.message_id == failure.item_identifier)).collect();
+    let found: Option<Vec<&Message>> = named
+        .iter()
+        .map(|failure| {
+            batch
+                .iter()
+                .find(|message| message.message_id == failure.item_identifier)
+        })
+        .collect();
     found.unwrap_or_else(|| batch.iter().collect())
 }
 
 /// How long a failed message stays away: 1, 2, 4, 8, then 16 seconds.
 fn back_off(message: &Message) -> Duration {
-    let receives = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse::<u32>().ok()).unwrap_or(1);
+    let receives = message
+        .attributes
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse::<u32>().ok())
+        .unwrap_or(1);
     Duration::from_secs(1 << receives.saturating_sub(1).min(4))
 }
 
@@ -178,13 +211,19 @@ mod tests {
     }
 
     fn ids(messages: Vec<&Message>) -> Vec<&str> {
-        messages.into_iter().map(|message| message.message_id.as_str()).collect()
+        messages
+            .into_iter()
+            .map(|message| message.message_id.as_str())
+            .collect()
     }
 
     #[test]
     fn only_the_named_messages_failed() {
         let batch = [message("a", "1"), message("b", "1"), message("c", "1")];
-        assert_eq!(ids(failures(&batch, r#"{"batchItemFailures": [{"itemIdentifier": "b"}]}"#)), ["b"]);
+        assert_eq!(
+            ids(failures(&batch, r#"{"batchItemFailures": [{"itemIdentifier": "b"}]}"#)),
+            ["b"]
+        );
         assert_eq!(ids(failures(&batch, r#"{"batchItemFailures": []}"#)), [""; 0]);
         assert_eq!(ids(failures(&batch, "null")), [""; 0]);
         assert_eq!(ids(failures(&batch, "{}")), [""; 0]);
@@ -193,14 +232,19 @@ mod tests {
     #[test]
     fn a_report_that_makes_no_sense_means_all_failed() {
         let batch = [message("a", "1"), message("b", "1")];
-        assert_eq!(ids(failures(&batch, r#"{"batchItemFailures": [{"itemIdentifier": "z"}]}"#)), ["a", "b"]);
+        assert_eq!(
+            ids(failures(&batch, r#"{"batchItemFailures": [{"itemIdentifier": "z"}]}"#)),
+            ["a", "b"]
+        );
         assert_eq!(ids(failures(&batch, r#"{"batchItemFailures": 7}"#)), ["a", "b"]);
         assert_eq!(ids(failures(&batch, "done")), ["a", "b"]);
     }
 
     #[test]
     fn a_message_stays_away_longer_each_time() {
-        let seconds: Vec<u64> = ["1", "2", "3", "4", "5", "9"].map(|receives| back_off(&message("a", receives)).as_secs()).into();
+        let seconds: Vec<u64> = ["1", "2", "3", "4", "5", "9"]
+            .map(|receives| back_off(&message("a", receives)).as_secs())
+            .into();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 16]);
     }
 

@@ -129,8 +129,16 @@ struct Secrets {
 /// The database to use: that of `DATABASE_URL`, unless it is our own (a shell has read `.local/env`), else a
 /// private one.
 pub fn choose(layout: &Layout) -> Result<Database, PostgresError> {
-    let is_ours = |url: &String| homes(layout).iter().filter_map(|home| Secrets::read(home)).any(|secrets| url.contains(&secrets.owner));
-    match std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty() && !is_ours(url)) {
+    let is_ours = |url: &String| {
+        homes(layout)
+            .iter()
+            .filter_map(|home| Secrets::read(home))
+            .any(|secrets| url.contains(&secrets.owner))
+    };
+    match std::env::var("DATABASE_URL")
+        .ok()
+        .filter(|url| !url.is_empty() && !is_ours(url))
+    {
         Some(url) => external(&url),
         None => private(layout),
     }
@@ -146,24 +154,50 @@ fn external(url: &str) -> Result<Database, PostgresError> {
     let port = config.get_ports().first().copied().unwrap_or(5432);
     let database = config.get_dbname().or(config.get_user()).unwrap_or(DATABASE);
     let app_url = format!("postgresql://{APP}:{}@{host}:{port}/{database}", random_hex(16)?);
-    Ok(Database { owner_url: url.to_owned(), app_url, server: None })
+    Ok(Database {
+        owner_url: url.to_owned(),
+        app_url,
+        server: None,
+    })
 }
 
 fn private(layout: &Layout) -> Result<Database, PostgresError> {
     let bin_dir = find_binaries().ok_or(PostgresError::NotFound)?;
-    let account = if rustix::process::geteuid().is_root() { Some(find_account()?) } else { None };
+    let account = if rustix::process::geteuid().is_root() {
+        Some(find_account()?)
+    } else {
+        None
+    };
     let home = home(layout, account.as_ref())?;
     let mut secrets = match Secrets::read(&home) {
         Some(secrets) => secrets,
-        None => Secrets { owner: random_hex(16)?, app: random_hex(16)?, port: 0 },
+        None => Secrets {
+            owner: random_hex(16)?,
+            app: random_hex(16)?,
+            port: 0,
+        },
     };
     secrets.port = free_port(Ipv4Addr::LOCALHOST.into(), Some(secrets.port).filter(|port| *port > 0))?;
-    write_private(&Secrets::file(&home), &serde_json::to_string_pretty(&secrets).unwrap_or_default())?;
-    let server = Server { version: version(&bin_dir)?, bin_dir, home, port: secrets.port, account };
-    let url = |user: &str, password: &str| format!("postgresql://{user}:{password}@127.0.0.1:{}/{DATABASE}", secrets.port);
+    write_private(
+        &Secrets::file(&home),
+        &serde_json::to_string_pretty(&secrets).unwrap_or_default(),
+    )?;
+    let server = Server {
+        version: version(&bin_dir)?,
+        bin_dir,
+        home,
+        port: secrets.port,
+        account,
+    };
+    let url =
+        |user: &str, password: &str| format!("postgresql://{user}:{password}@127.0.0.1:{}/{DATABASE}", secrets.port);
     let (owner_url, app_url) = (url(OWNER, &secrets.owner), url(APP, &secrets.app));
     server.create_if_new(&secrets.owner)?;
-    Ok(Database { owner_url, app_url, server: Some(server) })
+    Ok(Database {
+        owner_url,
+        app_url,
+        server: Some(server),
+    })
 }
 
 impl Secrets {
@@ -180,7 +214,10 @@ impl Secrets {
 pub fn homes(layout: &Layout) -> [PathBuf; 2] {
     let mut hasher = DefaultHasher::new();
     layout.state_dir().hash(&mut hasher);
-    [layout.state_dir().join("pg"), PathBuf::from(format!("/var/lib/loyalty-local-{:016x}", hasher.finish()))]
+    [
+        layout.state_dir().join("pg"),
+        PathBuf::from(format!("/var/lib/loyalty-local-{:016x}", hasher.finish())),
+    ]
 }
 
 fn home(layout: &Layout, account: Option<&Account>) -> Result<PathBuf, PostgresError> {
@@ -196,7 +233,11 @@ fn home(layout: &Layout, account: Option<&Account>) -> Result<PathBuf, PostgresE
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&dir, open).map_err(|problem| PostgresError::File { path: dir, problem })?;
     }
-    if account.may_enter(&near) { Ok(near) } else { create(far) }
+    if account.may_enter(&near) {
+        Ok(near)
+    } else {
+        create(far)
+    }
 }
 
 impl Account {
@@ -220,37 +261,67 @@ fn find_account() -> Result<Account, PostgresError> {
     let accounts = passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
-        Some(Account { name: name.to_owned(), uid: fields.nth(1)?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+        Some(Account {
+            name: name.to_owned(),
+            uid: fields.nth(1)?.parse().ok()?,
+            gid: fields.next()?.parse().ok()?,
+        })
     });
-    let mut usable: Vec<Account> =
-        accounts.filter(|account| ["postgres", "nobody"].contains(&account.name.as_str()) && account.uid > 0).collect();
+    let mut usable: Vec<Account> = accounts
+        .filter(|account| ["postgres", "nobody"].contains(&account.name.as_str()) && account.uid > 0)
+        .collect();
     usable.sort_by_key(|account| account.name != "postgres");
     usable.into_iter().next().ok_or(PostgresError::NoAccount)
 }
 
 /// The directory with `initdb` and `postgres`, the newest version where several are installed.
 fn find_binaries() -> Option<PathBuf> {
-    let config = std::process::Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output().ok();
+    let config = std::process::Command::new("pg_config")
+        .arg("--bindir")
+        .stderr(Stdio::null())
+        .output()
+        .ok();
     let from_config = config.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    let on_path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
-    let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect())
+    let on_path = std::env::var_os("PATH")
+        .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
         .unwrap_or_default();
-    installed.sort_by_key(|dir| dir.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u32>().ok()));
-    let candidates = from_config.into_iter().chain(on_path).chain(installed.into_iter().rev());
-    candidates.filter(|dir| dir.is_absolute()).find(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file())
+    let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| {
+            entries
+                .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+                .collect()
+        })
+        .unwrap_or_default();
+    installed.sort_by_key(|dir| {
+        dir.parent()
+            .and_then(Path::file_name)
+            .and_then(|name| name.to_str()?.parse::<u32>().ok())
+    });
+    let candidates = from_config
+        .into_iter()
+        .chain(on_path)
+        .chain(installed.into_iter().rev());
+    candidates
+        .filter(|dir| dir.is_absolute())
+        .find(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file())
 }
 
 /// `psql` beside the server, else whichever the PATH has.
 pub fn find_psql() -> PathBuf {
-    find_binaries().map(|dir| dir.join("psql")).filter(|psql| psql.is_file()).unwrap_or_else(|| PathBuf::from("psql"))
+    find_binaries()
+        .map(|dir| dir.join("psql"))
+        .filter(|psql| psql.is_file())
+        .unwrap_or_else(|| PathBuf::from("psql"))
 }
 
 fn version(bin_dir: &Path) -> Result<String, PostgresError> {
     let program = bin_dir.join("postgres");
     let output = std::process::Command::new(&program).arg("--version").output();
     let output = output.map_err(|problem| PostgresError::File { path: program, problem })?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().trim_start_matches("postgres (PostgreSQL) ").to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .trim_start_matches("postgres (PostgreSQL) ")
+        .to_owned())
 }
 
 impl Server {
@@ -260,8 +331,17 @@ impl Server {
 
     /// Where it is and whom it runs as, for people.
     pub fn describe(&self) -> String {
-        let account = self.account.as_ref().map(|account| format!(", running as `{}`", account.name)).unwrap_or_default();
-        format!("PostgreSQL {} on 127.0.0.1:{}, data in {}{account}", self.version, self.port, self.home.display())
+        let account = self
+            .account
+            .as_ref()
+            .map(|account| format!(", running as `{}`", account.name))
+            .unwrap_or_default();
+        format!(
+            "PostgreSQL {} on 127.0.0.1:{}, data in {}{account}",
+            self.version,
+            self.port,
+            self.home.display()
+        )
     }
 
     /// Whether the data lie outside the workspace, because the account may not enter it.
@@ -273,7 +353,10 @@ impl Server {
         if self.data().join("PG_VERSION").is_file() {
             return Ok(());
         }
-        let file = |path: &Path, problem| PostgresError::File { path: path.to_path_buf(), problem };
+        let file = |path: &Path, problem| PostgresError::File {
+            path: path.to_path_buf(),
+            problem,
+        };
         // A half-made cluster of an interrupted start; nothing there is no problem.
         let _ = fs::remove_dir_all(self.data());
         let password_file = self.home.join("password");
@@ -285,16 +368,32 @@ impl Server {
             }
         }
         let mut command = self.tool("initdb");
-        command.args(["--username", OWNER, "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--pwfile"]);
+        command.args([
+            "--username",
+            OWNER,
+            "--auth",
+            "scram-sha-256",
+            "--encoding",
+            "UTF8",
+            "--locale",
+            "C",
+            "--pwfile",
+        ]);
         command.arg(&password_file).arg("--pgdata").arg(self.data());
-        let output = command.stdin(Stdio::null()).output().map_err(|problem| file(&self.bin_dir.join("initdb"), problem));
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|problem| file(&self.bin_dir.join("initdb"), problem));
         let _ = fs::remove_file(&password_file);
         let output = output?;
         if output.status.success() {
             return Ok(());
         }
         let _ = fs::remove_dir_all(self.data());
-        Err(PostgresError::Tool { program: "initdb".to_owned(), problem: String::from_utf8_lossy(&output.stderr).into_owned() })
+        Err(PostgresError::Tool {
+            program: "initdb".to_owned(),
+            problem: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
     }
 
     fn tool(&self, name: &str) -> std::process::Command {
@@ -313,7 +412,9 @@ impl Server {
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
         let mut running = Running::start(NAME, Command::from(command), &layout.log(NAME), register)?;
-        running.until_it_accepts((Ipv4Addr::LOCALHOST, self.port).into(), STARTS_WITHIN).await?;
+        running
+            .until_it_accepts((Ipv4Addr::LOCALHOST, self.port).into(), STARTS_WITHIN)
+            .await?;
         Ok(running)
     }
 
@@ -397,7 +498,11 @@ impl Database {
             let mut config = Config::from_str(&self.owner_url)?;
             config.dbname("postgres");
             let client = Self::connect(&config).await?;
-            if client.query_opt("SELECT FROM pg_database WHERE datname = $1", &[&DATABASE]).await?.is_none() {
+            if client
+                .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&DATABASE])
+                .await?
+                .is_none()
+            {
                 client.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
             }
         }
@@ -405,21 +510,32 @@ impl Database {
         let config = Config::from_str(&self.app_url)?;
         // Hexadecimal digits of our own making: nothing to escape.
         let password = String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned();
-        let exists = client.query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&APP]).await?.is_some();
+        let exists = client
+            .query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&APP])
+            .await?
+            .is_some();
         let verb = if exists { "ALTER" } else { "CREATE" };
-        client.batch_execute(&format!("{verb} ROLE {APP} LOGIN PASSWORD '{password}'")).await?;
+        client
+            .batch_execute(&format!("{verb} ROLE {APP} LOGIN PASSWORD '{password}'"))
+            .await?;
         Ok(())
     }
 
     /// Gives the login role the rights of the runtime role, which the migrations have made.
     pub async fn grant_runtime(&self) -> Result<(), PostgresError> {
-        Ok(Self::connect(&Config::from_str(&self.owner_url)?).await?.batch_execute(&format!("GRANT loyalty_runtime TO {APP}")).await?)
+        Ok(Self::connect(&Config::from_str(&self.owner_url)?)
+            .await?
+            .batch_execute(&format!("GRANT loyalty_runtime TO {APP}"))
+            .await?)
     }
 
     /// Makes an API key. The key itself is answered and kept nowhere; the table has its hash.
     pub async fn create_key(owner_url: &str, role: &str, name: &str) -> Result<String, PostgresError> {
         let key = format!("lk_{}", random_hex(32)?);
-        Self::connect(&Config::from_str(owner_url)?).await?.execute(INSERT_KEY, &[&key, &name, &role]).await?;
+        Self::connect(&Config::from_str(owner_url)?)
+            .await?
+            .execute(INSERT_KEY, &[&key, &name, &role])
+            .await?;
         Ok(key)
     }
 
@@ -429,7 +545,9 @@ impl Database {
         if self.server.is_some() {
             let sql = format!("{INSERT_KEY} ON CONFLICT (key_hash) DO NOTHING");
             let client = Self::connect(&Config::from_str(&self.owner_url)?).await?;
-            client.execute(&sql, &[&SAMPLE_KEY, &"events/*.json", &"viewer"]).await?;
+            client
+                .execute(&sql, &[&SAMPLE_KEY, &"events/*.json", &"viewer"])
+                .await?;
         }
         Ok(())
     }
@@ -438,15 +556,24 @@ impl Database {
     pub async fn is_admin_key(&self, key: &str) -> Result<bool, PostgresError> {
         let sql = "SELECT FROM api_keys WHERE key_hash = sha256(convert_to($1, 'UTF8')) AND role = 'admin' \
                    AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
-        Ok(Self::connect(&Config::from_str(&self.owner_url)?).await?.query_opt(sql, &[&key]).await?.is_some())
+        Ok(Self::connect(&Config::from_str(&self.owner_url)?)
+            .await?
+            .query_opt(sql, &[&key])
+            .await?
+            .is_some())
     }
 }
 
 /// `bytes` random bytes in hexadecimal digits.
 fn random_hex(bytes: usize) -> Result<String, PostgresError> {
     let source = Path::new("/dev/urandom");
-    let fail = |problem| PostgresError::File { path: source.to_path_buf(), problem };
+    let fail = |problem| PostgresError::File {
+        path: source.to_path_buf(),
+        problem,
+    };
     let mut random = vec![0; bytes];
-    fs::File::open(source).and_then(|mut file| file.read_exact(&mut random)).map_err(fail)?;
+    fs::File::open(source)
+        .and_then(|mut file| file.read_exact(&mut random))
+        .map_err(fail)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -26,9 +26,19 @@ pub enum ProcessError {
     #[error("cannot start {program}: {problem}")]
     Start { program: String, problem: io::Error },
     #[error("{program} ended at once ({status}); the end of {}:\n{tail}", log.display())]
-    EndedAtOnce { program: String, status: String, log: PathBuf, tail: String },
+    EndedAtOnce {
+        program: String,
+        status: String,
+        log: PathBuf,
+        tail: String,
+    },
     #[error("{program} was not ready within {seconds} s; the end of {}:\n{tail}", log.display())]
-    NotReady { program: String, seconds: u64, log: PathBuf, tail: String },
+    NotReady {
+        program: String,
+        seconds: u64,
+        log: PathBuf,
+        tail: String,
+    },
 }
 
 /// One process, told from a later one with the same number by the time it was started.
@@ -55,9 +65,16 @@ fn started_at(pid: i32) -> Option<String> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name stands in brackets and may hold blanks; field 3 is the state, field 22 the start.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        return if fields.first() == Some(&"Z") { None } else { fields.get(19).map(|start| (*start).to_owned()) };
+        return if fields.first() == Some(&"Z") {
+            None
+        } else {
+            fields.get(19).map(|start| (*start).to_owned())
+        };
     }
-    let output = std::process::Command::new("ps").args(["-o", "lstart=", "-p", &pid.to_string()]).output().ok()?;
+    let output = std::process::Command::new("ps")
+        .args(["-o", "lstart=", "-p", &pid.to_string()])
+        .output()
+        .ok()?;
     let started = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (!started.is_empty()).then_some(started)
 }
@@ -75,8 +92,14 @@ pub const SUPERVISOR: &str = "supervisor";
 impl Register {
     /// What an earlier stack wrote down; empty when there was none.
     pub fn read(path: &Path) -> Self {
-        let entries = fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        Self { path: path.to_path_buf(), entries: Arc::new(Mutex::new(entries)) }
+        let entries = fs::read_to_string(path)
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        Self {
+            path: path.to_path_buf(),
+            entries: Arc::new(Mutex::new(entries)),
+        }
     }
 
     pub fn entries(&self) -> BTreeMap<String, Identity> {
@@ -131,13 +154,31 @@ pub struct Running {
 impl Running {
     /// Starts `command` with its output appended to `log`.
     pub fn start(name: &str, mut command: Command, log: &Path, register: &Register) -> Result<Self, ProcessError> {
-        let fail = |problem| ProcessError::Start { program: name.to_owned(), problem };
-        let output = fs::OpenOptions::new().create(true).append(true).open(log).map_err(fail)?;
-        command.stdin(Stdio::null()).stdout(output.try_clone().map_err(fail)?).stderr(output).process_group(0).kill_on_drop(true);
+        let fail = |problem| ProcessError::Start {
+            program: name.to_owned(),
+            problem,
+        };
+        let output = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .map_err(fail)?;
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().map_err(fail)?)
+            .stderr(output)
+            .process_group(0)
+            .kill_on_drop(true);
         let child = command.spawn().map_err(fail)?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
         register.add(name, pid);
-        Ok(Self { name: name.to_owned(), pid, log: log.to_path_buf(), child, register: register.clone() })
+        Ok(Self {
+            name: name.to_owned(),
+            pid,
+            log: log.to_path_buf(),
+            child,
+            register: register.clone(),
+        })
     }
 
     /// Waits for its end and says how it ended.
@@ -218,13 +259,25 @@ pub async fn until_gone(process: &Identity, limit: Duration) -> bool {
 /// Ends what an earlier stack left running (its supervisor was killed). PostgreSQL gets the signal for a fast
 /// shutdown and time for it.
 pub async fn end_leftovers(register: &Register) -> usize {
-    let left: Vec<(String, Identity)> = register.entries().into_iter().filter(|(_, process)| process.is_alive()).collect();
+    let left: Vec<(String, Identity)> = register
+        .entries()
+        .into_iter()
+        .filter(|(_, process)| process.is_alive())
+        .collect();
     for (name, process) in &left {
-        let signal = if name == crate::postgres::NAME { Signal::INT } else { Signal::TERM };
+        let signal = if name == crate::postgres::NAME {
+            Signal::INT
+        } else {
+            Signal::TERM
+        };
         signal_group(process.pid, signal);
     }
     for (name, process) in &left {
-        let grace = if name == crate::postgres::NAME { crate::postgres::STOP_GRACE } else { Duration::from_secs(3) };
+        let grace = if name == crate::postgres::NAME {
+            crate::postgres::STOP_GRACE
+        } else {
+            Duration::from_secs(3)
+        };
         if !until_gone(process, grace).await {
             signal_group(process.pid, Signal::KILL);
         }
@@ -235,14 +288,23 @@ pub async fn end_leftovers(register: &Register) -> usize {
 
 /// The last lines of a log.
 pub fn tail(log: &Path) -> String {
-    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let text = fs::read(log)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
-    lines.iter().skip(lines.len().saturating_sub(15)).map(|line| format!("    {line}\n")).collect()
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(15))
+        .map(|line| format!("    {line}\n"))
+        .collect()
 }
 
 /// A port nobody listens on at `ip`: `wanted` if it is free.
 pub fn free_port(ip: IpAddr, wanted: Option<u16>) -> Result<u16, ProcessError> {
-    let fail = |problem| ProcessError::Start { program: format!("a listener on {ip}"), problem };
+    let fail = |problem| ProcessError::Start {
+        program: format!("a listener on {ip}"),
+        problem,
+    };
     if let Some(port) = wanted.filter(|port| TcpListener::bind((ip, *port)).is_ok()) {
         return Ok(port);
     }
@@ -252,5 +314,7 @@ pub fn free_port(ip: IpAddr, wanted: Option<u16>) -> Result<u16, ProcessError> {
 
 /// Whether something accepts connections there.
 async fn accepts(address: SocketAddr) -> bool {
-    timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(address)).await.is_ok_and(|connection| connection.is_ok())
+    timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(address))
+        .await
+        .is_ok_and(|connection| connection.is_ok())
 }

@@ -62,7 +62,11 @@ impl Tunnel {
                 connections.spawn(carry(near, emulator, timeout, Arc::clone(&shared)));
             }
         });
-        Ok(Self { address, activity, task })
+        Ok(Self {
+            address,
+            activity,
+            task,
+        })
     }
 
     pub fn activity(&self) -> Activity {
@@ -77,7 +81,9 @@ fn set(activity: &Shared, value: Activity) {
 }
 
 async fn carry(near: TcpStream, emulator: SocketAddr, timeout: Duration, activity: Shared) {
-    let Ok(far) = TcpStream::connect(emulator).await else { return };
+    let Ok(far) = TcpStream::connect(emulator).await else {
+        return;
+    };
     // Answers are small; without this each waits for the other side's acknowledgement.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
@@ -118,14 +124,23 @@ async fn responses(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, timeout: Dur
     let mut head = Vec::new();
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let chunk = buffer.get(..read).unwrap_or_default();
-        let waiting = matches!(*activity.lock().unwrap_or_else(PoisonError::into_inner), Activity::Waiting);
+        let waiting = matches!(
+            *activity.lock().unwrap_or_else(PoisonError::into_inner),
+            Activity::Waiting
+        );
         let passed = if waiting {
             head.extend_from_slice(chunk);
             let Some(end) = end_of_head(&head) else { continue };
             let (rewritten, request_id) = invocation(&head, end, timeout);
             head.clear();
             if let Some(request_id) = request_id {
-                set(&activity, Activity::Busy { request_id, since: Instant::now() });
+                set(
+                    &activity,
+                    Activity::Busy {
+                        request_id,
+                        since: Instant::now(),
+                    },
+                );
             }
             to.write_all(&rewritten).await
         } else {
@@ -138,13 +153,18 @@ async fn responses(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, timeout: Dur
 }
 
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+    bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|at| at + 4)
 }
 
 /// The response with its deadline put right, and the request id it carries.
 fn invocation(response: &[u8], end_of_head: usize, timeout: Duration) -> (Vec<u8>, Option<String>) {
     let (head, body) = response.split_at(end_of_head);
-    let Ok(head) = std::str::from_utf8(head) else { return (response.to_vec(), None) };
+    let Ok(head) = std::str::from_utf8(head) else {
+        return (response.to_vec(), None);
+    };
     let mut request_id = None;
     let mut rewritten = String::with_capacity(head.len() + 16);
     for line in head.split_inclusive("\r\n") {
@@ -164,7 +184,10 @@ fn invocation(response: &[u8], end_of_head: usize, timeout: Duration) -> (Vec<u8
 }
 
 /// Time since 1970, as the deadline is told.
-#[allow(clippy::disallowed_methods, reason = "this stands in for Lambda, whose clock the functions are given")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this stands in for Lambda, whose clock the functions are given"
+)]
 fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -180,7 +203,10 @@ mod tests {
         let before = (now() + Duration::from_secs(900)).as_millis();
         let (rewritten, request_id) = invocation(response, end, Duration::from_secs(900));
         let text = String::from_utf8(rewritten).expect("text");
-        let deadline = text.lines().find_map(|line| line.strip_prefix("lambda-runtime-deadline-ms: ")).expect("a deadline");
+        let deadline = text
+            .lines()
+            .find_map(|line| line.strip_prefix("lambda-runtime-deadline-ms: "))
+            .expect("a deadline");
         let deadline: u128 = deadline.parse().expect("milliseconds");
         assert!((before..before + 5_000).contains(&deadline), "{deadline} for {before}");
         assert_eq!(request_id.as_deref(), Some("7"));

@@ -30,10 +30,16 @@ pub async fn load(layout: &Layout, api: &Api) -> Result<(), SampleError> {
     let (mut tiers, mut rules) = (0, 0);
     for tier in read(layout, "tiers.json")? {
         let level = field(&tier, "tier_level");
-        if !known_tiers.as_array().into_iter().flatten().any(|known| known["tier_level"] == tier["tier_level"]) {
+        if !known_tiers
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|known| known["tier_level"] == tier["tier_level"])
+        {
             tiers += created(api, "/api/tiers", &tier).await?;
         } else if is_new {
-            api.ask(Method::PUT, &format!("/api/tiers/{level}"), Some(&tier)).await?;
+            api.ask(Method::PUT, &format!("/api/tiers/{level}"), Some(&tier))
+                .await?;
             tiers += 1;
         }
     }
@@ -50,13 +56,21 @@ async fn created(api: &Api, path: &str, body: &Value) -> Result<usize, ApiError>
     match status {
         StatusCode::CONFLICT => Ok(0),
         status if status.is_success() => Ok(1),
-        status => Err(ApiError::Refused { method: Method::POST, path: path.to_owned(), status, body: answer.to_string() }),
+        status => Err(ApiError::Refused {
+            method: Method::POST,
+            path: path.to_owned(),
+            status,
+            body: answer.to_string(),
+        }),
     }
 }
 
 fn read(layout: &Layout, file: &str) -> Result<Vec<Value>, SampleError> {
     let path = layout.sample(file);
     let name = path.display().to_string();
-    let text = fs::read_to_string(&path).map_err(|problem| SampleError::File { path: name.clone(), problem })?;
+    let text = fs::read_to_string(&path).map_err(|problem| SampleError::File {
+        path: name.clone(),
+        problem,
+    })?;
     serde_json::from_str(&text).map_err(|problem| SampleError::Json { path: name, problem })
 }

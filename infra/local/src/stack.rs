@@ -104,7 +104,10 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        Self { stop: StopSign::new(), tasks: Vec::new() }
+        Self {
+            stop: StopSign::new(),
+            tasks: Vec::new(),
+        }
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
@@ -167,11 +170,20 @@ impl Stack {
         self.start_database(&database).await?;
         self.start_cloud(&tools, &template, &aws, &environment).await?;
         let emulator = self.start_emulator(&tools).await?;
-        let functions = self.start_functions(&template, &database, environment.clone(), binaries, emulator).await?;
+        let functions = self
+            .start_functions(&template, &database, environment.clone(), binaries, emulator)
+            .await?;
         self.open(&template, functions, emulator, listeners, &aws);
         database.create_sample_key().await?;
-        let bucket = template.buckets.first().map(|bucket| bucket.name.clone()).ok_or(StackError::NoBucket)?;
-        let api = Api::new(format!("http://127.0.0.1:{}", options.port), self.admin_key(&database).await?);
+        let bucket = template
+            .buckets
+            .first()
+            .map(|bucket| bucket.name.clone())
+            .ok_or(StackError::NoBucket)?;
+        let api = Api::new(
+            format!("http://127.0.0.1:{}", options.port),
+            self.admin_key(&database).await?,
+        );
         if options.content == Content::Sample {
             self.load_sample(&aws, &api, &bucket).await?;
         }
@@ -181,7 +193,10 @@ impl Stack {
         say!("  env    {}", self.layout.env_file().display());
         say!("  logs   {}", self.layout.state_dir().join("log").display());
         let invoke = tools.cargo_lambda_command();
-        say!("  events {invoke} invoke players --invoke-port {} --data-file events/players.json", options.port);
+        say!(
+            "  events {invoke} invoke players --invoke-port {} --data-file events/players.json",
+            options.port
+        );
         Ok(())
     }
 
@@ -196,7 +211,10 @@ impl Stack {
     }
 
     fn read_template(&self, database: &Database) -> Result<(Template, Aws, BTreeMap<String, String>), StackError> {
-        let endpoint = format!("http://127.0.0.1:{}", free_port(Ipv4Addr::LOCALHOST.into(), Some(4566))?);
+        let endpoint = format!(
+            "http://127.0.0.1:{}",
+            free_port(Ipv4Addr::LOCALHOST.into(), Some(4566))?
+        );
         let names = Names {
             endpoint: endpoint.clone(),
             region: REGION.to_owned(),
@@ -216,7 +234,9 @@ impl Stack {
             // Targets of webhooks are on this machine too.
             ("WEBHOOK_TARGETS", "any"),
         ];
-        let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let environment = environment
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
         Ok((template, Aws::new(&endpoint), environment))
     }
 
@@ -235,15 +255,24 @@ impl Stack {
                 "release"
             }
         };
-        let status = command.status().await.map_err(|problem| StackError::Cargo(problem.to_string()))?;
+        let status = command
+            .status()
+            .await
+            .map_err(|problem| StackError::Cargo(problem.to_string()))?;
         if !status.success() {
             return Err(StackError::Build);
         }
         let mut metadata = cargo(&self.layout.root);
         metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
-        let output = metadata.output().await.map_err(|problem| StackError::Cargo(problem.to_string()))?;
-        let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|problem| StackError::Cargo(problem.to_string()))?;
-        let target = metadata["target_directory"].as_str().ok_or_else(|| StackError::Cargo("no target directory".to_owned()))?;
+        let output = metadata
+            .output()
+            .await
+            .map_err(|problem| StackError::Cargo(problem.to_string()))?;
+        let metadata: Value =
+            serde_json::from_slice(&output.stdout).map_err(|problem| StackError::Cargo(problem.to_string()))?;
+        let target = metadata["target_directory"]
+            .as_str()
+            .ok_or_else(|| StackError::Cargo("no target directory".to_owned()))?;
         Ok(Path::new(target).join(dir))
     }
 
@@ -255,7 +284,11 @@ impl Stack {
                 }
                 let running = server.start(&self.layout, &self.register).await?;
                 let stop = self.database.stop.listener();
-                self.database.spawn(server.clone().keep(running, self.layout.clone(), self.register.clone(), stop));
+                self.database.spawn(
+                    server
+                        .clone()
+                        .keep(running, self.layout.clone(), self.register.clone(), stop),
+                );
                 say!("  {}", server.describe());
             }
             None => say!("  PostgreSQL as DATABASE_URL says"),
@@ -271,17 +304,27 @@ impl Stack {
         environment: &BTreeMap<String, String>,
     ) -> Result<(), StackError> {
         let endpoint = &environment["AWS_ENDPOINT_URL"];
-        let port: u16 = endpoint.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+        let port: u16 = endpoint
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .unwrap_or_default();
         let service = Service {
             name: "moto",
             program: tools.python.clone(),
-            arguments: ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()].map(OsString::from).into(),
+            arguments: ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]
+                .map(OsString::from)
+                .into(),
             dir: self.layout.state_dir(),
             address: (Ipv4Addr::LOCALHOST, port).into(),
             creates: Some((aws.clone(), template.clone())),
         };
         self.keep(service).await?;
-        say!("  S3 and SQS (moto) on {endpoint}: {} buckets, {} queues", template.buckets.len(), template.queues.len());
+        say!(
+            "  S3 and SQS (moto) on {endpoint}: {} buckets, {} queues",
+            template.buckets.len(),
+            template.queues.len()
+        );
         Ok(())
     }
 
@@ -293,7 +336,16 @@ impl Stack {
         };
         let port = free_port(ip, Some(EMULATOR_PORT))?;
         let (ip, port_text) = (ip.to_string(), port.to_string());
-        let arguments = ["lambda", "watch", "--only-lambda-apis", "--disable-cors", "-A", &ip, "-P", &port_text];
+        let arguments = [
+            "lambda",
+            "watch",
+            "--only-lambda-apis",
+            "--disable-cors",
+            "-A",
+            &ip,
+            "-P",
+            &port_text,
+        ];
         let service = Service {
             name: "cargo-lambda",
             program: tools.cargo_lambda.clone(),
@@ -335,8 +387,11 @@ impl Stack {
             client: self.client.clone(),
         };
         let stop = &self.functions.stop;
-        let functions: Vec<Arc<Function>> =
-            template.functions.iter().map(|function| Function::new(function.clone(), platform.clone(), stop.listener())).collect();
+        let functions: Vec<Arc<Function>> = template
+            .functions
+            .iter()
+            .map(|function| Function::new(function.clone(), platform.clone(), stop.listener()))
+            .collect();
         for function in &functions {
             let (function, mut stopped) = (Arc::clone(function), self.functions.stop.listener());
             self.functions.spawn(async move {
@@ -344,7 +399,10 @@ impl Stack {
                 function.ended().await;
             });
         }
-        let migrate = functions.iter().find(|function| function.name() == MIGRATE).ok_or(StackError::NoFunction(MIGRATE))?;
+        let migrate = functions
+            .iter()
+            .find(|function| function.name() == MIGRATE)
+            .ok_or(StackError::NoFunction(MIGRATE))?;
         self.migrate(migrate, emulator).await?;
         database.grant_runtime().await?;
         for function in &functions {
@@ -361,7 +419,11 @@ impl Stack {
         let fail = |problem: reqwest::Error| StackError::Migrations(problem.to_string());
         let _place = function.enter().await;
         function.until_ready(Duration::from_secs(30)).await?;
-        let request = self.client.post(invocations(emulator, MIGRATE)).body("{}").timeout(function.template.timeout);
+        let request = self
+            .client
+            .post(invocations(emulator, MIGRATE))
+            .body("{}")
+            .timeout(function.template.timeout);
         let response = request.send().await.map_err(fail)?;
         let (status, body) = (response.status(), response.text().await.map_err(fail)?);
         if status != StatusCode::OK {
@@ -372,7 +434,14 @@ impl Stack {
     }
 
     /// Lets requests and messages in.
-    fn open(&mut self, template: &Template, functions: Vec<Arc<Function>>, emulator: SocketAddr, listeners: Vec<TcpListener>, aws: &Aws) {
+    fn open(
+        &mut self,
+        template: &Template,
+        functions: Vec<Arc<Function>>,
+        emulator: SocketAddr,
+        listeners: Vec<TcpListener>,
+        aws: &Aws,
+    ) {
         for function in &functions {
             for mapping in &function.template.mappings {
                 let poller = Poller {
@@ -395,9 +464,15 @@ impl Stack {
                 self.entrances.spawn(timer.run(self.entrances.stop.listener()));
             }
         }
-        let gateway = Arc::new(Gateway { template: template.clone(), functions, emulator, client: self.client.clone() });
+        let gateway = Arc::new(Gateway {
+            template: template.clone(),
+            functions,
+            emulator,
+            client: self.client.clone(),
+        });
         for listener in listeners {
-            self.entrances.spawn(Arc::clone(&gateway).serve(listener, self.entrances.stop.listener()));
+            self.entrances
+                .spawn(Arc::clone(&gateway).serve(listener, self.entrances.stop.listener()));
         }
     }
 
@@ -421,7 +496,13 @@ impl Stack {
         Ok(())
     }
 
-    fn write_env(&self, api: &Api, database: &Database, environment: &BTreeMap<String, String>, bucket: &str) -> Result<(), StackError> {
+    fn write_env(
+        &self,
+        api: &Api,
+        database: &Database,
+        environment: &BTreeMap<String, String>,
+        bucket: &str,
+    ) -> Result<(), StackError> {
         let mut variables = vec![
             ("API_URL", api.address.clone()),
             ("API_KEY", api.key.clone()),
@@ -458,11 +539,17 @@ async fn listen(port: u16) -> Result<Vec<TcpListener>, StackError> {
 fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (key, _) in env::vars_os() {
-        if key.to_str().is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_")) {
+        if key
+            .to_str()
+            .is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_"))
+        {
             command.env_remove(key);
         }
     }
-    command.current_dir(root).stdin(std::process::Stdio::null()).kill_on_drop(true);
+    command
+        .current_dir(root)
+        .stdin(std::process::Stdio::null())
+        .kill_on_drop(true);
     command
 }
 

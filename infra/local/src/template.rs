@@ -14,7 +14,10 @@ pub enum TemplateError {
 }
 
 fn invalid(place: &str, problem: impl Into<String>) -> TemplateError {
-    TemplateError::Invalid { place: place.to_owned(), problem: problem.into() }
+    TemplateError::Invalid {
+        place: place.to_owned(),
+        problem: problem.into(),
+    }
 }
 
 /// What the names of the template stand for on this machine.
@@ -104,13 +107,21 @@ const NOT_IMITATED: [&str; 6] = [
     "AWS::CloudWatch::Alarm",
 ];
 
-const QUEUE_ATTRIBUTES: [&str; 5] =
-    ["VisibilityTimeout", "MessageRetentionPeriod", "DelaySeconds", "ReceiveMessageWaitTimeSeconds", "MaximumMessageSize"];
+const QUEUE_ATTRIBUTES: [&str; 5] = [
+    "VisibilityTimeout",
+    "MessageRetentionPeriod",
+    "DelaySeconds",
+    "ReceiveMessageWaitTimeSeconds",
+    "MaximumMessageSize",
+];
 
 impl Template {
     /// Reads and resolves the template.
     pub fn read(path: &Path, names: &Names) -> Result<Self, TemplateError> {
-        let unreadable = |problem: String| TemplateError::Unreadable { path: path.display().to_string(), problem };
+        let unreadable = |problem: String| TemplateError::Unreadable {
+            path: path.display().to_string(),
+            problem,
+        };
         let text = fs::read_to_string(path).map_err(|problem| unreadable(problem.to_string()))?;
         let document: Value = serde_norway::from_str(&text).map_err(|problem| unreadable(problem.to_string()))?;
         Self::resolve(&document, names)
@@ -124,9 +135,20 @@ impl Template {
             .iter()
             .filter_map(|(id, resource)| Some((id.as_str()?, resource)));
         let resources: BTreeMap<&str, &Value> = resources.collect();
-        let resolver = Resolver { names, resources: &resources, parameters: document.get("Parameters") };
-        let globals = document.get("Globals").and_then(|globals| globals.get("Function")).unwrap_or(&Value::Null);
-        let mut template = Self { functions: Vec::new(), buckets: Vec::new(), queues: Vec::new() };
+        let resolver = Resolver {
+            names,
+            resources: &resources,
+            parameters: document.get("Parameters"),
+        };
+        let globals = document
+            .get("Globals")
+            .and_then(|globals| globals.get("Function"))
+            .unwrap_or(&Value::Null);
+        let mut template = Self {
+            functions: Vec::new(),
+            buckets: Vec::new(),
+            queues: Vec::new(),
+        };
         for (id, resource) in &resources {
             let properties = resource.get("Properties").unwrap_or(&Value::Null);
             match kind(resource) {
@@ -137,16 +159,24 @@ impl Template {
                 other => return Err(invalid(id, format!("the local stack has nothing like {other}"))),
             }
         }
-        template.queues.sort_by_key(|queue| queue.attributes.contains_key("RedrivePolicy"));
+        template
+            .queues
+            .sort_by_key(|queue| queue.attributes.contains_key("RedrivePolicy"));
         Ok(template)
     }
 
     /// The function that answers a request: the route with the longest fixed part wins.
     pub fn function_at(&self, method: &str, path: &str) -> Option<&Function> {
         let matching = self.functions.iter().flat_map(|function| {
-            function.routes.iter().filter(|route| route.matches(method, path)).map(move |route| (route.specificity(), function))
+            function
+                .routes
+                .iter()
+                .filter(|route| route.matches(method, path))
+                .map(move |route| (route.specificity(), function))
         });
-        matching.max_by_key(|(specificity, _)| *specificity).map(|(_, function)| function)
+        matching
+            .max_by_key(|(specificity, _)| *specificity)
+            .map(|(_, function)| function)
     }
 }
 
@@ -175,25 +205,39 @@ impl Route {
 }
 
 fn kind(resource: &Value) -> &str {
-    resource.get("Type").and_then(Value::as_str).unwrap_or("a resource without a type")
+    resource
+        .get("Type")
+        .and_then(Value::as_str)
+        .unwrap_or("a resource without a type")
 }
 
 fn function(resolver: &Resolver, id: &str, resource: &Value, globals: &Value) -> Result<Function, TemplateError> {
     let properties = resource.get("Properties").unwrap_or(&Value::Null);
-    let binary = resource.get("Metadata").and_then(|metadata| metadata.get("BuildProperties")?.get("Binary")?.as_str());
+    let binary = resource
+        .get("Metadata")
+        .and_then(|metadata| metadata.get("BuildProperties")?.get("Binary")?.as_str());
     let number = |key: &str, default: u64| -> Result<u64, TemplateError> {
-        properties.get(key).or_else(|| globals.get(key)).map_or(Ok(default), |value| resolver.number(id, value))
+        properties
+            .get(key)
+            .or_else(|| globals.get(key))
+            .map_or(Ok(default), |value| resolver.number(id, value))
     };
     let mut environment = BTreeMap::new();
     for scope in [globals, properties] {
-        let variables = scope.get("Environment").and_then(|environment| environment.get("Variables")?.as_mapping());
+        let variables = scope
+            .get("Environment")
+            .and_then(|environment| environment.get("Variables")?.as_mapping());
         for (key, value) in variables.into_iter().flatten() {
-            let key = key.as_str().ok_or_else(|| invalid(id, "the name of a variable is not text"))?;
+            let key = key
+                .as_str()
+                .ok_or_else(|| invalid(id, "the name of a variable is not text"))?;
             environment.insert(key.to_owned(), resolver.text(id, value)?);
         }
     }
     let mut function = Function {
-        name: binary.ok_or_else(|| invalid(id, "Metadata.BuildProperties.Binary is missing"))?.to_owned(),
+        name: binary
+            .ok_or_else(|| invalid(id, "Metadata.BuildProperties.Binary is missing"))?
+            .to_owned(),
         timeout: Duration::from_secs(number("Timeout", 3)?),
         memory_mb: number("MemorySize", 128)?,
         environment,
@@ -201,7 +245,12 @@ fn function(resolver: &Resolver, id: &str, resource: &Value, globals: &Value) ->
         mappings: Vec::new(),
         schedules: Vec::new(),
     };
-    for (name, event) in properties.get("Events").and_then(Value::as_mapping).into_iter().flatten() {
+    for (name, event) in properties
+        .get("Events")
+        .and_then(Value::as_mapping)
+        .into_iter()
+        .flatten()
+    {
         let place = format!("{id}.Events.{}", name.as_str().unwrap_or_default());
         let properties = event.get("Properties").unwrap_or(&Value::Null);
         match kind(event) {
@@ -221,8 +270,14 @@ fn mapping(resolver: &Resolver, place: &str, properties: &Value) -> Result<Mappi
     if properties.get("FilterCriteria").is_some() {
         return Err(invalid(place, "the local stack does not filter messages"));
     }
-    let number = |key: &str, default: u64| properties.get(key).map_or(Ok(default), |value| resolver.number(place, value));
-    let concurrency = properties.get("ScalingConfig").and_then(|scaling| scaling.get("MaximumConcurrency"));
+    let number = |key: &str, default: u64| {
+        properties
+            .get(key)
+            .map_or(Ok(default), |value| resolver.number(place, value))
+    };
+    let concurrency = properties
+        .get("ScalingConfig")
+        .and_then(|scaling| scaling.get("MaximumConcurrency"));
     let batch_size = usize::try_from(number("BatchSize", 10)?).unwrap_or(usize::MAX);
     if !(1..=10).contains(&batch_size) {
         return Err(invalid(place, "the local stack takes 1 to 10 messages at a time"));
@@ -232,7 +287,11 @@ fn mapping(resolver: &Resolver, place: &str, properties: &Value) -> Result<Mappi
         queue_arn: resolver.required(place, properties, "Queue")?,
         batch_size,
         batching_window: Duration::from_secs(number("MaximumBatchingWindowInSeconds", 0)?),
-        reports_failures: reports.is_some_and(|types| types.iter().any(|kind| kind.as_str() == Some("ReportBatchItemFailures"))),
+        reports_failures: reports.is_some_and(|types| {
+            types
+                .iter()
+                .any(|kind| kind.as_str() == Some("ReportBatchItemFailures"))
+        }),
         concurrency: concurrency
             .map_or(Ok(2), |value| resolver.number(place, value))?
             .try_into()
@@ -242,8 +301,15 @@ fn mapping(resolver: &Resolver, place: &str, properties: &Value) -> Result<Mappi
 
 fn schedule(resolver: &Resolver, place: &str, properties: &Value) -> Result<Schedule, TemplateError> {
     let expression = resolver.required(place, properties, "ScheduleExpression")?;
-    let every = rate(&expression).ok_or_else(|| invalid(place, format!("the local stack fires at rates only, not at {expression:?}")))?;
-    let input = properties.get("Input").map_or_else(|| Ok("{}".to_owned()), |input| resolver.text(place, input))?;
+    let every = rate(&expression).ok_or_else(|| {
+        invalid(
+            place,
+            format!("the local stack fires at rates only, not at {expression:?}"),
+        )
+    })?;
+    let input = properties
+        .get("Input")
+        .map_or_else(|| Ok("{}".to_owned()), |input| resolver.text(place, input))?;
     Ok(Schedule { every, input })
 }
 
@@ -256,7 +322,11 @@ fn rate(expression: &str) -> Option<Duration> {
         "day" => 86_400,
         _ => return None,
     };
-    number.parse::<u64>().ok().filter(|number| *number > 0).map(|number| Duration::from_secs(number * seconds))
+    number
+        .parse::<u64>()
+        .ok()
+        .filter(|number| *number > 0)
+        .map(|number| Duration::from_secs(number * seconds))
 }
 
 fn bucket(resolver: &Resolver, id: &str, properties: &Value) -> Result<Bucket, TemplateError> {
@@ -270,10 +340,16 @@ fn bucket(resolver: &Resolver, id: &str, properties: &Value) -> Result<Bucket, T
             if entry.get("Filter").is_some() {
                 return Err(invalid(id, "the local stack does not filter notifications"));
             }
-            notifications.push((resolver.required(id, entry, "Event")?, resolver.required(id, entry, "Queue")?));
+            notifications.push((
+                resolver.required(id, entry, "Event")?,
+                resolver.required(id, entry, "Queue")?,
+            ));
         }
     }
-    Ok(Bucket { name: resolver.reference(id, id)?, notifications })
+    Ok(Bucket {
+        name: resolver.reference(id, id)?,
+        notifications,
+    })
 }
 
 fn queue(resolver: &Resolver, id: &str, properties: &Value) -> Result<Queue, TemplateError> {
@@ -289,7 +365,10 @@ fn queue(resolver: &Resolver, id: &str, properties: &Value) -> Result<Queue, Tem
         let policy = serde_json::json!({ "deadLetterTargetArn": target, "maxReceiveCount": receives });
         attributes.insert("RedrivePolicy".to_owned(), policy.to_string());
     }
-    Ok(Queue { name: resolver.queue_name(id), attributes })
+    Ok(Queue {
+        name: resolver.queue_name(id),
+        attributes,
+    })
 }
 
 /// Resolves `!Ref`, `!GetAtt` and `!Sub`.
@@ -301,12 +380,18 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn required(&self, place: &str, properties: &Value, key: &str) -> Result<String, TemplateError> {
-        self.text(place, properties.get(key).ok_or_else(|| invalid(place, format!("{key} is missing")))?)
+        self.text(
+            place,
+            properties
+                .get(key)
+                .ok_or_else(|| invalid(place, format!("{key} is missing")))?,
+        )
     }
 
     fn number(&self, place: &str, value: &Value) -> Result<u64, TemplateError> {
         let text = self.text(place, value)?;
-        text.parse().map_err(|_| invalid(place, format!("{text:?} is not a whole number")))
+        text.parse()
+            .map_err(|_| invalid(place, format!("{text:?} is not a whole number")))
     }
 
     fn text(&self, place: &str, value: &Value) -> Result<String, TemplateError> {
@@ -315,7 +400,10 @@ impl Resolver<'_> {
             Value::Number(number) => Ok(number.to_string()),
             Value::Bool(flag) => Ok(flag.to_string()),
             Value::Tagged(tagged) => {
-                let argument = tagged.value.as_str().ok_or_else(|| invalid(place, format!("{} needs a text here", tagged.tag)))?;
+                let argument = tagged
+                    .value
+                    .as_str()
+                    .ok_or_else(|| invalid(place, format!("{} needs a text here", tagged.tag)))?;
                 if tagged.tag == "Ref" {
                     self.reference(place, argument)
                 } else if tagged.tag == "GetAtt" {
@@ -346,10 +434,20 @@ impl Resolver<'_> {
             return self.required(place, parameter, "Default");
         }
         match self.resources.get(name).map(|resource| (kind(resource), *resource)) {
-            Some(("AWS::SQS::Queue", _)) => Ok(format!("{}/{}/{}", self.names.endpoint, self.names.account, self.queue_name(name))),
+            Some(("AWS::SQS::Queue", _)) => Ok(format!(
+                "{}/{}/{}",
+                self.names.endpoint,
+                self.names.account,
+                self.queue_name(name)
+            )),
             Some(("AWS::S3::Bucket", resource)) => {
-                let given = resource.get("Properties").and_then(|properties| properties.get("BucketName"));
-                given.map_or_else(|| Ok(format!("{}-{}", self.names.stack, name.to_lowercase())), |given| self.text(place, given))
+                let given = resource
+                    .get("Properties")
+                    .and_then(|properties| properties.get("BucketName"));
+                given.map_or_else(
+                    || Ok(format!("{}-{}", self.names.stack, name.to_lowercase())),
+                    |given| self.text(place, given),
+                )
             }
             _ => Err(invalid(place, format!("!Ref {name} names nothing the local stack has"))),
         }
@@ -359,12 +457,18 @@ impl Resolver<'_> {
         let (name, attribute) = path.split_once('.').unwrap_or((path, ""));
         let resource = self.resources.get(name).map(|resource| kind(resource));
         match (resource, attribute) {
-            (Some("AWS::SQS::Queue"), "Arn") => {
-                Ok(format!("arn:aws:sqs:{}:{}:{}", self.names.region, self.names.account, self.queue_name(name)))
-            }
+            (Some("AWS::SQS::Queue"), "Arn") => Ok(format!(
+                "arn:aws:sqs:{}:{}:{}",
+                self.names.region,
+                self.names.account,
+                self.queue_name(name)
+            )),
             (Some("AWS::SQS::Queue"), "QueueName") => Ok(self.queue_name(name)),
             (Some("AWS::S3::Bucket"), "Arn") => Ok(format!("arn:aws:s3:::{}", self.reference(place, name)?)),
-            _ => Err(invalid(place, format!("!GetAtt {path} names nothing the local stack has"))),
+            _ => Err(invalid(
+                place,
+                format!("!GetAtt {path} names nothing the local stack has"),
+            )),
         }
     }
 
@@ -372,7 +476,9 @@ impl Resolver<'_> {
         let mut result = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
-            let (name, after) = after.split_once('}').ok_or_else(|| invalid(place, format!("{text:?} has no closing bracket")))?;
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| invalid(place, format!("{text:?} has no closing bracket")))?;
             result.push_str(before);
             // `${!Literal}` stands for itself.
             result.push_str(&match name.strip_prefix('!') {
@@ -457,25 +563,39 @@ Resources:
     #[test]
     fn intrinsic_functions_become_local_names() {
         let template = read(SMALL).expect("a valid template");
-        let worker = template.functions.iter().find(|function| function.name == "worker").expect("worker");
+        let worker = template
+            .functions
+            .iter()
+            .find(|function| function.name == "worker")
+            .expect("worker");
         let expected = [
             ("BUCKET", "files-123456789012"),
             ("DATABASE_URL", "postgres://here"),
             ("QUEUE", "http://127.0.0.1:5000/123456789012/loyalty-Work"),
             ("RUST_LOG", "debug"),
         ];
-        assert_eq!(worker.environment, expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        assert_eq!(
+            worker.environment,
+            expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+        );
         assert_eq!(worker.timeout, Duration::from_secs(300));
         assert_eq!(
             template.buckets[0].notifications,
-            [("s3:ObjectCreated:*".to_owned(), "arn:aws:sqs:us-east-1:123456789012:loyalty-Work".to_owned())]
+            [(
+                "s3:ObjectCreated:*".to_owned(),
+                "arn:aws:sqs:us-east-1:123456789012:loyalty-Work".to_owned()
+            )]
         );
     }
 
     #[test]
     fn a_mapping_keeps_its_batch_its_reports_and_its_concurrency() {
         let template = read(SMALL).expect("a valid template");
-        let worker = template.functions.iter().find(|function| function.name == "worker").expect("worker");
+        let worker = template
+            .functions
+            .iter()
+            .find(|function| function.name == "worker")
+            .expect("worker");
         assert_eq!(
             worker.mappings,
             [Mapping {
@@ -495,22 +615,40 @@ Resources:
                 "Resources: {{ Clock: {{ Type: AWS::Serverless::Function, Metadata: {{ BuildProperties: {{ Binary: clock }} }},
                  Properties: {{ Events: {{ Tick: {{ Type: ScheduleV2, Properties: {event} }} }} }} }} }}"
             );
-            read(&text).map(|template| template.functions[0].schedules.clone()).map_err(|problem| problem.to_string())
+            read(&text)
+                .map(|template| template.functions[0].schedules.clone())
+                .map_err(|problem| problem.to_string())
         };
-        let minute = Schedule { every: Duration::from_secs(60), input: "{}".to_owned() };
+        let minute = Schedule {
+            every: Duration::from_secs(60),
+            input: "{}".to_owned(),
+        };
         assert_eq!(scheduled("{ ScheduleExpression: rate(1 minute) }"), Ok(vec![minute]));
-        let hours = Schedule { every: Duration::from_secs(7_200), input: r#"{"a":1}"#.to_owned() };
-        assert_eq!(scheduled(r#"{ ScheduleExpression: rate(2 hours), Input: '{"a":1}' }"#), Ok(vec![hours]));
+        let hours = Schedule {
+            every: Duration::from_secs(7_200),
+            input: r#"{"a":1}"#.to_owned(),
+        };
+        assert_eq!(
+            scheduled(r#"{ ScheduleExpression: rate(2 hours), Input: '{"a":1}' }"#),
+            Ok(vec![hours])
+        );
         for expression in ["cron(0 3 * * ? *)", "rate(0 minutes)", "rate(1 week)", "rate(minute)"] {
-            let problem = format!("template.yaml, Clock.Events.Tick: the local stack fires at rates only, not at {expression:?}");
-            assert_eq!(scheduled(&format!("{{ ScheduleExpression: {expression:?} }}")), Err(problem));
+            let problem =
+                format!("template.yaml, Clock.Events.Tick: the local stack fires at rates only, not at {expression:?}");
+            assert_eq!(
+                scheduled(&format!("{{ ScheduleExpression: {expression:?} }}")),
+                Err(problem)
+            );
         }
     }
 
     #[test]
     fn dead_letter_queues_come_before_the_queues_that_name_them() {
         let queues = read(SMALL).expect("a valid template").queues;
-        assert_eq!(queues.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), ["loyalty-Dead", "loyalty-Work"]);
+        assert_eq!(
+            queues.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(),
+            ["loyalty-Dead", "loyalty-Work"]
+        );
         assert_eq!(
             queues[1].attributes["RedrivePolicy"],
             r#"{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:loyalty-Dead","maxReceiveCount":5}"#
@@ -531,10 +669,20 @@ Resources:
 
     #[test]
     fn what_cannot_be_imitated_is_refused_by_name() {
-        let problem = read("Resources: { Topic: { Type: AWS::SNS::Topic } }").expect_err("no topics here").to_string();
-        assert_eq!(problem, "template.yaml, Topic: the local stack has nothing like AWS::SNS::Topic");
-        let problem = read(&SMALL.replace("!GetAtt Dead.Arn", "!GetAtt Gone.Arn")).expect_err("no such queue").to_string();
-        assert_eq!(problem, "template.yaml, Work: !GetAtt Gone.Arn names nothing the local stack has");
+        let problem = read("Resources: { Topic: { Type: AWS::SNS::Topic } }")
+            .expect_err("no topics here")
+            .to_string();
+        assert_eq!(
+            problem,
+            "template.yaml, Topic: the local stack has nothing like AWS::SNS::Topic"
+        );
+        let problem = read(&SMALL.replace("!GetAtt Dead.Arn", "!GetAtt Gone.Arn"))
+            .expect_err("no such queue")
+            .to_string();
+        assert_eq!(
+            problem,
+            "template.yaml, Work: !GetAtt Gone.Arn names nothing the local stack has"
+        );
     }
 
     #[test]
@@ -543,11 +691,20 @@ Resources:
         let mut names = names();
         names.parameters = BTreeMap::from([("MigrationDatabaseUrl".to_owned(), "postgres://owner@here".to_owned())]);
         let template = Template::read(&path, &names).expect("the project's template");
-        let migrate = template.functions.iter().find(|function| function.name == "migrate").expect("migrate");
+        let migrate = template
+            .functions
+            .iter()
+            .find(|function| function.name == "migrate")
+            .expect("migrate");
         assert_eq!(migrate.environment["DATABASE_URL"], "postgres://owner@here");
         for function in &template.functions {
             let for_the_owner = function.environment.values().any(|value| value.contains("owner"));
-            assert_eq!(for_the_owner, function.name == "migrate", "{} and the owner's address", function.name);
+            assert_eq!(
+                for_the_owner,
+                function.name == "migrate",
+                "{} and the owner's address",
+                function.name
+            );
         }
     }
 }

@@ -63,7 +63,13 @@ pub async fn run(api: &Api, job: Job) -> Result<(), TickError> {
     let (function, event) = job.invocation();
     let address = format!("{}/2015-03-31/functions/{function}/invocations", api.address);
     let unreachable = |problem| TickError::Unreachable(function, problem);
-    let response = Client::new().post(address).timeout(LONGEST).body(event.to_string()).send().await.map_err(unreachable)?;
+    let response = Client::new()
+        .post(address)
+        .timeout(LONGEST)
+        .body(event.to_string())
+        .send()
+        .await
+        .map_err(unreachable)?;
     let status = response.status();
     let text = response.text().await.map_err(unreachable)?;
     let answer: Value = serde_json::from_str(&text).unwrap_or_default();
@@ -84,11 +90,24 @@ pub async fn run(api: &Api, job: Job) -> Result<(), TickError> {
 
 async fn show(api: &Api, run: &Value) -> Result<(), TickError> {
     let (job, status) = (field(run, "job"), field(run, "status"));
-    let counts: Vec<String> =
-        run["counts"].as_object().into_iter().flatten().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
-    say!("  {job} for {}: {status}; {}", field(run, "scheduled_for"), counts.join(", "));
+    let counts: Vec<String> = run["counts"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, count)| format!("{} {count}", name.replace('_', " ")))
+        .collect();
+    say!(
+        "  {job} for {}: {status}; {}",
+        field(run, "scheduled_for"),
+        counts.join(", ")
+    );
     for finding in run["findings"].as_array().into_iter().flatten() {
-        say!("  BROKEN {} rows: {}, first: {}", field(finding, "rows"), field(finding, "invariant"), finding["first"]);
+        say!(
+            "  BROKEN {} rows: {}, first: {}",
+            field(finding, "rows"),
+            field(finding, "invariant"),
+            finding["first"]
+        );
     }
     if let Some(run_id) = run["run_id"].as_str() {
         outcome::follow_run(api, run_id).await?;
@@ -99,6 +118,10 @@ async fn show(api: &Api, run: &Value) -> Result<(), TickError> {
             say!("  not over: goes on with the next ticks ({})", field(run, "error"));
             Ok(())
         }
-        _ => Err(TickError::Ended { job, status, error: field(run, "error") }),
+        _ => Err(TickError::Ended {
+            job,
+            status,
+            error: field(run, "error"),
+        }),
     }
 }

@@ -51,7 +51,12 @@ impl Timer {
             Err(problem) => format!("failed: {problem}"),
         };
         let answer: String = answer.chars().take(ANSWER_SHOWN).collect();
-        let line = format!("{} {} ({} ms) {answer}\n", self.function.name(), self.schedule.input, started.elapsed().as_millis());
+        let line = format!(
+            "{} {} ({} ms) {answer}\n",
+            self.function.name(),
+            self.schedule.input,
+            started.elapsed().as_millis()
+        );
         // A log that cannot be written keeps nothing from being fired.
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
@@ -60,7 +65,13 @@ impl Timer {
     async fn invoke(&self) -> Result<String, reqwest::Error> {
         let _place = self.function.enter().await;
         let timeout = self.function.template.timeout + Duration::from_secs(30);
-        let response = self.client.post(&self.invocations).timeout(timeout).body(self.schedule.input.clone()).send().await?;
+        let response = self
+            .client
+            .post(&self.invocations)
+            .timeout(timeout)
+            .body(self.schedule.input.clone())
+            .send()
+            .await?;
         let status = response.status();
         Ok(format!("{} {}", status.as_u16(), response.text().await?))
     }

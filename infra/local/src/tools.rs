@@ -43,10 +43,17 @@ impl Tools {
     /// Finds the tools, or installs them from PyPI.
     pub fn find_or_install(layout: &Layout) -> Result<Self, ToolsError> {
         let venv = layout.venv().join("bin");
-        let lambda = [PathBuf::from("cargo-lambda"), venv.join("cargo-lambda")].into_iter().find(|program| is_cargo_lambda(program));
-        let python = [PathBuf::from("python3"), venv.join("python")].into_iter().find(|program| has_moto(program));
+        let lambda = [PathBuf::from("cargo-lambda"), venv.join("cargo-lambda")]
+            .into_iter()
+            .find(|program| is_cargo_lambda(program));
+        let python = [PathBuf::from("python3"), venv.join("python")]
+            .into_iter()
+            .find(|program| has_moto(program));
         if let (Some(cargo_lambda), Some(python)) = (&lambda, &python) {
-            return Ok(Self { cargo_lambda: cargo_lambda.clone(), python: python.clone() });
+            return Ok(Self {
+                cargo_lambda: cargo_lambda.clone(),
+                python: python.clone(),
+            });
         }
         if lambda.is_none() {
             // Its one dependency is a compiler for other machines, of 300 MB.
@@ -74,8 +81,16 @@ fn has_moto(program: &Path) -> bool {
 }
 
 fn answer(program: &Path, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 fn install(venv: &Path, wanted: &[&str]) -> Result<(), ToolsError> {
@@ -84,20 +99,41 @@ fn install(venv: &Path, wanted: &[&str]) -> Result<(), ToolsError> {
     }
     let python = venv.join("bin/python");
     if answer(&python, &["-m", "pip", "--version"]).is_none() {
-        let arguments = [OsStr::new("-m"), OsStr::new("venv"), OsStr::new("--clear"), venv.as_os_str()];
-        run(Path::new("python3"), &arguments).map_err(|problem| ToolsError::Venv { path: venv.to_path_buf(), problem })?;
+        let arguments = [
+            OsStr::new("-m"),
+            OsStr::new("venv"),
+            OsStr::new("--clear"),
+            venv.as_os_str(),
+        ];
+        run(Path::new("python3"), &arguments).map_err(|problem| ToolsError::Venv {
+            path: venv.to_path_buf(),
+            problem,
+        })?;
     }
     let what = wanted.last().copied().unwrap_or_default();
     say!("  installing {what} in .local/venv");
-    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"].into_iter().chain(wanted.iter().copied());
+    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        .into_iter()
+        .chain(wanted.iter().copied());
     let arguments: Vec<&OsStr> = arguments.map(OsStr::new).collect();
-    run(&python, &arguments).map_err(|problem| ToolsError::Packages { what: what.to_owned(), problem })
+    run(&python, &arguments).map_err(|problem| ToolsError::Packages {
+        what: what.to_owned(),
+        problem,
+    })
 }
 
 fn run(program: &Path, arguments: &[&OsStr]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().map_err(|problem| problem.to_string())?;
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|problem| problem.to_string())?;
     if output.status.success() {
         return Ok(());
     }
-    Err(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+    Err(format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    ))
 }

@@ -17,7 +17,11 @@ pub enum Error {
     #[error("the request is not valid")]
     Validation(Vec<FieldError>),
     #[error("the balance is {} {asset}, {} were asked for", shown(*available, asset.scale()), shown(*requested, asset.scale()))]
-    InsufficientBalance { asset: Asset, available: Decimal, requested: Decimal },
+    InsufficientBalance {
+        asset: Asset,
+        available: Decimal,
+        requested: Decimal,
+    },
     #[error(transparent)]
     Redemption(#[from] RedemptionRefusal),
     #[error("the idempotency key was used for another request")]
@@ -34,11 +38,17 @@ pub enum Error {
 
 impl Error {
     pub fn not_found(what: &'static str, id: impl ToString) -> Self {
-        Self::NotFound { what, id: id.to_string() }
+        Self::NotFound {
+            what,
+            id: id.to_string(),
+        }
     }
 
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Conflict { code, detail: detail.into() }
+        Self::Conflict {
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -65,12 +75,14 @@ impl From<Error> for Refusal {
             Error::NotFound { .. } => Refusal::not_found(detail),
             Error::Conflict { code, detail } => Refusal::new(RefusalKind::Conflict, code, detail),
             Error::Validation(errors) => Refusal::invalid(errors),
-            Error::InsufficientBalance { asset, available, requested } => {
-                Refusal::new(RefusalKind::Conflict, "insufficient_balance", detail)
-                    .with("currency", json!(asset))
-                    .with("available", json!(shown(available, asset.scale())))
-                    .with("requested", json!(shown(requested, asset.scale())))
-            }
+            Error::InsufficientBalance {
+                asset,
+                available,
+                requested,
+            } => Refusal::new(RefusalKind::Conflict, "insufficient_balance", detail)
+                .with("currency", json!(asset))
+                .with("available", json!(shown(available, asset.scale())))
+                .with("requested", json!(shown(requested, asset.scale()))),
             Error::Redemption(refusal) => not_redeemed(&refusal),
             Error::IdempotencyKeyReused => Refusal::new(RefusalKind::Unprocessable, "idempotency_key_reused", detail),
             Error::Overflow(_) => Refusal::new(RefusalKind::Unprocessable, "overflow", detail),
@@ -85,13 +97,19 @@ fn not_redeemed(refusal: &RedemptionRefusal) -> Refusal {
     let conflict = |code| Refusal::new(RefusalKind::Conflict, code, refusal.to_string());
     match refusal {
         RedemptionRefusal::Inactive { .. } => conflict("redemption_rule_inactive"),
-        RedemptionRefusal::TierTooLow { tier, required } => {
-            conflict("tier_too_low").with("tier", tier.as_str()).with("tier_min", required.as_str())
-        }
-        RedemptionRefusal::BelowMinimum { asset, available, required } => conflict("balance_below_minimum")
+        RedemptionRefusal::TierTooLow { tier, required } => conflict("tier_too_low")
+            .with("tier", tier.as_str())
+            .with("tier_min", required.as_str()),
+        RedemptionRefusal::BelowMinimum {
+            asset,
+            available,
+            required,
+        } => conflict("balance_below_minimum")
             .with("currency", json!(asset))
             .with("available", json!(available))
             .with("required", json!(required)),
-        RedemptionRefusal::MonthlyLimit { used, limit } => conflict("monthly_limit_reached").with("used", *used).with("limit", *limit),
+        RedemptionRefusal::MonthlyLimit { used, limit } => conflict("monthly_limit_reached")
+            .with("used", *used)
+            .with("limit", *limit),
     }
 }

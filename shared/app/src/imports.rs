@@ -15,8 +15,8 @@ use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use store::imports::{Advance, PlayerWrite, stored_line};
 pub use store::imports::{Import, ImportStatus, Object, StoredRowError};
+use store::platform::stats::{self, Counter, Slot};
 use store::runs::{NewRun, Rewards, RunKind, Scope};
-use store::stats::{self, Counter, Slot};
 use store::{Db, Tx, transaction};
 
 /// Warnings that one chunk may add to its import; the rest of a long list says nothing new.
@@ -47,7 +47,9 @@ pub async fn list(db: &Db, skip: i64, limit: i64) -> Result<Vec<Import>> {
 /// What was wrong with rows, in order of line, from behind `after` (line and ordinal; `(0, 0)` for the start).
 pub async fn errors(db: &Db, import_id: ImportId, after: (i64, i16), limit: i64) -> Result<Vec<StoredRowError>> {
     let client = db.client().await?;
-    store::imports::get(&client, import_id).await?.ok_or_else(|| Error::not_found("import", import_id))?;
+    store::imports::get(&client, import_id)
+        .await?
+        .ok_or_else(|| Error::not_found("import", import_id))?;
     Ok(store::imports::errors(&client, import_id, after, limit).await?)
 }
 
@@ -79,7 +81,13 @@ pub async fn apply(db: &Db, import: &Import, chunk: &Chunk, program: &Program, c
     transaction!(db, |tx| apply_in_tx(tx, import, chunk, program, context))
 }
 
-async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Program, context: Context) -> Result<Applied> {
+async fn apply_in_tx(
+    tx: &Tx<'_>,
+    import: &Import,
+    chunk: &Chunk,
+    program: &Program,
+    context: Context,
+) -> Result<Applied> {
     if store::imports::lock(tx, import.import_id).await? != Some(stored_line(chunk.line)) {
         return Ok(Applied::Overtaken);
     }
@@ -94,7 +102,11 @@ async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Prog
     let plans = plan_rows(tx, &rows, &lowest, program.day(context.now), context).await?;
     let counts = write(tx, import.run_id, &plans, context).await?;
     store::imports::add_errors(tx, import.import_id, &errors).await?;
-    let warnings = chunk.warnings.iter().chain(plans.iter().flat_map(|(_, plan)| &plan.warnings)).take(WARNINGS_PER_CHUNK_MAX);
+    let warnings = chunk
+        .warnings
+        .iter()
+        .chain(plans.iter().flat_map(|(_, plan)| &plan.warnings))
+        .take(WARNINGS_PER_CHUNK_MAX);
     let advance = Advance {
         format: chunk.format,
         created: counts.created,
@@ -106,16 +118,26 @@ async fn apply_in_tx(tx: &Tx<'_>, import: &Import, chunk: &Chunk, program: &Prog
         warnings: Value::Array(warnings.map(|warning| Value::String(warning.to_string())).collect()),
     };
     store::imports::advance(tx, import.import_id, &advance, context.now).await?;
-    let created =
-        [(Counter::PlayersTotal, counts.created), (Counter::PlayersActive, counts.created), (Counter::Tier(lowest), counts.created)];
-    let deltas: Vec<(Counter, Decimal)> = created.into_iter().map(|(counter, delta)| (counter, delta.into())).collect();
+    let created = [
+        (Counter::PlayersTotal, counts.created),
+        (Counter::PlayersActive, counts.created),
+        (Counter::Tier(lowest), counts.created),
+    ];
+    let deltas: Vec<(Counter, Decimal)> = created
+        .into_iter()
+        .map(|(counter, delta)| (counter, delta.into()))
+        .collect();
     stats::add(tx, &deltas, Slot::of(import.import_id)).await?;
     Ok(Applied::Advanced)
 }
 
 /// The first row of a player counts; the others are errors that name its line. Answers the rows that count, sorted by
 /// player: the order in which players are locked.
-async fn drop_duplicates<'a>(tx: &Tx<'_>, run_id: RunId, chunk: &'a Chunk) -> Result<(Vec<&'a PlayerRow>, Vec<RowError>)> {
+async fn drop_duplicates<'a>(
+    tx: &Tx<'_>,
+    run_id: RunId,
+    chunk: &'a Chunk,
+) -> Result<(Vec<&'a PlayerRow>, Vec<RowError>)> {
     let mut rows: Vec<&PlayerRow> = chunk.rows.iter().collect();
     rows.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
     let ids: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).collect();
@@ -125,7 +147,10 @@ async fn drop_duplicates<'a>(tx: &Tx<'_>, run_id: RunId, chunk: &'a Chunk) -> Re
     }
     let (mut kept, mut errors): (Vec<&PlayerRow>, Vec<RowError>) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
-        let in_chunk = kept.last().filter(|last| last.player_id == row.player_id).map(|last| last.line);
+        let in_chunk = kept
+            .last()
+            .filter(|last| last.player_id == row.player_id)
+            .map(|last| last.line);
         match in_chunk.or_else(|| first_lines.get(row.player_id.as_str()).copied()) {
             Some(first_line) => errors.push(duplicate(row, first_line)),
             None => kept.push(row),
@@ -152,7 +177,11 @@ async fn plan_rows<'a>(
     context: Context,
 ) -> Result<Vec<(&'a PlayerRow, RowPlan)>> {
     let created = store::imports::create_players(tx, rows, tier_level, context.now).await?;
-    let known: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).filter(|id| !created.contains(*id)).collect();
+    let known: Vec<&str> = rows
+        .iter()
+        .map(|row| row.player_id.as_str())
+        .filter(|id| !created.contains(*id))
+        .collect();
     let mut existing = HashMap::new();
     if !known.is_empty() {
         store::players::lock_all(tx, &known).await?;
@@ -186,11 +215,20 @@ async fn write(tx: &Tx<'_>, run_id: RunId, plans: &[(&PlayerRow, RowPlan)], cont
         met.push((row.player_id.as_str(), stored_line(row.line), changed));
         if changed {
             let player_id: PlayerId = row.player_id.clone();
-            let write = PlayerWrite { player_id, profile: plan.profile.clone(), totals: plan.totals.clone(), daily: plan.daily.clone() };
+            let write = PlayerWrite {
+                player_id,
+                profile: plan.profile.clone(),
+                totals: plan.totals.clone(),
+                daily: plan.daily.clone(),
+            };
             writes.push((plan.outcome, write));
         }
     }
-    let updated: Vec<&PlayerWrite> = writes.iter().filter(|(outcome, _)| *outcome == Outcome::Updated).map(|(_, write)| write).collect();
+    let updated: Vec<&PlayerWrite> = writes
+        .iter()
+        .filter(|(outcome, _)| *outcome == Outcome::Updated)
+        .map(|(_, write)| write)
+        .collect();
     let all: Vec<&PlayerWrite> = writes.iter().map(|(_, write)| write).collect();
     store::imports::update_profiles(tx, &updated).await?;
     store::imports::save_activity(tx, &all, context.now).await?;
@@ -216,13 +254,17 @@ pub async fn end(db: &Db, import_id: ImportId, ending: &Ending, context: Context
 
 async fn end_in_tx(tx: &Tx<'_>, import_id: ImportId, ending: &Ending, context: Context) -> Result<Import> {
     store::imports::lock(tx, import_id).await?;
-    let before = store::imports::get(tx, import_id).await?.ok_or_else(|| Error::not_found("import", import_id))?;
+    let before = store::imports::get(tx, import_id)
+        .await?
+        .ok_or_else(|| Error::not_found("import", import_id))?;
     let (status, failure) = match ending {
         Ending::Failed { reason } => (ImportStatus::Failed, Some(reason.as_str())),
         Ending::Read if before.rejected_rows > 0 => (ImportStatus::CompletedWithErrors, None),
         Ending::Read => (ImportStatus::Completed, None),
     };
-    let Some(ended) = store::imports::finish(tx, import_id, status, failure, context.now).await? else { return Ok(before) };
+    let Some(ended) = store::imports::finish(tx, import_id, status, failure, context.now).await? else {
+        return Ok(before);
+    };
     if ended.chunks > 0 {
         let run = NewRun {
             run_id: ended.run_id,

@@ -22,7 +22,15 @@ fn written(source: &str) -> Vec<&str> {
 
 fn sources(folder: &Path) -> Vec<String> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![fs::read_to_string(path).unwrap()] }).collect()
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![fs::read_to_string(path).unwrap()]
+            }
+        })
+        .collect()
 }
 
 /// Who registers a webhook chooses from the list: what is missing in it could not be chosen, and what nobody writes would

@@ -75,7 +75,12 @@ mod tests {
 
     #[test]
     fn roles_include_what_the_api_says() {
-        let included = |role: Role| Role::ALL.into_iter().filter(|required| role.includes(*required)).collect::<Vec<_>>();
+        let included = |role: Role| {
+            Role::ALL
+                .into_iter()
+                .filter(|required| role.includes(*required))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(included(Viewer), [Viewer]);
         assert_eq!(included(Ingest), [Ingest]);
         assert_eq!(included(Operator), [Viewer, Ingest, Operator]);

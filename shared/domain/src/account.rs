@@ -74,11 +74,19 @@ pub struct Book {
 impl Book {
     /// Wallets that were never posted to may be missing.
     pub fn new(player_id: PlayerId, wallets: Vec<Wallet>) -> Self {
-        Self { player_id, wallets, journal: Journal::default() }
+        Self {
+            player_id,
+            wallets,
+            journal: Journal::default(),
+        }
     }
 
     pub fn balance(&self, asset: Asset) -> Decimal {
-        self.wallets.iter().find(|wallet| wallet.asset == asset).map(|wallet| wallet.balance).unwrap_or_default()
+        self.wallets
+            .iter()
+            .find(|wallet| wallet.asset == asset)
+            .map(|wallet| wallet.balance)
+            .unwrap_or_default()
     }
 
     pub fn into_journal(self) -> Journal {
@@ -131,17 +139,28 @@ impl Book {
         let posting = self.post(Direction::Credit, house, (asset, amount), None, operation)?;
         if let Some(lot) = Lot::of(posting, expires_at) {
             let player_id = self.player_id.clone();
-            self.journal.new_lots.push(NewLot { player_id, lot: Lot { play_day, ..lot } });
+            self.journal.new_lots.push(NewLot {
+                player_id,
+                lot: Lot { play_day, ..lot },
+            });
         }
         Ok(())
     }
 
     /// Adds a grant, and what it is worth to the wallet unless it waits. A bonus that needs no wagering converts at once.
-    pub fn issue(&mut self, new: NewGrant, points_expire_at: Option<Timestamp>, operation: &Operation, act: &Act<'_>) -> Result<()> {
+    pub fn issue(
+        &mut self,
+        new: NewGrant,
+        points_expire_at: Option<Timestamp>,
+        operation: &Operation,
+        act: &Act<'_>,
+    ) -> Result<()> {
         let mut grant = new.opened();
         match grant.status {
             GrantStatus::Active => self.fund(&mut grant, operation, act)?,
-            GrantStatus::Completed => self.credit(new.asset, new.amount, House::Issuance, points_expire_at, operation)?,
+            GrantStatus::Completed => {
+                self.credit(new.asset, new.amount, House::Issuance, points_expire_at, operation)?
+            }
             _ => {}
         }
         self.journal.new_grants.push((new, grant));
@@ -150,7 +169,13 @@ impl Book {
 
     /// Gives an active grant its money.
     fn fund(&mut self, grant: &mut Grant, operation: &Operation, act: &Act<'_>) -> Result<()> {
-        self.post(Direction::Credit, House::Issuance, (Asset::Bonus, grant.amount), Some(grant.grant_id), operation)?;
+        self.post(
+            Direction::Credit,
+            House::Issuance,
+            (Asset::Bonus, grant.amount),
+            Some(grant.grant_id),
+            operation,
+        )?;
         grant.balance = grant.amount;
         if grant.wagering_left().is_zero() {
             self.complete(grant, act)?;
@@ -161,11 +186,19 @@ impl Book {
     /// Converts the balance to cash, up to the limit; what is above it is lost.
     fn complete(&mut self, grant: &mut Grant, act: &Act<'_>) -> Result<()> {
         let operation = act.operation(Kind::BonusConversion, grant.grant_id.to_string());
-        let cash = grant.conversion_limit().map_or(grant.balance, |limit| limit.min(grant.balance));
+        let cash = grant
+            .conversion_limit()
+            .map_or(grant.balance, |limit| limit.min(grant.balance));
         let lost = grant.balance - cash;
         for (house, amount) in [(House::CashOut, cash), (House::Forfeit, lost)] {
             if !amount.is_zero() {
-                self.post(Direction::Debit, house, (Asset::Bonus, amount), Some(grant.grant_id), &operation)?;
+                self.post(
+                    Direction::Debit,
+                    house,
+                    (Asset::Bonus, amount),
+                    Some(grant.grant_id),
+                    &operation,
+                )?;
             }
         }
         (grant.balance, grant.converted) = (Decimal::ZERO, cash);
@@ -177,7 +210,13 @@ impl Book {
     fn end(&mut self, grant: &mut Grant, to: GrantStatus, house: House, operation: Operation) -> Result<()> {
         let lost = grant.balance;
         if !lost.is_zero() {
-            self.post(Direction::Debit, house, (Asset::Bonus, lost), Some(grant.grant_id), &operation)?;
+            self.post(
+                Direction::Debit,
+                house,
+                (Asset::Bonus, lost),
+                Some(grant.grant_id),
+                &operation,
+            )?;
         }
         grant.balance = Decimal::ZERO;
         self.step(grant, to, (Decimal::ZERO, lost), operation);
@@ -243,7 +282,13 @@ impl Account {
         lots.sort_by(lots::spending_order);
         grants.sort_by(crate::bonus::feeding_order);
         let changed = vec![false; grants.len()];
-        Self { book, lots, grants, changed, released: HashMap::new() }
+        Self {
+            book,
+            lots,
+            grants,
+            changed,
+            released: HashMap::new(),
+        }
     }
 
     /// How it stands, to go back to when the next of several operations is refused.
@@ -267,7 +312,14 @@ impl Account {
 
     /// Takes back all that was done since.
     pub fn restore(&mut self, mark: Mark) {
-        let Mark { wallets, lots, grants, changed, released, lengths: [postings, new_lots, lot_movements, new_grants, transitions] } = mark;
+        let Mark {
+            wallets,
+            lots,
+            grants,
+            changed,
+            released,
+            lengths: [postings, new_lots, lot_movements, new_grants, transitions],
+        } = mark;
         self.book.wallets = wallets;
         (self.lots, self.grants, self.changed, self.released) = (lots, grants, changed, released);
         let journal = &mut self.book.journal;
@@ -280,7 +332,11 @@ impl Account {
 
     /// With lots that a reversal names and that may be empty.
     pub fn with_lots(mut self, named: Vec<Lot>) -> Self {
-        let is_new = |lot: &Lot, lots: &[Lot]| !lots.iter().any(|known| known.asset == lot.asset && known.version == lot.version);
+        let is_new = |lot: &Lot, lots: &[Lot]| {
+            !lots
+                .iter()
+                .any(|known| known.asset == lot.asset && known.version == lot.version)
+        };
         for lot in named {
             if is_new(&lot, &self.lots) {
                 self.lots.push(lot);
@@ -309,8 +365,14 @@ impl Account {
     /// What was done so far. Write it, and drop the account.
     pub fn into_journal(self) -> Journal {
         let mut journal = self.book.journal;
-        let changed = self.grants.into_iter().zip(self.changed).filter(|(_, changed)| *changed);
-        journal.grants.extend(changed.map(|(grant, _)| (self.book.player_id.clone(), grant)));
+        let changed = self
+            .grants
+            .into_iter()
+            .zip(self.changed)
+            .filter(|(_, changed)| *changed);
+        journal
+            .grants
+            .extend(changed.map(|(grant, _)| (self.book.player_id.clone(), grant)));
         journal
     }
 
@@ -336,7 +398,8 @@ impl Account {
     ) -> Result<()> {
         self.book.credit_lot(asset, amount, house, life, operation)?;
         if matches!(asset, Asset::Lp | Asset::Rp) {
-            self.lots.extend(self.book.journal.new_lots.last().map(|new| new.lot.clone()));
+            self.lots
+                .extend(self.book.journal.new_lots.last().map(|new| new.lot.clone()));
             self.lots.sort_by(lots::spending_order);
         }
         Ok(())
@@ -366,10 +429,16 @@ impl Account {
     }
 
     fn expire_lot(&mut self, index: usize, act: &Act<'_>) -> Result<()> {
-        let Lot { asset, version, remaining, .. } = self.lots[index];
+        let Lot {
+            asset,
+            version,
+            remaining,
+            ..
+        } = self.lots[index];
         let posting_version = self.book.wallet(asset).version + 1;
         let operation = act.operation(Kind::PointsExpiry, format!("{version}.{posting_version}"));
-        self.book.post(Direction::Debit, House::Expiry, (asset, remaining), None, &operation)?;
+        self.book
+            .post(Direction::Debit, House::Expiry, (asset, remaining), None, &operation)?;
         self.lots[index].remaining = Decimal::ZERO;
         self.move_lots(asset, &[(version, -remaining)]);
         Ok(())
@@ -383,9 +452,20 @@ impl Account {
         self.take(asset, amount, house, None, operation)
     }
 
-    fn take(&mut self, asset: Asset, amount: Decimal, house: House, first: Option<i64>, operation: &Operation) -> Result<()> {
-        self.book.post(Direction::Debit, house, (asset, amount), None, operation)?;
-        let taken: Vec<_> = lots::take(&mut self.lots, asset, amount, first).into_iter().map(|(lot, part)| (lot, -part)).collect();
+    fn take(
+        &mut self,
+        asset: Asset,
+        amount: Decimal,
+        house: House,
+        first: Option<i64>,
+        operation: &Operation,
+    ) -> Result<()> {
+        self.book
+            .post(Direction::Debit, house, (asset, amount), None, operation)?;
+        let taken: Vec<_> = lots::take(&mut self.lots, asset, amount, first)
+            .into_iter()
+            .map(|(lot, part)| (lot, -part))
+            .collect();
         self.move_lots(asset, &taken);
         Ok(())
     }
@@ -395,7 +475,13 @@ impl Account {
         let version = self.book.wallet(asset).version;
         for (lot_version, amount) in movements {
             let player_id = self.book.player_id.clone();
-            self.book.journal.lot_movements.push(LotMovement { player_id, asset, version, lot_version: *lot_version, amount: *amount });
+            self.book.journal.lot_movements.push(LotMovement {
+                player_id,
+                asset,
+                version,
+                lot_version: *lot_version,
+                amount: *amount,
+            });
         }
     }
 
@@ -414,11 +500,21 @@ impl Account {
     fn bonus_parts(&self, amount: Decimal) -> Result<Vec<(usize, Decimal)>> {
         let available = self.book.balance(Asset::Bonus);
         if amount > available {
-            return Err(LedgerError::InsufficientBalance { asset: Asset::Bonus, available, requested: amount }.into());
+            return Err(LedgerError::InsufficientBalance {
+                asset: Asset::Bonus,
+                available,
+                requested: amount,
+            }
+            .into());
         }
         let mut left = amount;
         let mut parts = Vec::new();
-        for (index, grant) in self.grants.iter().enumerate().filter(|(_, grant)| grant.status == GrantStatus::Active) {
+        for (index, grant) in self
+            .grants
+            .iter()
+            .enumerate()
+            .filter(|(_, grant)| grant.status == GrantStatus::Active)
+        {
             let part = left.min(grant.balance);
             if !part.is_zero() {
                 parts.push((index, part));
@@ -430,9 +526,19 @@ impl Account {
 
     /// Moves bonus money of a grant; below 0: out of it.
     fn move_bonus(&mut self, index: usize, amount: Decimal, house: House, operation: &Operation) -> Result<()> {
-        let direction = if amount.is_sign_negative() { Direction::Debit } else { Direction::Credit };
+        let direction = if amount.is_sign_negative() {
+            Direction::Debit
+        } else {
+            Direction::Credit
+        };
         let grant_id = self.grants[index].grant_id;
-        self.book.post(direction, house, (Asset::Bonus, amount.abs()), Some(grant_id), operation)?;
+        self.book.post(
+            direction,
+            house,
+            (Asset::Bonus, amount.abs()),
+            Some(grant_id),
+            operation,
+        )?;
         self.grants[index].balance += amount;
         self.changed[index] = true;
         Ok(())
@@ -446,10 +552,18 @@ impl Account {
         let index = self.open(grant_id)?;
         let grant = &mut self.grants[index];
         if grant.status != GrantStatus::Pending {
-            return Err(AccountError::NotPending { grant_id, status: grant.status });
+            return Err(AccountError::NotPending {
+                grant_id,
+                status: grant.status,
+            });
         }
         let operation = act.operation(Kind::BonusActivation, grant_id.to_string());
-        self.book.step(grant, GrantStatus::Active, (Decimal::ZERO, Decimal::ZERO), operation.clone());
+        self.book.step(
+            grant,
+            GrantStatus::Active,
+            (Decimal::ZERO, Decimal::ZERO),
+            operation.clone(),
+        );
         self.changed[index] = true;
         self.book.fund(grant, &operation, act)
     }
@@ -487,7 +601,11 @@ impl Account {
     /// Active grants whose money is played away or taken: DEPLETED, once no round can bring them any.
     pub fn emptied(&self) -> Vec<GrantId> {
         let is_emptied = |grant: &&Grant| grant.status == GrantStatus::Active && grant.balance.is_zero();
-        self.grants.iter().filter(is_emptied).map(|grant| grant.grant_id).collect()
+        self.grants
+            .iter()
+            .filter(is_emptied)
+            .map(|grant| grant.grant_id)
+            .collect()
     }
 
     /// Ends the grants that [`Self::emptied`] names, but those held by a round that may still bring them money. That says all:
@@ -499,13 +617,17 @@ impl Account {
             if grant.status == GrantStatus::Active && grant.balance.is_zero() && !is_held(grant.grant_id) {
                 let operation = act.operation(Kind::BonusForfeiture, grant.grant_id.to_string());
                 self.changed[index] = true;
-                self.book.step(grant, GrantStatus::Depleted, (Decimal::ZERO, Decimal::ZERO), operation);
+                self.book
+                    .step(grant, GrantStatus::Depleted, (Decimal::ZERO, Decimal::ZERO), operation);
             }
         }
     }
 
     fn open(&self, grant_id: GrantId) -> Result<usize> {
         let is_it = |grant: &Grant| grant.grant_id == grant_id && grant.status.is_open();
-        self.grants.iter().position(is_it).ok_or(AccountError::NotOpen { grant_id })
+        self.grants
+            .iter()
+            .position(is_it)
+            .ok_or(AccountError::NotOpen { grant_id })
     }
 }

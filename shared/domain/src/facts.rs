@@ -95,7 +95,11 @@ impl Catalogue {
     pub fn new(ladder: &Ladder) -> Self {
         let tiers: Vec<String> = ladder.tiers().iter().map(|tier| tier.tier_level.clone()).collect();
         let mut defs: Vec<FactDef> = STATIC_FACTS.iter().map(|fact| fact.def(&tiers)).collect();
-        let mut ids: HashMap<String, FactId> = defs.iter().enumerate().map(|(i, def)| (def.name.clone(), FactId(i))).collect();
+        let mut ids: HashMap<String, FactId> = defs
+            .iter()
+            .enumerate()
+            .map(|(i, def)| (def.name.clone(), FactId(i)))
+            .collect();
         let mut benefits = Vec::new();
         for tier in ladder.tiers() {
             let mut of_tier = Vec::new();
@@ -103,7 +107,13 @@ impl Catalogue {
                 let Some(number) = benefit_number(value) else { continue };
                 let id = *ids.entry(name.clone()).or_insert_with(|| {
                     let meaning = format!("benefit of the player's tier; null where the tier has no {name}");
-                    defs.push(FactDef { name: name.clone(), fact_type: FactType::Number, unit: None, meaning, values: None });
+                    defs.push(FactDef {
+                        name: name.clone(),
+                        fact_type: FactType::Number,
+                        unit: None,
+                        meaning,
+                        values: None,
+                    });
                     FactId(defs.len() - 1)
                 });
                 if id.0 >= STATIC_FACTS.len() {
@@ -194,11 +204,25 @@ enum Values<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub fn of(player: &'a PlayerSnapshot, catalogue: &'a Catalogue, moment: &'a Moment, event: Option<&'a EventFacts>) -> Self {
-        let source = Source { player, totals: &player.totals, windows: &player.windows, moment, event };
+    pub fn of(
+        player: &'a PlayerSnapshot,
+        catalogue: &'a Catalogue,
+        moment: &'a Moment,
+        event: Option<&'a EventFacts>,
+    ) -> Self {
+        let source = Source {
+            player,
+            totals: &player.totals,
+            windows: &player.windows,
+            moment,
+            event,
+        };
         let of_tier = catalogue.benefits.iter().find(|(tier, _)| *tier == player.tier);
         let benefits = of_tier.map_or(&[][..], |(_, benefits)| benefits);
-        Self { catalogue, values: Values::Current { source, benefits } }
+        Self {
+            catalogue,
+            values: Values::Current { source, benefits },
+        }
     }
 
     /// Facts that were kept with a decision. Names that are no facts any more are left out, and so are values
@@ -214,7 +238,10 @@ impl<'a> Facts<'a> {
                 _ => None,
             };
         }
-        Self { catalogue, values: Values::Kept(values) }
+        Self {
+            catalogue,
+            values: Values::Kept(values),
+        }
     }
 
     /// Null where the fact is unknown.
@@ -223,7 +250,10 @@ impl<'a> Facts<'a> {
             Values::Kept(values) => values.get(id.0).copied().flatten(),
             Values::Current { source, benefits } => match STATIC_FACTS.get(id.0) {
                 Some(fact) => (fact.read)(source),
-                None => benefits.iter().find(|(benefit, _)| *benefit == id).map(|(_, number)| FactValue::Number(*number)),
+                None => benefits
+                    .iter()
+                    .find(|(benefit, _)| *benefit == id)
+                    .map(|(_, number)| FactValue::Number(*number)),
             },
         }
     }
@@ -235,7 +265,9 @@ impl<'a> Facts<'a> {
     /// The named facts as a JSON object; null where unknown.
     pub fn to_json(&self, only: impl IntoIterator<Item = FactId>) -> Map<String, Value> {
         let json = |id: FactId| self.get(id).map_or(Value::Null, FactValue::to_json);
-        only.into_iter().map(|id| (self.catalogue.def(id).name.clone(), json(id))).collect()
+        only.into_iter()
+            .map(|id| (self.catalogue.def(id).name.clone(), json(id)))
+            .collect()
     }
 }
 
@@ -266,7 +298,13 @@ impl StaticFact {
             _ => None,
         };
         let (name, meaning) = (self.name.to_owned(), self.meaning.to_owned());
-        FactDef { name, fact_type: self.fact_type, unit: self.unit, meaning, values }
+        FactDef {
+            name,
+            fact_type: self.fact_type,
+            unit: self.unit,
+            meaning,
+            values,
+        }
     }
 }
 
@@ -278,11 +316,23 @@ const COUNT: Option<&str> = Some("count");
 type Read = for<'a> fn(&Source<'a>) -> Option<FactValue<'a>>;
 
 const fn number(name: &'static str, unit: Option<&'static str>, meaning: &'static str, read: Read) -> StaticFact {
-    StaticFact { name, fact_type: FactType::Number, unit, meaning, read }
+    StaticFact {
+        name,
+        fact_type: FactType::Number,
+        unit,
+        meaning,
+        read,
+    }
 }
 
 const fn text(name: &'static str, meaning: &'static str, read: Read) -> StaticFact {
-    StaticFact { name, fact_type: FactType::Text, unit: None, meaning, read }
+    StaticFact {
+        name,
+        fact_type: FactType::Text,
+        unit: None,
+        meaning,
+        read,
+    }
 }
 
 fn known<'a>(number: impl Into<Decimal>) -> Option<FactValue<'a>> {
@@ -290,32 +340,102 @@ fn known<'a>(number: impl Into<Decimal>) -> Option<FactValue<'a>> {
 }
 
 static STATIC_FACTS: [StaticFact; 32] = [
-    number("total_deposited", CURRENCY, "deposited in the player's life", |s| known(s.totals.deposited)),
-    number("total_wagered", CURRENCY, "staked in the player's life", |s| known(s.totals.wagered)),
-    number("total_won", CURRENCY, "won in the player's life", |s| known(s.totals.won)),
-    number("total_withdrawn", CURRENCY, "withdrawn in the player's life", |s| known(s.totals.withdrawn)),
-    number("net_pnl", CURRENCY, "total_won - total_wagered: positive when the player is ahead", |s| known(s.totals.net_pnl())),
-    number("net_loss", CURRENCY, "what the player lost; 0 when ahead", |s| known(s.totals.net_loss())),
-    number("win_loss_ratio", None, "total_won / total_wagered; 0 when nothing was staked", |s| known(s.totals.win_loss_ratio())),
-    number("total_bets", COUNT, "number of stakes; null while unknown", |s| known(s.totals.bets?)),
-    number("avg_bet_size", CURRENCY, "total_wagered / total_bets; null while the number of bets is unknown", |s| {
-        known(s.totals.avg_bet_size()?)
+    number("total_deposited", CURRENCY, "deposited in the player's life", |s| {
+        known(s.totals.deposited)
     }),
-    number("wagered_7d", CURRENCY, "staked in the last 7 days, today included", |s| known(s.windows.wagered_7d)),
-    number("wagered_30d", CURRENCY, "staked in the last 30 days, today included", |s| known(s.windows.wagered_30d)),
-    number("net_loss_7d", CURRENCY, "lost in the last 7 days; 0 when ahead", |s| known(s.windows.net_loss_7d())),
-    number("net_loss_30d", CURRENCY, "lost in the last 30 days; 0 when ahead", |s| known(s.windows.net_loss_30d())),
-    number("deposited_7d", CURRENCY, "deposited in the last 7 days, today included", |s| known(s.windows.deposited_7d)),
-    number("deposited_30d", CURRENCY, "deposited in the last 30 days, today included", |s| known(s.windows.deposited_30d)),
-    number("session_count", COUNT, "sessions in the player's life", |s| known(s.totals.session_count)),
-    number("total_playtime_hours", Some("hours"), "time played in the player's life", |s| known(s.totals.playtime_hours)),
-    number("days_since_last_deposit", DAYS, "days since the last deposit; null without one", |s| {
-        known(s.moment.days_since(s.totals.last_deposit_date?))
+    number("total_wagered", CURRENCY, "staked in the player's life", |s| {
+        known(s.totals.wagered)
     }),
-    number("account_age_days", DAYS, "days since registration; null while unknown", |s| {
-        known(s.moment.days_since(s.moment.day_of(s.player.registered_at?)))
+    number("total_won", CURRENCY, "won in the player's life", |s| {
+        known(s.totals.won)
     }),
-    number("monthly_active_days", DAYS, "days of the last 30 with a stake, deposit or withdrawal", |s| known(s.windows.active_days_30d)),
+    number("total_withdrawn", CURRENCY, "withdrawn in the player's life", |s| {
+        known(s.totals.withdrawn)
+    }),
+    number(
+        "net_pnl",
+        CURRENCY,
+        "total_won - total_wagered: positive when the player is ahead",
+        |s| known(s.totals.net_pnl()),
+    ),
+    number("net_loss", CURRENCY, "what the player lost; 0 when ahead", |s| {
+        known(s.totals.net_loss())
+    }),
+    number(
+        "win_loss_ratio",
+        None,
+        "total_won / total_wagered; 0 when nothing was staked",
+        |s| known(s.totals.win_loss_ratio()),
+    ),
+    number("total_bets", COUNT, "number of stakes; null while unknown", |s| {
+        known(s.totals.bets?)
+    }),
+    number(
+        "avg_bet_size",
+        CURRENCY,
+        "total_wagered / total_bets; null while the number of bets is unknown",
+        |s| known(s.totals.avg_bet_size()?),
+    ),
+    number(
+        "wagered_7d",
+        CURRENCY,
+        "staked in the last 7 days, today included",
+        |s| known(s.windows.wagered_7d),
+    ),
+    number(
+        "wagered_30d",
+        CURRENCY,
+        "staked in the last 30 days, today included",
+        |s| known(s.windows.wagered_30d),
+    ),
+    number("net_loss_7d", CURRENCY, "lost in the last 7 days; 0 when ahead", |s| {
+        known(s.windows.net_loss_7d())
+    }),
+    number(
+        "net_loss_30d",
+        CURRENCY,
+        "lost in the last 30 days; 0 when ahead",
+        |s| known(s.windows.net_loss_30d()),
+    ),
+    number(
+        "deposited_7d",
+        CURRENCY,
+        "deposited in the last 7 days, today included",
+        |s| known(s.windows.deposited_7d),
+    ),
+    number(
+        "deposited_30d",
+        CURRENCY,
+        "deposited in the last 30 days, today included",
+        |s| known(s.windows.deposited_30d),
+    ),
+    number("session_count", COUNT, "sessions in the player's life", |s| {
+        known(s.totals.session_count)
+    }),
+    number(
+        "total_playtime_hours",
+        Some("hours"),
+        "time played in the player's life",
+        |s| known(s.totals.playtime_hours),
+    ),
+    number(
+        "days_since_last_deposit",
+        DAYS,
+        "days since the last deposit; null without one",
+        |s| known(s.moment.days_since(s.totals.last_deposit_date?)),
+    ),
+    number(
+        "account_age_days",
+        DAYS,
+        "days since registration; null while unknown",
+        |s| known(s.moment.days_since(s.moment.day_of(s.player.registered_at?))),
+    ),
+    number(
+        "monthly_active_days",
+        DAYS,
+        "days of the last 30 with a stake, deposit or withdrawal",
+        |s| known(s.windows.active_days_30d),
+    ),
     StaticFact {
         name: "kyc_completed",
         fact_type: FactType::Flag,
@@ -323,18 +443,52 @@ static STATIC_FACTS: [StaticFact; 32] = [
         meaning: "identity was verified",
         read: |s| Some(FactValue::Flag(s.player.kyc_completed)),
     },
-    number("profile_depth", Some("percent"), "share of the profile that is filled in, 0 to 100", |s| known(s.player.profile_depth)),
-    number("lp_balance", POINTS, "loyalty points in the wallet", |s| known(s.player.balances.lp)),
-    number("rp_balance", POINTS, "reward points in the wallet", |s| known(s.player.balances.rp)),
-    number("bonus_balance", CURRENCY, "bonus money in the wallet", |s| known(s.player.balances.bonus)),
-    number("tickets_balance", COUNT, "tickets in the wallet", |s| known(s.player.balances.tickets)),
-    text("segment", "the player's segment; null before the first classification", |s| Some(FactValue::Text(s.player.segment?.as_str()))),
-    text("tier", "the player's tier", |s| Some(FactValue::Text(&s.player.tier))),
-    number("risk_score", None, "0 (none) to 100, from open fraud signals", |s| known(s.player.risk_score)),
-    number("event_amount", CURRENCY, "amount of the event that triggered the rule; null without one", |s| known(s.event?.amount?)),
-    text("event_game", "game of the event that triggered the rule; null without one", |s| Some(FactValue::Text(s.event?.game.as_deref()?))),
-    text("day_of_week", "day of the event, or of the evaluation, in the program's time zone", |s| {
-        let day = s.event.map_or(s.moment.today(), |event| s.moment.day_of(event.occurred_at));
-        Some(FactValue::Text(weekday_name(day.weekday())))
+    number(
+        "profile_depth",
+        Some("percent"),
+        "share of the profile that is filled in, 0 to 100",
+        |s| known(s.player.profile_depth),
+    ),
+    number("lp_balance", POINTS, "loyalty points in the wallet", |s| {
+        known(s.player.balances.lp)
     }),
+    number("rp_balance", POINTS, "reward points in the wallet", |s| {
+        known(s.player.balances.rp)
+    }),
+    number("bonus_balance", CURRENCY, "bonus money in the wallet", |s| {
+        known(s.player.balances.bonus)
+    }),
+    number("tickets_balance", COUNT, "tickets in the wallet", |s| {
+        known(s.player.balances.tickets)
+    }),
+    text(
+        "segment",
+        "the player's segment; null before the first classification",
+        |s| Some(FactValue::Text(s.player.segment?.as_str())),
+    ),
+    text("tier", "the player's tier", |s| Some(FactValue::Text(&s.player.tier))),
+    number("risk_score", None, "0 (none) to 100, from open fraud signals", |s| {
+        known(s.player.risk_score)
+    }),
+    number(
+        "event_amount",
+        CURRENCY,
+        "amount of the event that triggered the rule; null without one",
+        |s| known(s.event?.amount?),
+    ),
+    text(
+        "event_game",
+        "game of the event that triggered the rule; null without one",
+        |s| Some(FactValue::Text(s.event?.game.as_deref()?)),
+    ),
+    text(
+        "day_of_week",
+        "day of the event, or of the evaluation, in the program's time zone",
+        |s| {
+            let day = s
+                .event
+                .map_or(s.moment.today(), |event| s.moment.day_of(event.occurred_at));
+            Some(FactValue::Text(weekday_name(day.weekday())))
+        },
+    ),
 ];

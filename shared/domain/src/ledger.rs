@@ -36,7 +36,9 @@ impl House {
 
     pub fn parse(text: &str) -> Option<Self> {
         use House::{Adjustment, CashOut, Conversion, Expiry, Forfeit, Issuance, Redemption, Wagering};
-        let all = [Issuance, Redemption, Expiry, Conversion, Forfeit, Wagering, CashOut, Adjustment];
+        let all = [
+            Issuance, Redemption, Expiry, Conversion, Forfeit, Wagering, CashOut, Adjustment,
+        ];
         all.into_iter().find(|house| house.as_str() == text)
     }
 }
@@ -147,7 +149,10 @@ impl Kind {
 
     /// Whether a person may take it back. Play is taken back by a VOID event, and what ended a bonus is final.
     pub const fn is_reversible(self) -> bool {
-        matches!(self, Kind::RewardGrant | Kind::ManualBonus | Kind::ManualCredit | Kind::ManualDebit | Kind::Redemption)
+        matches!(
+            self,
+            Kind::RewardGrant | Kind::ManualBonus | Kind::ManualCredit | Kind::ManualDebit | Kind::Redemption
+        )
     }
 }
 
@@ -209,7 +214,11 @@ pub struct Posting {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
     #[error("the balance is {available} {asset}, {requested} were asked for")]
-    InsufficientBalance { asset: Asset, available: Decimal, requested: Decimal },
+    InsufficientBalance {
+        asset: Asset,
+        available: Decimal,
+        requested: Decimal,
+    },
     #[error("the balance of {asset} would leave the range of {INTEGER_DIGITS_MAX} integer digits")]
     OutOfRange { asset: Asset },
     #[error("a posting moves an amount above 0, not {amount}")]
@@ -227,7 +236,12 @@ pub struct Wallet {
 
 impl Wallet {
     pub fn empty(player_id: PlayerId, asset: Asset) -> Self {
-        Self { player_id, asset, balance: Decimal::ZERO, version: 0 }
+        Self {
+            player_id,
+            asset,
+            balance: Decimal::ZERO,
+            version: 0,
+        }
     }
 
     /// Moves `amount` and answers the row that says so; the wallet now stands after it.
@@ -249,7 +263,11 @@ impl Wallet {
         .filter(|balance| *balance < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)))
         .ok_or(LedgerError::OutOfRange { asset: self.asset })?;
         if balance_after.is_sign_negative() {
-            return Err(LedgerError::InsufficientBalance { asset: self.asset, available: self.balance, requested: amount });
+            return Err(LedgerError::InsufficientBalance {
+                asset: self.asset,
+                available: self.balance,
+                requested: amount,
+            });
         }
         self.balance = balance_after;
         self.version += 1;
@@ -285,20 +303,49 @@ mod tests {
     #[test]
     fn versions_are_dense_and_balances_follow() {
         let mut wallet = Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Lp);
-        let credit = wallet.post(Direction::Credit, House::Issuance, 10.into(), None, &operation()).unwrap();
-        let debit = wallet.post(Direction::Debit, House::Redemption, 4.into(), None, &operation()).unwrap();
+        let credit = wallet
+            .post(Direction::Credit, House::Issuance, 10.into(), None, &operation())
+            .unwrap();
+        let debit = wallet
+            .post(Direction::Debit, House::Redemption, 4.into(), None, &operation())
+            .unwrap();
         assert_eq!((credit.version, credit.balance_after), (1, 10.into()));
         assert_eq!((debit.version, debit.balance_after), (2, 6.into()));
     }
 
     #[test]
     fn a_refused_posting_leaves_the_wallet_as_it_was() {
-        let mut wallet = Wallet { balance: 5.into(), version: 3, ..Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Bonus) };
+        let mut wallet = Wallet {
+            balance: 5.into(),
+            version: 3,
+            ..Wallet::empty(PlayerId::parse("P").unwrap(), Asset::Bonus)
+        };
         let before = wallet.clone();
         let refusal = wallet.post(Direction::Debit, House::Forfeit, 6.into(), None, &operation());
-        assert_eq!(refusal, Err(LedgerError::InsufficientBalance { asset: Asset::Bonus, available: 5.into(), requested: 6.into() }));
-        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::ZERO, None, &operation()).is_err());
-        assert!(wallet.post(Direction::Credit, House::Issuance, Decimal::from(10_i64.pow(15)), None, &operation()).is_err());
+        assert_eq!(
+            refusal,
+            Err(LedgerError::InsufficientBalance {
+                asset: Asset::Bonus,
+                available: 5.into(),
+                requested: 6.into()
+            })
+        );
+        assert!(
+            wallet
+                .post(Direction::Credit, House::Issuance, Decimal::ZERO, None, &operation())
+                .is_err()
+        );
+        assert!(
+            wallet
+                .post(
+                    Direction::Credit,
+                    House::Issuance,
+                    Decimal::from(10_i64.pow(15)),
+                    None,
+                    &operation()
+                )
+                .is_err()
+        );
         assert_eq!(wallet, before);
     }
 }

@@ -31,3 +31,4 @@ pub mod settings;
 pub mod simulate;
 pub mod tier;
 pub mod webhook;
+pub mod word;

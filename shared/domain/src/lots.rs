@@ -63,7 +63,10 @@ impl Lot {
 /// The order in which spending takes lots.
 pub fn spending_order(a: &Lot, b: &Lot) -> Ordering {
     let expiry = |lot: &Lot| (lot.expires_at.is_none(), lot.expires_at);
-    expiry(a).cmp(&expiry(b)).then(a.earned_at.cmp(&b.earned_at)).then(a.version.cmp(&b.version))
+    expiry(a)
+        .cmp(&expiry(b))
+        .then(a.earned_at.cmp(&b.earned_at))
+        .then(a.version.cmp(&b.version))
 }
 
 /// Takes `amount` of `asset` from `lots`, which are in their order, beginning with the lot `first` where one is named.
@@ -74,7 +77,9 @@ pub fn take(lots: &mut [Lot], asset: Asset, amount: Decimal, first: Option<i64>)
     let mut left = amount;
     let mut taken = Vec::new();
     for named in [true, false] {
-        let is_next = |lot: &&mut Lot| lot.asset == asset && (Some(lot.version) == first) == named && lot.remaining > Decimal::ZERO;
+        let is_next = |lot: &&mut Lot| {
+            lot.asset == asset && (Some(lot.version) == first) == named && lot.remaining > Decimal::ZERO
+        };
         for lot in lots.iter_mut().filter(is_next) {
             if left.is_zero() {
                 return taken;
@@ -107,22 +112,40 @@ mod tests {
 
     #[test]
     fn the_lot_that_expires_first_is_spent_first_then_the_oldest() {
-        let mut lots = vec![lot(1, 100, None), lot(2, 100, Some(900)), lot(3, 100, Some(500)), lot(4, 100, Some(900))];
+        let mut lots = vec![
+            lot(1, 100, None),
+            lot(2, 100, Some(900)),
+            lot(3, 100, Some(500)),
+            lot(4, 100, Some(900)),
+        ];
         lots.sort_by(spending_order);
         let taken = take(&mut lots, Asset::Lp, 320.into(), None);
-        assert_eq!(taken, [(3, 100.into()), (2, 100.into()), (4, 100.into()), (1, 20.into())]);
+        assert_eq!(
+            taken,
+            [(3, 100.into()), (2, 100.into()), (4, 100.into()), (1, 20.into())]
+        );
         assert_eq!(lots.iter().map(|lot| lot.remaining).sum::<Decimal>(), 80.into());
     }
 
     #[test]
     fn a_named_lot_is_taken_before_the_others() {
         let mut lots = vec![lot(1, 100, Some(500)), lot(2, 30, None)];
-        assert_eq!(take(&mut lots, Asset::Lp, 50.into(), Some(2)), [(2, 30.into()), (1, 20.into())]);
+        assert_eq!(
+            take(&mut lots, Asset::Lp, 50.into(), Some(2)),
+            [(2, 30.into()), (1, 20.into())]
+        );
     }
 
     #[test]
     fn empty_lots_and_those_of_another_asset_are_passed_over() {
-        let mut lots = vec![lot(1, 0, None), Lot { asset: Asset::Rp, ..lot(2, 50, None) }, lot(3, 50, None)];
+        let mut lots = vec![
+            lot(1, 0, None),
+            Lot {
+                asset: Asset::Rp,
+                ..lot(2, 50, None)
+            },
+            lot(3, 50, None),
+        ];
         assert_eq!(take(&mut lots, Asset::Lp, 10.into(), None), [(3, 10.into())]);
     }
 

@@ -1,10 +1,14 @@
 //! Assets and exact amounts. No float touches an amount.
 
+use crate::text_enum;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::fmt;
+use std::iter::Sum;
+use std::marker::PhantomData;
+use std::ops::{Add, AddAssign, Sub};
 
 pub const INTEGER_DIGITS_MAX: u32 = 15;
 /// Scale of lifetime totals and of every stored amount: NUMERIC(19,4).
@@ -12,49 +16,27 @@ pub const STORED_SCALE: u32 = 4;
 /// Scale of money in the program currency, and of points.
 pub const MONEY_SCALE: u32 = 2;
 
-/// One currency of the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Asset {
-    /// Play-only money, released by wagering.
-    Bonus,
-    /// Loyalty points: they move a player up the tiers.
-    Lp,
-    /// Reward points, spent in the redemption catalogue.
-    Rp,
-    /// Entries to events; whole numbers.
-    Tickets,
+text_enum! {
+    /// One currency of the ledger; in the order in which they are locked and written.
+    pub enum Asset as "asset" {
+        /// Play-only money, released by wagering.
+        Bonus = "BONUS",
+        /// Loyalty points: they move a player up the tiers.
+        Lp = "LP",
+        /// Reward points, spent in the redemption catalogue.
+        Rp = "RP",
+        /// Entries to events; whole numbers.
+        Tickets = "TICKETS",
+    }
 }
 
 impl Asset {
-    /// In the order in which they are locked and written.
-    pub const ALL: [Asset; 4] = [Asset::Bonus, Asset::Lp, Asset::Rp, Asset::Tickets];
-
     /// Decimal places.
     pub const fn scale(self) -> u32 {
         match self {
             Asset::Tickets => 0,
             Asset::Bonus | Asset::Lp | Asset::Rp => MONEY_SCALE,
         }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Asset::Bonus => "BONUS",
-            Asset::Lp => "LP",
-            Asset::Rp => "RP",
-            Asset::Tickets => "TICKETS",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|asset| asset.as_str() == text)
-    }
-}
-
-impl fmt::Display for Asset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -64,6 +46,8 @@ pub enum AmountError {
     NotANumber,
     #[error("must not be negative")]
     Negative,
+    #[error("must be above 0")]
+    NotAboveZero,
     #[error("has more than {scale} decimal places")]
     Scale { scale: u32 },
     #[error("has more than {INTEGER_DIGITS_MAX} integer digits")]
@@ -103,14 +87,25 @@ pub fn parse_signed(text: &str, scale: u32) -> Result<Decimal, AmountError> {
 fn parse_decimal(text: &str, scale: u32) -> Result<Decimal, AmountError> {
     let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
     let digits = mantissa.trim_start_matches(['+', '-']);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') || !digits.bytes().any(|b| b.is_ascii_digit()) {
+    if digits.is_empty()
+        || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        || !digits.bytes().any(|b| b.is_ascii_digit())
+    {
         return Err(AmountError::NotANumber);
     }
-    let parsed = if mantissa.len() == text.len() { Decimal::from_str_exact(text) } else { Decimal::from_scientific(text) };
+    let parsed = if mantissa.len() == text.len() {
+        Decimal::from_str_exact(text)
+    } else {
+        Decimal::from_scientific(text)
+    };
     let is_shrunk = text.len() == mantissa.len() || text[mantissa.len() + 1..].starts_with('-');
     parsed.map_err(|error| match error {
-        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) if is_shrunk => AmountError::Scale { scale },
-        rust_decimal::Error::ScaleExceedsMaximumPrecision(_) | rust_decimal::Error::ExceedsMaximumPossibleValue => AmountError::TooLarge,
+        rust_decimal::Error::Underflow | rust_decimal::Error::ScaleExceedsMaximumPrecision(_) if is_shrunk => {
+            AmountError::Scale { scale }
+        }
+        rust_decimal::Error::ScaleExceedsMaximumPrecision(_) | rust_decimal::Error::ExceedsMaximumPossibleValue => {
+            AmountError::TooLarge
+        }
         _ => AmountError::NotANumber,
     })
 }
@@ -134,18 +129,215 @@ pub fn shown(value: Decimal, scale: u32) -> Decimal {
     value
 }
 
-/// An amount ≥ 0 in a JSON body: a number or a text that holds one, read by [`parse_amount`] from its own digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Amount<const SCALE: u32>(pub Decimal);
+/// What an amount is counted in.
+pub trait Unit: Copy + Ord + Default + fmt::Debug + 'static {
+    /// Decimal places, of what callers may give and of what they are shown at least.
+    const SCALE: u32;
+}
 
-impl<'de, const SCALE: u32> Deserialize<'de> for Amount<SCALE> {
+/// The units of [`Amount`].
+pub mod unit {
+    macro_rules! units {
+        ($( $(#[$meta:meta])* $name:ident = $scale:expr ),+ $(,)?) => {
+            $(
+                $(#[$meta])*
+                #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+                pub struct $name;
+
+                impl super::Unit for $name {
+                    const SCALE: u32 = $scale;
+                }
+            )+
+        };
+    }
+
+    units! {
+        /// The program's currency.
+        Money = super::MONEY_SCALE,
+        /// Loyalty or reward points.
+        Points = super::MONEY_SCALE,
+        /// Entries to events.
+        Tickets = 0,
+        /// Minutes, percentages and other figures that are no asset.
+        Plain = super::MONEY_SCALE,
+    }
+}
+
+/// A number of one unit, exact. Those of different units cannot be mixed up.
+///
+/// What comes from outside passes [`Amount::parse`], [`Amount::checked`] or JSON, and is ≥ 0 at the unit's scale, below
+/// 10^15; nothing behind that wall checks it again. Computed and stored figures come in by [`Amount::of`], may be
+/// negative and have up to four decimal places. All are shown, as text and as a JSON number, at the unit's scale or as
+/// many decimal places as they need.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Amount<U> {
+    value: Decimal,
+    unit: PhantomData<U>,
+}
+
+/// An amount of the program's currency.
+pub type Money = Amount<unit::Money>;
+/// Loyalty or reward points.
+pub type Points = Amount<unit::Points>;
+/// Entries to events.
+pub type Tickets = Amount<unit::Tickets>;
+/// A figure that is no asset, such as minutes.
+pub type Plain = Amount<unit::Plain>;
+
+impl<U: Unit> Amount<U> {
+    pub const ZERO: Self = Self {
+        value: Decimal::ZERO,
+        unit: PhantomData,
+    };
+
+    /// A computed or stored figure, as it is.
+    pub const fn of(value: Decimal) -> Self {
+        Self {
+            value,
+            unit: PhantomData,
+        }
+    }
+
+    /// Reads text from outside: see [`parse_amount`].
+    pub fn parse(text: &str) -> Result<Self, AmountError> {
+        parse_amount(text, U::SCALE).map(Self::of)
+    }
+
+    /// Lets in a number from outside that is ≥ 0, at the unit's scale and below 10^15.
+    pub fn checked(value: Decimal) -> Result<Self, AmountError> {
+        check_amount(value, U::SCALE).map(Self::of)
+    }
+
+    pub const fn value(self) -> Decimal {
+        self.value
+    }
+
+    pub const fn is_zero(&self) -> bool {
+        self.value.is_zero()
+    }
+}
+
+impl<U: Unit> fmt::Display for Amount<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&shown(self.value, U::SCALE), f)
+    }
+}
+
+impl<U: Unit> fmt::Debug for Amount<U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({self})", U::default())
+    }
+}
+
+impl<U: Unit> Serialize for Amount<U> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Serialize::serialize(&shown(self.value, U::SCALE), serializer)
+    }
+}
+
+/// A JSON number, or a text that holds one, read from its own digits.
+impl<'de, U: Unit> Deserialize<'de> for Amount<U> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let amount = match Value::deserialize(deserializer)? {
-            Value::Number(number) => parse_amount(&number.to_string(), SCALE),
-            Value::String(text) => parse_amount(&text, SCALE),
+            Value::Number(number) => Self::parse(&number.to_string()),
+            Value::String(text) => Self::parse(&text),
             _ => Err(AmountError::NotANumber),
         };
-        amount.map(Self).map_err(D::Error::custom)
+        amount.map_err(D::Error::custom)
+    }
+}
+
+impl<U> Add for Amount<U> {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            value: self.value + other.value,
+            unit: PhantomData,
+        }
+    }
+}
+
+impl<U> Sub for Amount<U> {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            value: self.value - other.value,
+            unit: PhantomData,
+        }
+    }
+}
+
+impl<U> AddAssign for Amount<U> {
+    fn add_assign(&mut self, other: Self) {
+        self.value += other.value;
+    }
+}
+
+impl<U: Unit> Sum for Amount<U> {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        amounts.fold(Self::ZERO, Add::add)
+    }
+}
+
+/// An amount from outside that must be above 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Positive<A>(A);
+
+impl<U: Unit> Positive<Amount<U>> {
+    pub fn checked(value: Decimal) -> Result<Self, AmountError> {
+        Self::above_zero(Amount::checked(value)?)
+    }
+
+    fn above_zero(amount: Amount<U>) -> Result<Self, AmountError> {
+        if amount.is_zero() {
+            Err(AmountError::NotAboveZero)
+        } else {
+            Ok(Self(amount))
+        }
+    }
+
+    pub const fn value(self) -> Decimal {
+        self.0.value
+    }
+}
+
+impl<U: Unit> Serialize for Positive<Amount<U>> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de, U: Unit> Deserialize<'de> for Positive<Amount<U>> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::above_zero(Amount::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// An amount of an asset that is known at run time only. Its JSON is the number, at the asset's scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quantity {
+    pub asset: Asset,
+    pub value: Decimal,
+}
+
+impl Asset {
+    /// A computed or stored figure of this asset.
+    pub const fn quantity(self, value: Decimal) -> Quantity {
+        Quantity { asset: self, value }
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&shown(self.value, self.asset.scale()), f)
+    }
+}
+
+impl Serialize for Quantity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Serialize::serialize(&shown(self.value, self.asset.scale()), serializer)
     }
 }
 
@@ -168,14 +360,33 @@ mod tests {
 
     #[test]
     fn hostile_amounts_are_refused() {
-        for text in ["", "NaN", "Infinity", "-Infinity", "inf", "１２", "1 000", "1,5", "0x10", "1_000", ".", "-", "1.2.3", "1e", "e5"] {
+        for text in [
+            "",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "inf",
+            "１２",
+            "1 000",
+            "1,5",
+            "0x10",
+            "1_000",
+            ".",
+            "-",
+            "1.2.3",
+            "1e",
+            "e5",
+        ] {
             assert_eq!(parse_amount(text, 4), Err(AmountError::NotANumber), "{text:?}");
         }
         for text in ["1e400", "9223372036854775808", "1000000000000000", "1e15"] {
             assert!(parse_amount(text, 4).is_err(), "{text}");
         }
         assert_eq!(parse_amount("-1", 4), Err(AmountError::Negative));
-        assert!(matches!(parse_amount("0.0000000000000000001", 4), Err(AmountError::Scale { .. })));
+        assert!(matches!(
+            parse_amount("0.0000000000000000001", 4),
+            Err(AmountError::Scale { .. })
+        ));
         assert_eq!(parse_amount("0.005", 2), Err(AmountError::Scale { scale: 2 }));
     }
 
@@ -196,14 +407,65 @@ mod tests {
 
     #[test]
     fn amounts_in_json_are_read_from_their_digits() {
-        let read = |json: &str| serde_json::from_str::<Amount<2>>(json).map(|amount| amount.0.to_string()).map_err(|e| e.to_string());
-        assert_eq!(read("0.10"), Ok("0.1".into()));
-        assert_eq!(read("\"25.50\""), Ok("25.5".into()));
-        assert_eq!(read("1.000000000000000000000000000001"), Err("has more than 2 decimal places".into()));
+        let read = |json: &str| {
+            serde_json::from_str::<Money>(json)
+                .map(|a| a.to_string())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(read("0.10"), Ok("0.10".into()));
+        assert_eq!(read("\"25.50\""), Ok("25.50".into()));
+        assert_eq!(
+            read("1.000000000000000000000000000001"),
+            Err("has more than 2 decimal places".into())
+        );
         assert_eq!(read("1e400"), Err("has more than 15 integer digits".into()));
         assert_eq!(read("-1"), Err("must not be negative".into()));
         for json in ["true", "null", "[]", "\"NaN\"", "\"\""] {
             assert_eq!(read(json), Err("is not a decimal number".into()), "{json}");
+        }
+        assert_eq!(
+            serde_json::from_str::<Tickets>("1.5").unwrap_err().to_string(),
+            "has more than 0 decimal places"
+        );
+    }
+
+    #[test]
+    fn amounts_in_json_are_shown_at_the_scale_of_their_unit() {
+        let json = |value: &dyn erased::Json| value.json();
+        assert_eq!(json(&Money::of(d("480"))), "480.00");
+        assert_eq!(json(&Money::of(d("-12.3450"))), "-12.345");
+        assert_eq!(json(&Points::ZERO), "0.00");
+        assert_eq!(json(&Tickets::of(d("3.0000"))), "3");
+        assert_eq!(json(&Asset::Tickets.quantity(d("7"))), "7");
+        assert_eq!(json(&Asset::Lp.quantity(d("7"))), "7.00");
+        assert_eq!(
+            format!("{:>8}|{:?}", Money::of(d("1.5")), Points::of(d("2"))),
+            "    1.50|Points(2.00)"
+        );
+    }
+
+    #[test]
+    fn zero_is_not_positive() {
+        let read = |json: &str| {
+            serde_json::from_str::<Positive<Money>>(json)
+                .map(Positive::value)
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(read("0.01"), Ok(d("0.01")));
+        assert_eq!(read("0"), Err("must be above 0".into()));
+        assert_eq!(read("-0.00"), Err("must be above 0".into()));
+        assert_eq!(read("-1"), Err("must not be negative".into()));
+    }
+
+    mod erased {
+        pub(super) trait Json {
+            fn json(&self) -> String;
+        }
+
+        impl<T: serde::Serialize> Json for T {
+            fn json(&self) -> String {
+                serde_json::to_string(self).unwrap()
+            }
         }
     }
 }

@@ -22,7 +22,9 @@ pub struct Moment {
 
 impl Moment {
     pub fn new(now: Timestamp, settings: &Settings) -> Result<Self, UnknownTimeZone> {
-        let zone = TimeZone::get(&settings.time_zone).map_err(|_| UnknownTimeZone { name: settings.time_zone.clone() })?;
+        let zone = TimeZone::get(&settings.time_zone).map_err(|_| UnknownTimeZone {
+            name: settings.time_zone.clone(),
+        })?;
         let today = zone.to_datetime(now).date();
         Ok(Self { now, zone, today })
     }
@@ -59,7 +61,8 @@ impl Moment {
     /// The instant at which a day begins in the program's time zone: midnight, or the first instant after it where
     /// clocks skip midnight.
     pub fn start_of(&self, day: Date) -> Timestamp {
-        day.to_zoned(self.zone.clone()).map_or(Timestamp::MAX, |start| start.timestamp())
+        day.to_zoned(self.zone.clone())
+            .map_or(Timestamp::MAX, |start| start.timestamp())
     }
 
     /// Whole days from `day` to today; 0 for a day in the future.
@@ -82,7 +85,13 @@ pub enum Cadence {
 }
 
 impl Cadence {
-    pub const ALL: [Cadence; 5] = [Cadence::Once, Cadence::Daily, Cadence::Weekly, Cadence::Monthly, Cadence::PerEvent];
+    pub const ALL: [Cadence; 5] = [
+        Cadence::Once,
+        Cadence::Daily,
+        Cadence::Weekly,
+        Cadence::Monthly,
+        Cadence::PerEvent,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -128,13 +137,19 @@ pub const WEEKDAYS: [(Weekday, &str); 7] = [
 ];
 
 pub fn weekday_name(day: Weekday) -> &'static str {
-    WEEKDAYS.iter().find(|(weekday, _)| *weekday == day).map_or("MON", |(_, name)| name)
+    WEEKDAYS
+        .iter()
+        .find(|(weekday, _)| *weekday == day)
+        .map_or("MON", |(_, name)| name)
 }
 
 /// `MON` or `Monday`, in any case.
 pub fn parse_weekday(text: &str) -> Option<Weekday> {
     let upper = text.to_ascii_uppercase();
-    WEEKDAYS.iter().find(|(day, name)| upper == *name || upper == format!("{day:?}").to_ascii_uppercase()).map(|(day, _)| *day)
+    WEEKDAYS
+        .iter()
+        .find(|(day, name)| upper == *name || upper == format!("{day:?}").to_ascii_uppercase())
+        .map(|(day, _)| *day)
 }
 
 #[cfg(test)]
@@ -142,14 +157,20 @@ mod tests {
     use super::*;
 
     fn moment(now: &str, time_zone: &str) -> Moment {
-        let settings = Settings { time_zone: time_zone.into(), ..Settings::default() };
+        let settings = Settings {
+            time_zone: time_zone.into(),
+            ..Settings::default()
+        };
         Moment::new(now.parse().unwrap(), &settings).unwrap()
     }
 
     #[test]
     fn periods_are_those_of_the_program_time_zone() {
         // 23:30 UTC on Sunday 22 November is 00:30 on Monday in Berlin.
-        let (utc, berlin) = (moment("2026-11-22T23:30:00Z", "UTC"), moment("2026-11-22T23:30:00Z", "Europe/Berlin"));
+        let (utc, berlin) = (
+            moment("2026-11-22T23:30:00Z", "UTC"),
+            moment("2026-11-22T23:30:00Z", "Europe/Berlin"),
+        );
         let keys = |moment: &Moment| Cadence::ALL.map(|cadence| cadence.period_key(moment, Some("E1")).unwrap());
         assert_eq!(keys(&utc), ["ONCE", "2026-11-22", "2026-W47", "2026-11", "E1"]);
         assert_eq!(keys(&berlin), ["ONCE", "2026-11-23", "2026-W48", "2026-11", "E1"]);
@@ -177,12 +198,20 @@ mod tests {
     fn a_month_begins_at_midnight_of_the_program_time_zone() {
         // 23:30 UTC on 30 November is 00:30 on 1 December in Berlin.
         assert_eq!(moment("2026-11-30T23:30:00Z", "UTC").month().to_string(), "2026-11-01");
-        assert_eq!(moment("2026-11-30T23:30:00Z", "Europe/Berlin").month().to_string(), "2026-12-01");
+        assert_eq!(
+            moment("2026-11-30T23:30:00Z", "Europe/Berlin").month().to_string(),
+            "2026-12-01"
+        );
     }
 
     #[test]
     fn the_last_days_of_december_can_belong_to_the_first_week() {
-        assert_eq!(Cadence::Weekly.period_key(&moment("2024-12-30T12:00:00Z", "UTC"), None).unwrap(), "2025-W01");
+        assert_eq!(
+            Cadence::Weekly
+                .period_key(&moment("2024-12-30T12:00:00Z", "UTC"), None)
+                .unwrap(),
+            "2025-W01"
+        );
     }
 
     #[test]
@@ -197,8 +226,14 @@ mod tests {
 
     #[test]
     fn an_unknown_time_zone_is_named() {
-        let settings = Settings { time_zone: "Mars/Olympus".into(), ..Settings::default() };
-        assert_eq!(Moment::new(Timestamp::UNIX_EPOCH, &settings).unwrap_err().name, "Mars/Olympus");
+        let settings = Settings {
+            time_zone: "Mars/Olympus".into(),
+            ..Settings::default()
+        };
+        assert_eq!(
+            Moment::new(Timestamp::UNIX_EPOCH, &settings).unwrap_err().name,
+            "Mars/Olympus"
+        );
     }
 
     #[test]

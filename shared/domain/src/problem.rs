@@ -16,7 +16,11 @@ pub struct FieldError {
 
 impl FieldError {
     pub fn new(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, detail: detail.into() }
+        Self {
+            pointer: pointer.into(),
+            code,
+            detail: detail.into(),
+        }
     }
 }
 
@@ -62,7 +66,13 @@ pub struct Refusal {
 
 impl Refusal {
     pub fn new(kind: RefusalKind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, code, detail: detail.into(), errors: Vec::new(), data: Map::new() }
+        Self {
+            kind,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            data: Map::new(),
+        }
     }
 
     pub fn not_found(detail: impl Into<String>) -> Self {
@@ -71,7 +81,10 @@ impl Refusal {
 
     /// Readable and not valid, for these reasons.
     pub fn invalid(errors: Vec<FieldError>) -> Self {
-        Self { errors, ..Self::new(RefusalKind::Unprocessable, "validation", "the request is not valid") }
+        Self {
+            errors,
+            ..Self::new(RefusalKind::Unprocessable, "validation", "the request is not valid")
+        }
     }
 
     /// One wrong place.

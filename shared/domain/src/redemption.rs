@@ -104,7 +104,13 @@ const FIELDS: &[&str] = &[
     "max_conversion",
 ];
 /// Those that only a BONUS can have.
-const TERMS: [&str; 5] = ["wagering_requirement", "expiry_hours", "eligible_games", "max_bet", "max_conversion"];
+const TERMS: [&str; 5] = [
+    "wagering_requirement",
+    "expiry_hours",
+    "eligible_games",
+    "max_bet",
+    "max_conversion",
+];
 
 const NAME_CHARS_MAX: usize = 200;
 const DESCRIPTION_CHARS_MAX: usize = 2_000;
@@ -117,7 +123,8 @@ impl RedemptionRule {
     /// Everything that is wrong with it, each with a JSON pointer.
     pub fn parse(value: &Value, ladder: &Ladder, settings: &Settings) -> Result<Self, Vec<FieldError>> {
         let mut errors = Errors::default();
-        let rule = Fields::of(value, "", FIELDS, &mut errors).and_then(|mut fields| Self::fields(&mut fields, ladder, settings));
+        let rule = Fields::of(value, "", FIELDS, &mut errors)
+            .and_then(|mut fields| Self::fields(&mut fields, ladder, settings));
         errors.into_result(rule)
     }
 
@@ -129,12 +136,16 @@ impl RedemptionRule {
         let name = fields.text("name", NAME_CHARS_MAX);
         let description = fields.text("description", DESCRIPTION_CHARS_MAX).map(str::to_owned);
         let cost = fields.decimal("cost", above_zero(MONEY_SCALE));
-        let cost_asset = fields.one_of("cost_currency", &[("RP", Asset::Rp), ("LP", Asset::Lp)]).unwrap_or(Asset::Rp);
+        let cost_asset = fields
+            .one_of("cost_currency", &[("RP", Asset::Rp), ("LP", Asset::Lp)])
+            .unwrap_or(Asset::Rp);
         let target = fields.one_of("target", &Target::ALL.map(|target| (target.as_str(), target)));
         let amount = fields.decimal("amount", above_zero(target.map_or(MONEY_SCALE, Target::scale)));
         let tier_min = tier_min(fields, ladder);
         let balance_min = fields.decimal("balance_min", Bounds::at_least_zero(MONEY_SCALE));
-        let monthly_limit = fields.whole("monthly_limit", 1, MONTHLY_LIMIT_MAX).and_then(|limit| u32::try_from(limit).ok());
+        let monthly_limit = fields
+            .whole("monthly_limit", 1, MONTHLY_LIMIT_MAX)
+            .and_then(|limit| u32::try_from(limit).ok());
         let is_active = fields.flag("is_active", true);
         let terms = target.and_then(|target| terms(fields, target, amount, settings));
         Some(Self {
@@ -159,13 +170,37 @@ impl RedemptionRule {
         let optional = [
             ("description", self.description.as_ref().map(|text| json!(text))),
             ("tier_min", self.tier_min.as_ref().map(|tier| json!(tier))),
-            ("balance_min", self.balance_min.map(|balance| json!(shown(balance, MONEY_SCALE)))),
+            (
+                "balance_min",
+                self.balance_min.map(|balance| json!(shown(balance, MONEY_SCALE))),
+            ),
             ("monthly_limit", self.monthly_limit.map(|limit| json!(limit))),
-            ("wagering_requirement", terms.map(|terms| json!(terms.wagering_requirement))),
-            ("expiry_hours", terms.and_then(|terms| terms.expiry_hours).map(|hours| json!(hours))),
-            ("eligible_games", terms.and_then(|terms| terms.eligible_games.as_ref()).map(|games| json!(games))),
-            ("max_bet", terms.and_then(|terms| terms.max_bet).map(|bet| json!(shown(bet, MONEY_SCALE)))),
-            ("max_conversion", terms.and_then(|terms| terms.max_conversion).map(|multiple| json!(multiple))),
+            (
+                "wagering_requirement",
+                terms.map(|terms| json!(terms.wagering_requirement)),
+            ),
+            (
+                "expiry_hours",
+                terms.and_then(|terms| terms.expiry_hours).map(|hours| json!(hours)),
+            ),
+            (
+                "eligible_games",
+                terms
+                    .and_then(|terms| terms.eligible_games.as_ref())
+                    .map(|games| json!(games)),
+            ),
+            (
+                "max_bet",
+                terms
+                    .and_then(|terms| terms.max_bet)
+                    .map(|bet| json!(shown(bet, MONEY_SCALE))),
+            ),
+            (
+                "max_conversion",
+                terms
+                    .and_then(|terms| terms.max_conversion)
+                    .map(|multiple| json!(multiple)),
+            ),
         ];
         let given = [
             ("rule_id", json!(self.rule_id)),
@@ -177,7 +212,11 @@ impl RedemptionRule {
             ("is_active", json!(self.is_active)),
         ];
         let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        given.into_iter().chain(optional).map(|(name, value)| (name.to_owned(), value)).collect()
+        given
+            .into_iter()
+            .chain(optional)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// Whether a player who stands like this may redeem now. Whether the balance covers the cost is the ledger's to say.
@@ -186,24 +225,36 @@ impl RedemptionRule {
     /// The first thing that stands against it, with its figures. A tier that is not on the ladder is below every other.
     pub fn may_redeem(&self, applicant: &Applicant<'_>, ladder: &Ladder) -> Result<(), RedemptionRefusal> {
         if !self.is_active {
-            return Err(RedemptionRefusal::Inactive { rule_id: self.rule_id.clone() });
+            return Err(RedemptionRefusal::Inactive {
+                rule_id: self.rule_id.clone(),
+            });
         }
         if let Some(required) = &self.tier_min {
             let ranks = ladder.rank(applicant.tier).zip(ladder.rank(required));
             if ranks.is_none_or(|(rank, required)| rank < required) {
-                return Err(RedemptionRefusal::TierTooLow { tier: applicant.tier.to_owned(), required: required.clone() });
+                return Err(RedemptionRefusal::TierTooLow {
+                    tier: applicant.tier.to_owned(),
+                    required: required.clone(),
+                });
             }
         }
         if let Some(limit) = self.monthly_limit
             && applicant.used >= limit
         {
-            return Err(RedemptionRefusal::MonthlyLimit { used: applicant.used, limit });
+            return Err(RedemptionRefusal::MonthlyLimit {
+                used: applicant.used,
+                limit,
+            });
         }
         match self.balance_min {
             Some(required) if applicant.available < required => {
                 let (asset, scale) = (self.cost_asset, self.cost_asset.scale());
                 let (available, required) = (shown(applicant.available, scale), shown(required, scale));
-                Err(RedemptionRefusal::BelowMinimum { asset, available, required })
+                Err(RedemptionRefusal::BelowMinimum {
+                    asset,
+                    available,
+                    required,
+                })
             }
             _ => Ok(()),
         }
@@ -257,7 +308,9 @@ impl RedemptionRule {
             expected_revenue: None,
             wagering_required: required.ok_or(LedgerError::OutOfRange { asset: Asset::Bonus })?,
             issued_at: operation.at,
-            expires_at: terms.expiry_hours.map(|hours| operation.at + SignedDuration::from_hours(hours.into())),
+            expires_at: terms
+                .expiry_hours
+                .map(|hours| operation.at + SignedDuration::from_hours(hours.into())),
             terms: Some(terms),
         };
         account.issue(grant, operation, act)?;
@@ -292,7 +345,11 @@ pub enum RedemptionRefusal {
     #[error("the player's tier is {tier}, {required} is the lowest that may redeem this")]
     TierTooLow { tier: String, required: String },
     #[error("the balance is {available} {asset}, at least {required} must be there before redeeming")]
-    BelowMinimum { asset: Asset, available: Decimal, required: Decimal },
+    BelowMinimum {
+        asset: Asset,
+        available: Decimal,
+        required: Decimal,
+    },
     #[error("redeemed {used} times this month, {limit} are allowed")]
     MonthlyLimit { used: u32, limit: u32 },
 }
@@ -323,12 +380,18 @@ fn rule_id(fields: &mut Fields<'_, '_>) -> Option<RedemptionRuleId> {
         fields.error("rule_id", "type", "must be a text");
         return None;
     };
-    RedemptionRuleId::parse(text).map_err(|error| fields.error("rule_id", "format", error.to_string())).ok()
+    RedemptionRuleId::parse(text)
+        .map_err(|error| fields.error("rule_id", "format", error.to_string()))
+        .ok()
 }
 
 /// From the smallest amount that has `scale` decimal places.
 fn above_zero(scale: u32) -> Bounds {
-    Bounds { min: Decimal::new(1, scale), max: None, scale }
+    Bounds {
+        min: Decimal::new(1, scale),
+        max: None,
+        scale,
+    }
 }
 
 fn tier_min(fields: &mut Fields<'_, '_>, ladder: &Ladder) -> Option<String> {
@@ -341,16 +404,27 @@ fn tier_min(fields: &mut Fields<'_, '_>, ladder: &Ladder) -> Option<String> {
     Some(tier.to_owned())
 }
 
-fn terms(fields: &mut Fields<'_, '_>, target: Target, amount: Option<Decimal>, settings: &Settings) -> Option<GrantTerms> {
+fn terms(
+    fields: &mut Fields<'_, '_>,
+    target: Target,
+    amount: Option<Decimal>,
+    settings: &Settings,
+) -> Option<GrantTerms> {
     if target != Target::Bonus {
-        for name in TERMS.into_iter().filter(|name| fields.get(name).is_some()).collect::<Vec<_>>() {
+        for name in TERMS
+            .into_iter()
+            .filter(|name| fields.get(name).is_some())
+            .collect::<Vec<_>>()
+        {
             fields.error(name, "unknown", format!("{target} is not wagered and has no {name}"));
         }
         return None;
     }
     let terms = GrantTerms {
         wagering_requirement: fields.decimal("wagering_requirement", multiplier()).unwrap_or_default(),
-        expiry_hours: fields.whole("expiry_hours", 1, EXPIRY_HOURS_MAX).and_then(|hours| u32::try_from(hours).ok()),
+        expiry_hours: fields
+            .whole("expiry_hours", 1, EXPIRY_HOURS_MAX)
+            .and_then(|hours| u32::try_from(hours).ok()),
         eligible_games: fields.list("eligible_games", weighted_game),
         max_bet: fields.decimal("max_bet", Bounds::at_least_zero(MONEY_SCALE)),
         max_conversion: fields.decimal("max_conversion", multiplier()),
@@ -359,7 +433,11 @@ fn terms(fields: &mut Fields<'_, '_>, target: Target, amount: Option<Decimal>, s
     check_terms(fields, &terms, settings, Checks::Save);
     let required = terms.wagering_required(amount.unwrap_or_default(), Decimal::ZERO);
     if required.is_none_or(|required| check_amount(required, MONEY_SCALE).is_err()) {
-        fields.error("wagering_requirement", "range", "the money to stake would have more than 15 integer digits");
+        fields.error(
+            "wagering_requirement",
+            "range",
+            "the money to stake would have more than 15 integer digits",
+        );
     }
     Some(terms)
 }

@@ -27,7 +27,15 @@ pub enum Job {
 }
 
 impl Job {
-    pub const ALL: [Job; 7] = [Job::Recover, Job::Expire, Job::TierReview, Job::Recalculate, Job::RiskScan, Job::Retention, Job::Audit];
+    pub const ALL: [Job; 7] = [
+        Job::Recover,
+        Job::Expire,
+        Job::TierReview,
+        Job::Recalculate,
+        Job::RiskScan,
+        Job::Retention,
+        Job::Audit,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,7 +89,9 @@ impl TryFrom<String> for TimeOfDay {
             let is_number = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse::<i8>().ok().filter(|number| is_number && *number <= most)
         };
-        let read = text.split_once(':').and_then(|(hour, minute)| Some(Self::of(number(hour, 23)?, number(minute, 59)?)));
+        let read = text
+            .split_once(':')
+            .and_then(|(hour, minute)| Some(Self::of(number(hour, 23)?, number(minute, 59)?)));
         read.ok_or(NotATimeOfDay(text))
     }
 }
@@ -160,7 +170,13 @@ pub struct RetentionSettings {
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { idempotency_answer_days: 30, run_player_days: 90, trigger_days: 30, schedule_run_days: 30, delivery_days: 30 }
+        Self {
+            idempotency_answer_days: 30,
+            run_player_days: 90,
+            trigger_days: 30,
+            schedule_run_days: 30,
+            delivery_days: 30,
+        }
     }
 }
 
@@ -178,13 +194,18 @@ const MINUTE_S: i64 = 60;
 
 impl Timing {
     fn every(minutes: u32) -> Self {
-        Self::Every { minutes: minutes.max(1) }
+        Self::Every {
+            minutes: minutes.max(1),
+        }
     }
 
     /// The last due time that is not after `now`. `None` only at the ends of the calendar.
     pub fn last_due(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
-            Self::Daily(time) => around(now, zone).filter_map(|day| instant(day, time, zone)).filter(|due| *due <= now).max(),
+            Self::Daily(time) => around(now, zone)
+                .filter_map(|day| instant(day, time, zone))
+                .filter(|due| *due <= now)
+                .max(),
             Self::Every { minutes } => multiple(now, minutes, 0),
         }
     }
@@ -192,7 +213,10 @@ impl Timing {
     /// The first due time after `now`.
     pub fn next_due(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
-            Self::Daily(time) => around(now, zone).filter_map(|day| instant(day, time, zone)).filter(|due| *due > now).min(),
+            Self::Daily(time) => around(now, zone)
+                .filter_map(|day| instant(day, time, zone))
+                .filter(|due| *due > now)
+                .min(),
             Self::Every { minutes } => multiple(now, minutes, 1),
         }
     }
@@ -224,7 +248,13 @@ fn around(now: Timestamp, zone: &TimeZone) -> impl Iterator<Item = Date> {
     let today = zone.to_datetime(now).date();
     let before = today.yesterday().ok();
     let after = today.tomorrow().ok();
-    let days = [before.and_then(|day| day.yesterday().ok()), before, Some(today), after, after.and_then(|day| day.tomorrow().ok())];
+    let days = [
+        before.and_then(|day| day.yesterday().ok()),
+        before,
+        Some(today),
+        after,
+        after.and_then(|day| day.tomorrow().ok()),
+    ];
     days.into_iter().flatten()
 }
 
@@ -269,7 +299,11 @@ mod tests {
             let last = timing.last_due(now, zone).unwrap();
             let next = timing.next_due(now, zone).unwrap();
             assert!(last <= now && now < next, "{last} {now} {next}");
-            assert_eq!(timing.between(last, next, zone), 0, "nothing is due between {last} and {next}");
+            assert_eq!(
+                timing.between(last, next, zone),
+                0,
+                "nothing is due between {last} and {next}"
+            );
             if seen.last() != Some(&last) {
                 seen.push(last);
             }
@@ -283,10 +317,22 @@ mod tests {
         let berlin = zone("Europe/Berlin");
         // 29 March 2026: from 02:00 to 03:00, that is at 01:00 UTC.
         let nights = |time| seen(daily(time), &berlin, "2026-03-27T12:00:00Z", "2026-03-30T12:00:00Z");
-        assert_eq!(nights("02:30"), ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
-        assert_eq!(nights("02:00"), ["2026-03-28T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"]);
-        assert_eq!(nights("03:00"), ["2026-03-28T02:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T01:00:00Z"]);
-        assert_eq!(nights("04:30"), ["2026-03-28T03:30:00Z", "2026-03-29T02:30:00Z", "2026-03-30T02:30:00Z"]);
+        assert_eq!(
+            nights("02:30"),
+            ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]
+        );
+        assert_eq!(
+            nights("02:00"),
+            ["2026-03-28T01:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:00:00Z"]
+        );
+        assert_eq!(
+            nights("03:00"),
+            ["2026-03-28T02:00:00Z", "2026-03-29T01:00:00Z", "2026-03-30T01:00:00Z"]
+        );
+        assert_eq!(
+            nights("04:30"),
+            ["2026-03-28T03:30:00Z", "2026-03-29T02:30:00Z", "2026-03-30T02:30:00Z"]
+        );
     }
 
     #[test]
@@ -294,8 +340,14 @@ mod tests {
         let berlin = zone("Europe/Berlin");
         // 25 October 2026: 02:30 is at 00:30 UTC and again at 01:30 UTC.
         let nights = |time| seen(daily(time), &berlin, "2026-10-23T12:00:00Z", "2026-10-26T12:00:00Z");
-        assert_eq!(nights("02:30"), ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
-        assert_eq!(nights("03:00"), ["2026-10-24T01:00:00Z", "2026-10-25T02:00:00Z", "2026-10-26T02:00:00Z"]);
+        assert_eq!(
+            nights("02:30"),
+            ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]
+        );
+        assert_eq!(
+            nights("03:00"),
+            ["2026-10-24T01:00:00Z", "2026-10-25T02:00:00Z", "2026-10-26T02:00:00Z"]
+        );
     }
 
     #[test]
@@ -310,10 +362,16 @@ mod tests {
             ("Asia/Beirut", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"),
         ] {
             let zone = zone(name);
-            let due: Vec<(Job, usize)> =
-                Job::ALL.into_iter().map(|job| (job, seen(settings.timing(job).unwrap(), &zone, from, until).len())).collect();
+            let due: Vec<(Job, usize)> = Job::ALL
+                .into_iter()
+                .map(|job| (job, seen(settings.timing(job).unwrap(), &zone, from, until).len()))
+                .collect();
             let expected = [1_439, 287, 1, 1, 1, 1, 1];
-            assert_eq!(due, Job::ALL.into_iter().zip(expected).collect::<Vec<_>>(), "{name} {from}");
+            assert_eq!(
+                due,
+                Job::ALL.into_iter().zip(expected).collect::<Vec<_>>(),
+                "{name} {from}"
+            );
         }
     }
 
@@ -329,7 +387,12 @@ mod tests {
         assert_eq!(back("00:00"), ["2026-04-05T04:00:00Z", "2026-04-06T04:00:00Z"]);
         // Newfoundland put its clocks back at 00:01: the next day had begun, and went away again.
         let newfoundland = zone("America/St_Johns");
-        let back = seen(daily("00:00"), &newfoundland, "2010-11-06T12:00:00Z", "2010-11-08T12:00:00Z");
+        let back = seen(
+            daily("00:00"),
+            &newfoundland,
+            "2010-11-06T12:00:00Z",
+            "2010-11-08T12:00:00Z",
+        );
         assert_eq!(back, ["2010-11-07T02:30:00Z", "2010-11-08T03:30:00Z"]);
     }
 
@@ -338,15 +401,29 @@ mod tests {
         // Samoa had no 30 December 2011.
         let apia = zone("Pacific/Apia");
         let nights = seen(daily("00:00"), &apia, "2011-12-29T12:00:00Z", "2012-01-01T12:00:00Z");
-        assert_eq!(nights, ["2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z", "2012-01-01T10:00:00Z"]);
+        assert_eq!(
+            nights,
+            ["2011-12-30T10:00:00Z", "2011-12-31T10:00:00Z", "2012-01-01T10:00:00Z"]
+        );
     }
 
     #[test]
     fn intervals_do_not_see_the_clocks_change() {
         let timing = Timing::every(15);
-        let due = seen(timing, &zone("Europe/Berlin"), "2026-03-29T00:40:00Z", "2026-03-29T01:20:00Z");
-        assert_eq!(due, ["2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z", "2026-03-29T01:15:00Z"]);
-        assert_eq!(timing.last_due(at("2026-03-29T01:00:00Z"), &TimeZone::UTC), Some(at("2026-03-29T01:00:00Z")));
+        let due = seen(
+            timing,
+            &zone("Europe/Berlin"),
+            "2026-03-29T00:40:00Z",
+            "2026-03-29T01:20:00Z",
+        );
+        assert_eq!(
+            due,
+            ["2026-03-29T00:45:00Z", "2026-03-29T01:00:00Z", "2026-03-29T01:15:00Z"]
+        );
+        assert_eq!(
+            timing.last_due(at("2026-03-29T01:00:00Z"), &TimeZone::UTC),
+            Some(at("2026-03-29T01:00:00Z"))
+        );
     }
 
     #[test]
@@ -356,7 +433,10 @@ mod tests {
         let missed = |timing: Timing| timing.between(seen, timing.last_due(now, &berlin).unwrap(), &berlin);
         assert_eq!(missed(daily("02:30")), 3);
         assert_eq!(missed(Timing::every(5)), 4 * 288 - 1);
-        assert_eq!(daily("02:30").between(at("2026-03-29T02:00:00Z"), at("2026-03-30T00:30:00Z"), &berlin), 0);
+        assert_eq!(
+            daily("02:30").between(at("2026-03-29T02:00:00Z"), at("2026-03-30T00:30:00Z"), &berlin),
+            0
+        );
     }
 
     #[test]
@@ -364,8 +444,21 @@ mod tests {
         for text in ["03:00", "00:00", "23:59"] {
             assert_eq!(TimeOfDay::try_from(text.to_owned()).unwrap().to_string(), text);
         }
-        for text in ["24:00", "3:00", "03:60", "03:00:00", "0300", "+3:00", "-1:00", "٠٣:٠٠", ""] {
-            assert_eq!(TimeOfDay::try_from(text.to_owned()), Err(NotATimeOfDay(text.to_owned())));
+        for text in [
+            "24:00",
+            "3:00",
+            "03:60",
+            "03:00:00",
+            "0300",
+            "+3:00",
+            "-1:00",
+            "٠٣:٠٠",
+            "",
+        ] {
+            assert_eq!(
+                TimeOfDay::try_from(text.to_owned()),
+                Err(NotATimeOfDay(text.to_owned()))
+            );
         }
     }
 }

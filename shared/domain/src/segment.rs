@@ -16,7 +16,13 @@ pub enum Segment {
 }
 
 impl Segment {
-    pub const ALL: [Segment; 5] = [Segment::New, Segment::Winning, Segment::Breakeven, Segment::Losing, Segment::Vip];
+    pub const ALL: [Segment; 5] = [
+        Segment::New,
+        Segment::Winning,
+        Segment::Breakeven,
+        Segment::Losing,
+        Segment::Vip,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,8 +105,17 @@ mod tests {
             (100_001, 90_000, 101, Segment::Vip),
         ];
         for (wagered, won, session_count, expected) in table {
-            let totals = Totals { wagered: wagered.into(), won: won.into(), session_count, ..Totals::default() };
-            assert_eq!(classify(&totals, &SegmentThresholds::default()), expected, "{wagered} staked, {won} won");
+            let totals = Totals {
+                wagered: wagered.into(),
+                won: won.into(),
+                session_count,
+                ..Totals::default()
+            };
+            assert_eq!(
+                classify(&totals, &SegmentThresholds::default()),
+                expected,
+                "{wagered} staked, {won} won"
+            );
         }
     }
 }

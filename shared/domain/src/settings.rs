@@ -73,7 +73,11 @@ pub struct ActivitySettings {
 
 impl Default for ActivitySettings {
     fn default() -> Self {
-        Self { lp_per_unit_staked: dec(1, 1), lp_expiry_days: None, event_age_days_max: 30 }
+        Self {
+            lp_per_unit_staked: dec(1, 1),
+            lp_expiry_days: None,
+            event_age_days_max: 30,
+        }
     }
 }
 
@@ -117,12 +121,25 @@ pub struct ProfitSettings {
 impl Default for ProfitSettings {
     fn default() -> Self {
         use Segment::{Breakeven, Losing, New, Vip, Winning};
-        let table = [(New, [20, 16, 14]), (Losing, [18, 15, 12]), (Breakeven, [15, 14, 13]), (Winning, [11, 11, 12]), (Vip, [13, 14, 15])];
+        let table = [
+            (New, [20, 16, 14]),
+            (Losing, [18, 15, 12]),
+            (Breakeven, [15, 14, 13]),
+            (Winning, [11, 11, 12]),
+            (Vip, [13, 14, 15]),
+        ];
         let retention_multiplier = table
             .into_iter()
             .map(|(segment, tenths)| {
                 let types = ["BONUS_BALANCE", "CASHBACK", "LOYALTY_POINTS"];
-                (segment, types.into_iter().map(String::from).zip(tenths.map(|t| dec(t, 1))).collect())
+                (
+                    segment,
+                    types
+                        .into_iter()
+                        .map(String::from)
+                        .zip(tenths.map(|t| dec(t, 1)))
+                        .collect(),
+                )
             })
             .collect();
         Self {
@@ -130,12 +147,20 @@ impl Default for ProfitSettings {
             on_unprofitable: OnUnprofitable::Refuse,
             revenue_basis: RevenueBasis::Total,
             house_edge: dec(5, 2),
-            game_edge: [("slots", dec(5, 2)), ("roulette", dec(27, 3)), ("blackjack", dec(5, 3)), ("poker", dec(5, 2))]
-                .into_iter()
-                .map(|(game, edge)| (game.to_owned(), edge))
-                .collect(),
+            game_edge: [
+                ("slots", dec(5, 2)),
+                ("roulette", dec(27, 3)),
+                ("blackjack", dec(5, 3)),
+                ("poker", dec(5, 2)),
+            ]
+            .into_iter()
+            .map(|(game, edge)| (game.to_owned(), edge))
+            .collect(),
             bet_sd: Decimal::from(5),
-            prior_wager: Segment::ALL.into_iter().map(|segment| (segment, Decimal::ZERO)).collect(),
+            prior_wager: Segment::ALL
+                .into_iter()
+                .map(|segment| (segment, Decimal::ZERO))
+                .collect(),
             retention_multiplier,
         }
     }
@@ -154,7 +179,12 @@ pub struct UnitCosts {
 
 impl Default for UnitCosts {
     fn default() -> Self {
-        Self { lp: dec(1, 2), rp: dec(1, 2), ticket: Decimal::ONE, redemption_rate: Decimal::ONE }
+        Self {
+            lp: dec(1, 2),
+            rp: dec(1, 2),
+            ticket: Decimal::ONE,
+            redemption_rate: Decimal::ONE,
+        }
     }
 }
 
@@ -169,7 +199,11 @@ pub struct CapSettings {
 
 impl Default for CapSettings {
     fn default() -> Self {
-        Self { day: dec(1_000, 0), days_7: dec(5_000, 0), days_30: dec(20_000, 0) }
+        Self {
+            day: dec(1_000, 0),
+            days_7: dec(5_000, 0),
+            days_30: dec(20_000, 0),
+        }
     }
 }
 
@@ -235,7 +269,14 @@ impl Default for RiskSettings {
 }
 
 /// Reward types a retention multiplier may be given for.
-const REWARD_TYPES: [&str; 6] = ["BONUS_BALANCE", "CASHBACK", "FREE_PLAY", "LOYALTY_POINTS", "REWARD_POINTS", "TICKETS"];
+const REWARD_TYPES: [&str; 6] = [
+    "BONUS_BALANCE",
+    "CASHBACK",
+    "FREE_PLAY",
+    "LOYALTY_POINTS",
+    "REWARD_POINTS",
+    "TICKETS",
+];
 const REWARDS_PER_EVALUATION_MAX: u32 = 100;
 const QUALIFICATION_DAYS_MAX: u32 = 36_500;
 
@@ -247,20 +288,40 @@ impl Settings {
             check.refuse("/currency", "format", "must be an ISO 4217 code: three capital letters");
         }
         if jiff::tz::TimeZone::get(&self.time_zone).is_err() {
-            check.refuse("/time_zone", "unknown", format!("{:?} is no IANA time zone", self.time_zone));
+            check.refuse(
+                "/time_zone",
+                "unknown",
+                format!("{:?} is no IANA time zone", self.time_zone),
+            );
         }
         if !(1..=REWARDS_PER_EVALUATION_MAX).contains(&self.max_rewards_per_evaluation) {
-            check.refuse("/max_rewards_per_evaluation", "range", format!("must be 1 to {REWARDS_PER_EVALUATION_MAX}"));
+            check.refuse(
+                "/max_rewards_per_evaluation",
+                "range",
+                format!("must be 1 to {REWARDS_PER_EVALUATION_MAX}"),
+            );
         }
-        if self.tier_qualification_days.is_some_and(|days| !(1..=QUALIFICATION_DAYS_MAX).contains(&days)) {
-            check.refuse("/tier_qualification_days", "range", format!("must be 1 to {QUALIFICATION_DAYS_MAX}, or null for life"));
+        if self
+            .tier_qualification_days
+            .is_some_and(|days| !(1..=QUALIFICATION_DAYS_MAX).contains(&days))
+        {
+            check.refuse(
+                "/tier_qualification_days",
+                "range",
+                format!("must be 1 to {QUALIFICATION_DAYS_MAX}, or null for life"),
+            );
         }
         check.count("/tier_grace_days", self.tier_grace_days, 0, 3_650);
         check.not_negative("/activity/lp_per_unit_staked", self.activity.lp_per_unit_staked);
         if let Some(days) = self.activity.lp_expiry_days {
             check.count("/activity/lp_expiry_days", days, 1, QUALIFICATION_DAYS_MAX);
         }
-        check.count("/activity/event_age_days_max", self.activity.event_age_days_max, 1, 3_650);
+        check.count(
+            "/activity/event_age_days_max",
+            self.activity.event_age_days_max,
+            1,
+            3_650,
+        );
         if let Some(multiplier) = self.max_wagering_multiplier {
             check.not_negative("/max_wagering_multiplier", multiplier);
         }
@@ -289,7 +350,10 @@ impl SegmentThresholds {
             check.refuse("/segments/vip_sessions_above", "range", "must not be negative");
         }
         if self.vip_wagered_above < self.new_wagered_below {
-            let detail = format!("VIP cannot begin at {}, below the end of NEW at {}", self.vip_wagered_above, self.new_wagered_below);
+            let detail = format!(
+                "VIP cannot begin at {}, below the end of NEW at {}",
+                self.vip_wagered_above, self.new_wagered_below
+            );
             check.refuse("/segments/vip_wagered_above", "range", detail);
         }
     }
@@ -313,7 +377,14 @@ impl ProfitSettings {
             for (reward_type, multiplier) in multipliers {
                 let pointer = format!("/profit/retention_multiplier/{segment}/{}", token(reward_type));
                 if !REWARD_TYPES.contains(&reward_type.as_str()) {
-                    check.refuse(&pointer, "unknown", format!("{reward_type:?} is no reward type; they are {}", REWARD_TYPES.join(", ")));
+                    check.refuse(
+                        &pointer,
+                        "unknown",
+                        format!(
+                            "{reward_type:?} is no reward type; they are {}",
+                            REWARD_TYPES.join(", ")
+                        ),
+                    );
                 }
                 check.not_negative(&pointer, *multiplier);
             }
@@ -325,9 +396,19 @@ impl RiskSettings {
     fn validate(&self, check: &mut Check) {
         check.count("/risk/half_life_days", self.half_life_days, 1, 3_650);
         check.count("/risk/bonus_only_grants_min", self.bonus_only_grants_min, 1, 1_000);
-        check.count("/risk/immediate_withdrawal_hours", self.immediate_withdrawal_hours, 0, 720);
+        check.count(
+            "/risk/immediate_withdrawal_hours",
+            self.immediate_withdrawal_hours,
+            0,
+            720,
+        );
         check.count("/risk/bet_stakes_min", self.bet_stakes_min, 2, 1_000);
-        check.count("/risk/bet_stakes_last", self.bet_stakes_last, self.bet_stakes_min.max(2), 1_000);
+        check.count(
+            "/risk/bet_stakes_last",
+            self.bet_stakes_last,
+            self.bet_stakes_min.max(2),
+            1_000,
+        );
         check.not_negative("/risk/bet_spread_above", self.bet_spread_above);
         check.amount("/risk/win_staked_min", self.win_staked_min);
         check.not_negative("/risk/win_z_above", self.win_z_above);
@@ -344,8 +425,14 @@ impl RiskSettings {
 
 impl ScheduleSettings {
     fn validate(&self, check: &mut Check) {
-        let intervals = [("expire_every_minutes", self.expire_every_minutes), ("recover_every_minutes", self.recover_every_minutes)];
-        for (name, minutes) in intervals.into_iter().filter_map(|(name, minutes)| Some((name, minutes?))) {
+        let intervals = [
+            ("expire_every_minutes", self.expire_every_minutes),
+            ("recover_every_minutes", self.recover_every_minutes),
+        ];
+        for (name, minutes) in intervals
+            .into_iter()
+            .filter_map(|(name, minutes)| Some((name, minutes?)))
+        {
             check.count(&format!("/schedules/{name}"), minutes, 1, 1_440);
         }
     }
@@ -410,7 +497,11 @@ mod tests {
     use super::*;
 
     fn places(settings: &Settings) -> Vec<(String, &'static str)> {
-        settings.validate().into_iter().map(|error| (error.pointer, error.code)).collect()
+        settings
+            .validate()
+            .into_iter()
+            .map(|error| (error.pointer, error.code))
+            .collect()
     }
 
     #[test]
@@ -420,13 +511,22 @@ mod tests {
 
     #[test]
     fn every_wrong_value_is_named_by_its_place() {
-        let mut settings = Settings { currency: "usd".into(), time_zone: "Mars/Olympus".into(), ..Settings::default() };
+        let mut settings = Settings {
+            currency: "usd".into(),
+            time_zone: "Mars/Olympus".into(),
+            ..Settings::default()
+        };
         settings.unit_cost.redemption_rate = dec(101, 2);
         settings.segments.margin = dec(-1, 2);
         settings.caps.day = dec(-1, 0);
         settings.profit.game_edge.insert("a/b".into(), dec(2, 0));
         settings.profit.bet_sd = Decimal::ZERO;
-        settings.profit.retention_multiplier.entry(Segment::Vip).or_default().insert("MONEY".into(), Decimal::ONE);
+        settings
+            .profit
+            .retention_multiplier
+            .entry(Segment::Vip)
+            .or_default()
+            .insert("MONEY".into(), Decimal::ONE);
         settings.max_rewards_per_evaluation = 0;
         settings.tier_qualification_days = Some(0);
         settings.tier_grace_days = 3_651;
@@ -463,7 +563,10 @@ mod tests {
             ("/schedules/recover_every_minutes", "range"),
             ("/retention/trigger_days", "range"),
         ];
-        assert_eq!(places(&settings), expected.map(|(place, code)| (place.to_owned(), code)));
+        assert_eq!(
+            places(&settings),
+            expected.map(|(place, code)| (place.to_owned(), code))
+        );
     }
 
     #[test]

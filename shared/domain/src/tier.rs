@@ -46,28 +46,45 @@ impl Ladder {
             Some(first) if !first.lp_min.is_zero() => errors.push(FieldError::new(
                 "/lp_min",
                 "range",
-                format!("the ladder must start at 0; its lowest tier {} starts at {}", first.tier_level, first.lp_min),
+                format!(
+                    "the ladder must start at 0; its lowest tier {} starts at {}",
+                    first.tier_level, first.lp_min
+                ),
             )),
             Some(_) => {}
         }
         for pair in tiers.windows(2) {
             if pair[0].lp_min == pair[1].lp_min {
-                let detail =
-                    format!("{} and {} both start at {}; tiers must rise strictly", pair[0].tier_level, pair[1].tier_level, pair[1].lp_min);
+                let detail = format!(
+                    "{} and {} both start at {}; tiers must rise strictly",
+                    pair[0].tier_level, pair[1].tier_level, pair[1].lp_min
+                );
                 errors.push(FieldError::new("/lp_min", "range", detail));
             }
         }
         for (index, tier) in tiers.iter().enumerate() {
             if tiers[..index].iter().any(|other| other.tier_level == tier.tier_level) {
-                errors.push(FieldError::new("/tier_level", "duplicate", format!("{} stands twice on the ladder", tier.tier_level)));
+                errors.push(FieldError::new(
+                    "/tier_level",
+                    "duplicate",
+                    format!("{} stands twice on the ladder", tier.tier_level),
+                ));
             }
             for (name, value) in &tier.benefits {
                 if !(value.is_number() || value.is_boolean()) {
-                    errors.push(FieldError::new(format!("/benefits/{name}"), "type", "a benefit is a number or a flag"));
+                    errors.push(FieldError::new(
+                        format!("/benefits/{name}"),
+                        "type",
+                        "a benefit is a number or a flag",
+                    ));
                 }
             }
         }
-        if errors.is_empty() { Ok(Self(tiers)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self(tiers))
+        } else {
+            Err(errors)
+        }
     }
 
     pub fn tiers(&self) -> &[Tier] {
@@ -89,19 +106,30 @@ impl Ladder {
 
     /// The highest rank that the qualifying LP reach.
     pub fn reached(&self, qualifying_lp: Decimal) -> Rank {
-        Rank(self.0.partition_point(|tier| tier.lp_min <= qualifying_lp).saturating_sub(1))
+        Rank(
+            self.0
+                .partition_point(|tier| tier.lp_min <= qualifying_lp)
+                .saturating_sub(1),
+        )
     }
 
     /// The highest rank above `from` that the qualifying LP reach and whose own requirements hold, or `from`. A tier in
     /// between whose requirements do not hold is passed over.
     pub fn climb(&self, from: Rank, qualifying_lp: Decimal, meets: impl Fn(&Tier) -> bool) -> Rank {
         let above = from.0 + 1..=self.reached(qualifying_lp).0;
-        above.rev().map(Rank).find(|rank| self.get(*rank).is_some_and(&meets)).unwrap_or(from)
+        above
+            .rev()
+            .map(Rank)
+            .find(|rank| self.get(*rank).is_some_and(&meets))
+            .unwrap_or(from)
     }
 
     /// Whether a player may stay at `rank`. The lowest tier is everybody's.
     pub fn holds(&self, rank: Rank, qualifying_lp: Decimal, meets: impl Fn(&Tier) -> bool) -> bool {
-        rank.0 == 0 || self.get(rank).is_some_and(|tier| tier.lp_min <= qualifying_lp && meets(tier))
+        rank.0 == 0
+            || self
+                .get(rank)
+                .is_some_and(|tier| tier.lp_min <= qualifying_lp && meets(tier))
     }
 
     /// Whether any tier asks for more than points.
@@ -111,14 +139,21 @@ impl Ladder {
 
     /// Whether a tier above `from`, up to `to`, asks for more than points.
     pub fn asks(&self, from: Rank, to: Rank) -> bool {
-        self.0.iter().take(to.0 + 1).skip(from.0 + 1).any(|tier| tier.requirements.is_some())
+        self.0
+            .iter()
+            .take(to.0 + 1)
+            .skip(from.0 + 1)
+            .any(|tier| tier.requirements.is_some())
     }
 
     /// What LP earned by play are multiplied with at this rank: the benefit `lp_multiplier`, 1 where there is none. A
     /// tier takes no points away: below 0 is 0.
     pub fn lp_multiplier(&self, rank: Rank) -> Decimal {
         let benefit = self.get(rank).and_then(|tier| tier.benefits.get(LP_MULTIPLIER));
-        benefit.and_then(benefit_number).unwrap_or(Decimal::ONE).max(Decimal::ZERO)
+        benefit
+            .and_then(benefit_number)
+            .unwrap_or(Decimal::ONE)
+            .max(Decimal::ZERO)
     }
 }
 
@@ -127,13 +162,24 @@ mod tests {
     use super::*;
 
     fn tier(tier_level: &str, lp_min: i64) -> Tier {
-        Tier { tier_level: tier_level.into(), lp_min: lp_min.into(), benefits: Map::new(), requirements: None }
+        Tier {
+            tier_level: tier_level.into(),
+            lp_min: lp_min.into(),
+            benefits: Map::new(),
+            requirements: None,
+        }
     }
 
     #[test]
     fn ranks_follow_the_qualifying_points() {
         let ladder = Ladder::new(vec![tier("GOLD", 10_000), tier("BRONZE", 0), tier("SILVER", 1_000)]).unwrap();
-        let reached = |lp: &str| ladder.get(ladder.reached(lp.parse().unwrap())).unwrap().tier_level.clone();
+        let reached = |lp: &str| {
+            ladder
+                .get(ladder.reached(lp.parse().unwrap()))
+                .unwrap()
+                .tier_level
+                .clone()
+        };
         assert_eq!(reached("0"), "BRONZE");
         assert_eq!(reached("999.99"), "BRONZE");
         assert_eq!(reached("1000"), "SILVER");
@@ -143,7 +189,10 @@ mod tests {
 
     /// SILVER asks for verified identity.
     fn asking() -> Ladder {
-        let silver = Tier { requirements: Some(serde_json::json!({ "kyc_completed": true })), ..tier("SILVER", 1_000) };
+        let silver = Tier {
+            requirements: Some(serde_json::json!({ "kyc_completed": true })),
+            ..tier("SILVER", 1_000)
+        };
         Ladder::new(vec![tier("BRONZE", 0), silver, tier("GOLD", 10_000)]).unwrap()
     }
 
@@ -151,7 +200,11 @@ mod tests {
     fn players_climb_as_far_as_points_and_requirements_let_them() {
         let ladder = asking();
         let climb = |from: usize, lp: &str, is_verified: bool| {
-            ladder.climb(Rank(from), lp.parse().unwrap(), |tier| tier.requirements.is_none() || is_verified).0
+            ladder
+                .climb(Rank(from), lp.parse().unwrap(), |tier| {
+                    tier.requirements.is_none() || is_verified
+                })
+                .0
         };
         assert_eq!(climb(0, "999.99", true), 0);
         assert_eq!(climb(0, "1000", true), 1);
@@ -167,7 +220,9 @@ mod tests {
     fn a_tier_is_held_by_its_own_points_and_requirements() {
         let ladder = asking();
         let holds = |rank: usize, lp: &str, is_verified: bool| {
-            ladder.holds(Rank(rank), lp.parse().unwrap(), |tier| tier.requirements.is_none() || is_verified)
+            ladder.holds(Rank(rank), lp.parse().unwrap(), |tier| {
+                tier.requirements.is_none() || is_verified
+            })
         };
         assert!(holds(1, "1000", true) && holds(2, "10000", false));
         assert!(!holds(1, "999.99", true) && !holds(1, "1000", false));
@@ -182,9 +237,15 @@ mod tests {
         let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         let tiers = [tier("A", 0), tier("B", 1), tier("C", 2), tier("D", 3)];
         let given = [None, Some(number("1.25")), Some(number("-1")), Some(Value::Bool(true))];
-        let with = tiers.into_iter().zip(given).map(|(tier, value)| Tier { benefits: value.map(benefits).unwrap_or_default(), ..tier });
+        let with = tiers.into_iter().zip(given).map(|(tier, value)| Tier {
+            benefits: value.map(benefits).unwrap_or_default(),
+            ..tier
+        });
         let ladder = Ladder::new(with.collect()).unwrap();
-        assert_eq!([0, 1, 2, 3].map(|rank| ladder.lp_multiplier(Rank(rank)).to_string()), ["1", "1.25", "0", "1"]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|rank| ladder.lp_multiplier(Rank(rank)).to_string()),
+            ["1", "1.25", "0", "1"]
+        );
     }
 
     #[test]

@@ -43,16 +43,25 @@ pub const ATTEMPTS_MAX: usize = BACK_OFF_S.len() + 1;
 
 /// When to try again after so many failures; `None`: not any more.
 pub fn back_off(failures: usize) -> Option<SignedDuration> {
-    BACK_OFF_S.get(failures.checked_sub(1)?).map(|seconds| SignedDuration::from_secs(*seconds))
+    BACK_OFF_S
+        .get(failures.checked_sub(1)?)
+        .map(|seconds| SignedDuration::from_secs(*seconds))
 }
 
 /// The wrong names of a filter, each with its place. A filter names at least one type, each once.
 pub fn check_event_types(names: &[String]) -> Vec<FieldError> {
     if names.is_empty() {
-        return vec![FieldError::new("/event_types", "range", "must name at least one type; leave it out for all events")];
+        return vec![FieldError::new(
+            "/event_types",
+            "range",
+            "must name at least one type; leave it out for all events",
+        )];
     }
     let places = names.iter().enumerate();
-    places.filter_map(|(at, name)| wrong_event_type(name, &names[..at]).map(|(code, why)| (at, code, why))).map(pointed).collect()
+    places
+        .filter_map(|(at, name)| wrong_event_type(name, &names[..at]).map(|(code, why)| (at, code, why)))
+        .map(pointed)
+        .collect()
 }
 
 fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, String)> {
@@ -63,7 +72,14 @@ fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, Stri
         return None;
     }
     let guess = nearest(name, EVENT_TYPES.into_iter()).map(|near| format!("; did you mean {near}?"));
-    Some(("unknown", format!("{name:?} is none of {}{}", EVENT_TYPES.join(", "), guess.unwrap_or_default())))
+    Some((
+        "unknown",
+        format!(
+            "{name:?} is none of {}{}",
+            EVENT_TYPES.join(", "),
+            guess.unwrap_or_default()
+        ),
+    ))
 }
 
 fn pointed((at, code, detail): (usize, &'static str, String)) -> FieldError {
@@ -151,8 +167,12 @@ pub fn may_connect(address: IpAddr, targets: Targets) -> bool {
 /// IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is none, whichever it holds.
 fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|(network, bits)| in_v4(address, *network, *bits)),
-        IpAddr::V6(address) => in_v6(address, GLOBAL_UNICAST) && !NOT_PUBLIC_V6.iter().any(|network| in_v6(address, *network)),
+        IpAddr::V4(address) => !NOT_PUBLIC_V4
+            .iter()
+            .any(|(network, bits)| in_v4(address, *network, *bits)),
+        IpAddr::V6(address) => {
+            in_v6(address, GLOBAL_UNICAST) && !NOT_PUBLIC_V6.iter().any(|network| in_v6(address, *network))
+        }
     }
 }
 
@@ -245,7 +265,9 @@ impl Attempt {
         if self.is_delivered() {
             return Next::Delivered;
         }
-        back_off(failures.saturating_add(1)).map_or(Next::Parked, |wait| Next::TryAgain { due_at: self.attempted_at + wait })
+        back_off(failures.saturating_add(1)).map_or(Next::Parked, |wait| Next::TryAgain {
+            due_at: self.attempted_at + wait,
+        })
     }
 }
 

@@ -15,8 +15,12 @@ fn d(text: &str) -> Decimal {
 
 /// Names whose alphabetical order is not that of their ranks.
 fn ladder() -> Ladder {
-    let tier =
-        |name: &str, lp_min: i64| Tier { tier_level: name.into(), lp_min: lp_min.into(), benefits: Default::default(), requirements: None };
+    let tier = |name: &str, lp_min: i64| Tier {
+        tier_level: name.into(),
+        lp_min: lp_min.into(),
+        benefits: Default::default(),
+        requirements: None,
+    };
     Ladder::new(vec![tier("SILVER", 0), tier("GOLD", 1_000), tier("EMERALD", 10_000)]).unwrap()
 }
 
@@ -46,15 +50,26 @@ fn errors(value: &Value) -> Vec<String> {
 }
 
 fn errors_under(value: &Value, settings: &Settings) -> Vec<String> {
-    let errors = RedemptionRule::parse(value, &ladder(), settings).err().unwrap_or_default();
-    errors.iter().map(|error| format!("{} {}", error.pointer, error.code)).collect()
+    let errors = RedemptionRule::parse(value, &ladder(), settings)
+        .err()
+        .unwrap_or_default();
+    errors
+        .iter()
+        .map(|error| format!("{} {}", error.pointer, error.code))
+        .collect()
 }
 
 #[test]
 fn an_entry_costs_reward_points_and_is_active_unless_it_says_otherwise() {
     let rule = parse(&cash(json!({ "cost": "500.50" })));
-    assert_eq!((rule.cost, rule.cost_asset, rule.target, rule.is_active), (d("500.50"), Asset::Rp, Target::Cash, true));
-    assert_eq!((rule.tier_min, rule.balance_min, rule.monthly_limit, rule.terms), (None, None, None, None));
+    assert_eq!(
+        (rule.cost, rule.cost_asset, rule.target, rule.is_active),
+        (d("500.50"), Asset::Rp, Target::Cash, true)
+    );
+    assert_eq!(
+        (rule.tier_min, rule.balance_min, rule.monthly_limit, rule.terms),
+        (None, None, None, None)
+    );
 }
 
 #[test]
@@ -107,7 +122,10 @@ fn every_wrong_place_is_named_at_once() {
             "/is_active type",
         ]
     );
-    assert_eq!(errors(&json!({})), ["/rule_id", "/name", "/cost", "/target", "/amount"].map(|pointer| format!("{pointer} required")));
+    assert_eq!(
+        errors(&json!({})),
+        ["/rule_id", "/name", "/cost", "/target", "/amount"].map(|pointer| format!("{pointer} required"))
+    );
     assert_eq!(errors(&json!([])), [" type"]);
 }
 
@@ -118,7 +136,10 @@ fn amounts_have_the_scale_of_what_they_are_of() {
         (cash(json!({ "cost": "0.01", "amount": "0.01" })), None),
         (cash(json!({ "cost": 1.001 })), Some("/cost range")),
         (cash(json!({ "cost": "NaN" })), Some("/cost type")),
-        (cash(json!({ "cost": serde_json::from_str::<Value>("1e400").unwrap() })), Some("/cost range")),
+        (
+            cash(json!({ "cost": serde_json::from_str::<Value>("1e400").unwrap() })),
+            Some("/cost range"),
+        ),
         (cash(json!({ "amount": 1.001 })), Some("/amount range")),
         (cash(json!({ "amount": "1000000000000000" })), Some("/amount range")),
         (tickets(json!(3)), None),
@@ -132,18 +153,36 @@ fn amounts_have_the_scale_of_what_they_are_of() {
 #[test]
 fn terms_of_wagering_belong_to_a_bonus() {
     let terms = json!({ "wagering_requirement": 10, "expiry_hours": 1, "eligible_games": ["slots"], "max_bet": 5, "max_conversion": 3 });
-    let expected =
-        ["wagering_requirement", "expiry_hours", "eligible_games", "max_bet", "max_conversion"].map(|name| format!("/{name} unknown"));
+    let expected = [
+        "wagering_requirement",
+        "expiry_hours",
+        "eligible_games",
+        "max_bet",
+        "max_conversion",
+    ]
+    .map(|name| format!("/{name} unknown"));
     assert_eq!(errors(&cash(terms.clone())), expected);
     assert_eq!(errors(&bonus(terms)), [""; 0]);
-    assert_eq!(errors(&bonus(json!({ "eligible_games": ["slotz"], "max_bet": 0 }))), ["/eligible_games/0 unknown", "/max_bet range"]);
+    assert_eq!(
+        errors(&bonus(json!({ "eligible_games": ["slotz"], "max_bet": 0 }))),
+        ["/eligible_games/0 unknown", "/max_bet range"]
+    );
 }
 
 #[test]
 fn a_jurisdiction_limits_the_wagering_requirement() {
-    let uk = Settings { max_wagering_multiplier: Some(10.into()), ..Settings::default() };
-    assert_eq!(errors_under(&bonus(json!({ "wagering_requirement": 10 })), &uk), [""; 0]);
-    assert_eq!(errors_under(&bonus(json!({ "wagering_requirement": "10.01" })), &uk), ["/wagering_requirement range"]);
+    let uk = Settings {
+        max_wagering_multiplier: Some(10.into()),
+        ..Settings::default()
+    };
+    assert_eq!(
+        errors_under(&bonus(json!({ "wagering_requirement": 10 })), &uk),
+        [""; 0]
+    );
+    assert_eq!(
+        errors_under(&bonus(json!({ "wagering_requirement": "10.01" })), &uk),
+        ["/wagering_requirement range"]
+    );
 }
 
 #[test]
@@ -156,36 +195,95 @@ fn a_requirement_that_no_row_could_hold_is_refused() {
 #[test]
 fn ranks_are_compared_not_names() {
     let rule = parse(&cash(json!({ "tier_min": "GOLD" })));
-    let at = |tier| rule.may_redeem(&Applicant { tier, available: d("500"), used: 0 }, &ladder());
+    let at = |tier| {
+        rule.may_redeem(
+            &Applicant {
+                tier,
+                available: d("500"),
+                used: 0,
+            },
+            &ladder(),
+        )
+    };
     assert_eq!(at("GOLD"), Ok(()));
     assert_eq!(at("EMERALD"), Ok(()));
     for tier in ["SILVER", "UNKNOWN"] {
-        assert_eq!(at(tier), Err(RedemptionRefusal::TierTooLow { tier: tier.into(), required: "GOLD".into() }));
+        assert_eq!(
+            at(tier),
+            Err(RedemptionRefusal::TierTooLow {
+                tier: tier.into(),
+                required: "GOLD".into()
+            })
+        );
     }
 }
 
 #[test]
 fn the_minimum_is_of_the_balance_before_redeeming() {
     let rule = parse(&cash(json!({ "balance_min": 700 })));
-    let with = |available: &str| rule.may_redeem(&Applicant { tier: "SILVER", available: d(available), used: 0 }, &ladder());
+    let with = |available: &str| {
+        rule.may_redeem(
+            &Applicant {
+                tier: "SILVER",
+                available: d(available),
+                used: 0,
+            },
+            &ladder(),
+        )
+    };
     assert_eq!(with("700"), Ok(()));
-    let refusal = RedemptionRefusal::BelowMinimum { asset: Asset::Rp, available: d("699.99"), required: d("700") };
+    let refusal = RedemptionRefusal::BelowMinimum {
+        asset: Asset::Rp,
+        available: d("699.99"),
+        required: d("700"),
+    };
     assert_eq!(with("699.99"), Err(refusal));
 }
 
 #[test]
 fn a_month_has_room_until_its_limit_is_used() {
     let rule = parse(&cash(json!({ "monthly_limit": 2 })));
-    let after = |used| rule.may_redeem(&Applicant { tier: "SILVER", available: d("500"), used }, &ladder());
+    let after = |used| {
+        rule.may_redeem(
+            &Applicant {
+                tier: "SILVER",
+                available: d("500"),
+                used,
+            },
+            &ladder(),
+        )
+    };
     assert_eq!(after(1), Ok(()));
     assert_eq!(after(2), Err(RedemptionRefusal::MonthlyLimit { used: 2, limit: 2 }));
     let unlimited = parse(&cash(json!({})));
-    assert_eq!(unlimited.may_redeem(&Applicant { tier: "SILVER", available: d("500"), used: u32::MAX }, &ladder()), Ok(()));
+    assert_eq!(
+        unlimited.may_redeem(
+            &Applicant {
+                tier: "SILVER",
+                available: d("500"),
+                used: u32::MAX
+            },
+            &ladder()
+        ),
+        Ok(())
+    );
 }
 
 #[test]
 fn an_inactive_entry_is_refused_before_anything_else() {
     let rule = parse(&cash(json!({ "is_active": false, "tier_min": "GOLD" })));
-    let refusal = rule.may_redeem(&Applicant { tier: "SILVER", available: d("0"), used: 0 }, &ladder());
-    assert_eq!(refusal, Err(RedemptionRefusal::Inactive { rule_id: rule.rule_id.clone() }));
+    let refusal = rule.may_redeem(
+        &Applicant {
+            tier: "SILVER",
+            available: d("0"),
+            used: 0,
+        },
+        &ladder(),
+    );
+    assert_eq!(
+        refusal,
+        Err(RedemptionRefusal::Inactive {
+            rule_id: rule.rule_id.clone()
+        })
+    );
 }

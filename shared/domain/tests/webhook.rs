@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use domain::webhook::{
-    ATTEMPTS_MAX, Attempt, DeliveryStatus, EVENT_TYPES, Next, Target, TargetError, Targets, back_off, check_event_types, may_connect,
+    ATTEMPTS_MAX, Attempt, DeliveryStatus, EVENT_TYPES, Next, Target, TargetError, Targets, back_off,
+    check_event_types, may_connect,
 };
 use jiff::SignedDuration;
 use std::net::IpAddr;
@@ -10,18 +11,54 @@ use std::net::IpAddr;
 /// Network by network: its first and last address, and one outside of it where there is one beside it.
 const NOT_PUBLIC: &[(&str, &[&str])] = &[
     ("this network", &["0.0.0.0", "0.255.255.255"]),
-    ("private", &["10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.0", "192.168.255.255"]),
+    (
+        "private",
+        &[
+            "10.0.0.0",
+            "10.255.255.255",
+            "172.16.0.0",
+            "172.31.255.255",
+            "192.168.0.0",
+            "192.168.255.255",
+        ],
+    ),
     ("carrier-grade NAT", &["100.64.0.0", "100.127.255.255"]),
     ("loopback", &["127.0.0.1", "127.255.255.255", "::1"]),
-    ("link-local and metadata", &["169.254.0.0", "169.254.169.254", "169.254.170.2", "169.254.255.255", "fe80::1", "febf::1"]),
-    ("protocol assignments", &["192.0.0.0", "192.0.0.255", "2001::1", "2001:1ff:ffff::1"]),
-    ("documentation", &["192.0.2.1", "198.51.100.1", "203.0.113.255", "2001:db8::1", "3fff::1", "3fff:fff::1"]),
+    (
+        "link-local and metadata",
+        &[
+            "169.254.0.0",
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.255.255",
+            "fe80::1",
+            "febf::1",
+        ],
+    ),
+    (
+        "protocol assignments",
+        &["192.0.0.0", "192.0.0.255", "2001::1", "2001:1ff:ffff::1"],
+    ),
+    (
+        "documentation",
+        &[
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.255",
+            "2001:db8::1",
+            "3fff::1",
+            "3fff:fff::1",
+        ],
+    ),
     ("6to4 relay", &["192.88.99.1"]),
     ("benchmarking", &["198.18.0.0", "198.19.255.255"]),
     ("multicast", &["224.0.0.1", "239.255.255.255", "ff02::1"]),
     ("reserved", &["240.0.0.1", "255.255.255.255", "4000::1", "5f00::1"]),
     ("unspecified", &["::"]),
-    ("mapped and compatible", &["::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8"]),
+    (
+        "mapped and compatible",
+        &["::ffff:127.0.0.1", "::ffff:8.8.8.8", "::127.0.0.1", "::8.8.8.8"],
+    ),
     ("NAT64", &["64:ff9b::7f00:1", "64:ff9b::808:808", "64:ff9b:1::1"]),
     ("6to4", &["2002:7f00:1::", "2002:808:808::1"]),
     ("unique-local", &["fc00::1", "fd00:ec2::254", "fdff:ffff::1"]),
@@ -99,7 +136,10 @@ fn a_target_is_public_and_https() {
         ("https://127.0.0.1./", not_public("127.0.0.1")),
         ("https://%31%32%37.0.0.1/", not_public("127.0.0.1")),
         ("https://１２７.0.0.1/", not_public("127.0.0.1")),
-        ("https://169.254.169.254/latest/meta-data/", not_public("169.254.169.254")),
+        (
+            "https://169.254.169.254/latest/meta-data/",
+            not_public("169.254.169.254"),
+        ),
         ("https://[::1]/", not_public("::1")),
         ("https://[::ffff:10.0.0.1]/", not_public("::ffff:10.0.0.1")),
         ("https://[fe80::1]:8443/", not_public("fe80::1")),
@@ -107,31 +147,65 @@ fn a_target_is_public_and_https() {
     for (text, error) in refused {
         assert_eq!(Target::parse(text, Targets::Public), Err(error), "{text}");
     }
-    for text in
-        ["", "hook", "https://", "https:///", "https://exa mple.com/", "https://256.1.1.1/", "https://[::1/", "https://example.com:70000/"]
-    {
-        assert!(matches!(Target::parse(text, Targets::Public), Err(TargetError::Unreadable(_))), "{text}");
+    for text in [
+        "",
+        "hook",
+        "https://",
+        "https:///",
+        "https://exa mple.com/",
+        "https://256.1.1.1/",
+        "https://[::1/",
+        "https://example.com:70000/",
+    ] {
+        assert!(
+            matches!(Target::parse(text, Targets::Public), Err(TargetError::Unreadable(_))),
+            "{text}"
+        );
     }
     let long = format!("https://example.com/{}", "a".repeat(2_000));
     assert_eq!(Target::parse(&long, Targets::Public), Err(TargetError::TooLong));
-    for text in ["https://example.com/hook?a=b", "https://example.com:8443/", "https://8.8.8.8/", "https://[2606:4700::1111]/"] {
+    for text in [
+        "https://example.com/hook?a=b",
+        "https://example.com:8443/",
+        "https://8.8.8.8/",
+        "https://[2606:4700::1111]/",
+    ] {
         assert_eq!(Target::parse(text, Targets::Public).unwrap().as_str(), text);
     }
-    assert_eq!(Target::parse("https://Example.COM", Targets::Public).unwrap().name(), Some(("example.com", 443)));
-    assert_eq!(Target::parse("https://8.8.8.8:8443/", Targets::Public).unwrap().name(), None);
+    assert_eq!(
+        Target::parse("https://Example.COM", Targets::Public).unwrap().name(),
+        Some(("example.com", 443))
+    );
+    assert_eq!(
+        Target::parse("https://8.8.8.8:8443/", Targets::Public).unwrap().name(),
+        None
+    );
 }
 
 #[test]
 fn the_local_stack_may_call_its_own_machine() {
-    for text in ["http://127.0.0.1:9000/hook", "http://localhost/", "https://10.0.0.1:80/"] {
+    for text in [
+        "http://127.0.0.1:9000/hook",
+        "http://localhost/",
+        "https://10.0.0.1:80/",
+    ] {
         assert!(Target::parse(text, Targets::Any).is_ok(), "{text}");
     }
-    assert_eq!(Target::parse("ftp://localhost/", Targets::Any), Err(TargetError::Scheme));
+    assert_eq!(
+        Target::parse("ftp://localhost/", Targets::Any),
+        Err(TargetError::Scheme)
+    );
 }
 
 fn attempt(status_code: Option<u16>) -> Attempt {
     let attempted_at = "2026-03-01T12:00:00Z".parse().unwrap();
-    Attempt { attempted_at, status_code, error: None, response: None, duration_ms: 1 }
+    Attempt {
+        attempted_at,
+        status_code,
+        error: None,
+        response: None,
+        duration_ms: 1,
+    }
 }
 
 #[test]
@@ -161,7 +235,11 @@ fn only_success_is_delivery() {
         (None, false, true),
     ] {
         let attempt = attempt(code);
-        assert_eq!((attempt.is_delivered(), attempt.target_is_away()), (delivered, away), "{code:?}");
+        assert_eq!(
+            (attempt.is_delivered(), attempt.target_is_away()),
+            (delivered, away),
+            "{code:?}"
+        );
     }
 }
 
@@ -169,16 +247,30 @@ fn only_success_is_delivery() {
 fn a_filter_names_known_types_each_once() {
     let check = |names: &[&str]| {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        check_event_types(&names).into_iter().map(|error| (error.pointer, error.code, error.detail)).collect::<Vec<_>>()
+        check_event_types(&names)
+            .into_iter()
+            .map(|error| (error.pointer, error.code, error.detail))
+            .collect::<Vec<_>>()
     };
     assert_eq!(check(&EVENT_TYPES), []);
     assert_eq!(check(&[])[0].1, "range");
     let wrong = check(&["tier.changed", "bonus.complete", "tier.changed", "ping"]);
     assert_eq!(
-        wrong.iter().map(|(pointer, code, _)| (pointer.as_str(), *code)).collect::<Vec<_>>(),
-        [("/event_types/1", "unknown"), ("/event_types/2", "duplicate"), ("/event_types/3", "unknown"),]
+        wrong
+            .iter()
+            .map(|(pointer, code, _)| (pointer.as_str(), *code))
+            .collect::<Vec<_>>(),
+        [
+            ("/event_types/1", "unknown"),
+            ("/event_types/2", "duplicate"),
+            ("/event_types/3", "unknown"),
+        ]
     );
-    assert!(wrong[0].2.contains("bonus.forfeited") && wrong[0].2.ends_with("did you mean bonus.completed?"), "{}", wrong[0].2);
+    assert!(
+        wrong[0].2.contains("bonus.forfeited") && wrong[0].2.ends_with("did you mean bonus.completed?"),
+        "{}",
+        wrong[0].2
+    );
 }
 
 #[test]

@@ -68,14 +68,24 @@ macro_rules! method {
             H: Handler<T, S>,
             T: 'static,
         {
-            self.route(MethodFilter::$filter, Method::$filter, path, access.into(), handler)
+            self.route(
+                MethodFilter::$filter,
+                Method::$filter,
+                path,
+                access.into(),
+                handler,
+            )
         }
     };
 }
 
 impl<S: Clone + Send + Sync + 'static> Api<S> {
     pub fn new(auth: Auth) -> Self {
-        Self { auth, router: Router::new(), routes: Vec::new() }
+        Self {
+            auth,
+            router: Router::new(),
+            routes: Vec::new(),
+        }
     }
 
     method!(get, GET);
@@ -83,7 +93,14 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     method!(put, PUT);
     method!(delete, DELETE);
 
-    fn route<H, T>(mut self, filter: MethodFilter, method: Method, path: &'static str, access: Access, handler: H) -> Self
+    fn route<H, T>(
+        mut self,
+        filter: MethodFilter,
+        method: Method,
+        path: &'static str,
+        access: Access,
+        handler: H,
+    ) -> Self
     where
         H: Handler<T, S>,
         T: 'static,
@@ -91,7 +108,10 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         let guarded = match &access {
             Access::Public => on(filter, handler),
             Access::AnyOf(_) => {
-                let guard = Guard { auth: self.auth.clone(), access: access.clone() };
+                let guard = Guard {
+                    auth: self.auth.clone(),
+                    access: access.clone(),
+                };
                 on(filter, handler).route_layer(from_fn_with_state(guard, auth::check))
             }
         };
@@ -116,9 +136,15 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
 }
 
 async fn no_such_path(request: Request) -> Problem {
-    Problem::new(RefusalKind::NotFound, format!("there is nothing at {}", request.uri().path()))
+    Problem::new(
+        RefusalKind::NotFound,
+        format!("there is nothing at {}", request.uri().path()),
+    )
 }
 
 async fn no_such_method(request: Request) -> Problem {
-    Problem::new(RefusalKind::MethodNotAllowed, format!("{} does not answer {}", request.uri().path(), request.method()))
+    Problem::new(
+        RefusalKind::MethodNotAllowed,
+        format!("{} does not answer {}", request.uri().path(), request.method()),
+    )
 }

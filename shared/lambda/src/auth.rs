@@ -58,7 +58,11 @@ impl Auth {
             let found = lookup(hash);
             Box::pin(async move { found.await.map_err(Into::into) })
         };
-        Self { lookup: Arc::new(lookup), now, found: Arc::default() }
+        Self {
+            lookup: Arc::new(lookup),
+            now,
+            found: Arc::default(),
+        }
     }
 
     /// The caller who holds this key; 401 for an unknown, expired or revoked one. If the key cannot be looked up,
@@ -69,7 +73,9 @@ impl Auth {
         let key = match self.remembered(&hash, now) {
             Some(key) => key,
             None => {
-                let key = (self.lookup)(hash).await?.ok_or_else(|| unauthorized("this key is not known"))?;
+                let key = (self.lookup)(hash)
+                    .await?
+                    .ok_or_else(|| unauthorized("this key is not known"))?;
                 self.remember(hash, key.clone(), now);
                 key
             }
@@ -77,12 +83,19 @@ impl Auth {
         if !key.is_valid(now) {
             return Err(unauthorized("this key has expired or was revoked"));
         }
-        Ok(Caller { key_id: key.key_id, name: key.name, role: key.role })
+        Ok(Caller {
+            key_id: key.key_id,
+            name: key.name,
+            role: key.role,
+        })
     }
 
     fn remembered(&self, hash: &[u8; 32], now: Timestamp) -> Option<ApiKey> {
         let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        found.get(hash).filter(|found| is_fresh(found.at, now)).map(|found| found.key.clone())
+        found
+            .get(hash)
+            .filter(|found| is_fresh(found.at, now))
+            .map(|found| found.key.clone())
     }
 
     fn remember(&self, hash: [u8; 32], key: ApiKey, now: Timestamp) {
@@ -125,7 +138,11 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Caller>().cloned().ok_or_else(|| unauthorized("a key is needed"))
+        parts
+            .extensions
+            .get::<Caller>()
+            .cloned()
+            .ok_or_else(|| unauthorized("a key is needed"))
     }
 }
 
@@ -139,16 +156,26 @@ pub(crate) struct Guard {
 pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
     let caller = guard.auth.caller(bearer(&request)?).await?;
     if !guard.access.allows(caller.role) {
-        return Err(Problem::new(RefusalKind::Forbidden, format!("the role {} may not do this", caller.role)));
+        return Err(Problem::new(
+            RefusalKind::Forbidden,
+            format!("the role {} may not do this", caller.role),
+        ));
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
 fn bearer(request: &Request) -> Result<&str, Problem> {
-    let header = request.headers().get(AUTHORIZATION).ok_or_else(|| unauthorized("a key is needed: Authorization: Bearer <api key>"))?;
+    let header = request
+        .headers()
+        .get(AUTHORIZATION)
+        .ok_or_else(|| unauthorized("a key is needed: Authorization: Bearer <api key>"))?;
     let malformed = || unauthorized("the Authorization header is not: Bearer <api key>");
-    let (scheme, key) = header.to_str().ok().and_then(|header| header.split_once(' ')).ok_or_else(malformed)?;
+    let (scheme, key) = header
+        .to_str()
+        .ok()
+        .and_then(|header| header.split_once(' '))
+        .ok_or_else(malformed)?;
     let key = key.trim();
     if !scheme.eq_ignore_ascii_case("Bearer") || key.is_empty() || key.len() > KEY_CHARACTERS_MAX {
         return Err(malformed());
@@ -194,7 +221,14 @@ mod tests {
     /// One stored key, whatever its text.
     fn table(expires_at: Option<Timestamp>) -> Table {
         let key_id = Uuid::from_u128(1);
-        let key = ApiKey { key_id, name: "ci".into(), role: Role::Viewer, created_at: test_clock(), expires_at, revoked_at: None };
+        let key = ApiKey {
+            key_id,
+            name: "ci".into(),
+            role: Role::Viewer,
+            created_at: test_clock(),
+            expires_at,
+            revoked_at: None,
+        };
         let stored = Arc::new(Mutex::new(Some(key)));
         let lookups = Arc::new(AtomicUsize::new(0));
         let (asked, count) = (stored.clone(), lookups.clone());
@@ -211,7 +245,10 @@ mod tests {
 
     impl Table {
         async fn status(&self) -> u16 {
-            self.auth.caller("lk_test").await.map_or_else(|problem| problem.status().as_u16(), |_| 200)
+            self.auth
+                .caller("lk_test")
+                .await
+                .map_or_else(|problem| problem.status().as_u16(), |_| 200)
         }
 
         fn lookups(&self) -> usize {
@@ -224,7 +261,11 @@ mod tests {
         let table = table(None);
         for (seconds, lookups) in [(0, 1), (59, 1), (60, 2), (119, 2), (120, 3)] {
             SECONDS.set(seconds);
-            assert_eq!((table.status().await, table.lookups()), (200, lookups), "after {seconds} s");
+            assert_eq!(
+                (table.status().await, table.lookups()),
+                (200, lookups),
+                "after {seconds} s"
+            );
         }
     }
 

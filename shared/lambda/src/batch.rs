@@ -52,9 +52,15 @@ where
 {
     let body = record.body.unwrap_or_default();
     let message = serde_json::from_str(&body).map_err(|error| format!("unreadable body: {error}"))?;
-    let receives = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
+    let receives = record
+        .attributes
+        .get("ApproximateReceiveCount")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(1);
     // The call itself may panic as well as the future it returns.
-    let outcome = AssertUnwindSafe(async { work(Delivery { message, receives }).await }).catch_unwind().await;
+    let outcome = AssertUnwindSafe(async { work(Delivery { message, receives }).await })
+        .catch_unwind()
+        .await;
     match outcome {
         Ok(outcome) => outcome.map_err(|error| causes(&error)),
         Err(_) => Err("panic".into()),
@@ -87,7 +93,11 @@ mod tests {
     }
 
     fn failures(response: &SqsBatchResponse) -> Vec<&str> {
-        let mut failures: Vec<_> = response.batch_item_failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+        let mut failures: Vec<_> = response
+            .batch_item_failures
+            .iter()
+            .map(|failure| failure.item_identifier.as_str())
+            .collect();
         failures.sort_unstable();
         failures
     }
@@ -113,13 +123,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_and_a_panic_go_back_alone() {
-        let response = handle(event(&["{\"shard\":0}", "{\"shard\":1}", "{\"shard\":2}"]), 4, |delivery: Delivery<Shard>| async move {
-            match delivery.message.shard {
-                0 => Err(Undoable(0)),
-                1 => panic!("shard 1"),
-                _ => Ok(()),
-            }
-        })
+        let response = handle(
+            event(&["{\"shard\":0}", "{\"shard\":1}", "{\"shard\":2}"]),
+            4,
+            |delivery: Delivery<Shard>| async move {
+                match delivery.message.shard {
+                    0 => Err(Undoable(0)),
+                    1 => panic!("shard 1"),
+                    _ => Ok(()),
+                }
+            },
+        )
         .await;
         assert_eq!(failures(&response), ["m0", "m1"]);
     }

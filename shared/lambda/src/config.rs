@@ -8,7 +8,11 @@ pub enum ConfigError {
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
     #[error("the file {path} that {name} names cannot be read")]
-    File { name: &'static str, path: PathBuf, source: std::io::Error },
+    File {
+        name: &'static str,
+        path: PathBuf,
+        source: std::io::Error,
+    },
 }
 
 /// Where the database is.
@@ -26,16 +30,27 @@ pub struct Env {
 
 impl Env {
     pub fn process() -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        Self { variables: std::env::vars_os().filter_map(text).collect() }
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            variables: std::env::vars_os().filter_map(text).collect(),
+        }
     }
 
     pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
-        Self { variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+        Self {
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        }
     }
 
     pub fn optional(&self, name: &'static str) -> Option<&str> {
-        self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.variables
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     pub fn required(&self, name: &'static str) -> Result<&str, ConfigError> {
@@ -46,12 +61,19 @@ impl Env {
     /// others that of the runtime role.
     pub fn database(&self) -> Result<Database, ConfigError> {
         let url = self.required("DATABASE_URL")?.to_owned();
-        Ok(Database { url, ca_pem: self.file("DATABASE_CA_FILE")? })
+        Ok(Database {
+            url,
+            ca_pem: self.file("DATABASE_CA_FILE")?,
+        })
     }
 
     fn file(&self, name: &'static str) -> Result<Option<Vec<u8>>, ConfigError> {
-        let Some(path) = self.optional(name).map(PathBuf::from) else { return Ok(None) };
-        std::fs::read(&path).map(Some).map_err(|source| ConfigError::File { name, path, source })
+        let Some(path) = self.optional(name).map(PathBuf::from) else {
+            return Ok(None);
+        };
+        std::fs::read(&path)
+            .map(Some)
+            .map_err(|source| ConfigError::File { name, path, source })
     }
 }
 
@@ -67,7 +89,13 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
-        let env = Env::of([("DATABASE_URL", "postgres://x"), ("DATABASE_CA_FILE", "/nowhere/ca.pem")]);
-        assert_eq!(env.database().err().unwrap().to_string(), "the file /nowhere/ca.pem that DATABASE_CA_FILE names cannot be read");
+        let env = Env::of([
+            ("DATABASE_URL", "postgres://x"),
+            ("DATABASE_CA_FILE", "/nowhere/ca.pem"),
+        ]);
+        assert_eq!(
+            env.database().err().unwrap().to_string(),
+            "the file /nowhere/ca.pem that DATABASE_CA_FILE names cannot be read"
+        );
     }
 }

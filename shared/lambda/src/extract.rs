@@ -67,17 +67,27 @@ fn not_json() -> Problem {
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Problem::new(RefusalKind::PayloadTooLarge, format!("the body has more than {} bytes", crate::BODY_BYTES_MAX))
-        }
-        _ => Problem::new(RefusalKind::BadRequest, "the body cannot be read"),
-    })
+    Bytes::from_request(request, state)
+        .await
+        .map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Problem::new(
+                RefusalKind::PayloadTooLarge,
+                format!("the body has more than {} bytes", crate::BODY_BYTES_MAX),
+            ),
+            _ => Problem::new(RefusalKind::BadRequest, "the body cannot be read"),
+        })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(content_type) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
@@ -175,7 +185,11 @@ fn field_error(pointer: String, message: &str) -> FieldError {
 /// The path may end in the field already.
 fn child(pointer: &str, name: &str) -> String {
     let last = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-    if pointer.ends_with(&last) { pointer.to_owned() } else { format!("{pointer}{last}") }
+    if pointer.ends_with(&last) {
+        pointer.to_owned()
+    } else {
+        format!("{pointer}{last}")
+    }
 }
 
 /// The query, but for `skip`, `limit` and `cursor`, which are [`crate::Page`]'s. Wrong: 422 with `?name`.

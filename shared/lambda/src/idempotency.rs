@@ -30,13 +30,25 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
         let key = key_text(request.headers())?;
         let method = request.method().to_string();
         let path = request.uri().path().to_owned();
-        let route = request.extensions().get::<MatchedPath>().map_or(path.as_str(), MatchedPath::as_str);
+        let route = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or(path.as_str(), MatchedPath::as_str);
         let scope = format!("{method} {route}");
         let bytes = json_bytes_or_none(request, state).await?;
         let body = read_object(&bytes)?;
-        let Some(key) = key else { return Ok(Self { body, key: None }) };
+        let Some(key) = key else {
+            return Ok(Self { body, key: None });
+        };
         let canonical: Value = read_object(&bytes)?;
-        Ok(Self { body, key: Some(IdempotencyKey { scope, key, request_hash: hash(&method, &path, &canonical) }) })
+        Ok(Self {
+            body,
+            key: Some(IdempotencyKey {
+                scope,
+                key,
+                request_hash: hash(&method, &path, &canonical),
+            }),
+        })
     }
 }
 
@@ -54,7 +66,10 @@ fn key_text(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 
 /// Blanks and the order of fields do not count; `serde_json` keeps the fields of an object sorted.
 fn hash(method: &str, path: &str, body: &Value) -> [u8; 32] {
-    Sha256::new().chain_update(format!("{method} {path}\n{body}")).finalize().into()
+    Sha256::new()
+        .chain_update(format!("{method} {path}\n{body}"))
+        .finalize()
+        .into()
 }
 
 /// The response to an operation under a key; a replay is marked `Idempotency-Replayed: true`.

@@ -32,9 +32,16 @@ impl<S: Sync> FromRequestParts<S> for Page {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let (own, filters): (Vec<_>, Vec<_>) =
-            query_pairs(&parts.uri)?.into_iter().partition(|(name, _)| PARAMETERS.contains(&name.as_str()));
-        let mut page = Page { skip: 0, limit: LIMIT_DEFAULT, cursor: None, path: parts.uri.path().to_owned(), filters };
+        let (own, filters): (Vec<_>, Vec<_>) = query_pairs(&parts.uri)?
+            .into_iter()
+            .partition(|(name, _)| PARAMETERS.contains(&name.as_str()));
+        let mut page = Page {
+            skip: 0,
+            limit: LIMIT_DEFAULT,
+            cursor: None,
+            path: parts.uri.path().to_owned(),
+            filters,
+        };
         for (name, value) in own {
             match name.as_str() {
                 "skip" => page.skip = integer("?skip", &value, 0)?,
@@ -50,11 +57,21 @@ impl<S: Sync> FromRequestParts<S> for Page {
 fn integer(pointer: &str, text: &str, least: i64) -> Result<i64, Refusal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Refusal::invalid_at(pointer, "type", format!("{text:?} is not an integer")));
+        return Err(Refusal::invalid_at(
+            pointer,
+            "type",
+            format!("{text:?} is not an integer"),
+        ));
     }
-    let value = text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX });
+    let value = text
+        .parse()
+        .unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX });
     if value < least {
-        return Err(Refusal::invalid_at(pointer, "range", format!("must be at least {least}")));
+        return Err(Refusal::invalid_at(
+            pointer,
+            "range",
+            format!("must be at least {least}"),
+        ));
     }
     Ok(value)
 }
@@ -73,13 +90,19 @@ impl Page {
 
     /// The items as a JSON array; a full page names the next in a `Link` header, by the key of its last item.
     pub fn respond<T: Serialize>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Response {
-        let next = items.last().filter(|_| self.is_full(&items)).and_then(|last| self.next_link(&key(last)));
+        let next = items
+            .last()
+            .filter(|_| self.is_full(&items))
+            .and_then(|last| self.next_link(&key(last)));
         respond(items, next)
     }
 
     /// The same for a list that is walked by `skip`.
     pub fn respond_skipping<T: Serialize>(&self, items: Vec<T>) -> Response {
-        let next = self.is_full(&items).then(|| self.link("skip", &self.skip.saturating_add(self.limit).to_string())).flatten();
+        let next = self
+            .is_full(&items)
+            .then(|| self.link("skip", &self.skip.saturating_add(self.limit).to_string()))
+            .flatten();
         respond(items, next)
     }
 

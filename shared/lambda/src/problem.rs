@@ -56,13 +56,30 @@ impl Problem {
 
     /// `{type, title, status, detail, instance, errors}`, and the figures of the refusal.
     fn body(&self, instance: Option<&str>) -> Value {
-        let Refusal { kind, code, detail, errors, data } = &self.0;
+        let Refusal {
+            kind,
+            code,
+            detail,
+            errors,
+            data,
+        } = &self.0;
         let status = self.status();
         let mut body: Map<String, Value> = data.clone();
-        body.insert("type".into(), if code.is_empty() { "about:blank".into() } else { format!("urn:loyalty:problem:{code}").into() });
+        body.insert(
+            "type".into(),
+            if code.is_empty() {
+                "about:blank".into()
+            } else {
+                format!("urn:loyalty:problem:{code}").into()
+            },
+        );
         body.insert(
             "title".into(),
-            if code.is_empty() { status.canonical_reason().unwrap_or_default().into() } else { title(code).into() },
+            if code.is_empty() {
+                status.canonical_reason().unwrap_or_default().into()
+            } else {
+                title(code).into()
+            },
         );
         body.insert("status".into(), status.as_u16().into());
         let detail = match kind {
@@ -119,7 +136,10 @@ impl<E: Into<Refusal> + Error> From<E> for Problem {
 fn title(code: &str) -> String {
     let words = code.replace('_', " ");
     let mut letters = words.chars();
-    letters.next().map(|first| first.to_uppercase().collect::<String>() + letters.as_str()).unwrap_or_default()
+    letters
+        .next()
+        .map(|first| first.to_uppercase().collect::<String>() + letters.as_str())
+        .unwrap_or_default()
 }
 
 fn log_failure(cause: &str) {
@@ -145,7 +165,10 @@ pub(crate) async fn boundary(request: Request, next: Next) -> Response {
     let response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
-            let message = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or(panic.downcast_ref::<String>().map(String::as_str));
             log_failure(&format!("panic: {}", message.unwrap_or("of unknown kind")));
             Problem::new(RefusalKind::Internal, "").into_response()
         }
@@ -162,7 +185,11 @@ async fn complete(mut response: Response, instance: &str) -> Response {
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         return problem.response(Some(instance));
     }
-    if response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == CONTENT_TYPE) {
+    if response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value == CONTENT_TYPE)
+    {
         return response;
     }
     let (parts, body) = response.into_parts();

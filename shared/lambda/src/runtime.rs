@@ -19,7 +19,10 @@ pub fn init() {
 
 /// The time and the ids of this platform, for one use case.
 pub fn context() -> Context {
-    Context { now: crate::clock::now(), new_id: crate::id::uuid_v7 }
+    Context {
+        now: crate::clock::now(),
+        new_id: crate::id::uuid_v7,
+    }
 }
 
 /// HTTP.
@@ -36,7 +39,9 @@ where
     E: std::error::Error,
 {
     let work = &work;
-    let handler = |event: LambdaEvent<SqsEvent>| async move { Ok::<_, Error>(batch::handle(event.payload, concurrency, work).await) };
+    let handler = |event: LambdaEvent<SqsEvent>| async move {
+        Ok::<_, Error>(batch::handle(event.payload, concurrency, work).await)
+    };
     lambda_runtime::run(service_fn(handler)).await
 }
 
@@ -62,7 +67,10 @@ where
     Fut: Future<Output = Result<B, Error>>,
 {
     let work = &work;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<A>| work(event.payload, deadline(event.context.deadline)))).await
+    lambda_runtime::run(service_fn(|event: LambdaEvent<A>| {
+        work(event.payload, deadline(event.context.deadline))
+    }))
+    .await
 }
 
 fn deadline(since_1970_ms: u64) -> Option<Timestamp> {

@@ -66,7 +66,10 @@ impl Bucket {
             // A signed address must not ask its user for a checksum.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
-        Self { client: Client::from_conf(own), name: name.into() }
+        Self {
+            client: Client::from_conf(own),
+            name: name.into(),
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -96,7 +99,13 @@ impl Bucket {
     }
 
     pub async fn put(&self, key: &str, content_type: &str, body: Vec<u8>) -> Result<(), S3Error> {
-        let put = self.client.put_object().bucket(&self.name).key(key).content_type(content_type).body(body.into());
+        let put = self
+            .client
+            .put_object()
+            .bucket(&self.name)
+            .key(key)
+            .content_type(content_type)
+            .body(body.into());
         put.send().await.map_err(s3_error)?;
         Ok(())
     }
@@ -123,7 +132,9 @@ where
 /// The key an S3 event names: there, blanks are `+` and other characters percent-encoded.
 pub fn decode_event_key(encoded: &str) -> String {
     let blanks: Cow<'_, str> = encoded.replace('+', " ").into();
-    percent_encoding::percent_decode_str(&blanks).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(&blanks)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -132,6 +143,9 @@ mod tests {
 
     #[test]
     fn event_keys_are_decoded() {
-        assert_eq!(decode_event_key("uploads/my+players%2B1+%C3%A9t%C3%A9.csv"), "uploads/my players+1 été.csv");
+        assert_eq!(
+            decode_event_key("uploads/my+players%2B1+%C3%A9t%C3%A9.csv"),
+            "uploads/my players+1 été.csv"
+        );
     }
 }

@@ -32,27 +32,45 @@ impl Queue {
     }
 
     pub fn with_config(config: &SdkConfig, url: impl Into<String>) -> Self {
-        Self { client: Client::new(config), url: url.into() }
+        Self {
+            client: Client::new(config),
+            url: url.into(),
+        }
     }
 
     /// Sends every body, ten in a request. After an error some may have been sent: receivers see them again when the
     /// caller tries again.
     pub async fn send(&self, bodies: Vec<String>) -> Result<(), SqsError> {
         let chunks: Vec<Vec<String>> = bodies.chunks(ENTRIES_MAX).map(<[String]>::to_vec).collect();
-        stream::iter(chunks).map(Ok).try_for_each_concurrent(REQUESTS_AT_ONCE, |chunk| deliver(chunk, |bodies| self.request(bodies))).await
+        stream::iter(chunks)
+            .map(Ok)
+            .try_for_each_concurrent(REQUESTS_AT_ONCE, |chunk| deliver(chunk, |bodies| self.request(bodies)))
+            .await
     }
 
     /// One request; answers the bodies that were refused.
     async fn request(&self, bodies: Vec<String>) -> Result<Vec<Rejected>, SqsError> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (index, body) in bodies.iter().enumerate() {
-            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build();
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(body)
+                .build();
             request = request.entries(entry.map_err(|error| SqsError::Request(error.into()))?);
         }
         let answer = request.send().await.map_err(|error| SqsError::Request(error.into()))?;
         let rejected = |failure: &aws_sdk_sqs::types::BatchResultErrorEntry| {
-            let body = failure.id().parse().ok().and_then(|index: usize| bodies.get(index)).cloned()?;
-            Some(Rejected { body, reason: failure.code().to_owned(), sender_fault: failure.sender_fault() })
+            let body = failure
+                .id()
+                .parse()
+                .ok()
+                .and_then(|index: usize| bodies.get(index))
+                .cloned()?;
+            Some(Rejected {
+                body,
+                reason: failure.code().to_owned(),
+                sender_fault: failure.sender_fault(),
+            })
         };
         Ok(answer.failed().iter().filter_map(rejected).collect())
     }
@@ -77,7 +95,10 @@ where
         let rejected = request(bodies).await?;
         let Some(first) = rejected.first() else { return Ok(()) };
         if attempt == ATTEMPTS_MAX || rejected.iter().any(|rejected| rejected.sender_fault) {
-            return Err(SqsError::Refused { count: rejected.len(), reason: first.reason.clone() });
+            return Err(SqsError::Refused {
+                count: rejected.len(),
+                reason: first.reason.clone(),
+            });
         }
         tokio::time::sleep(Duration::from_millis(50 << attempt)).await;
         attempt += 1;
@@ -91,7 +112,11 @@ mod tests {
     use std::cell::RefCell;
 
     fn rejected(body: &str, sender_fault: bool) -> Rejected {
-        Rejected { body: body.into(), reason: "ServiceUnavailable".into(), sender_fault }
+        Rejected {
+            body: body.into(),
+            reason: "ServiceUnavailable".into(),
+            sender_fault,
+        }
     }
 
     fn bodies(bodies: &[&str]) -> Vec<String> {
@@ -103,7 +128,11 @@ mod tests {
         let requests = RefCell::new(Vec::new());
         let sent = deliver(bodies(&["a", "b", "c"]), |bodies| {
             requests.borrow_mut().push(bodies);
-            let refused = if requests.borrow().len() == 1 { vec![rejected("b", false)] } else { vec![] };
+            let refused = if requests.borrow().len() == 1 {
+                vec![rejected("b", false)]
+            } else {
+                vec![]
+            };
             async { Ok(refused) }
         });
         sent.await.unwrap();

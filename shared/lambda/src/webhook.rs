@@ -45,7 +45,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(3), total: Duration::from_secs(10) }
+        Self {
+            connect: Duration::from_secs(3),
+            total: Duration::from_secs(10),
+        }
     }
 }
 
@@ -82,8 +85,16 @@ impl Messenger {
         http.set_connect_timeout(Some(limits.connect));
         http.set_nodelay(true);
         http.enforce_http(false);
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1().wrap_connector(http);
-        Ok(Self { client: Client::builder(TokioExecutor::new()).build(https), targets, limits })
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls()?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(http);
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(https),
+            targets,
+            limits,
+        })
     }
 
     /// Sends it and waits for the answer; whatever goes wrong is the attempt's.
@@ -95,7 +106,13 @@ impl Messenger {
             Err(error) => (None, None, Some(shortened(&causes(&error), ERROR_CHARACTERS_MAX))),
         };
         let duration_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
-        Attempt { attempted_at: letter.sent_at, status_code, error, response, duration_ms }
+        Attempt {
+            attempted_at: letter.sent_at,
+            status_code,
+            error,
+            response,
+            duration_ms,
+        }
     }
 
     async fn call(&self, letter: Letter<'_>, secret: &str) -> Result<(u16, String), CallError> {
@@ -110,12 +127,17 @@ impl Messenger {
             .body(Full::new(Bytes::copy_from_slice(letter.body.as_bytes())))?;
         let until = tokio::time::Instant::now() + self.limits.total;
         let late = |_| CallError::Late(self.limits.total);
-        let response = tokio::time::timeout_at(until, self.client.request(request)).await.map_err(late)??;
+        let response = tokio::time::timeout_at(until, self.client.request(request))
+            .await
+            .map_err(late)??;
         let status_code = response.status().as_u16();
         // The status is the answer; a body that stays away does not change it.
         let mut bytes = Vec::new();
         let _ = tokio::time::timeout_at(until, read(response, &mut bytes)).await;
-        Ok((status_code, shortened(&String::from_utf8_lossy(&bytes), ANSWER_CHARACTERS_MAX)))
+        Ok((
+            status_code,
+            shortened(&String::from_utf8_lossy(&bytes), ANSWER_CHARACTERS_MAX),
+        ))
     }
 }
 
@@ -133,7 +155,9 @@ enum CallError {
 
 async fn read<B: axum::body::HttpBody<Data = Bytes> + Unpin>(mut response: Response<B>, bytes: &mut Vec<u8>) {
     while bytes.len() < ANSWER_BYTES_MAX {
-        let Some(Ok(frame)) = response.body_mut().frame().await else { return };
+        let Some(Ok(frame)) = response.body_mut().frame().await else {
+            return;
+        };
         if let Some(data) = frame.data_ref() {
             bytes.extend_from_slice(&data[..data.len().min(ANSWER_BYTES_MAX - bytes.len())]);
         }
@@ -142,14 +166,27 @@ async fn read<B: axum::body::HttpBody<Data = Bytes> + Unpin>(mut response: Respo
 
 /// Without NUL, which PostgreSQL does not take for text.
 fn shortened(text: &str, characters: usize) -> String {
-    text.chars().take(characters).map(|character| if character == '\0' { char::REPLACEMENT_CHARACTER } else { character }).collect()
+    text.chars()
+        .take(characters)
+        .map(|character| {
+            if character == '\0' {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                character
+            }
+        })
+        .collect()
 }
 
 /// `t=<seconds since 1970>,v1=<hex of HMAC-SHA256>`, of the time and the body under the text of the secret.
 pub fn signature(secret: &str, sent_at: Timestamp, body: &str) -> String {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(signed_text(sent_at, body).as_bytes());
-    format!("t={},v1={}", sent_at.as_second(), hex::encode(mac.finalize().into_bytes()))
+    format!(
+        "t={},v1={}",
+        sent_at.as_second(),
+        hex::encode(mac.finalize().into_bytes())
+    )
 }
 
 /// Refuses a target, with its place in the request, that would be refused when it is called: by its address, and now by
@@ -158,7 +195,9 @@ pub async fn check(pointer: &str, url: &str, targets: Targets) -> Result<Target,
     let refused = |code, detail: String| FieldError::new(pointer, code, detail);
     let target = Target::parse(url, targets).map_err(|error| refused(code(&error), error.to_string()))?;
     if let (Some((name, port)), Targets::Public) = (target.name(), targets) {
-        look_up(name, port, targets).await.map_err(|error| refused("address", error.to_string()))?;
+        look_up(name, port, targets)
+            .await
+            .map_err(|error| refused("address", error.to_string()))?;
     }
     Ok(target)
 }
@@ -181,9 +220,15 @@ enum NameError {
 /// All addresses of a name, if each may be connected to. A name with one that may not is refused whole.
 async fn look_up(name: &str, port: u16, targets: Targets) -> Result<Vec<SocketAddr>, NameError> {
     let unknown = || NameError::Unknown(name.to_owned());
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port)).await.map_err(|_| unknown())?.collect();
+    let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port))
+        .await
+        .map_err(|_| unknown())?
+        .collect();
     match found.iter().find(|found| !may_connect(found.ip(), targets)) {
-        Some(found) => Err(NameError::NotPublic { name: name.to_owned(), address: found.ip() }),
+        Some(found) => Err(NameError::NotPublic {
+            name: name.to_owned(),
+            address: found.ip(),
+        }),
         None if found.is_empty() => Err(unknown()),
         None => Ok(found),
     }
@@ -238,7 +283,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused_where_it_is_given() {
-        for (url, code) in [("https://localhost/hook", "address"), ("https://[::1]/", "address"), ("http://example.com/", "format")] {
+        for (url, code) in [
+            ("https://localhost/hook", "address"),
+            ("https://[::1]/", "address"),
+            ("http://example.com/", "format"),
+        ] {
             let error = check("/url", url, Targets::Public).await.unwrap_err();
             assert_eq!((error.pointer.as_str(), error.code), ("/url", code), "{url}");
         }
@@ -249,12 +298,25 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_has_come_to_mean_this_machine_is_not_called() {
         let messenger = Messenger::new(Targets::Public, Limits::default()).unwrap();
-        for url in ["https://localhost/hook", "https://127.0.0.1/hook", "http://localhost/hook"] {
-            let letter = Letter { url, event_id: Uuid::nil(), event_type: "ping", body: "{}", sent_at: at(1) };
+        for url in [
+            "https://localhost/hook",
+            "https://127.0.0.1/hook",
+            "http://localhost/hook",
+        ] {
+            let letter = Letter {
+                url,
+                event_id: Uuid::nil(),
+                event_type: "ping",
+                body: "{}",
+                sent_at: at(1),
+            };
             let attempt = messenger.send(letter, "secret").await;
             let error = attempt.error.unwrap();
             assert_eq!(attempt.status_code, None);
-            assert!(error.contains("not an address of the public internet") || error.contains("must begin with https"), "{error}");
+            assert!(
+                error.contains("not an address of the public internet") || error.contains("must begin with https"),
+                "{error}"
+            );
         }
     }
 

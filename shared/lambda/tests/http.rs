@@ -65,9 +65,16 @@ async fn list(page: Page, Params(filter): Params<Filter>) -> axum::response::Res
 }
 
 async fn keyed(Keyed { body, key }: Keyed<Value>) -> axum::response::Response {
-    let answer = if body["again"] == true { Answer::Replayed(key) } else { Answer::First(key) };
+    let answer = if body["again"] == true {
+        Answer::Replayed(key)
+    } else {
+        Answer::First(key)
+    };
     lambda::idempotency::respond(answer, |key| {
-        Json(key.map(|key| json!({"scope": key.scope, "key": key.key, "hash": key.request_hash})).unwrap_or_default())
+        Json(
+            key.map(|key| json!({"scope": key.scope, "key": key.key, "hash": key.request_hash}))
+                .unwrap_or_default(),
+        )
     })
 }
 
@@ -86,7 +93,9 @@ fn router() -> Router {
 /// The key `<role>` has that role.
 fn api() -> Api<()> {
     let auth = Auth::new(|hash| async move {
-        let known = Role::ALL.into_iter().find(|role| lambda::auth::hash(role.as_str()) == hash);
+        let known = Role::ALL
+            .into_iter()
+            .find(|role| lambda::auth::hash(role.as_str()) == hash);
         let created_at = jiff::Timestamp::UNIX_EPOCH;
         Ok::<_, Refusal>(known.map(|role| ApiKey {
             key_id: Uuid::nil(),
@@ -101,8 +110,14 @@ fn api() -> Api<()> {
         .post("/credit", Access::Public, credit)
         .get("/list", Access::Public, list)
         .post("/keyed/{id}", Access::Public, keyed)
-        .get("/item/{item_id}", Access::Public, |PathParams(id): PathParams<Uuid>| async move { Json(id) })
-        .get("/fail", Access::Public, || async { fail().await.map_err(Problem::from) })
+        .get(
+            "/item/{item_id}",
+            Access::Public,
+            |PathParams(id): PathParams<Uuid>| async move { Json(id) },
+        )
+        .get("/fail", Access::Public, || async {
+            fail().await.map_err(Problem::from)
+        })
         .get("/panic", Access::Public, explode)
         .get("/whoami", Role::Viewer, |caller: Caller| async move { caller.actor() })
         .put("/whoami", Role::Admin, || async {})
@@ -114,11 +129,21 @@ async fn send(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Val
     let response = router().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
+    (
+        parts.status,
+        parts.headers,
+        serde_json::from_slice(&body).unwrap_or_default(),
+    )
 }
 
 async fn post(path: &str, body: impl Into<Body>) -> (u16, Value) {
-    let (status, _, body) = send(Request::post(path).header("content-type", "application/json").body(body.into()).unwrap()).await;
+    let (status, _, body) = send(
+        Request::post(path)
+            .header("content-type", "application/json")
+            .body(body.into())
+            .unwrap(),
+    )
+    .await;
     (status.as_u16(), body)
 }
 
@@ -129,7 +154,10 @@ async fn get(path: &str) -> (u16, Value) {
 
 fn place(body: &Value) -> (&str, &str) {
     let error = &body["errors"][0];
-    (error["pointer"].as_str().unwrap_or_default(), error["code"].as_str().unwrap_or_default())
+    (
+        error["pointer"].as_str().unwrap_or_default(),
+        error["code"].as_str().unwrap_or_default(),
+    )
 }
 
 #[tokio::test]
@@ -139,9 +167,18 @@ async fn a_wrong_body_is_refused_with_the_place() {
         (r#"{"player_id":"P1","amount":1,"amuont":2}"#, ("/amuont", "unknown")),
         (r#"{"player_id":7,"amount":1}"#, ("/player_id", "type")),
         (r#"{"player_id":"P1","amount":"ten"}"#, ("/amount", "format")),
-        (r#"{"player_id":"P1","amount":1,"lines":[{"a/b":1},{"a/b":-1}]}"#, ("/lines/1/a~1b", "format")),
-        (r#"{"player_id":"P1","amount":1,"lines":[{}]}"#, ("/lines/0/a~1b", "required")),
-        (r#"{"player_id":"P1","player_id":"P2","amount":1}"#, ("/player_id", "duplicate")),
+        (
+            r#"{"player_id":"P1","amount":1,"lines":[{"a/b":1},{"a/b":-1}]}"#,
+            ("/lines/1/a~1b", "format"),
+        ),
+        (
+            r#"{"player_id":"P1","amount":1,"lines":[{}]}"#,
+            ("/lines/0/a~1b", "required"),
+        ),
+        (
+            r#"{"player_id":"P1","player_id":"P2","amount":1}"#,
+            ("/player_id", "duplicate"),
+        ),
         (r#"["P1", 1, []]"#, ("", "type")),
         ("7", ("", "type")),
     ] {
@@ -153,16 +190,27 @@ async fn a_wrong_body_is_refused_with_the_place() {
 #[tokio::test]
 async fn amounts_pass_exactly() {
     let (status, body) = post("/credit", r#"{"player_id":"P1","amount":0.10000000000000000001}"#).await;
-    assert_eq!((status, body["amount"].to_string().as_str()), (200, "0.10000000000000000001"));
+    assert_eq!(
+        (status, body["amount"].to_string().as_str()),
+        (200, "0.10000000000000000001")
+    );
 }
 
 #[tokio::test]
 async fn a_bare_nan_is_a_wrong_value_at_its_place_and_nowhere_a_text() {
     for amount in ["NaN", "Infinity", "-Infinity"] {
         let (status, problem) = post("/credit", format!(r#"{{"player_id": "P\"NaN", "amount": {amount}}}"#)).await;
-        assert_eq!((status, problem["errors"][0]["pointer"].as_str()), (422, Some("/amount")), "{problem}");
+        assert_eq!(
+            (status, problem["errors"][0]["pointer"].as_str()),
+            (422, Some("/amount")),
+            "{problem}"
+        );
     }
-    for body in [r#"{"player_id": NaN, "amount": 1}"#, r#"{"player_id": "P", "amount": NaN"#, r#"{"player_id": "P", "amount": NaNs}"#] {
+    for body in [
+        r#"{"player_id": NaN, "amount": 1}"#,
+        r#"{"player_id": "P", "amount": NaN"#,
+        r#"{"player_id": "P", "amount": NaNs}"#,
+    ] {
         assert_eq!(post("/credit", body).await.0, 400, "{body}");
     }
 }
@@ -172,7 +220,12 @@ async fn an_unreadable_body_is_400_even_behind_a_wrong_field() {
     for body in ["", "{", r#"{"player_id":7,"#, "{\"player_id\":\"\u{1}\"}", "nul"] {
         assert_eq!(post("/credit", body).await.0, 400, "{body:?}");
     }
-    assert_eq!(post("/credit", b"{\"player_id\":\"\xff\",\"amount\":1}".to_vec()).await.0, 400);
+    assert_eq!(
+        post("/credit", b"{\"player_id\":\"\xff\",\"amount\":1}".to_vec())
+            .await
+            .0,
+        400
+    );
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let deep = format!(r#"{{"again":{deep}}}"#);
     assert_eq!(post("/keyed/1", deep).await.0, 400);
@@ -181,11 +234,20 @@ async fn an_unreadable_body_is_400_even_behind_a_wrong_field() {
 #[tokio::test]
 async fn a_body_that_does_not_say_it_is_json_is_415() {
     for content_type in ["text/plain", "multipart/form-data; boundary=x", "application/jsonx"] {
-        let request = Request::post("/credit").header("content-type", content_type).body(Body::from("{}")).unwrap();
+        let request = Request::post("/credit")
+            .header("content-type", content_type)
+            .body(Body::from("{}"))
+            .unwrap();
         assert_eq!(send(request).await.0, 415, "{content_type}");
     }
-    assert_eq!(send(Request::post("/credit").body(Body::from("{}")).unwrap()).await.0, 415);
-    let request = Request::post("/credit").header("content-type", "Application/JSON; charset=utf-8").body(Body::from("{}")).unwrap();
+    assert_eq!(
+        send(Request::post("/credit").body(Body::from("{}")).unwrap()).await.0,
+        415
+    );
+    let request = Request::post("/credit")
+        .header("content-type", "Application/JSON; charset=utf-8")
+        .body(Body::from("{}"))
+        .unwrap();
     assert_eq!(send(request).await.0, 422);
 }
 
@@ -198,7 +260,10 @@ async fn a_body_beyond_the_limit_is_413() {
 #[tokio::test]
 async fn problems_have_the_form_of_rfc_9457() {
     let (status, headers, problem) = send(Request::get("/nowhere").body(Body::empty()).unwrap()).await;
-    assert_eq!((status.as_u16(), headers["content-type"].to_str().unwrap()), (404, "application/problem+json"));
+    assert_eq!(
+        (status.as_u16(), headers["content-type"].to_str().unwrap()),
+        (404, "application/problem+json")
+    );
     let expected = json!({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "there is nothing at /nowhere", "instance": "/nowhere"});
     assert_eq!(problem, expected);
     let (_, problem) = get("/list?skip=-1").await;
@@ -242,11 +307,26 @@ async fn wrong_queries_and_paths_are_refused_with_their_name() {
 
 #[tokio::test]
 async fn a_full_page_names_the_next_and_keeps_the_filters() {
-    let (status, headers, _) = send(Request::get("/list?segment=VIP&limit=2&skip=5").body(Body::empty()).unwrap()).await;
+    let (status, headers, _) = send(
+        Request::get("/list?segment=VIP&limit=2&skip=5")
+            .body(Body::empty())
+            .unwrap(),
+    )
+    .await;
     assert_eq!(status, 200);
-    assert_eq!(headers["link"].to_str().unwrap(), "</list?segment=VIP&limit=2&cursor=6>; rel=\"next\"");
+    assert_eq!(
+        headers["link"].to_str().unwrap(),
+        "</list?segment=VIP&limit=2&cursor=6>; rel=\"next\""
+    );
     for path in ["/list", "/list?limit=99999999999999999999999"] {
-        assert_eq!(send(Request::get(path).body(Body::empty()).unwrap()).await.1.get("link"), None, "{path}");
+        assert_eq!(
+            send(Request::get(path).body(Body::empty()).unwrap())
+                .await
+                .1
+                .get("link"),
+            None,
+            "{path}"
+        );
     }
 }
 
@@ -256,17 +336,30 @@ async fn keyed_with(key: Option<&str>, path: &str, body: &str) -> (u16, Option<S
         request = request.header("idempotency-key", key);
     }
     let (status, headers, body) = send(request.body(Body::from(body.to_owned())).unwrap()).await;
-    (status.as_u16(), headers.get("idempotency-replayed").map(|value| value.to_str().unwrap().to_owned()), body)
+    (
+        status.as_u16(),
+        headers
+            .get("idempotency-replayed")
+            .map(|value| value.to_str().unwrap().to_owned()),
+        body,
+    )
 }
 
 #[tokio::test]
 async fn the_same_request_has_the_same_hash_and_another_has_not() {
     let (_, _, first) = keyed_with(Some("k1"), "/keyed/1", r#"{"a":1,"b":2.50}"#).await;
-    assert_eq!((first["scope"].as_str(), first["key"].as_str()), (Some("POST /keyed/{id}"), Some("k1")));
+    assert_eq!(
+        (first["scope"].as_str(), first["key"].as_str()),
+        (Some("POST /keyed/{id}"), Some("k1"))
+    );
     let (_, _, same) = keyed_with(Some("k2"), "/keyed/1", "{ \"b\": 2.50,\n \"a\": 1 }").await;
     assert_eq!(first["hash"], same["hash"]);
     for (path, body) in [("/keyed/1", r#"{"a":1,"b":2.51}"#), ("/keyed/2", r#"{"a":1,"b":2.50}"#)] {
-        assert_ne!(keyed_with(Some("k1"), path, body).await.2["hash"], first["hash"], "{path} {body}");
+        assert_ne!(
+            keyed_with(Some("k1"), path, body).await.2["hash"],
+            first["hash"],
+            "{path} {body}"
+        );
     }
 }
 
@@ -277,14 +370,24 @@ async fn keys_are_optional_and_bounded() {
     assert_eq!(keyed_with(Some(&longest), "/keyed/1", "{}").await.0, 200);
     for key in ["", "two words", &"k".repeat(129)] {
         let (status, _, problem) = keyed_with(Some(key), "/keyed/1", "{}").await;
-        assert_eq!((status, place(&problem)), (422, ("Idempotency-Key", "format")), "{key:?}");
+        assert_eq!(
+            (status, place(&problem)),
+            (422, ("Idempotency-Key", "format")),
+            "{key:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_replay_is_marked() {
     assert_eq!(keyed_with(Some("k"), "/keyed/1", "{}").await.1, None);
-    assert_eq!(keyed_with(Some("k"), "/keyed/1", r#"{"again":true}"#).await.1.as_deref(), Some("true"));
+    assert_eq!(
+        keyed_with(Some("k"), "/keyed/1", r#"{"again":true}"#)
+            .await
+            .1
+            .as_deref(),
+        Some("true")
+    );
 }
 
 async fn status_as(authorization: Option<&str>, method: Method, path: &str) -> u16 {
@@ -307,18 +410,40 @@ async fn each_role_may_what_its_route_says() {
     }
     let allowed = |path, method: Method| {
         let api = api();
-        let route = api.routes().iter().find(|route| route.path == path && route.method == method).unwrap().clone();
-        Role::ALL.into_iter().filter(|role| route.access.allows(*role)).collect::<Vec<_>>()
+        let route = api
+            .routes()
+            .iter()
+            .find(|route| route.path == path && route.method == method)
+            .unwrap()
+            .clone();
+        Role::ALL
+            .into_iter()
+            .filter(|role| route.access.allows(*role))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(allowed("/whoami", Method::GET), [Role::Viewer, Role::Operator, Role::Admin]);
+    assert_eq!(
+        allowed("/whoami", Method::GET),
+        [Role::Viewer, Role::Operator, Role::Admin]
+    );
     assert_eq!(allowed("/whoami", Method::PUT), [Role::Admin]);
     assert_eq!(allowed("/either", Method::GET), Role::ALL);
 }
 
 #[tokio::test]
 async fn without_a_known_key_the_answer_is_401_and_says_how() {
-    for authorization in [None, Some("Bearer nobody"), Some("Bearer "), Some("Basic viewer"), Some("viewer"), Some("Bearer")] {
-        assert_eq!(status_as(authorization, Method::GET, "/whoami").await, 401, "{authorization:?}");
+    for authorization in [
+        None,
+        Some("Bearer nobody"),
+        Some("Bearer "),
+        Some("Basic viewer"),
+        Some("viewer"),
+        Some("Bearer"),
+    ] {
+        assert_eq!(
+            status_as(authorization, Method::GET, "/whoami").await,
+            401,
+            "{authorization:?}"
+        );
     }
     let (_, headers, _) = send(Request::get("/whoami").body(Body::empty()).unwrap()).await;
     assert_eq!(headers["www-authenticate"].to_str().unwrap(), "Bearer");

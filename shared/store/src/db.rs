@@ -37,10 +37,22 @@ impl Db {
         if config.get_application_name().is_none() {
             config.application_name("loyalty");
         }
-        let manager = Manager::from_config(config, tls(ca_pem)?, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let still_there = Hook::async_fn(|client: &mut ClientWrapper, metrics| Box::pin(still_there(client, metrics.last_used())));
-        let pool = Pool::builder(manager).max_size(CONNECTIONS_MAX).pre_recycle(still_there).build();
-        Ok(Self { pool: pool.map_err(|error| Error::Address(error.to_string()))? })
+        let manager = Manager::from_config(
+            config,
+            tls(ca_pem)?,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let still_there =
+            Hook::async_fn(|client: &mut ClientWrapper, metrics| Box::pin(still_there(client, metrics.last_used())));
+        let pool = Pool::builder(manager)
+            .max_size(CONNECTIONS_MAX)
+            .pre_recycle(still_there)
+            .build();
+        Ok(Self {
+            pool: pool.map_err(|error| Error::Address(error.to_string()))?,
+        })
     }
 
     pub async fn client(&self) -> Result<Client> {
@@ -50,7 +62,10 @@ impl Db {
     /// Another connection if one can be had without waiting for others to give theirs back. Who holds a connection and
     /// waits for more may wait for ever.
     pub async fn free_client(&self) -> Option<Client> {
-        let at_once = Timeouts { wait: Some(Duration::ZERO), ..Timeouts::default() };
+        let at_once = Timeouts {
+            wait: Some(Duration::ZERO),
+            ..Timeouts::default()
+        };
         self.pool.timeout_get(&at_once).await.ok()
     }
 }
@@ -103,7 +118,12 @@ pub async fn begin(client: &mut Client) -> Result<Tx<'_>> {
 
 /// A transaction that only reads, and sees everything as it was at one instant. Drop it when done.
 pub async fn snapshot(client: &mut Client) -> Result<Tx<'_>> {
-    Ok(client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true).start().await?)
+    Ok(client
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .read_only(true)
+        .start()
+        .await?)
 }
 
 /// For [`transaction!`].
@@ -150,7 +170,9 @@ fn tls(ca_pem: Option<&[u8]>) -> Result<MakeRustlsConnect> {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 let certificate = certificate.map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
-                roots.add(certificate).map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
             }
         }
     }

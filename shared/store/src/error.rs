@@ -27,7 +27,10 @@ impl Error {
 
     /// Serialization failure or deadlock: the whole transaction may be tried again.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.sql_state(), Some(&SqlState::T_R_SERIALIZATION_FAILURE) | Some(&SqlState::T_R_DEADLOCK_DETECTED))
+        matches!(
+            self.sql_state(),
+            Some(&SqlState::T_R_SERIALIZATION_FAILURE) | Some(&SqlState::T_R_DEADLOCK_DETECTED)
+        )
     }
 
     /// A unique constraint said no; `constraint` names it.

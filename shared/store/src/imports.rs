@@ -2,7 +2,7 @@
 
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
-use crate::segments::totals_of;
+use crate::players::segments::totals_of;
 use crate::statement;
 use domain::id::{ImportId, PlayerId, RunId};
 use domain::import::plan::{DailyDelta, Existing, ProfileChange};
@@ -251,8 +251,22 @@ fn import(row: &Row) -> Result<Import> {
 }
 
 /// The import of this object: a new one under the ids given, or the one that exists.
-pub async fn open(executor: &impl Executor, object: &Object, import_id: ImportId, run_id: RunId, now: Timestamp) -> Result<Import> {
-    let params: statement::Params<'_> = &[&import_id.0, &run_id.0, &object.bucket, &object.key, &object.version, &object.size_bytes, &now];
+pub async fn open(
+    executor: &impl Executor,
+    object: &Object,
+    import_id: ImportId,
+    run_id: RunId,
+    now: Timestamp,
+) -> Result<Import> {
+    let params: statement::Params<'_> = &[
+        &import_id.0,
+        &run_id.0,
+        &object.bucket,
+        &object.key,
+        &object.version,
+        &object.size_bytes,
+        &now,
+    ];
     statement::execute(executor, OPEN, params).await?;
     import(&statement::row(executor, FIND, &[&object.bucket, &object.key, &Some(&object.version)]).await?)
 }
@@ -260,16 +274,28 @@ pub async fn open(executor: &impl Executor, object: &Object, import_id: ImportId
 /// The newest import of an object of this name.
 pub async fn find_by_key(executor: &impl Executor, bucket: &str, key: &str) -> Result<Option<Import>> {
     let any_version: Option<&str> = None;
-    statement::optional_row(executor, FIND, &[&bucket, &key, &any_version]).await?.as_ref().map(import).transpose()
+    statement::optional_row(executor, FIND, &[&bucket, &key, &any_version])
+        .await?
+        .as_ref()
+        .map(import)
+        .transpose()
 }
 
 pub async fn get(executor: &impl Executor, import_id: ImportId) -> Result<Option<Import>> {
-    statement::optional_row(executor, GET, &[&import_id.0]).await?.as_ref().map(import).transpose()
+    statement::optional_row(executor, GET, &[&import_id.0])
+        .await?
+        .as_ref()
+        .map(import)
+        .transpose()
 }
 
 /// Newest first.
 pub async fn list(executor: &impl Executor, skip: i64, limit: i64) -> Result<Vec<Import>> {
-    statement::rows(executor, LIST, &[&skip, &limit]).await?.iter().map(import).collect()
+    statement::rows(executor, LIST, &[&skip, &limit])
+        .await?
+        .iter()
+        .map(import)
+        .collect()
 }
 
 /// Locks the import; answers its watermark while it is running.
@@ -282,7 +308,9 @@ pub async fn lock(tx: &Tx<'_>, import_id: ImportId) -> Result<Option<i64>> {
 /// The lines on which this import met these players before.
 pub async fn first_lines(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<HashMap<String, i64>> {
     let rows = statement::rows(tx, FIRST_LINES, &[&run_id.0, &player_ids]).await?;
-    rows.iter().map(|row| Ok((row.try_get("player_id")?, row.try_get("line")?))).collect()
+    rows.iter()
+        .map(|row| Ok((row.try_get("player_id")?, row.try_get("line")?)))
+        .collect()
 }
 
 /// What is stored about players that are locked.
@@ -312,7 +340,12 @@ pub struct PlayerWrite {
 
 /// Makes those of the players that do not exist, in the lowest tier, and answers their ids. Both the made ones and those
 /// that another transaction was making are settled when this returns. `rows` are sorted by id.
-pub async fn create_players(tx: &Tx<'_>, rows: &[&PlayerRow], tier_level: &str, now: Timestamp) -> Result<HashSet<String>> {
+pub async fn create_players(
+    tx: &Tx<'_>,
+    rows: &[&PlayerRow],
+    tier_level: &str,
+    now: Timestamp,
+) -> Result<HashSet<String>> {
     let created = statement::rows(
         tx,
         CREATE_PLAYERS,
@@ -331,7 +364,11 @@ pub async fn create_players(tx: &Tx<'_>, rows: &[&PlayerRow], tier_level: &str, 
 
 /// Writes profile changes of players that exist.
 pub async fn update_profiles(tx: &Tx<'_>, writes: &[&PlayerWrite]) -> Result<()> {
-    let changed: Vec<&PlayerWrite> = writes.iter().copied().filter(|write| write.profile != ProfileChange::default()).collect();
+    let changed: Vec<&PlayerWrite> = writes
+        .iter()
+        .copied()
+        .filter(|write| write.profile != ProfileChange::default())
+        .collect();
     if changed.is_empty() {
         return Ok(());
     }
@@ -340,9 +377,18 @@ pub async fn update_profiles(tx: &Tx<'_>, writes: &[&PlayerWrite]) -> Result<()>
         UPDATE_PROFILES,
         &[
             &changed.iter().map(|write| write.player_id.as_str()).collect::<Vec<_>>(),
-            &changed.iter().map(|write| write.profile.email.as_deref()).collect::<Vec<_>>(),
-            &changed.iter().map(|write| write.profile.name.as_deref()).collect::<Vec<_>>(),
-            &changed.iter().map(|write| write.profile.registered_at).collect::<Vec<_>>(),
+            &changed
+                .iter()
+                .map(|write| write.profile.email.as_deref())
+                .collect::<Vec<_>>(),
+            &changed
+                .iter()
+                .map(|write| write.profile.name.as_deref())
+                .collect::<Vec<_>>(),
+            &changed
+                .iter()
+                .map(|write| write.profile.registered_at)
+                .collect::<Vec<_>>(),
         ],
     )
     .await?;
@@ -471,7 +517,11 @@ pub async fn finish(
     failure: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Import>> {
-    statement::optional_row(tx, FINISH, &[&import_id.0, &status.as_str(), &failure, &now]).await?.as_ref().map(import).transpose()
+    statement::optional_row(tx, FINISH, &[&import_id.0, &status.as_str(), &failure, &now])
+        .await?
+        .as_ref()
+        .map(import)
+        .transpose()
 }
 
 /// One thing that was wrong with a row.
@@ -485,9 +535,23 @@ pub struct StoredRowError {
 }
 
 /// In order of line, from behind `after` (line and ordinal).
-pub async fn errors(executor: &impl Executor, import_id: ImportId, after: (i64, i16), limit: i64) -> Result<Vec<StoredRowError>> {
-    let rows = statement::rows(executor, ERRORS, &[&import_id.0 as &(dyn tokio_postgres::types::ToSql + Sync), &after.0, &after.1, &limit])
-        .await?;
+pub async fn errors(
+    executor: &impl Executor,
+    import_id: ImportId,
+    after: (i64, i16),
+    limit: i64,
+) -> Result<Vec<StoredRowError>> {
+    let rows = statement::rows(
+        executor,
+        ERRORS,
+        &[
+            &import_id.0 as &(dyn tokio_postgres::types::ToSql + Sync),
+            &after.0,
+            &after.1,
+            &limit,
+        ],
+    )
+    .await?;
     rows.iter()
         .map(|row| {
             Ok(StoredRowError {

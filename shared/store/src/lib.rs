@@ -1,4 +1,4 @@
-//! The only crate that knows SQL. One file per noun; statements are set-based: a fixed number of round
+//! The only crate that knows SQL. A folder is a noun, as in `app`; statements are set-based: a fixed number of round
 //! trips whatever the size of the batch.
 
 mod db;
@@ -11,33 +11,14 @@ pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, snapshot, try_
 pub use error::{Error, Result};
 pub use page::Page;
 
-pub mod accounts;
 pub mod activity;
-pub mod analytics;
-pub mod audit;
-pub mod audit_log;
-pub mod grants;
-pub mod idempotency;
 pub mod imports;
-pub mod keys;
-pub mod ledger;
+pub mod jobs;
 pub mod migrate;
-pub mod outbox;
+pub mod platform;
 pub mod players;
-pub mod population;
-pub mod recovery;
-pub mod redemptions;
-pub mod retention;
-pub mod risk_facts;
+pub mod program;
 pub mod rules;
 pub mod runs;
-pub mod schedules;
-pub mod segments;
-pub mod settings;
-pub mod signals;
-pub mod simulations;
-pub mod snapshots;
-pub mod stats;
 pub mod tiers;
-pub mod triggers;
-pub mod webhooks;
+pub mod wallet;

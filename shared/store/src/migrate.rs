@@ -10,8 +10,15 @@ refinery::embed_migrations!("../../migrations");
 pub async fn run(db: &crate::Db) -> Result<Vec<String>> {
     let mut client = db.client().await?;
     let connection: &mut tokio_postgres::Client = client.deref_mut().deref_mut();
-    let report = migrations::runner().run_async(connection).await.map_err(|error| Error::Migration(Box::new(error)))?;
-    Ok(report.applied_migrations().iter().map(|migration| migration.to_string()).collect())
+    let report = migrations::runner()
+        .run_async(connection)
+        .await
+        .map_err(|error| Error::Migration(Box::new(error)))?;
+    Ok(report
+        .applied_migrations()
+        .iter()
+        .map(|migration| migration.to_string())
+        .collect())
 }
 
 const VERSION: &str = "
@@ -29,5 +36,10 @@ pub async fn version(db: &crate::Db) -> Result<Option<i32>> {
 /// The version this program was built for.
 pub fn newest_version() -> i32 {
     let versions = migrations::runner();
-    versions.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default()
+    versions
+        .get_migrations()
+        .iter()
+        .map(|migration| migration.version())
+        .max()
+        .unwrap_or_default()
 }

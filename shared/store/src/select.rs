@@ -17,7 +17,11 @@ pub(crate) struct Select {
 
 impl Select {
     pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), conditions: Vec::new(), params: Vec::new() }
+        Self {
+            text: text.to_owned(),
+            conditions: Vec::new(),
+            params: Vec::new(),
+        }
     }
 
     /// Adds a line, such as a JOIN.
@@ -42,10 +46,20 @@ impl Select {
         self.condition(format!("{column} = {value}"));
     }
 
-    pub(crate) async fn page(mut self, executor: &impl Executor, order: &str, skip: i64, limit: i64) -> Result<Vec<Row>> {
+    pub(crate) async fn page(
+        mut self,
+        executor: &impl Executor,
+        order: &str,
+        skip: i64,
+        limit: i64,
+    ) -> Result<Vec<Row>> {
         let rows = self.filtered(None);
         let (skip, limit) = (self.bind(skip), self.bind(limit));
-        self.run(executor, &format!("{rows}\nORDER BY {order}\nOFFSET {skip}\nLIMIT {limit}")).await
+        self.run(
+            executor,
+            &format!("{rows}\nORDER BY {order}\nOFFSET {skip}\nLIMIT {limit}"),
+        )
+        .await
     }
 
     /// The page of the rows for which one of `any` holds. Each condition is looked for on its own, in the order of the
@@ -60,10 +74,16 @@ impl Select {
         limit: i64,
     ) -> Result<Vec<Row>> {
         let reach = self.bind(skip.saturating_add(limit));
-        let parts: Vec<String> =
-            any.iter().map(|condition| format!("({}\nORDER BY {order}\nLIMIT {reach})", self.filtered(Some(condition)))).collect();
+        let parts: Vec<String> = any
+            .iter()
+            .map(|condition| format!("({}\nORDER BY {order}\nLIMIT {reach})", self.filtered(Some(condition))))
+            .collect();
         let (skip, limit) = (self.bind(skip), self.bind(limit));
-        self.run(executor, &format!("{}\nORDER BY 1\nOFFSET {skip}\nLIMIT {limit}", parts.join("\nUNION\n"))).await
+        self.run(
+            executor,
+            &format!("{}\nORDER BY 1\nOFFSET {skip}\nLIMIT {limit}", parts.join("\nUNION\n")),
+        )
+        .await
     }
 
     /// The rows for which all conditions hold, and `also`.
@@ -77,7 +97,11 @@ impl Select {
     }
 
     async fn run(&self, executor: &impl Executor, sql: &str) -> Result<Vec<Row>> {
-        let params: Vec<&(dyn ToSql + Sync)> = self.params.iter().map(|value| -> &(dyn ToSql + Sync) { value.as_ref() }).collect();
+        let params: Vec<&(dyn ToSql + Sync)> = self
+            .params
+            .iter()
+            .map(|value| -> &(dyn ToSql + Sync) { value.as_ref() })
+            .collect();
         Ok(executor.query(sql, &params).await?)
     }
 }

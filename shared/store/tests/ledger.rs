@@ -14,13 +14,31 @@ use uuid::Uuid;
 
 /// Credits one LP to P001 over the wallets that were read, without any lock.
 async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
-    let act = Act { actor: "test", reason: None, context: Context { now: Timestamp::UNIX_EPOCH, new_id: Uuid::now_v7 } };
-    book.credit(Asset::Lp, 1.into(), House::Issuance, None, &act.operation(Kind::ManualCredit, "k")).unwrap();
+    let act = Act {
+        actor: "test",
+        reason: None,
+        context: Context {
+            now: Timestamp::UNIX_EPOCH,
+            new_id: Uuid::now_v7,
+        },
+    };
+    book.credit(
+        Asset::Lp,
+        1.into(),
+        House::Issuance,
+        None,
+        &act.operation(Kind::ManualCredit, "k"),
+    )
+    .unwrap();
     write(db, book.into_journal()).await
 }
 
 async fn read(db: &Db) -> Book {
-    store::ledger::books(&db.client().await.unwrap(), &["P001"]).await.unwrap().remove("P001").unwrap()
+    store::wallet::ledger::books(&db.client().await.unwrap(), &["P001"])
+        .await
+        .unwrap()
+        .remove("P001")
+        .unwrap()
 }
 
 #[tokio::test]
@@ -32,7 +50,10 @@ async fn two_writers_who_read_the_same_wallet_without_the_lock_do_not_both_write
     credit(&db, first).await.unwrap();
     let refusal = credit(&db, second).await.unwrap_err();
     assert_eq!(refusal.violated_constraint(), Some("postings_pkey"), "{refusal:?}");
-    assert_eq!(test.text("SELECT balance || ' ' || version FROM wallets").await, "1.0000 1");
+    assert_eq!(
+        test.text("SELECT balance || ' ' || version FROM wallets").await,
+        "1.0000 1"
+    );
 }
 
 #[tokio::test]
@@ -47,7 +68,10 @@ async fn a_wallet_is_saved_only_over_the_version_that_was_read() {
     let refusal = credit(&db, book).await.unwrap_err();
     assert!(matches!(refusal, Error::Row(_)), "{refusal}");
     assert_eq!(test.text("SELECT count(*) FROM postings").await, "1");
-    assert_eq!(test.text("SELECT balance || ' ' || version FROM wallets").await, "9.0000 2");
+    assert_eq!(
+        test.text("SELECT balance || ' ' || version FROM wallets").await,
+        "9.0000 2"
+    );
 }
 
 #[tokio::test]
@@ -55,7 +79,14 @@ async fn a_grant_that_is_over_is_never_saved_again() {
     let test = TestDb::new().await;
     let db = test.db();
     Player::new("P001").insert(&db).await;
-    let act = Act { actor: "test", reason: None, context: Context { now: Timestamp::UNIX_EPOCH, new_id: Uuid::now_v7 } };
+    let act = Act {
+        actor: "test",
+        reason: None,
+        context: Context {
+            now: Timestamp::UNIX_EPOCH,
+            new_id: Uuid::now_v7,
+        },
+    };
     let grant = NewGrant {
         player_id: PlayerId::parse("P001").unwrap(),
         grant_id: GrantId(Uuid::now_v7()),
@@ -66,13 +97,22 @@ async fn a_grant_that_is_over_is_never_saved_again() {
         cost: 10.into(),
         expected_revenue: None,
         wagering_required: 100.into(),
-        terms: Some(GrantTerms { requires_opt_in: true, ..GrantTerms::default() }),
+        terms: Some(GrantTerms {
+            requires_opt_in: true,
+            ..GrantTerms::default()
+        }),
         issued_at: act.context.now,
         expires_at: None,
     };
     let grant_id = grant.grant_id;
     let mut book = read(&db).await;
-    book.issue(grant, None, &act.operation(Kind::ManualBonus, grant_id.to_string()), &act).unwrap();
+    book.issue(
+        grant,
+        None,
+        &act.operation(Kind::ManualBonus, grant_id.to_string()),
+        &act,
+    )
+    .unwrap();
     write(&db, book.into_journal()).await.unwrap();
 
     // Both read it while it waits, without the lock. Ending it moves no money, so no wallet tells them apart.
@@ -88,12 +128,16 @@ async fn a_grant_that_is_over_is_never_saved_again() {
 async fn load(db: &Db) -> Account {
     let mut client = db.client().await.unwrap();
     let tx = store::snapshot(&mut client).await.unwrap();
-    store::accounts::load(&tx, &["P001"]).await.unwrap().pop().unwrap()
+    store::wallet::accounts::load(&tx, &["P001"])
+        .await
+        .unwrap()
+        .pop()
+        .unwrap()
 }
 
 async fn write(db: &Db, journal: Journal) -> store::Result<()> {
     let mut client = db.client().await?;
     let tx = store::begin(&mut client).await?;
-    store::accounts::write(&tx, &journal).await?;
+    store::wallet::accounts::write(&tx, &journal).await?;
     store::commit(tx).await
 }

@@ -21,13 +21,27 @@ pub struct TestDb {
 
 impl TestDb {
     pub async fn new() -> Self {
-        let server = tokio::task::spawn_blocking(server::server).await.expect("the test server is up");
+        let server = tokio::task::spawn_blocking(server::server)
+            .await
+            .expect("the test server is up");
         let name = format!("test_{}", Uuid::now_v7().simple());
-        let create = format!("CREATE DATABASE {name} TEMPLATE {} OWNER {}", server.template, server::OWNER);
-        server.execute(server::SUPERUSER, &[&create]).await.expect("copy the template");
+        let create = format!(
+            "CREATE DATABASE {name} TEMPLATE {} OWNER {}",
+            server.template,
+            server::OWNER
+        );
+        server
+            .execute(server::SUPERUSER, &[&create])
+            .await
+            .expect("copy the template");
         let runtime = Db::new(&server.url(server::RUNTIME, &name), None).expect("the runtime role's address");
         let owner = Db::new(&server.url(server::OWNER, &name), None).expect("the owner's address");
-        Self { server, name, runtime, owner }
+        Self {
+            server,
+            name,
+            runtime,
+            owner,
+        }
     }
 
     /// As the functions connect: a login role that is a member of `loyalty_runtime`.
@@ -72,7 +86,10 @@ impl TestDb {
     /// The value of a query with one row and one column, as text; "null" for NULL.
     pub async fn text(&self, query: &str) -> String {
         let client = self.owner.client().await.expect("connect as the owner");
-        let row = client.query_one(&format!("SELECT ({query})::text"), &[]).await.expect("query");
+        let row = client
+            .query_one(&format!("SELECT ({query})::text"), &[])
+            .await
+            .expect("query");
         row.get::<_, Option<String>>(0).unwrap_or_else(|| "null".to_owned())
     }
 }
@@ -87,11 +104,18 @@ impl Drop for TestDb {
 
 /// Panics with the invariants of the books that do not hold, and the first rows that break each.
 pub async fn audit(db: &Db) {
-    let invariants = store::audit::run(db).await.expect("run the audit");
+    let invariants = store::jobs::audit::run(db).await.expect("run the audit");
     let broken: Vec<String> = invariants
         .iter()
         .filter(|invariant| !invariant.holds())
-        .map(|invariant| format!("{}: {} broken\n    {}", invariant.name, invariant.broken, invariant.examples.join("\n    ")))
+        .map(|invariant| {
+            format!(
+                "{}: {} broken\n    {}",
+                invariant.name,
+                invariant.broken,
+                invariant.examples.join("\n    ")
+            )
+        })
         .collect();
     assert!(broken.is_empty(), "the books do not hold\n  {}", broken.join("\n  "));
 }

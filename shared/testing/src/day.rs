@@ -20,7 +20,12 @@ const HOUR_MS: u64 = 3_600_000;
 const PAUSE_MS_MAX: u64 = 60_000;
 
 /// Game, wins in 1,000 rounds, and the stakes that a win pays at most: edges of 5 %, 1/37, 0.5 % and 5 %.
-const GAMES: [(&str, u64, u64); 4] = [("slots", 271, 6), ("roulette", 486, 3), ("blackjack", 497, 3), ("live", 475, 3)];
+const GAMES: [(&str, u64, u64); 4] = [
+    ("slots", 271, 6),
+    ("roulette", 486, 3),
+    ("blackjack", 497, 3),
+    ("live", 475, 3),
+];
 
 /// ```
 /// use testing::day::{Day, numbered};
@@ -64,14 +69,27 @@ impl Day {
     /// The day is one of UTC. Each player stakes exactly `rounds_per_player` times, [`ROUNDS_MAX`] at most; a deposit is made
     /// where the money does not suffice. Ids of players are at most 30 bytes long, so that an event's id can hold one.
     pub fn new(seed: u64, date: Date, players: Vec<String>, rounds_per_player: u32) -> Self {
-        assert!(rounds_per_player <= ROUNDS_MAX, "{rounds_per_player} rounds: at most {ROUNDS_MAX}");
-        Self { seed, date, players, rounds_per_player }
+        assert!(
+            rounds_per_player <= ROUNDS_MAX,
+            "{rounds_per_player} rounds: at most {ROUNDS_MAX}"
+        );
+        Self {
+            seed,
+            date,
+            players,
+            rounds_per_player,
+        }
     }
 
     /// In the order of time; no two of one player at the same instant.
     pub fn events(&self) -> Events<'_> {
-        let mut players: Vec<PlayerDay<'_>> = (0..self.players.len()).map(|index| PlayerDay::new(self, index)).collect();
-        let first = players.iter_mut().enumerate().filter_map(|(index, player)| Some(Reverse((player.peek()?, index))));
+        let mut players: Vec<PlayerDay<'_>> = (0..self.players.len())
+            .map(|index| PlayerDay::new(self, index))
+            .collect();
+        let first = players
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, player)| Some(Reverse((player.peek()?, index))));
         let next = first.collect();
         Events { players, next }
     }
@@ -189,7 +207,10 @@ impl<'a> PlayerDay<'a> {
         let (number, is_first) = (self.number, self.totals.sessions == 0);
         self.session = Some((self.now_ms, self.rounds_per_session.min(self.rounds_left)));
         let address = format!("203.0.113.{}", 1 + number % 250);
-        self.tell("LOGIN", json!({ "device_id": format!("device-{}", self.day.players[number - 1]), "ip": address }));
+        self.tell(
+            "LOGIN",
+            json!({ "device_id": format!("device-{}", self.day.players[number - 1]), "ip": address }),
+        );
         self.totals.logins += 1;
         if is_first && number % 10 == 1 {
             self.tell("KYC_COMPLETED", json!({}));
@@ -224,11 +245,20 @@ impl<'a> PlayerDay<'a> {
             self.deposit();
         }
         let (game, wins, most) = GAMES[usize::try_from(self.chance.below(GAMES.len() as u64)).unwrap_or(0)];
-        let round = format!("{}-{}-{}", self.day.date.strftime("%Y%m%d"), self.day.seed, self.events + 1);
+        let round = format!(
+            "{}-{}-{}",
+            self.day.date.strftime("%Y%m%d"),
+            self.day.seed,
+            self.events + 1
+        );
         let play = |amount| json!({ "amount": money(amount), "game": game, "round_id": round });
         let staked = self.tell("STAKE", play(stake));
         // From one stake to `most` in steps of a quarter: `(1 + most) / 2` on average.
-        let paid = if self.chance.below(1000) < wins { stake * (4 + self.chance.below((most - 1) * 4 + 1)) / 4 } else { 0 };
+        let paid = if self.chance.below(1000) < wins {
+            stake * (4 + self.chance.below((most - 1) * 4 + 1)) / 4
+        } else {
+            0
+        };
         if self.chance.below(100) == 0 {
             if paid > 0 {
                 let paid = self.tell("PAYOUT", play(paid));

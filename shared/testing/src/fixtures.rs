@@ -159,7 +159,13 @@ impl Csv {
             let wagered = 500 + (number * 7919) % 60_000;
             let won = wagered * (80 + number % 40) / 100;
             let id = format!("{prefix}{number:06}");
-            self = self.row(&[&id, "1000", &wagered.to_string(), &won.to_string(), &(number % 120).to_string()]);
+            self = self.row(&[
+                &id,
+                "1000",
+                &wagered.to_string(),
+                &won.to_string(),
+                &(number % 120).to_string(),
+            ]);
         }
         self
     }

@@ -34,7 +34,9 @@ impl Response {
 
 /// One request with an optional key and JSON body.
 pub async fn call(router: &Router, method: &str, path: &str, key: Option<&str>, body: Option<Value>) -> Response {
-    let mut request = Request::builder().method(method.parse::<Method>().expect("a method")).uri(path);
+    let mut request = Request::builder()
+        .method(method.parse::<Method>().expect("a method"))
+        .uri(path);
     if let Some(key) = key {
         request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
     }
@@ -54,7 +56,12 @@ pub async fn send(router: &Router, request: Request<Body>) -> Response {
     let (parts, body) = response.into_parts();
     let body = body.collect().await.expect("read the body").to_bytes().to_vec();
     let json = serde_json::from_slice(&body).unwrap_or_default();
-    Response { status: parts.status.as_u16(), headers: parts.headers, body, json }
+    Response {
+        status: parts.status.as_u16(),
+        headers: parts.headers,
+        body,
+        json,
+    }
 }
 
 /// Stores a new key with `role` (`viewer`, `ingest`, `operator`, `admin`) and answers its text.

@@ -44,7 +44,11 @@ impl Server {
         gate.lock().expect("lock the gate");
         let user = lock_file(&base, "users.lock");
         user.lock_shared().expect("register as a user of the server");
-        let mut server = Self { template: template_name(), base, _user: user };
+        let mut server = Self {
+            template: template_name(),
+            base,
+            _user: user,
+        };
         if server.is_stopped() {
             server.start();
         }
@@ -59,7 +63,8 @@ impl Server {
 
     /// Runs statements one by one, each in its own transaction, on a connection of its own.
     pub(crate) async fn execute(&self, database: &str, statements: &[&str]) -> Result<(), tokio_postgres::Error> {
-        let (client, connection) = tokio_postgres::connect(&self.url(SUPERUSER, database), tokio_postgres::NoTls).await?;
+        let (client, connection) =
+            tokio_postgres::connect(&self.url(SUPERUSER, database), tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
         for statement in statements {
             client.batch_execute(statement).await?;
@@ -117,9 +122,23 @@ impl Server {
         fs::create_dir(&data).expect("create the data directory");
         fs::set_permissions(&data, Permissions::from_mode(0o700)).expect("close the data directory");
         account.give(&data);
-        let arguments =
-            ["-D", path_text(&data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"].map(str::to_owned);
-        let output = account.command(&binaries.directory.join("initdb"), &arguments).output().expect("run initdb");
+        let arguments = [
+            "-D",
+            path_text(&data),
+            "-U",
+            SUPERUSER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        ]
+        .map(str::to_owned);
+        let output = account
+            .command(&binaries.directory.join("initdb"), &arguments)
+            .output()
+            .expect("run initdb");
         assert!(output.status.success(), "initdb: {}", text(&output));
     }
 
@@ -177,15 +196,19 @@ impl Server {
 
     async fn drop_leftovers(&self) -> Result<(), tokio_postgres::Error> {
         for database in self.databases("NOT datistemplate AND datname <> 'postgres'").await? {
-            self.execute(SUPERUSER, &[&format!("DROP DATABASE \"{database}\" WITH (FORCE)")]).await?;
+            self.execute(SUPERUSER, &[&format!("DROP DATABASE \"{database}\" WITH (FORCE)")])
+                .await?;
         }
         Ok(())
     }
 
     async fn databases(&self, condition: &str) -> Result<Vec<String>, tokio_postgres::Error> {
-        let (client, connection) = tokio_postgres::connect(&self.url(SUPERUSER, SUPERUSER), tokio_postgres::NoTls).await?;
+        let (client, connection) =
+            tokio_postgres::connect(&self.url(SUPERUSER, SUPERUSER), tokio_postgres::NoTls).await?;
         tokio::spawn(connection);
-        let rows = client.query(&format!("SELECT datname::text FROM pg_database WHERE {condition}"), &[]).await?;
+        let rows = client
+            .query(&format!("SELECT datname::text FROM pg_database WHERE {condition}"), &[])
+            .await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
@@ -193,7 +216,10 @@ impl Server {
     fn ensure_template(&self) {
         block_on(async {
             let template = &self.template;
-            let finished = self.databases(&format!("datistemplate AND datname = '{template}'")).await.expect("look for the template");
+            let finished = self
+                .databases(&format!("datistemplate AND datname = '{template}'"))
+                .await
+                .expect("look for the template");
             if !finished.is_empty() {
                 return;
             }
@@ -205,7 +231,9 @@ impl Server {
             );
             let drop_unfinished = format!("DROP DATABASE IF EXISTS {template} WITH (FORCE)");
             let create = format!("CREATE DATABASE {template} OWNER {OWNER}");
-            self.execute(SUPERUSER, &[&create_roles, &drop_unfinished, &create]).await.expect("create the template");
+            self.execute(SUPERUSER, &[&create_roles, &drop_unfinished, &create])
+                .await
+                .expect("create the template");
             let owner = store::Db::new(&self.url(OWNER, template), None).expect("the owner's address");
             store::migrate::run(&owner).await.expect("migrate the template");
             let finish = [
@@ -214,7 +242,9 @@ impl Server {
                 format!("ALTER DATABASE {template} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"),
             ];
             drop(owner);
-            self.execute(SUPERUSER, &[&finish[0], &finish[1]]).await.expect("finish the template");
+            self.execute(SUPERUSER, &[&finish[0], &finish[1]])
+                .await
+                .expect("finish the template");
         });
     }
 }
@@ -237,12 +267,18 @@ fn base_directory() -> PathBuf {
     let uid = current_uid();
     let base = temporary_directory().join(format!("loyalty-test-{uid}-{checkout:016x}"));
     match fs::create_dir(&base) {
-        Ok(()) => fs::set_permissions(&base, Permissions::from_mode(0o711)).expect("open the way to the data directory"),
+        Ok(()) => {
+            fs::set_permissions(&base, Permissions::from_mode(0o711)).expect("open the way to the data directory")
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => panic!("cannot create {}: {error}", base.display()),
     }
     let metadata = fs::symlink_metadata(&base).expect("metadata of the base directory");
-    assert!(metadata.is_dir() && metadata.uid() == uid, "{} belongs to somebody else", base.display());
+    assert!(
+        metadata.is_dir() && metadata.uid() == uid,
+        "{} belongs to somebody else",
+        base.display()
+    );
     base
 }
 
@@ -257,7 +293,11 @@ fn temporary_directory() -> PathBuf {
 
 fn lock_file(base: &Path, name: &str) -> File {
     let path = base.join(name);
-    OpenOptions::new().create(true).append(true).open(&path).unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()))
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .unwrap_or_else(|error| panic!("cannot open {}: {error}", path.display()))
 }
 
 struct Binaries {
@@ -268,8 +308,15 @@ struct Binaries {
 impl Binaries {
     /// `pg_config --bindir`, PATH, Debian's directories: the newest of what is there.
     fn find() -> Self {
-        let configured = Command::new("pg_config").arg("--bindir").output().ok().filter(|output| output.status.success());
-        let mut directories: Vec<PathBuf> = configured.iter().map(|output| PathBuf::from(text(output).trim())).collect();
+        let configured = Command::new("pg_config")
+            .arg("--bindir")
+            .output()
+            .ok()
+            .filter(|output| output.status.success());
+        let mut directories: Vec<PathBuf> = configured
+            .iter()
+            .map(|output| PathBuf::from(text(output).trim()))
+            .collect();
         directories.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
             directories.extend(versions.flatten().map(|version| version.path().join("bin")));
@@ -278,13 +325,31 @@ impl Binaries {
             // A link is followed: beside the link the server would look for its own files in vain.
             let postgres = fs::canonicalize(directory.join("postgres")).ok()?;
             let directory = postgres.parent()?.to_owned();
-            let output = directory.join("initdb").exists().then(|| Command::new(&postgres).arg("--version").output())?.ok()?;
+            let output = directory
+                .join("initdb")
+                .exists()
+                .then(|| Command::new(&postgres).arg("--version").output())?
+                .ok()?;
             let version_text = text(&output);
-            let major: u32 = version_text.split_whitespace().nth(2)?.split('.').next()?.parse().ok()?;
-            (major >= VERSION_MIN).then_some((major, Self { directory, version_text }))
+            let major: u32 = version_text
+                .split_whitespace()
+                .nth(2)?
+                .split('.')
+                .next()?
+                .parse()
+                .ok()?;
+            (major >= VERSION_MIN).then_some((
+                major,
+                Self {
+                    directory,
+                    version_text,
+                },
+            ))
         });
         let newest = found.max_by_key(|(major, _)| *major);
-        newest.map(|(_, binaries)| binaries).expect("the tests need the server binaries of PostgreSQL 15 or later (apt install postgresql)")
+        newest
+            .map(|(_, binaries)| binaries)
+            .expect("the tests need the server binaries of PostgreSQL 15 or later (apt install postgresql)")
     }
 }
 
@@ -300,8 +365,17 @@ impl Account {
             return Self::Ours;
         }
         let found = ["postgres", "nobody"].into_iter().find_map(|name| {
-            let number = |flag: &str| text(&Command::new("id").args([flag, name]).output().ok()?).trim().parse().ok();
-            Some(Self::Other { name: name.to_owned(), uid: number("-u")?, gid: number("-g")? })
+            let number = |flag: &str| {
+                text(&Command::new("id").args([flag, name]).output().ok()?)
+                    .trim()
+                    .parse()
+                    .ok()
+            };
+            Some(Self::Other {
+                name: name.to_owned(),
+                uid: number("-u")?,
+                gid: number("-g")?,
+            })
         });
         found.expect("an unprivileged account to run PostgreSQL under: postgres or nobody")
     }
@@ -314,7 +388,10 @@ impl Account {
 
     fn command(&self, program: &Path, arguments: &[String]) -> Command {
         // With setpriv the server ends with its watchdog, even when that is killed.
-        let has_setpriv = Command::new("setpriv").arg("--version").output().is_ok_and(|output| output.status.success());
+        let has_setpriv = Command::new("setpriv")
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success());
         let mut command = match self {
             Self::Ours if !has_setpriv => Command::new(program),
             _ if !has_setpriv => Command::new("runuser"),
@@ -333,7 +410,11 @@ impl Account {
                 command.args(["--clear-groups", "--pdeathsig=INT", "--"]).arg(program);
             }
         }
-        command.args(arguments).current_dir("/").env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+            .args(arguments)
+            .current_dir("/")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command
     }
 }

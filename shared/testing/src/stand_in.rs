@@ -17,7 +17,10 @@ pub struct Request {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {
@@ -44,7 +47,11 @@ impl StandIn {
                 tokio::spawn(serve(stream, answer.clone(), kept.clone()));
             }
         });
-        Self { url, requests, accepting }
+        Self {
+            url,
+            requests,
+            accepting,
+        }
     }
 
     /// All so far, in the order in which they came.
@@ -59,11 +66,18 @@ impl Drop for StandIn {
     }
 }
 
-async fn serve<F: Fn(&Request) -> (u16, String)>(mut stream: TcpStream, answer: Arc<F>, kept: Arc<Mutex<Vec<Request>>>) {
+async fn serve<F: Fn(&Request) -> (u16, String)>(
+    mut stream: TcpStream,
+    answer: Arc<F>,
+    kept: Arc<Mutex<Vec<Request>>>,
+) {
     let Some(request) = read(&mut stream).await else { return };
     kept.lock().expect("the requests").push(request.clone());
     let (status, body) = answer(&request);
-    let head = format!("HTTP/1.1 {status} Answer\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} Answer\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
     // A caller who is gone wants no answer.
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
 }
@@ -82,10 +96,20 @@ async fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut lines = head.split("\r\n");
     let mut first = lines.next()?.split(' ');
     let (method, path) = (first.next()?.to_owned(), first.next()?.to_owned());
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
-    let mut request = Request { method, path, headers, body: Vec::new() };
-    let length: usize = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+        .collect();
+    let mut request = Request {
+        method,
+        path,
+        headers,
+        body: Vec::new(),
+    };
+    let length: usize = request
+        .header("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     let mut body = bytes.split_off(head_end + 4);
     while body.len() < length {
         if stream.read_buf(&mut body).await.ok()? == 0 {

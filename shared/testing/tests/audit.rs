@@ -173,7 +173,14 @@ async fn sound_books_pass() {
 async fn an_empty_program_and_built_players_pass() {
     let test = TestDb::new().await;
     audit(&test.db()).await;
-    Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING").insert(&test.db()).await;
+    Player::new("P002")
+        .deposited("1000")
+        .wagered("5000")
+        .won("200")
+        .sessions(10)
+        .segment("LOSING")
+        .insert(&test.db())
+        .await;
     Player::new("P004").tier("GOLD").insert(&test.db()).await;
     audit(&test.db()).await;
 }
@@ -186,15 +193,23 @@ async fn what_was_tampered_with_is_named() {
     for (name, script, key) in TAMPERED {
         let tx = store::begin(&mut client).await.unwrap();
         for table in ["postings", "rule_versions"] {
-            tx.batch_execute(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await.unwrap();
+            tx.batch_execute(&format!("ALTER TABLE {table} DISABLE TRIGGER USER"))
+                .await
+                .unwrap();
         }
         tx.batch_execute(script).await.unwrap();
-        let invariants = store::audit::check(&tx).await.unwrap();
+        let invariants = store::jobs::audit::check(&tx).await.unwrap();
         tx.rollback().await.unwrap();
-        let invariant =
-            invariants.iter().find(|invariant| invariant.name == *name).unwrap_or_else(|| panic!("no invariant is called {name}"));
+        let invariant = invariants
+            .iter()
+            .find(|invariant| invariant.name == *name)
+            .unwrap_or_else(|| panic!("no invariant is called {name}"));
         assert!(!invariant.holds(), "{name} did not see: {script}");
-        assert!(invariant.examples.iter().any(|example| example.contains(key)), "{name}: {:?}", invariant.examples);
+        assert!(
+            invariant.examples.iter().any(|example| example.contains(key)),
+            "{name}: {:?}",
+            invariant.examples
+        );
     }
     audit(&test.db()).await;
 }
@@ -202,6 +217,6 @@ async fn what_was_tampered_with_is_named() {
 #[test]
 fn every_invariant_is_tried() {
     let tried: BTreeSet<&str> = TAMPERED.iter().map(|(name, ..)| *name).collect();
-    let audited: BTreeSet<&str> = store::audit::statements().map(|(name, _)| name).collect();
+    let audited: BTreeSet<&str> = store::jobs::audit::statements().map(|(name, _)| name).collect();
     assert_eq!(tried, audited);
 }

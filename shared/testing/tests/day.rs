@@ -24,7 +24,10 @@ fn text<'a>(event: &'a Value, field: &str) -> &'a str {
 }
 
 fn amount(event: &Value, field: &str) -> Decimal {
-    event[field].to_string().parse().unwrap_or_else(|_| panic!("{field} of {event}"))
+    event[field]
+        .to_string()
+        .parse()
+        .unwrap_or_else(|_| panic!("{field} of {event}"))
 }
 
 /// What the operator's systems would hold of one player.
@@ -53,12 +56,20 @@ impl Books {
             "STAKE" => {
                 let is_new = self.rounds.insert(text(event, "round_id").to_owned(), false).is_none();
                 assert!(is_new, "a second stake in a round: {event}");
-                assert_eq!(amount(event, "amount") % Decimal::new(1, 1), Decimal::ZERO, "points are not exact: {event}");
+                assert_eq!(
+                    amount(event, "amount") % Decimal::new(1, 1),
+                    Decimal::ZERO,
+                    "points are not exact: {event}"
+                );
                 self.play(event);
             }
             "PAYOUT" => {
                 let paid = self.rounds.insert(text(event, "round_id").to_owned(), true);
-                assert_eq!(paid, Some(false), "a payout without its stake, or a second one: {event}");
+                assert_eq!(
+                    paid,
+                    Some(false),
+                    "a payout without its stake, or a second one: {event}"
+                );
                 self.play(event);
             }
             "VOID" => self.void(event),
@@ -77,7 +88,8 @@ impl Books {
 
     fn play(&mut self, event: &Value) {
         let (what, amount) = (text(event, "type"), amount(event, "amount"));
-        self.played.insert(text(event, "event_id").to_owned(), (what.to_owned(), amount));
+        self.played
+            .insert(text(event, "event_id").to_owned(), (what.to_owned(), amount));
         if what == "STAKE" {
             (self.balance, self.totals.wagered) = (self.balance - amount, self.totals.wagered + amount);
             self.totals.bets += 1;
@@ -87,7 +99,10 @@ impl Books {
     }
 
     fn void(&mut self, event: &Value) {
-        let (what, amount) = self.played.remove(text(event, "voids")).unwrap_or_else(|| panic!("{event} voids nothing"));
+        let (what, amount) = self
+            .played
+            .remove(text(event, "voids"))
+            .unwrap_or_else(|| panic!("{event} voids nothing"));
         if what == "STAKE" {
             (self.balance, self.totals.wagered) = (self.balance + amount, self.totals.wagered - amount);
             (self.totals.bets, self.totals.voided_bets) = (self.totals.bets - 1, self.totals.voided_bets + 1);
@@ -108,18 +123,36 @@ fn a_day_holds_together_and_comes_to_its_totals() {
         let instant: Timestamp = at.parse().unwrap();
         assert!(last <= instant, "{event} is late");
         last = instant;
-        assert!(ids.insert(text(&event, "event_id").to_owned()), "{event} has the id of another");
-        books.entry(text(&event, "player_id").to_owned()).or_default().read(&event);
+        assert!(
+            ids.insert(text(&event, "event_id").to_owned()),
+            "{event} has the id of another"
+        );
+        books
+            .entry(text(&event, "player_id").to_owned())
+            .or_default()
+            .read(&event);
     }
-    let read: BTreeMap<String, Totals> = books.into_iter().map(|(player, books)| (player, books.totals)).collect();
+    let read: BTreeMap<String, Totals> = books
+        .into_iter()
+        .map(|(player, books)| (player, books.totals))
+        .collect();
     let told = day.totals();
     assert_eq!(read, told);
 
     let sum = |of: fn(&Totals) -> u64| told.values().map(of).sum::<u64>();
-    assert!(told.values().all(|totals| totals.bets + totals.voided_bets == 100 && totals.deposited > Decimal::ZERO));
+    assert!(
+        told.values()
+            .all(|totals| totals.bets + totals.voided_bets == 100 && totals.deposited > Decimal::ZERO)
+    );
     let voided = sum(|totals| totals.voided_bets);
     assert!((30..=90).contains(&voided), "{voided} of 6,000 stakes are voided");
-    assert_eq!((sum(|totals| totals.kyc_completed.into()), sum(|totals| totals.profile_depth.is_some().into())), (6, 6));
+    assert_eq!(
+        (
+            sum(|totals| totals.kyc_completed.into()),
+            sum(|totals| totals.profile_depth.is_some().into())
+        ),
+        (6, 6)
+    );
     assert_eq!(sum(|totals| totals.logins), sum(|totals| totals.sessions));
     assert!(told.values().any(|totals| totals.withdrawn > Decimal::ZERO));
 }
@@ -137,13 +170,25 @@ fn the_seed_decides() {
     let events = |seed| day(seed, 5, 20).events().collect::<Vec<Value>>();
     assert_eq!(events(1), events(1));
     let (one, two) = (events(1), events(2));
-    let ids = |events: &[Value]| events.iter().map(|event| text(event, "event_id").to_owned()).collect::<BTreeSet<String>>();
-    assert!(ids(&one).is_disjoint(&ids(&two)), "a second day would be taken for a replay of the first");
+    let ids = |events: &[Value]| {
+        events
+            .iter()
+            .map(|event| text(event, "event_id").to_owned())
+            .collect::<BTreeSet<String>>()
+    };
+    assert!(
+        ids(&one).is_disjoint(&ids(&two)),
+        "a second day would be taken for a replay of the first"
+    );
 }
 
 #[test]
 fn a_player_does_the_same_whoever_else_plays() {
-    let of_second = |day: Day| day.events().filter(|event| event["player_id"] == "P000002").collect::<Vec<Value>>();
+    let of_second = |day: Day| {
+        day.events()
+            .filter(|event| event["player_id"] == "P000002")
+            .collect::<Vec<Value>>()
+    };
     assert_eq!(of_second(day(1, 2, 20)), of_second(day(1, 30, 20)));
 }
 
@@ -155,8 +200,11 @@ fn very_long_days_stay_within_the_day() {
 
 #[test]
 fn a_day_without_rounds_is_a_login_a_deposit_and_a_session() {
-    let types: Vec<String> =
-        day(1, 3, 0).events().filter(|event| event["player_id"] == "P000003").map(|event| text(&event, "type").to_owned()).collect();
+    let types: Vec<String> = day(1, 3, 0)
+        .events()
+        .filter(|event| event["player_id"] == "P000003")
+        .map(|event| text(&event, "type").to_owned())
+        .collect();
     assert_eq!(&types[..3], ["LOGIN", "DEPOSIT", "SESSION"]);
 }
 
@@ -164,10 +212,19 @@ fn a_day_without_rounds_is_a_login_a_deposit_and_a_session() {
 fn bodies_hold_every_event_once_and_no_more_than_asked() {
     let day = day(5, 10, 30);
     let bodies: Vec<Value> = day.bodies(500).collect();
-    let sizes: Vec<usize> = bodies.iter().map(|body| body["events"].as_array().unwrap().len()).collect();
+    let sizes: Vec<usize> = bodies
+        .iter()
+        .map(|body| body["events"].as_array().unwrap().len())
+        .collect();
     let (last, full) = sizes.split_last().unwrap();
-    assert!(full.iter().all(|size| *size == 500) && (1..=500).contains(last), "{sizes:?}");
-    let events: Vec<Value> = bodies.iter().flat_map(|body| body["events"].as_array().unwrap().clone()).collect();
+    assert!(
+        full.iter().all(|size| *size == 500) && (1..=500).contains(last),
+        "{sizes:?}"
+    );
+    let events: Vec<Value> = bodies
+        .iter()
+        .flat_map(|body| body["events"].as_array().unwrap().clone())
+        .collect();
     assert_eq!(events, day.events().collect::<Vec<Value>>());
 }
 

@@ -59,10 +59,12 @@ async fn save_the_sample_rules(stack: &Stack) {
     }
     let (status, _) = stack.call(Method::POST, "/api/rules", Some(&rules[0])).await;
     assert_eq!(status, 409, "a second rule of the same id");
-    let broken =
-        json!({"rule_id": "BROKEN", "name": "x", "conditions": {"luck_min": 3}, "reward_config": {"type": "TICKETS", "amount": 1}});
+    let broken = json!({"rule_id": "BROKEN", "name": "x", "conditions": {"luck_min": 3}, "reward_config": {"type": "TICKETS", "amount": 1}});
     let (status, problem) = stack.call(Method::POST, "/api/rules", Some(&broken)).await;
-    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/conditions/luck_min")));
+    assert_eq!(
+        (status, &problem["errors"][0]["pointer"]),
+        (422, &json!("/conditions/luck_min"))
+    );
     assert_eq!(stack.get("/api/rules").await.as_array().map(Vec::len), Some(15));
 }
 
@@ -82,22 +84,40 @@ async fn players_are_segmented(stack: &Stack) {
 
 async fn rewards_are_those_of_the_design(stack: &Stack, books: &Db) {
     let cashback = only_reward(stack, "P002").await;
-    assert_eq!((&cashback["rule_id"], &cashback["currency_type"]), (&json!("LOSS_CASHBACK"), &json!("BONUS")), "{cashback}");
+    assert_eq!(
+        (&cashback["rule_id"], &cashback["currency_type"]),
+        (&json!("LOSS_CASHBACK"), &json!("BONUS")),
+        "{cashback}"
+    );
     assert_eq!(number(&cashback["amount"]), decimal("480.00"));
     assert_eq!(number(&cashback["wagering_required"]), decimal("4800.00"));
 
     let decisions = decisions(books, "P002").await;
-    for (rule, amount, cost) in [("BIG_LOSS_CASHBACK", "960.00", "753.12"), ("STEADY_LOSER", "770.00", "580.89")] {
-        let decision = decisions.iter().find(|decision| decision["rule_id"] == rule).unwrap_or_else(|| panic!("{rule}: {decisions:?}"));
+    for (rule, amount, cost) in [
+        ("BIG_LOSS_CASHBACK", "960.00", "753.12"),
+        ("STEADY_LOSER", "770.00", "580.89"),
+    ] {
+        let decision = decisions
+            .iter()
+            .find(|decision| decision["rule_id"] == rule)
+            .unwrap_or_else(|| panic!("{rule}: {decisions:?}"));
         assert_eq!(decision["verdict"], "REFUSED", "{decision}");
         assert_eq!(number(&decision["reward_amount"]), decimal(amount), "{decision}");
         assert!(holds_figure(decision, decimal(cost)), "{rule} costs {cost}: {decision}");
     }
 
     let welcome = only_reward(stack, "P004").await;
-    assert_eq!((&welcome["rule_id"], number(&welcome["amount"])), (&json!("WELCOME_BONUS"), decimal("25.00")), "{welcome}");
+    assert_eq!(
+        (&welcome["rule_id"], number(&welcome["amount"])),
+        (&json!("WELCOME_BONUS"), decimal("25.00")),
+        "{welcome}"
+    );
     let points = only_reward(stack, "P010").await;
-    assert_eq!((&points["rule_id"], &points["currency_type"]), (&json!("BREAKEVEN_POINTS"), &json!("LP")), "{points}");
+    assert_eq!(
+        (&points["rule_id"], &points["currency_type"]),
+        (&json!("BREAKEVEN_POINTS"), &json!("LP")),
+        "{points}"
+    );
     assert_eq!(number(&points["amount"]), decimal("150.00"));
     let player = stack.get("/api/players/P010").await;
     assert_eq!(number(&player["balances"]["lp_balance"]), decimal("150.00"));
@@ -117,7 +137,11 @@ async fn an_uploaded_form_is_imported(stack: &Stack) {
     let (status, answer) = stack.upload("second.csv", file).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(
-        [&answer["total_rows"], &answer["players_created"], &answer["players_updated"]],
+        [
+            &answer["total_rows"],
+            &answer["players_created"],
+            &answer["players_updated"]
+        ],
         [&json!(3), &json!(1), &json!(1)],
         "{answer}"
     );
@@ -131,29 +155,58 @@ async fn the_dashboard_counts(stack: &Stack) {
     let dashboard = stack.get("/api/analytics/dashboard").await;
     let rewards = stack.get("/api/analytics/rewards?limit=1000").await;
     assert_eq!(dashboard["total_players"], json!(11), "{dashboard}");
-    assert_eq!(dashboard["total_rewards_issued"], json!(rewards.as_array().map(Vec::len)), "{dashboard}");
+    assert_eq!(
+        dashboard["total_rewards_issued"],
+        json!(rewards.as_array().map(Vec::len)),
+        "{dashboard}"
+    );
     let segments = dashboard["segment_distribution"].as_array().expect("segments");
-    let count = |name: &str| segments.iter().find(|share| share["segment"] == name).map(|share| share["count"].to_string());
-    assert_eq!(count("LOSING"), Some("5".to_owned()), "P002, P003, P006, P009 and now P010");
+    let count = |name: &str| {
+        segments
+            .iter()
+            .find(|share| share["segment"] == name)
+            .map(|share| share["count"].to_string())
+    };
+    assert_eq!(
+        count("LOSING"),
+        Some("5".to_owned()),
+        "P002, P003, P006, P009 and now P010"
+    );
     assert_eq!(count("NEW"), Some("3".to_owned()), "P004, P008 and P011");
 }
 
 /// Rows of an import: all, created, updated, unchanged, rejected.
 fn rows(import: &Value) -> [u64; 5] {
-    ["total_rows", "players_created", "players_updated", "players_unchanged", "rows_rejected"]
-        .map(|name| import[name].as_u64().unwrap_or_else(|| panic!("{name}: {import}")))
+    [
+        "total_rows",
+        "players_created",
+        "players_updated",
+        "players_unchanged",
+        "rows_rejected",
+    ]
+    .map(|name| import[name].as_u64().unwrap_or_else(|| panic!("{name}: {import}")))
 }
 
 async fn only_reward(stack: &Stack, player_id: &str) -> Value {
-    let rewards = stack.get(&format!("/api/analytics/rewards?player_id={player_id}")).await;
+    let rewards = stack
+        .get(&format!("/api/analytics/rewards?player_id={player_id}"))
+        .await;
     assert_eq!(rewards.as_array().map(Vec::len), Some(1), "{rewards}");
     rewards[0].clone()
 }
 
 async fn decisions(books: &Db, player_id: &str) -> Vec<Value> {
     let client = books.client().await.expect("connect to the database");
-    let rows = client.query("SELECT decisions::text FROM reward_decisions WHERE player_id = $1", &[&player_id]).await.expect("decisions");
-    rows.iter().flat_map(|row| serde_json::from_str::<Vec<Value>>(row.get(0)).expect("a list of decisions")).collect()
+    let rows = client
+        .query(
+            "SELECT decisions::text FROM reward_decisions WHERE player_id = $1",
+            &[&player_id],
+        )
+        .await
+        .expect("decisions");
+    rows.iter()
+        .flat_map(|row| serde_json::from_str::<Vec<Value>>(row.get(0)).expect("a list of decisions"))
+        .collect()
 }
 
 fn holds_figure(value: &Value, figure: Decimal) -> bool {
@@ -166,7 +219,11 @@ fn holds_figure(value: &Value, figure: Decimal) -> bool {
 }
 
 fn number(value: &Value) -> Decimal {
-    value.to_string().trim_matches('"').parse().unwrap_or_else(|_| panic!("{value} is no amount"))
+    value
+        .to_string()
+        .trim_matches('"')
+        .parse()
+        .unwrap_or_else(|_| panic!("{value} is no amount"))
 }
 
 fn decimal(text: &str) -> Decimal {

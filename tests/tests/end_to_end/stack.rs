@@ -42,7 +42,10 @@ impl Stack {
     pub async fn up() -> Self {
         let state = TempDir::with_prefix("loyalty-e2e-").expect("a temporary directory");
         let output = File::create(state.path().join("output")).expect("a file for the output");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .expect("a free port")
+            .port();
         let mut child = command(state.path(), "sh")
             .args(["-c", LEASH, "leash", "up", "--empty", "--port", &port.to_string()])
             .stdin(Stdio::piped())
@@ -52,11 +55,20 @@ impl Stack {
             .spawn()
             .expect("start the stack");
         let leash = child.stdin.take();
-        let mut stack = Self { state, child, leash, env: BTreeMap::new(), client: Client::new() };
+        let mut stack = Self {
+            state,
+            child,
+            leash,
+            env: BTreeMap::new(),
+            client: Client::new(),
+        };
         let begun = Instant::now();
         while stack.env.is_empty() {
             let ended = stack.child.try_wait().expect("look after the stack");
-            assert!(ended.is_none() && begun.elapsed() < UP_WITHIN, "the stack did not start");
+            assert!(
+                ended.is_none() && begun.elapsed() < UP_WITHIN,
+                "the stack did not start"
+            );
             tokio::time::sleep(BETWEEN_LOOKS).await;
             stack.env = read_env(&stack.state.path().join("env"));
         }
@@ -68,12 +80,17 @@ impl Stack {
     }
 
     pub fn env(&self, name: &str) -> &str {
-        self.env.get(name).unwrap_or_else(|| panic!("env has no {name}: {:?}", self.env.keys()))
+        self.env
+            .get(name)
+            .unwrap_or_else(|| panic!("env has no {name}: {:?}", self.env.keys()))
     }
 
     /// Status and body, with the key of `env`.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
-        let mut request = self.client.request(method, format!("{}{path}", self.env("API_URL"))).bearer_auth(self.env("API_KEY"));
+        let mut request = self
+            .client
+            .request(method, format!("{}{path}", self.env("API_URL")))
+            .bearer_auth(self.env("API_KEY"));
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -102,7 +119,13 @@ impl Stack {
     /// Puts an object into the import bucket and follows it until its players are rewarded: the import, with its run.
     pub async fn drop_file(&self, key: &str, content: &str) -> Value {
         let url = format!("{}/{}/{key}", self.env("AWS_ENDPOINT_URL"), self.env("IMPORT_BUCKET"));
-        let response = self.client.put(url).body(content.to_owned()).send().await.expect("S3 answers");
+        let response = self
+            .client
+            .put(url)
+            .body(content.to_owned())
+            .send()
+            .await
+            .expect("S3 answers");
         assert_eq!(response.status(), 200);
         self.follow(key).await
     }
@@ -124,12 +147,18 @@ impl Stack {
 
     /// `cargo local down`, and nothing is left.
     pub async fn down(mut self) {
-        let registered = fs::read_to_string(self.state.path().join("processes.json")).expect("the register of processes");
+        let registered =
+            fs::read_to_string(self.state.path().join("processes.json")).expect("the register of processes");
         let registered: BTreeMap<String, Value> = serde_json::from_str(&registered).expect("the register is JSON");
-        let pids: Vec<(String, u64)> =
-            registered.iter().map(|(name, entry)| (name.clone(), entry["pid"].as_u64().expect("a pid"))).collect();
+        let pids: Vec<(String, u64)> = registered
+            .iter()
+            .map(|(name, entry)| (name.clone(), entry["pid"].as_u64().expect("a pid")))
+            .collect();
         assert!(pids.len() > 5, "server, S3, functions: {pids:?}");
-        let down = command(self.state.path(), "cargo").args(["local", "down"]).output().expect("run cargo local down");
+        let down = command(self.state.path(), "cargo")
+            .args(["local", "down"])
+            .output()
+            .expect("run cargo local down");
         assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
         for (name, pid) in pids {
             assert!(!is_running(pid), "{name} ({pid}) is left");
@@ -158,19 +187,29 @@ impl Drop for Stack {
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace is around this package")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace is around this package")
 }
 
 fn command(state: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     // DATABASE_URL would be used instead of a server of its own.
-    command.current_dir(root()).env("LOYALTY_LOCAL_DIR", state).env_remove("DATABASE_URL").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+        .current_dir(root())
+        .env("LOYALTY_LOCAL_DIR", state)
+        .env_remove("DATABASE_URL")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null());
     command
 }
 
 fn read_env(path: &PathBuf) -> BTreeMap<String, String> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {

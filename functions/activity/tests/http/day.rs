@@ -8,7 +8,17 @@ use testing::{Player, audit};
 
 /// As the query below shows it. Points are a tenth of what was staked.
 fn expected(totals: &Totals) -> String {
-    let Totals { deposited, wagered, won, withdrawn, sessions, minutes, kyc_completed, profile_depth, .. } = totals;
+    let Totals {
+        deposited,
+        wagered,
+        won,
+        withdrawn,
+        sessions,
+        minutes,
+        kyc_completed,
+        profile_depth,
+        ..
+    } = totals;
     let hours = Decimal::from(*minutes) / Decimal::from(60);
     let points = wagered / Decimal::TEN;
     let profile_depth = profile_depth.unwrap_or_default();
@@ -20,7 +30,12 @@ fn expected(totals: &Totals) -> String {
 #[tokio::test]
 async fn a_day_of_play_is_counted_once_however_often_it_is_sent() {
     let program = Program::new().await;
-    let yesterday = lambda::context().now.to_zoned(TimeZone::UTC).date().yesterday().unwrap();
+    let yesterday = lambda::context()
+        .now
+        .to_zoned(TimeZone::UTC)
+        .date()
+        .yesterday()
+        .unwrap();
     // The twentieth plays for ten times as much.
     let day = Day::new(3, yesterday, numbered("D", 20), 40);
     for player in numbered("D", 20) {

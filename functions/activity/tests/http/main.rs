@@ -32,27 +32,59 @@ impl Program {
         let queue = StandIn::start(answer).await;
         let rewards = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/rewards", queue.url));
         let activity = ::activity::router(Activity { db: test.db(), rewards });
-        Self { activity, queue, wallet: wallet::router(test.db()), key, test }
+        Self {
+            activity,
+            queue,
+            wallet: wallet::router(test.db()),
+            key,
+            test,
+        }
     }
 
     pub async fn send(&self, events: Value) -> Vec<Value> {
-        let body = call(&self.activity, "POST", "/api/activity", Some(&self.key), Some(json!({ "events": events }))).await.expect(200);
+        let body = call(
+            &self.activity,
+            "POST",
+            "/api/activity",
+            Some(&self.key),
+            Some(json!({ "events": events })),
+        )
+        .await
+        .expect(200);
         body["results"].as_array().unwrap().clone()
     }
 
     pub async fn add_bonus(&self, more: Value) -> String {
         let mut body = json!({ "player_id": "P001", "amount": 100, "wagering_requirement": 1000, "expiry_hours": 48 });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let receipt = call(&self.wallet, "POST", "/api/wallet/add-bonus", Some(&self.key), Some(body)).await.expect(200);
+        let receipt = call(
+            &self.wallet,
+            "POST",
+            "/api/wallet/add-bonus",
+            Some(&self.key),
+            Some(body),
+        )
+        .await
+        .expect(200);
         receipt["grant_id"].as_str().unwrap().to_owned()
     }
 
     pub async fn grant(&self, grant_id: &str) -> Value {
-        call(&self.wallet, "GET", &format!("/api/grants/{grant_id}"), Some(&self.key), None).await.expect(200)
+        call(
+            &self.wallet,
+            "GET",
+            &format!("/api/grants/{grant_id}"),
+            Some(&self.key),
+            None,
+        )
+        .await
+        .expect(200)
     }
 
     pub async fn balance(&self) -> String {
-        let wallet = call(&self.wallet, "GET", "/api/wallet/P001", Some(&self.key), None).await.expect(200);
+        let wallet = call(&self.wallet, "GET", "/api/wallet/P001", Some(&self.key), None)
+            .await
+            .expect(200);
         wallet["bonus_balance"].to_string()
     }
 }
@@ -78,26 +110,49 @@ pub fn event(event_id: &str, more: Value) -> Value {
 }
 
 pub fn statuses(results: &[Value]) -> Vec<&str> {
-    results.iter().map(|result| result["status"].as_str().unwrap()).collect()
+    results
+        .iter()
+        .map(|result| result["status"].as_str().unwrap())
+        .collect()
 }
 
 #[tokio::test]
 async fn the_worked_bonus_completes_to_the_cent() {
     let program = Program::new().await;
     let grant_id = program.add_bonus(json!({ "eligible_games": ["slots"] })).await;
-    let results = program.send(json!([stake("e1", "600", "slots"), stake("e2", "500", "roulette")])).await;
+    let results = program
+        .send(json!([stake("e1", "600", "slots"), stake("e2", "500", "roulette")]))
+        .await;
     assert_eq!(statuses(&results), ["accepted", "accepted"]);
     assert_eq!(results[1]["outcome"]["remark"], "GAME_NOT_ELIGIBLE");
     let grant = program.grant(&grant_id).await;
-    assert_eq!((&grant["status"], grant["wagering_completed"].to_string()), (&json!("ACTIVE"), "600.00".into()));
-    assert_eq!((grant["progress"].to_string(), grant["wagering_left"].to_string()), ("0.6000".into(), "400.00".into()));
+    assert_eq!(
+        (&grant["status"], grant["wagering_completed"].to_string()),
+        (&json!("ACTIVE"), "600.00".into())
+    );
+    assert_eq!(
+        (grant["progress"].to_string(), grant["wagering_left"].to_string()),
+        ("0.6000".into(), "400.00".into())
+    );
 
     program.send(json!([stake("e3", "400", "slots")])).await;
     let grant = program.grant(&grant_id).await;
-    assert_eq!((&grant["status"], grant["cash_amount"].to_string()), (&json!("COMPLETED"), "100.00".into()));
-    assert_eq!((grant["balance"].to_string(), grant["wagering_completed"].to_string()), ("0.00".into(), "1000.00".into()));
+    assert_eq!(
+        (&grant["status"], grant["cash_amount"].to_string()),
+        (&json!("COMPLETED"), "100.00".into())
+    );
+    assert_eq!(
+        (grant["balance"].to_string(), grant["wagering_completed"].to_string()),
+        ("0.00".into(), "1000.00".into())
+    );
     assert_eq!(program.balance().await, "0.00");
-    assert_eq!(program.test.text("SELECT payload ->> 'cash_amount' FROM outbox WHERE event_type = 'bonus.completed'").await, "100.00");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT payload ->> 'cash_amount' FROM outbox WHERE event_type = 'bonus.completed'")
+            .await,
+        "100.00"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -105,8 +160,17 @@ async fn the_worked_bonus_completes_to_the_cent() {
 async fn the_worked_bonus_without_eligible_games_counts_roulette_at_its_weight() {
     let program = Program::new().await;
     let grant_id = program.add_bonus(json!({})).await;
-    program.send(json!([stake("e1", "600", "slots"), stake("e2", "500", "roulette"), stake("e3", "10", "blackjack")])).await;
-    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "701.00"); // 600 + 100 + 1
+    program
+        .send(json!([
+            stake("e1", "600", "slots"),
+            stake("e2", "500", "roulette"),
+            stake("e3", "10", "blackjack")
+        ]))
+        .await;
+    assert_eq!(
+        program.grant(&grant_id).await["wagering_completed"].to_string(),
+        "701.00"
+    ); // 600 + 100 + 1
 }
 
 #[tokio::test]
@@ -120,7 +184,10 @@ async fn an_event_counts_once_and_another_content_under_its_id_is_rejected() {
     assert_eq!(statuses(&results), ["accepted", "duplicate", "rejected"]);
     assert_eq!(results[0]["outcome"], results[1]["outcome"]);
     assert_eq!(results[2]["reason"]["code"], "event_id_reused");
-    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "600.00");
+    assert_eq!(
+        program.grant(&grant_id).await["wagering_completed"].to_string(),
+        "600.00"
+    );
 }
 
 #[tokio::test]
@@ -130,31 +197,64 @@ async fn a_wrong_event_is_rejected_alone_and_named() {
     let cases = [
         (event("e1", json!({ "type": "STAKE", "amount": "1e400" })), "/amount"),
         (event("e1", json!({ "type": "STAKE", "amount": "NaN" })), "/amount"),
-        (event("e1", json!({ "type": "STAKE", "amount": "0.0000000000000000001" })), "/amount"),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": "0.0000000000000000001" })),
+            "/amount",
+        ),
         (event("e1", json!({ "type": "STAKE", "amount": 0 })), "/amount"),
         (event("e1", json!({ "type": "STAKE" })), "/amount"),
-        (event("e1", json!({ "type": "STAKE", "amount": 10, "bonus_amount": 11 })), "/bonus_amount"),
-        (event("e1", json!({ "type": "STAKE", "amount": 10, "voids": "e0" })), "/voids"),
-        (event("e1", json!({ "type": "STAKE", "amount": 10, "round_id": "" })), "/round_id"),
-        (event("e1", json!({ "type": "PAYOUT", "amount": 10, "bonus_amount": 1 })), "/bonus_amount"),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": 10, "bonus_amount": 11 })),
+            "/bonus_amount",
+        ),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": 10, "voids": "e0" })),
+            "/voids",
+        ),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": 10, "round_id": "" })),
+            "/round_id",
+        ),
+        (
+            event("e1", json!({ "type": "PAYOUT", "amount": 10, "bonus_amount": 1 })),
+            "/bonus_amount",
+        ),
         (event("e1", json!({ "type": "VOID" })), "/voids"),
         (event("e1", json!({ "type": "DANCE" })), "/type"),
-        (event("e1", json!({ "type": "STAKE", "amount": 10, "ip": "300.1.1.1" })), "/ip"),
-        (event("e1", json!({ "type": "STAKE", "amount": 10, "device_id": " " })), "/device_id"),
-        (event("e1", json!({ "type": "STAKE", "amount": 10, "colour": "red" })), "/colour"),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": 10, "ip": "300.1.1.1" })),
+            "/ip",
+        ),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": 10, "device_id": " " })),
+            "/device_id",
+        ),
+        (
+            event("e1", json!({ "type": "STAKE", "amount": 10, "colour": "red" })),
+            "/colour",
+        ),
         (json!({ "player_id": "P001" }), "/event_id"),
         (json!(7), ""),
     ];
     for (index, (wrong, pointer)) in cases.into_iter().enumerate() {
-        let results = program.send(json!([wrong, stake(&format!("good-{index}"), "1", "slots")])).await;
+        let results = program
+            .send(json!([wrong, stake(&format!("good-{index}"), "1", "slots")]))
+            .await;
         assert_eq!(results[0]["status"], "rejected", "{wrong}");
-        assert_eq!(results[0]["reason"]["errors"][0]["pointer"], pointer, "{wrong} {}", results[0]);
+        assert_eq!(
+            results[0]["reason"]["errors"][0]["pointer"], pointer,
+            "{wrong} {}",
+            results[0]
+        );
         assert_eq!(results[1]["status"], "accepted");
     }
     let mut unknown = stake("e3", "1", "slots");
     unknown["player_id"] = json!("P404");
     assert_eq!(program.send(json!([unknown])).await[0]["reason"]["code"], "not_found");
-    assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "16.00");
+    assert_eq!(
+        program.grant(&grant_id).await["wagering_completed"].to_string(),
+        "16.00"
+    );
     assert_eq!(program.test.text("SELECT count(*) FROM activity_events").await, "16");
 }
 
@@ -162,8 +262,16 @@ async fn a_wrong_event_is_rejected_alone_and_named() {
 async fn an_unknown_game_contributes_nothing_and_is_reported() {
     let program = Program::new().await;
     let grant_id = program.add_bonus(json!({})).await;
-    let results = program.send(json!([stake("e1", "10", "ludo"), event("e2", json!({ "type": "STAKE", "amount": 10 }))])).await;
-    assert_eq!([&results[0]["outcome"]["remark"], &results[1]["outcome"]["remark"]], ["UNKNOWN_GAME", "UNKNOWN_GAME"]);
+    let results = program
+        .send(json!([
+            stake("e1", "10", "ludo"),
+            event("e2", json!({ "type": "STAKE", "amount": 10 }))
+        ]))
+        .await;
+    assert_eq!(
+        [&results[0]["outcome"]["remark"], &results[1]["outcome"]["remark"]],
+        ["UNKNOWN_GAME", "UNKNOWN_GAME"]
+    );
     assert_eq!(program.grant(&grant_id).await["wagering_completed"].to_string(), "0.00");
 }
 
@@ -172,9 +280,14 @@ async fn bonus_money_is_staked_paid_back_and_voided() {
     let program = Program::new().await;
     let grant_id = program.add_bonus(json!({})).await;
     let bet = |id: &str, round: &str, amount: i64, bonus: i64| {
-        event(id, json!({ "type": "STAKE", "amount": amount, "game": "slots", "round_id": round, "bonus_amount": bonus }))
+        event(
+            id,
+            json!({ "type": "STAKE", "amount": amount, "game": "slots", "round_id": round, "bonus_amount": bonus }),
+        )
     };
-    let payout = |id: &str, round: &str, amount: &str| event(id, json!({ "type": "PAYOUT", "amount": amount, "round_id": round }));
+    let payout = |id: &str, round: &str, amount: &str| {
+        event(id, json!({ "type": "PAYOUT", "amount": amount, "round_id": round }))
+    };
     program.send(json!([bet("e1", "r1", 40, 10)])).await;
     assert_eq!(program.balance().await, "90.00");
     let results = program.send(json!([payout("e2", "r1", "100.00")])).await;
@@ -183,11 +296,19 @@ async fn bonus_money_is_staked_paid_back_and_voided() {
 
     program.send(json!([bet("e3", "r2", 20, 20)])).await;
     let void = event("e4", json!({ "type": "VOID", "voids": "e3" }));
-    assert_eq!(statuses(&program.send(json!([void, void])).await), ["accepted", "duplicate"]);
-    let again = program.send(json!([event("e5", json!({ "type": "VOID", "voids": "e3" }))])).await;
+    assert_eq!(
+        statuses(&program.send(json!([void, void])).await),
+        ["accepted", "duplicate"]
+    );
+    let again = program
+        .send(json!([event("e5", json!({ "type": "VOID", "voids": "e3" }))]))
+        .await;
     assert_eq!(again[0]["reason"]["code"], "already_voided");
     let grant = program.grant(&grant_id).await;
-    assert_eq!((grant["balance"].to_string(), grant["wagering_completed"].to_string()), ("115.00".into(), "40.00".into()));
+    assert_eq!(
+        (grant["balance"].to_string(), grant["wagering_completed"].to_string()),
+        ("115.00".into(), "40.00".into())
+    );
 
     let greedy = program.send(json!([bet("e6", "r3", 200, 116)])).await;
     assert_eq!(greedy[0]["reason"]["code"], "insufficient_balance");
@@ -198,12 +319,44 @@ async fn bonus_money_is_staked_paid_back_and_voided() {
 async fn only_those_who_ingest_may_and_not_too_much_at_once() {
     let program = Program::new().await;
     let many = json!({ "events": vec![json!({}); 501] });
-    call(&program.activity, "POST", "/api/activity", Some(&program.key), Some(many)).await.expect(413);
+    call(
+        &program.activity,
+        "POST",
+        "/api/activity",
+        Some(&program.key),
+        Some(many),
+    )
+    .await
+    .expect(413);
     let ingest = api_key(&program.test.db(), "ingest").await;
-    call(&program.activity, "POST", "/api/activity", Some(&ingest), Some(json!({ "events": [] }))).await.expect(200);
+    call(
+        &program.activity,
+        "POST",
+        "/api/activity",
+        Some(&ingest),
+        Some(json!({ "events": [] })),
+    )
+    .await
+    .expect(200);
     let viewer = api_key(&program.test.db(), "viewer").await;
-    call(&program.activity, "POST", "/api/activity", Some(&viewer), Some(json!({ "events": [] }))).await.expect(403);
-    call(&program.activity, "POST", "/api/activity", None, Some(json!({ "events": [] }))).await.expect(401);
+    call(
+        &program.activity,
+        "POST",
+        "/api/activity",
+        Some(&viewer),
+        Some(json!({ "events": [] })),
+    )
+    .await
+    .expect(403);
+    call(
+        &program.activity,
+        "POST",
+        "/api/activity",
+        None,
+        Some(json!({ "events": [] })),
+    )
+    .await
+    .expect(401);
 }
 
 #[tokio::test]
@@ -211,11 +364,18 @@ async fn what_a_player_was_seen_with_is_kept_as_fingerprints_with_the_event() {
     let program = Program::new().await;
     let seen = json!({ "type": "STAKE", "amount": 10, "device_id": "phone-1", "payment_method": "card-tok-9", "ip": "::ffff:203.0.113.7" });
     let refused = json!({ "type": "STAKE", "amount": 10, "bonus_amount": 1, "device_id": "phone-2" });
-    let results =
-        program.send(json!([event("e1", seen.clone()), event("e1", seen.clone()), event("e2", seen), event("e3", refused)])).await;
+    let results = program
+        .send(json!([
+            event("e1", seen.clone()),
+            event("e1", seen.clone()),
+            event("e2", seen),
+            event("e3", refused)
+        ]))
+        .await;
     assert_eq!(statuses(&results), ["accepted", "rejected", "accepted", "rejected"]); // e1 again, at another instant
     let kept = "SELECT string_agg(kind || ' ' || encode(fingerprint, 'hex'), ', ' ORDER BY kind) FROM player_traces";
-    let expected = "SELECT 'DEVICE ' || encode(sha256('phone-1'), 'hex') || ', IP ' || encode(sha256('203.0.113.7'), 'hex')
+    let expected =
+        "SELECT 'DEVICE ' || encode(sha256('phone-1'), 'hex') || ', IP ' || encode(sha256('203.0.113.7'), 'hex')
         || ', PAYMENT_METHOD ' || encode(sha256('card-tok-9'), 'hex')";
     assert_eq!(program.test.text(kept).await, program.test.text(expected).await);
     testing::audit(&program.test.db()).await;

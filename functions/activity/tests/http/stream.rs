@@ -10,11 +10,17 @@ fn of(player_id: &str, mut event: Value) -> Value {
 }
 
 fn payout(event_id: &str, round: &str, amount: &str) -> Value {
-    event(event_id, json!({ "type": "PAYOUT", "amount": amount, "round_id": round }))
+    event(
+        event_id,
+        json!({ "type": "PAYOUT", "amount": amount, "round_id": round }),
+    )
 }
 
 fn bet(event_id: &str, round: &str, amount: &str) -> Value {
-    event(event_id, json!({ "type": "STAKE", "amount": amount, "game": "slots", "round_id": round }))
+    event(
+        event_id,
+        json!({ "type": "STAKE", "amount": amount, "game": "slots", "round_id": round }),
+    )
 }
 
 /// Hours ago, or ahead.
@@ -43,7 +49,9 @@ impl Program {
     }
 
     async fn lp(&self) -> String {
-        let wallet = call(&self.wallet, "GET", "/api/wallet/P001", Some(&self.key), None).await.expect(200);
+        let wallet = call(&self.wallet, "GET", "/api/wallet/P001", Some(&self.key), None)
+            .await
+            .expect(200);
         wallet["lp_balance"].to_string()
     }
 }
@@ -59,7 +67,10 @@ async fn a_player_who_stakes_5000_earns_500_points_and_a_void_takes_them_back_on
     assert_eq!(statuses(&results), ["accepted", "duplicate"]);
     assert_eq!(results[0]["outcome"]["lp"].to_string(), "-500.00");
     assert_eq!(program.lp().await, "0.00");
-    assert_eq!(program.test.text("SELECT sum(lp_earned)::text FROM player_daily").await, "0.0000");
+    assert_eq!(
+        program.test.text("SELECT sum(lp_earned)::text FROM player_daily").await,
+        "0.0000"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -68,8 +79,18 @@ async fn a_void_takes_back_the_points_that_are_left() {
     let program = Program::new().await;
     program.send(json!([stake("e1", "5000", "slots")])).await;
     let spend = json!({ "player_id": "P001", "currency": "LP", "amount": 450 });
-    call(&program.wallet, "POST", "/api/wallet/deduct", Some(&program.key), Some(spend)).await.expect(200);
-    let results = program.send(json!([event("v1", json!({ "type": "VOID", "voids": "e1" }))])).await;
+    call(
+        &program.wallet,
+        "POST",
+        "/api/wallet/deduct",
+        Some(&program.key),
+        Some(spend),
+    )
+    .await
+    .expect(200);
+    let results = program
+        .send(json!([event("v1", json!({ "type": "VOID", "voids": "e1" }))]))
+        .await;
     assert_eq!(results[0]["outcome"]["lp"].to_string(), "-50.00");
     assert_eq!(program.lp().await, "0.00");
     testing::audit(&program.test.db()).await;
@@ -79,14 +100,41 @@ async fn a_void_takes_back_the_points_that_are_left() {
 async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_the_next_stake() {
     let program = Program::new().await;
     // 999.90, then 0.10 makes SILVER, then 100 at 1.1 times 0.1.
-    let results = program.send(json!([stake("e1", "9999", "slots"), stake("e2", "1", "slots"), stake("e3", "100", "slots")])).await;
-    let lp: Vec<String> = results.iter().map(|result| result["outcome"]["lp"].to_string()).collect();
+    let results = program
+        .send(json!([
+            stake("e1", "9999", "slots"),
+            stake("e2", "1", "slots"),
+            stake("e3", "100", "slots")
+        ]))
+        .await;
+    let lp: Vec<String> = results
+        .iter()
+        .map(|result| result["outcome"]["lp"].to_string())
+        .collect();
     assert_eq!(lp, ["999.90", "0.10", "11.00"]);
     assert_eq!(program.test.text("SELECT tier FROM players").await, "SILVER");
-    assert_eq!(program.test.text("SELECT from_tier || ' ' || to_tier FROM tier_history").await, "BRONZE SILVER");
-    assert_eq!(program.test.text("SELECT payload ->> 'to' FROM outbox WHERE event_type = 'tier.changed'").await, "SILVER");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT from_tier || ' ' || to_tier FROM tier_history")
+            .await,
+        "BRONZE SILVER"
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT payload ->> 'to' FROM outbox WHERE event_type = 'tier.changed'")
+            .await,
+        "SILVER"
+    );
     // What the day's play earned is one lot.
-    assert_eq!(program.test.text("SELECT count(*) || ' ' || round(sum(remaining), 2) FROM point_lots").await, "1 1011.00");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT count(*) || ' ' || round(sum(remaining), 2) FROM point_lots")
+            .await,
+        "1 1011.00"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -122,9 +170,13 @@ async fn every_event_moves_the_totals_and_its_day() {
 #[tokio::test]
 async fn a_void_takes_back_on_the_day_of_what_it_voids() {
     let program = Program::new().await;
-    program.send(json!([at(-72, bet("s1", "r1", "40")), bet("s2", "r2", "5")])).await;
+    program
+        .send(json!([at(-72, bet("s1", "r1", "40")), bet("s2", "r2", "5")]))
+        .await;
     assert_eq!(program.days().await, "0.00 40.00 0.00 0.00, 100.00 5.00 0.00 0.00");
-    program.send(json!([event("v1", json!({ "type": "VOID", "voids": "s1" }))])).await;
+    program
+        .send(json!([event("v1", json!({ "type": "VOID", "voids": "s1" }))]))
+        .await;
     assert_eq!(program.days().await, "0.00 0.00 0.00 0.00, 100.00 5.00 0.00 0.00");
     assert_eq!(program.totals().await, "100.00 5.00 0.00 0.00 0 0.0000 1");
     testing::audit(&program.test.db()).await;
@@ -133,12 +185,19 @@ async fn a_void_takes_back_on_the_day_of_what_it_voids() {
 #[tokio::test]
 async fn a_void_that_comes_first_waits_for_its_event() {
     let program = Program::new().await;
-    let results = program.send(json!([event("v1", json!({ "type": "VOID", "voids": "s1" })), bet("s1", "r1", "40")])).await;
+    let results = program
+        .send(json!([
+            event("v1", json!({ "type": "VOID", "voids": "s1" })),
+            bet("s1", "r1", "40")
+        ]))
+        .await;
     assert_eq!(statuses(&results), ["accepted", "accepted"]);
     assert_eq!(results[1]["outcome"]["remark"], "VOIDED");
     assert_eq!(program.totals().await, "100.00 0.00 0.00 0.00 0 0.0000");
     assert_eq!(program.lp().await, "0.00");
-    let again = program.send(json!([event("v2", json!({ "type": "VOID", "voids": "s1" }))])).await;
+    let again = program
+        .send(json!([event("v2", json!({ "type": "VOID", "voids": "s1" }))]))
+        .await;
     assert_eq!(again[0]["reason"]["code"], "already_voided");
     testing::audit(&program.test.db()).await;
 }
@@ -166,9 +225,11 @@ async fn what_is_wrong_is_rejected_alone_with_its_reason() {
         .await;
     let reason = |result: &Value| {
         let reason = &result["reason"];
-        let at =
-            reason["errors"][0]["pointer"].as_str().map(|pointer| format!("{pointer} {}", reason["errors"][0]["code"].as_str().unwrap()));
-        at.or(reason["code"].as_str().map(str::to_owned)).unwrap_or_else(|| result["status"].as_str().unwrap().to_owned())
+        let at = reason["errors"][0]["pointer"]
+            .as_str()
+            .map(|pointer| format!("{pointer} {}", reason["errors"][0]["code"].as_str().unwrap()));
+        at.or(reason["code"].as_str().map(str::to_owned))
+            .unwrap_or_else(|| result["status"].as_str().unwrap().to_owned())
     };
     let expected = [
         "not_found",
@@ -204,34 +265,90 @@ async fn deposits_kyc_and_profile_call_rules_through_the_queue_once() {
     program.send(events.clone()).await;
     program.send(events).await;
     let triggers = "SELECT string_agg(trigger || ' ' || trigger_id || coalesce(' ' || round(amount, 2), ''), ', ' ORDER BY trigger) FROM reward_triggers";
-    assert_eq!(program.test.text(triggers).await, "DEPOSIT d1 50.00, KYC_COMPLETED k1, PROFILE q1");
+    assert_eq!(
+        program.test.text(triggers).await,
+        "DEPOSIT d1 50.00, KYC_COMPLETED k1, PROFILE q1"
+    );
     let sent = program.queue.requests();
     assert_eq!(sent.len(), 1);
-    let batch_id = program.test.text("SELECT DISTINCT batch_id::text FROM reward_triggers").await;
-    assert!(sent[0].text().contains(&format!(r#"{{\"batch_id\":\"{batch_id}\"}}"#)), "{}", sent[0].text());
+    let batch_id = program
+        .test
+        .text("SELECT DISTINCT batch_id::text FROM reward_triggers")
+        .await;
+    assert!(
+        sent[0].text().contains(&format!(r#"{{\"batch_id\":\"{batch_id}\"}}"#)),
+        "{}",
+        sent[0].text()
+    );
 }
 
 #[tokio::test]
 async fn events_are_recorded_although_the_queue_is_down() {
     let program = Program::with_queue(|_| (500, String::new())).await;
-    let results = program.send(json!([event("d1", json!({ "type": "DEPOSIT", "amount": 50 }))])).await;
+    let results = program
+        .send(json!([event("d1", json!({ "type": "DEPOSIT", "amount": 50 }))]))
+        .await;
     assert_eq!(statuses(&results), ["accepted"]);
-    assert_eq!(program.test.text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL").await, "1");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL")
+            .await,
+        "1"
+    );
 }
 
 #[tokio::test]
 async fn an_action_is_the_same_event() {
     let program = Program::new().await;
     let kyc = json!({ "player_id": "P001" });
-    let result = call(&program.activity, "POST", "/api/actions/kyc", Some(&program.key), Some(kyc)).await.expect(200);
+    let result = call(
+        &program.activity,
+        "POST",
+        "/api/actions/kyc",
+        Some(&program.key),
+        Some(kyc),
+    )
+    .await
+    .expect(200);
     assert_eq!(result["status"], "accepted");
     let depth = |percent: &str| json!({ "player_id": "P001", "depth_percentage": percent });
-    call(&program.activity, "POST", "/api/actions/profile-depth", Some(&program.key), Some(depth("55.5"))).await.expect(200);
-    assert_eq!(program.test.text("SELECT kyc_completed || ' ' || profile_depth FROM players").await, "true 55.50");
-    let problem = call(&program.activity, "POST", "/api/actions/profile-depth", Some(&program.key), Some(depth("101"))).await.expect(422);
+    call(
+        &program.activity,
+        "POST",
+        "/api/actions/profile-depth",
+        Some(&program.key),
+        Some(depth("55.5")),
+    )
+    .await
+    .expect(200);
+    assert_eq!(
+        program
+            .test
+            .text("SELECT kyc_completed || ' ' || profile_depth FROM players")
+            .await,
+        "true 55.50"
+    );
+    let problem = call(
+        &program.activity,
+        "POST",
+        "/api/actions/profile-depth",
+        Some(&program.key),
+        Some(depth("101")),
+    )
+    .await
+    .expect(422);
     assert_eq!(problem["errors"][0]["pointer"], "/depth_percentage");
     let unknown = json!({ "player_id": "P404" });
-    call(&program.activity, "POST", "/api/actions/kyc", Some(&program.key), Some(unknown)).await.expect(404);
+    call(
+        &program.activity,
+        "POST",
+        "/api/actions/kyc",
+        Some(&program.key),
+        Some(unknown),
+    )
+    .await
+    .expect(404);
     let types = "SELECT string_agg(type, ' ' ORDER BY type) FROM activity_events";
     assert_eq!(program.test.text(types).await, "KYC_COMPLETED PROFILE");
 }
@@ -242,7 +359,10 @@ async fn the_latest_word_on_the_profile_counts_in_whatever_order_it_comes() {
     let said = |id: &str, hours: i64, value: i64| at(hours, event(id, json!({ "type": "PROFILE", "value": value })));
     program.send(json!([said("q2", -1, 80)])).await;
     program.send(json!([said("q1", -2, 30)])).await;
-    assert_eq!(program.test.text("SELECT profile_depth::text FROM players").await, "80.00");
+    assert_eq!(
+        program.test.text("SELECT profile_depth::text FROM players").await,
+        "80.00"
+    );
 }
 
 #[tokio::test]
@@ -250,7 +370,10 @@ async fn play_of_the_blocked_counts_and_earns_nothing() {
     let program = Program::new().await;
     program.test.tamper("UPDATE players SET is_blocked = true").await;
     let results = program.send(json!([stake("e1", "5000", "slots")])).await;
-    assert_eq!((results[0]["status"].as_str(), results[0]["outcome"]["lp"].to_string()), (Some("accepted"), "0.00".to_owned()));
+    assert_eq!(
+        (results[0]["status"].as_str(), results[0]["outcome"]["lp"].to_string()),
+        (Some("accepted"), "0.00".to_owned())
+    );
     assert_eq!(program.totals().await, "100.00 5000.00 0.00 0.00 0 0.0000 1");
 }
 

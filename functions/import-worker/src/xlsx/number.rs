@@ -30,15 +30,23 @@ pub fn plain_text(raw: &str) -> String {
 pub fn date_text(serial: &str, is_1904: bool) -> Option<String> {
     let serial: Decimal = serial.parse().ok()?;
     let day = serial.floor();
-    let seconds = ((serial - day) * Decimal::from(SECONDS_PER_DAY)).round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
+    let seconds = ((serial - day) * Decimal::from(SECONDS_PER_DAY))
+        .round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
     let epoch: Date = match (is_1904, day.to_i64()?) {
         (true, _) => date(1904, 1, 1),
         (false, ..60) => date(1899, 12, 31),
         (false, _) => date(1899, 12, 30),
     };
     let day = epoch.checked_add(Span::new().try_days(day.to_i64()?).ok()?).ok()?;
-    let instant = day.at(0, 0, 0, 0).checked_add(SignedDuration::from_secs(seconds.to_i64()?)).ok()?;
-    if seconds.is_zero() { Some(instant.date().to_string()) } else { Some(format!("{instant}Z")) }
+    let instant = day
+        .at(0, 0, 0, 0)
+        .checked_add(SignedDuration::from_secs(seconds.to_i64()?))
+        .ok()?;
+    if seconds.is_zero() {
+        Some(instant.date().to_string())
+    } else {
+        Some(format!("{instant}Z"))
+    }
 }
 
 #[cfg(test)]

@@ -38,19 +38,29 @@ pub type PartReader = BufReader<Box<dyn Read + Send>>;
 impl Package {
     pub fn open(path: &Path) -> Result<Self, FileError> {
         let file = || File::open(path).map(BufReader::new).map_err(FileError::Read);
-        let limited = Budget { inner: file()?, left: DIRECTORY_BYTES_MAX };
-        let parts = ZipArchive::new(limited).map_err(|error| zip_error("archive", error))?.len();
+        let limited = Budget {
+            inner: file()?,
+            left: DIRECTORY_BYTES_MAX,
+        };
+        let parts = ZipArchive::new(limited)
+            .map_err(|error| zip_error("archive", error))?
+            .len();
         if parts > PARTS_MAX {
             return Err(FileError::TooManyParts { limit: PARTS_MAX });
         }
         let archive = ZipArchive::new(file()?).map_err(|error| zip_error("archive", error))?;
-        Ok(Self { path: path.to_owned(), archive })
+        Ok(Self {
+            path: path.to_owned(),
+            archive,
+        })
     }
 
     /// The name of a part as the archive has it; case does not count.
     fn find(&self, name: &str) -> Option<String> {
         let names = self.archive.file_names().filter_map(Result::ok);
-        names.map(|found| found.into_owned()).find(|found| found.eq_ignore_ascii_case(name))
+        names
+            .map(|found| found.into_owned())
+            .find(|found| found.eq_ignore_ascii_case(name))
     }
 
     /// The tokens of a part, at most `limit_mib` of them; its checksum is verified at its end. `None`: no such part.
@@ -62,7 +72,9 @@ impl Package {
 
     /// The tokens of a worksheet, with its checksum verified at the end.
     pub fn sheet_xml(&mut self, name: &str) -> Result<Xml<VerifiedReader<'_>>, FileError> {
-        let name = self.find(name).ok_or_else(|| FileError::damaged(name, "the part is missing"))?;
+        let name = self
+            .find(name)
+            .ok_or_else(|| FileError::damaged(name, "the part is missing"))?;
         let part = self.archive.by_name(&name).map_err(|error| zip_error(&name, error))?;
         let limit_mib = sheet_limit_mib(part.compressed_size());
         Ok(Xml::new(&name, BufReader::new(Limited::new(part, limit_mib))))
@@ -70,10 +82,14 @@ impl Package {
 
     /// The tokens of a worksheet that was read to its end before: here nothing is verified.
     pub fn sheet_xml_again(&mut self, name: &str) -> Result<Xml<PartReader>, FileError> {
-        let name = self.find(name).ok_or_else(|| FileError::damaged(name, "the part is missing"))?;
+        let name = self
+            .find(name)
+            .ok_or_else(|| FileError::damaged(name, "the part is missing"))?;
         let part = self.archive.by_name(&name).map_err(|error| zip_error(&name, error))?;
         let (method, length) = (part.compression(), part.compressed_size());
-        let start = part.data_start().ok_or_else(|| FileError::damaged(&name, "the part is missing"))?;
+        let start = part
+            .data_start()
+            .ok_or_else(|| FileError::damaged(&name, "the part is missing"))?;
         drop(part);
         let mut file = File::open(&self.path).map_err(FileError::Read)?;
         file.seek(SeekFrom::Start(start)).map_err(FileError::Read)?;
@@ -89,7 +105,10 @@ impl Package {
     pub fn verify_except(&mut self, sheet: &str) -> Result<(), FileError> {
         let (mut others, mut sheets) = (OTHER_PARTS_MIB_MAX * MIB, SHEET_MIB_MAX * MIB);
         for index in 0..self.archive.len() {
-            let mut part = self.archive.by_index(index).map_err(|error| zip_error("archive", error))?;
+            let mut part = self
+                .archive
+                .by_index(index)
+                .map_err(|error| zip_error("archive", error))?;
             let name = part.name().map_err(|error| zip_error("archive", error))?.into_owned();
             if name.eq_ignore_ascii_case(sheet) {
                 continue;
@@ -119,7 +138,10 @@ fn unpack(name: &str, part: &mut impl Read, limit: u64, limit_mib: u64) -> Resul
     let mut limited = part.take(limit + 1);
     let bytes = io::copy(&mut limited, &mut io::sink()).map_err(|error| part_error(name, error))?;
     if bytes > limit {
-        return Err(FileError::PartTooLarge { part: name.to_owned(), limit_mib });
+        return Err(FileError::PartTooLarge {
+            part: name.to_owned(),
+            limit_mib,
+        });
     }
     Ok(bytes)
 }
@@ -141,7 +163,11 @@ pub struct Limited<R> {
 
 impl<R> Limited<R> {
     fn new(inner: R, limit_mib: u64) -> Self {
-        Self { inner, left: limit_mib * MIB, limit_mib }
+        Self {
+            inner,
+            left: limit_mib * MIB,
+            limit_mib,
+        }
     }
 }
 
@@ -149,7 +175,9 @@ impl<R: Read> Read for Limited<R> {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(target)?;
         let bytes = u64::try_from(count).unwrap_or(u64::MAX);
-        self.left = self.left.checked_sub(bytes).ok_or(Excess::Part { limit_mib: self.limit_mib })?;
+        self.left = self.left.checked_sub(bytes).ok_or(Excess::Part {
+            limit_mib: self.limit_mib,
+        })?;
         Ok(count)
     }
 }

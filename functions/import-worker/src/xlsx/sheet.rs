@@ -57,7 +57,13 @@ struct Content {
 
 impl<R: BufRead> SheetCells<R> {
     pub fn new(xml: Xml<R>) -> Self {
-        Self { xml, row: 0, column: 0, last_row_with_value: 0, at_end: false }
+        Self {
+            xml,
+            row: 0,
+            column: 0,
+            last_row_with_value: 0,
+            at_end: false,
+        }
     }
 
     /// The next cell with a value; `None` behind the last.
@@ -97,11 +103,16 @@ impl<R: BufRead> SheetCells<R> {
 
     fn begin_row(&mut self, number: Option<String>) -> Result<(), FileError> {
         let row = match number {
-            Some(number) => number.parse().ok().filter(|row| *row > self.row && *row <= SHEET_ROWS_MAX),
+            Some(number) => number
+                .parse()
+                .ok()
+                .filter(|row| *row > self.row && *row <= SHEET_ROWS_MAX),
             None => Some(self.row + 1).filter(|row| *row <= SHEET_ROWS_MAX),
         };
         let after = self.row;
-        self.row = row.ok_or_else(|| FileError::damaged(self.xml.part(), format!("the row after row {after} has a wrong number")))?;
+        self.row = row.ok_or_else(|| {
+            FileError::damaged(self.xml.part(), format!("the row after row {after} has a wrong number"))
+        })?;
         self.column = 0;
         Ok(())
     }
@@ -113,7 +124,12 @@ impl<R: BufRead> SheetCells<R> {
             Place::At { column, row } => Some(column).filter(|_| row == self.row),
             Place::Wrong => None,
         };
-        let wrong = || FileError::damaged(self.xml.part(), format!("row {} has a cell with a wrong place", self.row));
+        let wrong = || {
+            FileError::damaged(
+                self.xml.part(),
+                format!("row {} has a cell with a wrong place", self.row),
+            )
+        };
         self.column = column.ok_or_else(wrong)?;
         Ok(())
     }
@@ -142,7 +158,10 @@ impl<R: BufRead> SheetCells<R> {
                     let pushed = push_text(&event, &mut content.text);
                     pushed.map_err(|detail| FileError::damaged(self.xml.part(), detail))?;
                     if content.text.len() > CELL_BYTES_MAX {
-                        return Err(FileError::CellTooLarge { cell: self.name(), limit_kib: CELL_BYTES_MAX / 1024 });
+                        return Err(FileError::CellTooLarge {
+                            cell: self.name(),
+                            limit_kib: CELL_BYTES_MAX / 1024,
+                        });
                     }
                 }
                 _ => {}
@@ -158,7 +177,9 @@ impl<R: BufRead> SheetCells<R> {
         Ok(Some(match kind {
             Kind::Shared => {
                 let index = text.trim().parse();
-                Value::Shared(index.map_err(|_| FileError::damaged(self.xml.part(), format!("cell {} refers to no text", self.name())))?)
+                Value::Shared(index.map_err(|_| {
+                    FileError::damaged(self.xml.part(), format!("cell {} refers to no text", self.name()))
+                })?)
             }
             Kind::Boolean => Value::Boolean(text),
             Kind::Error => Value::Error(text),
@@ -173,7 +194,11 @@ impl<R: BufRead> SheetCells<R> {
             return Err(FileError::CellFarOutside { cell: self.name() });
         }
         self.last_row_with_value = self.row;
-        Ok(SheetCell { row: self.row, column: self.column - 1, value })
+        Ok(SheetCell {
+            row: self.row,
+            column: self.column - 1,
+            value,
+        })
     }
 
     fn name(&self) -> String {
@@ -243,7 +268,9 @@ fn parse_reference(reference: &str) -> Option<(u32, u32)> {
     let letters = reference.bytes().take_while(u8::is_ascii_alphabetic).count();
     let (letters, row) = reference.split_at_checked(letters)?;
     let digit = |letter: u8| u32::from(letter.to_ascii_uppercase() - b'A') + 1;
-    let column = letters.bytes().try_fold(0_u32, |column, letter| column.checked_mul(26)?.checked_add(digit(letter)))?;
+    let column = letters.bytes().try_fold(0_u32, |column, letter| {
+        column.checked_mul(26)?.checked_add(digit(letter))
+    })?;
     let row = row.parse().ok()?;
     ((1..=SHEET_COLUMNS_MAX).contains(&column) && (1..=SHEET_ROWS_MAX).contains(&row)).then_some((column, row))
 }
@@ -257,7 +284,18 @@ mod tests {
         assert_eq!(parse_reference("A1"), Some((1, 1)));
         assert_eq!(parse_reference("az10"), Some((52, 10)));
         assert_eq!(parse_reference("XFD1048576"), Some((16_384, 1_048_576)));
-        for wrong in ["", "A", "1", "A0", "XFE1", "A1048577", "AAAAAAAAAA1", "A1B", "$A$1", "A-1"] {
+        for wrong in [
+            "",
+            "A",
+            "1",
+            "A0",
+            "XFE1",
+            "A1048577",
+            "AAAAAAAAAA1",
+            "A1B",
+            "$A$1",
+            "A-1",
+        ] {
             assert_eq!(parse_reference(wrong), None, "{wrong}");
         }
     }

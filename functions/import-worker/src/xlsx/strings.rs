@@ -19,14 +19,18 @@ pub struct SharedStrings {
 impl SharedStrings {
     pub fn read(package: &mut Package, part: &str) -> Result<Self, FileError> {
         Self::read_limited(package, part).map_err(|error| match error {
-            FileError::PartTooLarge { .. } => FileError::TooManyTexts { limit_mib: STRINGS_MIB_MAX },
+            FileError::PartTooLarge { .. } => FileError::TooManyTexts {
+                limit_mib: STRINGS_MIB_MAX,
+            },
             error => error,
         })
     }
 
     fn read_limited(package: &mut Package, part: &str) -> Result<Self, FileError> {
         let mut strings = Self::default();
-        let Some(mut xml) = package.xml(part, STRINGS_MIB_MAX)? else { return Ok(strings) };
+        let Some(mut xml) = package.xml(part, STRINGS_MIB_MAX)? else {
+            return Ok(strings);
+        };
         let (mut in_text, mut in_reading_aid) = (false, false);
         loop {
             let event = xml.next()?;
@@ -39,7 +43,9 @@ impl SharedStrings {
                 Event::End(end) => match end.local_name().as_ref() {
                     "t" => in_text = false,
                     "rPh" => in_reading_aid = false,
-                    "si" => strings.ends.push(u32::try_from(strings.texts.len()).unwrap_or(u32::MAX)),
+                    "si" => strings
+                        .ends
+                        .push(u32::try_from(strings.texts.len()).unwrap_or(u32::MAX)),
                     _ => {}
                 },
                 Event::Eof => return Ok(strings),
@@ -54,7 +60,11 @@ impl SharedStrings {
 
     pub fn get(&self, index: usize) -> Option<&str> {
         let end = *self.ends.get(index)?;
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let start = index
+            .checked_sub(1)
+            .and_then(|before| self.ends.get(before))
+            .copied()
+            .unwrap_or(0);
         self.texts.get(usize::try_from(start).ok()?..usize::try_from(end).ok()?)
     }
 }

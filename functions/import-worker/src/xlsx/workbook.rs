@@ -44,26 +44,51 @@ impl Workbook {
         let relations = relations(package, &main)?;
         let xml = package.xml(&main, SMALL_PART_MIB_MAX)?.ok_or(FileError::NotAWorkbook)?;
         let (sheets, is_1904) = sheets(xml)?;
-        let part = |kind: &str| relations.values().find(|relation| relation.kind == kind).map(|relation| relation.target.clone());
+        let part = |kind: &str| {
+            relations
+                .values()
+                .find(|relation| relation.kind == kind)
+                .map(|relation| relation.target.clone())
+        };
         let worksheets = || {
-            let with_relation = sheets.iter().filter_map(|sheet| Some((sheet, relations.get(&sheet.relation)?)));
+            let with_relation = sheets
+                .iter()
+                .filter_map(|sheet| Some((sheet, relations.get(&sheet.relation)?)));
             with_relation.filter(|(_, relation)| relation.kind == "worksheet")
         };
-        let first = worksheets().find(|(sheet, _)| !sheet.hidden).or_else(|| worksheets().next());
+        let first = worksheets()
+            .find(|(sheet, _)| !sheet.hidden)
+            .or_else(|| worksheets().next());
         let (_, sheet) = first.ok_or(FileError::NoWorksheet)?;
         let date_formats = match part("styles") {
-            Some(styles) => package.xml(&styles, SMALL_PART_MIB_MAX)?.map(date_formats).transpose()?.unwrap_or_default(),
+            Some(styles) => package
+                .xml(&styles, SMALL_PART_MIB_MAX)?
+                .map(date_formats)
+                .transpose()?
+                .unwrap_or_default(),
             None => Vec::new(),
         };
-        Ok(Self { sheet: sheet.target.clone(), strings: part("sharedStrings"), is_1904, date_formats })
+        Ok(Self {
+            sheet: sheet.target.clone(),
+            strings: part("sharedStrings"),
+            is_1904,
+            date_formats,
+        })
     }
 }
 
 fn main_part(package: &mut Package) -> Result<String, FileError> {
     let relations = relations(package, "")?;
-    let main = relations.into_values().find(|relation| relation.kind == "officeDocument").map(|relation| relation.target);
+    let main = relations
+        .into_values()
+        .find(|relation| relation.kind == "officeDocument")
+        .map(|relation| relation.target);
     let main = main.unwrap_or_else(|| "xl/workbook.xml".to_owned());
-    if main.ends_with(".bin") { Err(FileError::BinaryWorkbook) } else { Ok(main) }
+    if main.ends_with(".bin") {
+        Err(FileError::BinaryWorkbook)
+    } else {
+        Ok(main)
+    }
 }
 
 /// The relations of a part, or of the package for `""`; their targets are names in the archive.
@@ -74,12 +99,22 @@ fn relations(package: &mut Package, part: &str) -> Result<Relations, FileError> 
         return Ok(relations);
     };
     xml.each_start(|start| {
-        let found = (attribute(start, "Id"), attribute(start, "Type"), attribute(start, "Target"));
+        let found = (
+            attribute(start, "Id"),
+            attribute(start, "Type"),
+            attribute(start, "Target"),
+        );
         if let ("Relationship", (Some(id), Some(kind), Some(target))) = (start.local_name().as_ref(), found)
             && relations.len() < ENTRIES_MAX
         {
             let kind = kind.rsplit('/').next().unwrap_or_default().to_owned();
-            relations.insert(id, Relation { kind, target: resolve(folder, &target) });
+            relations.insert(
+                id,
+                Relation {
+                    kind,
+                    target: resolve(folder, &target),
+                },
+            );
         }
         Ok(())
     })?;
@@ -88,7 +123,11 @@ fn relations(package: &mut Package, part: &str) -> Result<Relations, FileError> 
 
 /// A target is relative to the part's folder, or absolute with a leading slash.
 fn resolve(folder: &str, target: &str) -> String {
-    let mut path: Vec<&str> = if target.starts_with('/') { Vec::new() } else { folder.split('/').collect() };
+    let mut path: Vec<&str> = if target.starts_with('/') {
+        Vec::new()
+    } else {
+        folder.split('/').collect()
+    };
     for step in target.split('/') {
         match step {
             "" | "." => {}
@@ -116,7 +155,11 @@ fn sheets<R: BufRead>(xml: Xml<R>) -> Result<(Vec<SheetEntry>, bool), FileError>
         }
         Ok(())
     })?;
-    if is_workbook { Ok((sheets, is_1904)) } else { Err(FileError::NotAWorkbook) }
+    if is_workbook {
+        Ok((sheets, is_1904))
+    } else {
+        Err(FileError::NotAWorkbook)
+    }
 }
 
 fn date_formats<R: BufRead>(xml: Xml<R>) -> Result<Vec<bool>, FileError> {
@@ -124,14 +167,21 @@ fn date_formats<R: BufRead>(xml: Xml<R>) -> Result<Vec<bool>, FileError> {
     xml.each_start(|start| {
         let number_format = || attribute(start, "numFmtId").and_then(|id| id.parse::<u32>().ok());
         match start.local_name().as_ref() {
-            "numFmt" if custom.len() < FORMATS_MAX && attribute(start, "formatCode").is_some_and(|code| shows_date(&code)) => {
+            "numFmt"
+                if custom.len() < FORMATS_MAX
+                    && attribute(start, "formatCode").is_some_and(|code| shows_date(&code)) =>
+            {
                 custom.extend(number_format());
             }
             // `xf` also stands in the list of named styles, which cells do not refer to.
             "cellXfs" => in_cell_formats = true,
             "cellStyleXfs" | "cellStyles" | "dxfs" => in_cell_formats = false,
-            "xf" if in_cell_formats && formats.len() == FORMATS_MAX => return Err(FileError::TooManyFormats { limit: FORMATS_MAX }),
-            "xf" if in_cell_formats => formats.push(number_format().is_some_and(|id| is_built_in_date(id) || custom.contains(&id))),
+            "xf" if in_cell_formats && formats.len() == FORMATS_MAX => {
+                return Err(FileError::TooManyFormats { limit: FORMATS_MAX });
+            }
+            "xf" if in_cell_formats => {
+                formats.push(number_format().is_some_and(|id| is_built_in_date(id) || custom.contains(&id)))
+            }
             _ => {}
         }
         Ok(())
@@ -181,7 +231,17 @@ mod tests {
         for code in ["yyyy-mm-dd", "d/m/yy h:mm", "[h]:mm:ss", "[$-407]DD. MMMM", "\"on\" dd"] {
             assert!(shows_date(code), "{code}");
         }
-        for code in ["General", "0.00", "#,##0.00 \"USD paid\"", "[Red]-0.00", "[$USD] 0", "_-* #,##0_-", "0\\d", "0.00E+00", "@"] {
+        for code in [
+            "General",
+            "0.00",
+            "#,##0.00 \"USD paid\"",
+            "[Red]-0.00",
+            "[$USD] 0",
+            "_-* #,##0_-",
+            "0\\d",
+            "0.00E+00",
+            "@",
+        ] {
             assert!(!shows_date(code), "{code}");
         }
     }

@@ -28,7 +28,10 @@ impl From<Excess> for io::Error {
 /// Puts the right words to an error that came out of a part.
 pub fn part_error(part: &str, error: io::Error) -> FileError {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(Excess::Part { limit_mib }) => FileError::PartTooLarge { part: part.to_owned(), limit_mib: *limit_mib },
+        Some(Excess::Part { limit_mib }) => FileError::PartTooLarge {
+            part: part.to_owned(),
+            limit_mib: *limit_mib,
+        },
         Some(Excess::Token) => FileError::damaged(part, Excess::Token),
         // The local file itself cannot be read; what is wrong with its content has other kinds.
         None if error.raw_os_error().is_some() => FileError::Read(error),
@@ -77,9 +80,17 @@ pub struct Xml<R> {
 
 impl<R: BufRead> Xml<R> {
     pub fn new(part: &str, inner: R) -> Self {
-        let mut reader = Reader::from_reader(TokenLimit { inner, left: TOKEN_BYTES_MAX });
+        let mut reader = Reader::from_reader(TokenLimit {
+            inner,
+            left: TOKEN_BYTES_MAX,
+        });
         reader.config_mut().expand_empty_elements = true;
-        Self { part: part.to_owned(), reader, token: Vec::new(), depth: 0 }
+        Self {
+            part: part.to_owned(),
+            reader,
+            token: Vec::new(),
+            depth: 0,
+        }
     }
 
     pub fn part(&self) -> &str {
@@ -90,15 +101,24 @@ impl<R: BufRead> Xml<R> {
     pub fn next(&mut self) -> Result<Event<'_>, FileError> {
         self.token.clear();
         self.reader.get_mut().left = TOKEN_BYTES_MAX;
-        let event = self.reader.read_event_into(&mut self.token).map_err(|error| match error {
-            quick_xml::Error::Io(error) => part_error(&self.part, clone_io(&error)),
-            error => FileError::damaged(&self.part, error),
-        })?;
+        let event = self
+            .reader
+            .read_event_into(&mut self.token)
+            .map_err(|error| match error {
+                quick_xml::Error::Io(error) => part_error(&self.part, clone_io(&error)),
+                error => FileError::damaged(&self.part, error),
+            })?;
         match &event {
-            Event::Start(_) if self.depth == DEPTH_MAX => return Err(FileError::damaged(&self.part, "nested too deeply")),
+            Event::Start(_) if self.depth == DEPTH_MAX => {
+                return Err(FileError::damaged(&self.part, "nested too deeply"));
+            }
             Event::Start(_) => self.depth += 1,
             Event::End(_) => self.depth = self.depth.saturating_sub(1),
-            Event::DocType(_) => return Err(FileError::DocumentType { part: self.part.clone() }),
+            Event::DocType(_) => {
+                return Err(FileError::DocumentType {
+                    part: self.part.clone(),
+                });
+            }
             Event::Eof if self.depth > 0 => return Err(FileError::damaged(&self.part, "it ends too early")),
             _ => {}
         }
@@ -106,7 +126,10 @@ impl<R: BufRead> Xml<R> {
     }
 
     /// Calls `visit` for every start tag of the part.
-    pub fn each_start(mut self, mut visit: impl FnMut(&BytesStart<'_>) -> Result<(), FileError>) -> Result<(), FileError> {
+    pub fn each_start(
+        mut self,
+        mut visit: impl FnMut(&BytesStart<'_>) -> Result<(), FileError>,
+    ) -> Result<(), FileError> {
         loop {
             match self.next()? {
                 Event::Start(start) => visit(&start)?,
@@ -118,13 +141,18 @@ impl<R: BufRead> Xml<R> {
 
     /// Reads what is left without looking at it, so that its checksum is verified.
     pub fn finish(self) -> Result<(), FileError> {
-        io::copy(&mut self.reader.into_inner().inner, &mut io::sink()).map(drop).map_err(|error| part_error(&self.part, error))
+        io::copy(&mut self.reader.into_inner().inner, &mut io::sink())
+            .map(drop)
+            .map_err(|error| part_error(&self.part, error))
     }
 }
 
 /// `quick_xml` shares its I/O errors; what matters of them can be copied.
 fn clone_io(error: &io::Error) -> io::Error {
-    match (error.get_ref().and_then(|inner| inner.downcast_ref::<Excess>()), error.raw_os_error()) {
+    match (
+        error.get_ref().and_then(|inner| inner.downcast_ref::<Excess>()),
+        error.raw_os_error(),
+    ) {
         (Some(excess), _) => (*excess).into(),
         (None, Some(code)) => io::Error::from_raw_os_error(code),
         (None, None) => io::Error::new(error.kind(), error.to_string()),
@@ -133,9 +161,15 @@ fn clone_io(error: &io::Error) -> io::Error {
 
 /// The value of an attribute, whatever its namespace prefix, without entities resolved into anything but their character.
 pub fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
-    let found =
-        start.attributes().with_checks(false).filter_map(Result::ok).find(|attribute| attribute.key.local_name().as_ref() == name)?;
-    found.normalized_value(quick_xml::XmlVersion::Implicit1_0).ok().map(|value| value.into_owned())
+    let found = start
+        .attributes()
+        .with_checks(false)
+        .filter_map(Result::ok)
+        .find(|attribute| attribute.key.local_name().as_ref() == name)?;
+    found
+        .normalized_value(quick_xml::XmlVersion::Implicit1_0)
+        .ok()
+        .map(|value| value.into_owned())
 }
 
 /// Adds what a token inside an element of text means to `text`. `Err`: an entity that XML does not define.

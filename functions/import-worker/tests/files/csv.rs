@@ -17,7 +17,10 @@ fn failure(file: &[u8]) -> FileError {
 }
 
 fn ids(rows: &[Row]) -> Vec<(u64, String)> {
-    good(rows).into_iter().map(|row| (row.line, row.player_id.to_string())).collect()
+    good(rows)
+        .into_iter()
+        .map(|row| (row.line, row.player_id.to_string()))
+        .collect()
 }
 
 /// Hands out one byte at a time, as a slow network may.
@@ -84,7 +87,9 @@ fn seven_kinds_of_bad_rows_are_named_and_the_good_ones_go_in() {
 #[test]
 fn the_delimiter_is_found_in_the_header() {
     for delimiter in [",", ";", "\t"] {
-        let file = ["player_id,\"Total Deposited\",wagered,won,name", "P1,1,2,3,x"].join("\r\n").replace(',', delimiter);
+        let file = ["player_id,\"Total Deposited\",wagered,won,name", "P1,1,2,3,x"]
+            .join("\r\n")
+            .replace(',', delimiter);
         let (rows, failure) = read(file.as_bytes());
         assert!(failure.is_none(), "{failure:?}");
         assert_eq!(ids(&rows), [(2, "P1".to_owned())]);
@@ -98,7 +103,10 @@ fn lines_are_counted_as_an_editor_shows_them() {
     assert!(failure.is_none());
     assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [4, 6, 10, 13]);
     assert_eq!(ids(&rows), [(6, "P2".to_owned()), (13, "P4".to_owned())]);
-    assert_eq!(errors(&rows)[0], "4 name \"two\u{fffd}lines\" must not hold line breaks or other control characters");
+    assert_eq!(
+        errors(&rows)[0],
+        "4 name \"two\u{fffd}lines\" must not hold line breaks or other control characters"
+    );
 }
 
 #[test]
@@ -125,7 +133,13 @@ fn reading_resumes_behind_every_row() {
         assert!(failure.is_none());
         assert_eq!(resumed, rows[done..]);
     }
-    assert_eq!(rows.last().unwrap().next, Watermark { line: 10, byte: bytes.len() as u64 });
+    assert_eq!(
+        rows.last().unwrap().next,
+        Watermark {
+            line: 10,
+            byte: bytes.len() as u64
+        }
+    );
 }
 
 #[test]
@@ -151,14 +165,26 @@ fn a_header_without_a_required_column_is_one_error() {
         "the header lacks the column total_wagered; it has \"player_id\", \"deposit\", \"won\""
     );
     let twice = failure(b"player_id,deposit,wagered,won,Player-ID\nP1,1,2,3,P1\n");
-    assert_eq!(twice.to_string(), "the header has player_id twice: column 1 \"player_id\" and column 5 \"Player-ID\"");
-    assert!(matches!(failure(b"player_id,deposit,wagered,won,\xff\nP1,1,2,3,4\n"), FileError::HeaderNotUtf8 { line: 1 }));
+    assert_eq!(
+        twice.to_string(),
+        "the header has player_id twice: column 1 \"player_id\" and column 5 \"Player-ID\""
+    );
+    assert!(matches!(
+        failure(b"player_id,deposit,wagered,won,\xff\nP1,1,2,3,4\n"),
+        FileError::HeaderNotUtf8 { line: 1 }
+    ));
 }
 
 #[test]
 fn unknown_columns_are_warned_of_and_ignored() {
     let rows = CsvRows::open(&b"player_id,deposit,wagered,won,shoe size\nP1,1,2,3,\xff\n"[..]).unwrap();
-    assert_eq!(rows.header().warnings, [Warning::UnknownColumn { position: 5, header: "shoe size".into() }]);
+    assert_eq!(
+        rows.header().warnings,
+        [Warning::UnknownColumn {
+            position: 5,
+            header: "shoe size".into()
+        }]
+    );
     assert_eq!(good(&collect(rows).0).len(), 1);
 }
 
@@ -167,11 +193,17 @@ fn a_file_without_rows_is_refused() {
     assert!(matches!(failure(b""), FileError::Empty));
     assert!(matches!(failure(b"\xef\xbb\xbf\r\n \n"), FileError::Empty));
     assert!(matches!(failure(b"player_id,deposit,wagered,won"), FileError::NoRows));
-    assert!(matches!(failure(b"player_id,deposit,wagered,won\n\n,,,\n"), FileError::NoRows));
+    assert!(matches!(
+        failure(b"player_id,deposit,wagered,won\n\n,,,\n"),
+        FileError::NoRows
+    ));
     // Behind the last row nothing is left to read, which is no failure.
     let file = b"player_id,deposit,wagered,won\nP1,1,2,3\n";
     let header = CsvHeader::read(&file[..]).unwrap();
-    let end = Watermark { line: 3, byte: file.len() as u64 };
+    let end = Watermark {
+        line: 3,
+        byte: file.len() as u64,
+    };
     assert!(CsvRows::resume(io::empty(), header, end).next().is_none());
 }
 
@@ -179,10 +211,24 @@ fn a_file_without_rows_is_refused() {
 fn a_field_without_end_fails_after_reading_a_little_more_than_a_record() {
     let head = b"player_id,deposit,wagered,won,name\nP1,1,2,3,x\nP2,1,2,3,\"";
     let mut handed_out = 0;
-    let rows = CsvRows::open(Endless { head, piece: b'x', handed_out: &mut handed_out }).unwrap();
+    let rows = CsvRows::open(Endless {
+        head,
+        piece: b'x',
+        handed_out: &mut handed_out,
+    })
+    .unwrap();
     let (rows, failure) = collect(rows);
     assert_eq!(ids(&rows), [(2, "P1".to_owned())]);
-    assert!(matches!(failure, Some(FileError::RowTooLong { line: 3, limit_kib: 256 })), "{failure:?}");
+    assert!(
+        matches!(
+            failure,
+            Some(FileError::RowTooLong {
+                line: 3,
+                limit_kib: 256
+            })
+        ),
+        "{failure:?}"
+    );
     assert!(handed_out < 512 * 1024, "{handed_out}");
 }
 
@@ -190,7 +236,11 @@ fn a_field_without_end_fails_after_reading_a_little_more_than_a_record() {
 fn endless_quotes_delimiters_and_headers_fail_too() {
     let fail = |head: &[u8], piece: u8| {
         let mut handed_out = 0;
-        let failure = match CsvRows::open(Endless { head, piece, handed_out: &mut handed_out }) {
+        let failure = match CsvRows::open(Endless {
+            head,
+            piece,
+            handed_out: &mut handed_out,
+        }) {
             Ok(rows) => collect(rows).1,
             Err(error) => Some(error),
         };
@@ -201,25 +251,43 @@ fn endless_quotes_delimiters_and_headers_fail_too() {
     let expected = "the row that begins on line 2 is longer than 256 KiB; is a quotation mark never closed?";
     assert_eq!(fail(header, b'"'), expected);
     assert_eq!(fail(header, b'x'), expected);
-    assert_eq!(fail(b"", b'x'), "the row that begins on line 1 is longer than 64 KiB; is a quotation mark never closed?");
+    assert_eq!(
+        fail(b"", b'x'),
+        "the row that begins on line 1 is longer than 64 KiB; is a quotation mark never closed?"
+    );
 }
 
 #[test]
 fn a_row_of_100000_delimiters_is_a_bad_row_only_if_it_holds_something() {
-    let file = format!("player_id,deposit,wagered,won\nP1,1,2,3{}\nP2,1,2,3{}x\nP3,1,2,3\n", ",".repeat(100_000), ",".repeat(100_000));
+    let file = format!(
+        "player_id,deposit,wagered,won\nP1,1,2,3{}\nP2,1,2,3{}x\nP3,1,2,3\n",
+        ",".repeat(100_000),
+        ",".repeat(100_000)
+    );
     let (rows, failure) = read(file.as_bytes());
     assert!(failure.is_none());
     assert_eq!(ids(&rows), [(2, "P1".to_owned()), (4, "P3".to_owned())]);
-    assert!(errors(&rows)[0].starts_with("3 - \"x\" the row has a value in column "), "{:?}", errors(&rows));
+    assert!(
+        errors(&rows)[0].starts_with("3 - \"x\" the row has a value in column "),
+        "{:?}",
+        errors(&rows)
+    );
 }
 
 #[test]
 fn a_quote_that_is_open_at_the_end_is_named() {
     let (rows, failure) = read(b"player_id,deposit,wagered,won,name\nP1,1,2,3,x\nP2,1,2,3,\"y\nP3,1,2,3,z\n");
     assert_eq!(ids(&rows), [(2, "P1".to_owned())]);
-    assert_eq!(failure.unwrap().to_string(), "the row that begins on line 3 has a quotation mark that is never closed");
+    assert_eq!(
+        failure.unwrap().to_string(),
+        "the row that begins on line 3 has a quotation mark that is never closed"
+    );
     // A quote in the middle of a cell is a character like others.
-    assert!(read(b"player_id,deposit,wagered,won,name\nP1,1,2,3,6\" tall\n").1.is_none());
+    assert!(
+        read(b"player_id,deposit,wagered,won,name\nP1,1,2,3,6\" tall\n")
+            .1
+            .is_none()
+    );
 }
 
 #[test]

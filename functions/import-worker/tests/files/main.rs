@@ -32,7 +32,10 @@ fn errors(rows: &[Row]) -> Vec<String> {
     let errors = rows.iter().filter_map(|row| row.result.as_ref().err()).flatten();
     errors
         .map(|error| {
-            let (column, value) = (error.column.as_deref().unwrap_or("-"), error.value.as_deref().unwrap_or("-"));
+            let (column, value) = (
+                error.column.as_deref().unwrap_or("-"),
+                error.value.as_deref().unwrap_or("-"),
+            );
             format!("{} {column} {value:?} {}", error.line, error.reason)
         })
         .collect()

@@ -9,8 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 pub const HEADER_ROW: &str = r#"<row r="1"><c r="A1" t="inlineStr"><is><t>player_id</t></is></c><c r="B1" t="inlineStr"><is><t>deposit</t></is></c><c r="C1" t="inlineStr"><is><t>wagered</t></is></c><c r="D1" t="inlineStr"><is><t>won</t></is></c><c r="E1" t="inlineStr"><is><t>name</t></is></c></row>"#;
-pub const FIRST_ROW: &str =
-    r#"<row r="2"><c r="A2" t="str"><v>P1</v></c><c r="B2"><v>1</v></c><c r="C2"><v>2</v></c><c r="D2"><v>3</v></c></row>"#;
+pub const FIRST_ROW: &str = r#"<row r="2"><c r="A2" t="str"><v>P1</v></c><c r="B2"><v>1</v></c><c r="C2"><v>2</v></c><c r="D2"><v>3</v></c></row>"#;
 pub const SHEET: &str = "xl/worksheets/sheet1.xml";
 
 pub struct Workbook {
@@ -28,8 +27,14 @@ pub fn workbook(sheet: impl Into<Vec<u8>>) -> Workbook {
     let relations = |entries: &str| format!("<Relationships>{entries}</Relationships>").into_bytes();
     let parts = vec![
         ("[Content_Types].xml".to_owned(), b"<Types/>".to_vec()),
-        ("_rels/.rels".to_owned(), relations(r#"<Relationship Id="rId1" Type="http://x/officeDocument" Target="xl/workbook.xml"/>"#)),
-        ("xl/workbook.xml".to_owned(), br#"<workbook><sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>"#.to_vec()),
+        (
+            "_rels/.rels".to_owned(),
+            relations(r#"<Relationship Id="rId1" Type="http://x/officeDocument" Target="xl/workbook.xml"/>"#),
+        ),
+        (
+            "xl/workbook.xml".to_owned(),
+            br#"<workbook><sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>"#.to_vec(),
+        ),
         (
             "xl/_rels/workbook.xml.rels".to_owned(),
             relations(
@@ -40,7 +45,10 @@ pub fn workbook(sheet: impl Into<Vec<u8>>) -> Workbook {
         ),
         (SHEET.to_owned(), sheet.into()),
     ];
-    Workbook { parts, method: CompressionMethod::Deflated }
+    Workbook {
+        parts,
+        method: CompressionMethod::Deflated,
+    }
 }
 
 impl Workbook {
@@ -52,13 +60,21 @@ impl Workbook {
     }
 
     pub fn stored(self) -> Self {
-        Self { method: CompressionMethod::Stored, ..self }
+        Self {
+            method: CompressionMethod::Stored,
+            ..self
+        }
     }
 
     pub fn bytes(&self) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content) in &self.parts {
-            writer.start_file(name.as_str(), SimpleFileOptions::default().compression_method(self.method)).unwrap();
+            writer
+                .start_file(
+                    name.as_str(),
+                    SimpleFileOptions::default().compression_method(self.method),
+                )
+                .unwrap();
             writer.write_all(content).unwrap();
         }
         writer.finish().unwrap().into_inner()

@@ -41,11 +41,34 @@ fn sample() -> (Vec<u8>, String) {
     for row in 1_u32..=300 {
         let won = f64::from(row) * 0.1; // 0.30000000000000004 and the like
         let cents = f64::from(row * 123_457) / 100.0;
-        sheet.write(row, 0, row + 1000).unwrap().write(row, 1, cents).unwrap().write(row, 2, 15_000).unwrap().write(row, 3, won).unwrap();
-        sheet.write(row, 4, row % 7).unwrap().write(row, 5, 48.25).unwrap().write(row, 6, format!("p{row}@mail.example")).unwrap();
+        sheet
+            .write(row, 0, row + 1000)
+            .unwrap()
+            .write(row, 1, cents)
+            .unwrap()
+            .write(row, 2, 15_000)
+            .unwrap()
+            .write(row, 3, won)
+            .unwrap();
+        sheet
+            .write(row, 4, row % 7)
+            .unwrap()
+            .write(row, 5, 48.25)
+            .unwrap()
+            .write(row, 6, format!("p{row}@mail.example"))
+            .unwrap();
         sheet.write(row, 7, "Zoë <\"Q\"> & Söhne").unwrap();
-        sheet.write_with_format(row, 8, ExcelDateTime::from_ymd(2024, 2, 29).unwrap(), &date).unwrap();
-        sheet.write_with_format(row, 9, ExcelDateTime::parse_from_str("2020-01-31T18:30:00").unwrap(), &time).unwrap();
+        sheet
+            .write_with_format(row, 8, ExcelDateTime::from_ymd(2024, 2, 29).unwrap(), &date)
+            .unwrap();
+        sheet
+            .write_with_format(
+                row,
+                9,
+                ExcelDateTime::parse_from_str("2020-01-31T18:30:00").unwrap(),
+                &time,
+            )
+            .unwrap();
         csv += &format!(
             "{},{}.{:02},15000,{}.{},{},48.25,p{row}@mail.example,\"Zoë <\"\"Q\"\"> & Söhne\",2024-02-29,2020-01-31T18:30:00Z,\n",
             row + 1000,
@@ -67,12 +90,26 @@ fn players(bytes: &[u8]) -> Vec<PlayerRow> {
 fn the_same_rows_as_csv_and_as_workbook_are_the_same_players() {
     let (workbook, csv) = sample();
     let (csv_rows, failure) = collect(Rows::Csv(CsvRows::open(csv.as_bytes()).unwrap()));
-    assert!(failure.is_none() && errors(&csv_rows).is_empty(), "{:?}", errors(&csv_rows));
+    assert!(
+        failure.is_none() && errors(&csv_rows).is_empty(),
+        "{:?}",
+        errors(&csv_rows)
+    );
     let workbook = file(&workbook);
     let rows: Rows<&[u8]> = Rows::Xlsx(Box::new(XlsxRows::open(workbook.path()).unwrap()));
-    assert_eq!(rows.warnings(), [Warning::UnknownColumn { position: 11, header: "withdrawn?".into() }]);
+    assert_eq!(
+        rows.warnings(),
+        [Warning::UnknownColumn {
+            position: 11,
+            header: "withdrawn?".into()
+        }]
+    );
     let (xlsx_rows, failure) = collect(rows);
-    assert!(failure.is_none() && errors(&xlsx_rows).is_empty(), "{:?}", errors(&xlsx_rows));
+    assert!(
+        failure.is_none() && errors(&xlsx_rows).is_empty(),
+        "{:?}",
+        errors(&xlsx_rows)
+    );
     assert_eq!(good(&xlsx_rows).len(), 300);
     assert_eq!(good(&xlsx_rows), good(&csv_rows));
 }
@@ -91,7 +128,10 @@ fn the_cells_are_those_that_calamine_reads() {
             _ => {}
         }
     }
-    let names: Vec<_> = players(&bytes).into_iter().map(|row| (row.line, row.name.unwrap())).collect();
+    let names: Vec<_> = players(&bytes)
+        .into_iter()
+        .map(|row| (row.line, row.name.unwrap()))
+        .collect();
     assert_eq!(names, expected);
     assert_eq!(names.len(), 300);
 }
@@ -105,7 +145,10 @@ fn workbooks_written_in_constant_memory_are_read() {
     sheet.write_row(1, 1, [5000, 15_000, 20_000, 25]).unwrap();
     sheet.write(1, 7, "=HYPERLINK(\"http://evil.example\")").unwrap();
     let rows = players(&book.save_to_buffer().unwrap());
-    assert_eq!((rows[0].player_id.as_str(), rows[0].totals.session_count), ("P1", Some(25)));
+    assert_eq!(
+        (rows[0].player_id.as_str(), rows[0].totals.session_count),
+        ("P1", Some(25))
+    );
     assert_eq!(rows[0].name.as_deref(), Some("=HYPERLINK(\"http://evil.example\")"));
 }
 
@@ -115,12 +158,20 @@ fn values_that_are_not_what_they_look_like_reject_their_row() {
     let sheet = book.add_worksheet();
     write_header(sheet);
     for row in 1..=7 {
-        sheet.write(row, 0, format!("P{row}")).unwrap().write_row(row, 1, [1, 2, 3]).unwrap();
+        sheet
+            .write(row, 0, format!("P{row}"))
+            .unwrap()
+            .write_row(row, 1, [1, 2, 3])
+            .unwrap();
     }
     let date = Format::new().set_num_format("yyyy-mm-dd");
     sheet.write_boolean(1, 1, true).unwrap();
-    sheet.write_formula(2, 2, Formula::new("=NA()").set_result("#N/A")).unwrap();
-    sheet.write_with_format(3, 3, ExcelDateTime::from_ymd(2024, 5, 1).unwrap(), &date).unwrap();
+    sheet
+        .write_formula(2, 2, Formula::new("=NA()").set_result("#N/A"))
+        .unwrap();
+    sheet
+        .write_with_format(3, 3, ExcelDateTime::from_ymd(2024, 5, 1).unwrap(), &date)
+        .unwrap();
     sheet.write(4, 0, 1_234_567_890_123_456_789_f64).unwrap();
     sheet.write(5, 8, -5).unwrap();
     sheet.write(6, 1, 1e300).unwrap();
@@ -137,25 +188,39 @@ fn values_that_are_not_what_they_look_like_reject_their_row() {
             "7 Total Deposited \"1.00000000000000e300\" has more than 15 integer digits",
         ]
     );
-    assert_eq!(good(&rows).into_iter().map(|row| (row.line, row.totals.deposited.to_string())).collect::<Vec<_>>(), [(8, "2".to_owned())]);
+    assert_eq!(
+        good(&rows)
+            .into_iter()
+            .map(|row| (row.line, row.totals.deposited.to_string()))
+            .collect::<Vec<_>>(),
+        [(8, "2".to_owned())]
+    );
 }
 
 #[test]
 fn a_formula_that_was_never_calculated_says_so() {
-    let rows = workbook(sheet(r#"<row><c t="str"><v>P2</v></c><c><f>1+1</f></c><c><v>2</v></c><c><v>3</v></c></row>"#)).rows();
-    assert_eq!(errors(&rows), ["3 deposit \"\" is a formula without a stored result; open the workbook, let it calculate, and save it"]);
+    let rows = workbook(sheet(
+        r#"<row><c t="str"><v>P2</v></c><c><f>1+1</f></c><c><v>2</v></c><c><v>3</v></c></row>"#,
+    ))
+    .rows();
+    assert_eq!(
+        errors(&rows),
+        ["3 deposit \"\" is a formula without a stored result; open the workbook, let it calculate, and save it"]
+    );
 }
 
 #[test]
 fn rows_and_cells_may_leave_out_where_they_stand() {
-    let rows = workbook(sheet(r#"<row><c t="str"><v>P2</v></c><c/><c r="C3"><v>2</v></c><c><v>3</v></c><c/></row><row r="9"/>"#)).rows();
+    let rows = workbook(sheet(
+        r#"<row><c t="str"><v>P2</v></c><c/><c r="C3"><v>2</v></c><c><v>3</v></c><c/></row><row r="9"/>"#,
+    ))
+    .rows();
     assert_eq!(errors(&rows), ["3 deposit \"-\" is required and empty"]);
 }
 
 #[test]
 fn rich_text_entities_and_reading_aids_are_understood() {
-    let strings =
-        r#"<sst><si><r><t>Zo</t></r><r><t xml:space="preserve">&#xEB; &amp; <![CDATA[<Co>]]></t></r><rPh><t>zoe</t></rPh></si><si/></sst>"#;
+    let strings = r#"<sst><si><r><t>Zo</t></r><r><t xml:space="preserve">&#xEB; &amp; <![CDATA[<Co>]]></t></r><rPh><t>zoe</t></rPh></si><si/></sst>"#;
     let row = r#"<row r="3"><c t="s"><v>0</v></c></row><row r="4"><c t="str"><v>P2</v></c><c><v>1</v></c><c><v>2</v></c><c><v>3</v></c><c t="s"><v>0</v></c></row>"#;
     let rows = workbook(sheet(row)).part("xl/sharedStrings.xml", strings).rows();
     assert_eq!(good(&rows)[1].name.as_deref(), Some("Zoë & <Co>"));
@@ -164,7 +229,11 @@ fn rich_text_entities_and_reading_aids_are_understood() {
 #[test]
 fn a_name_in_another_namespace_prefix_is_the_same_name() {
     let plain = sheet("");
-    let prefixed = plain.replace("</", "</x:").replace('<', "<x:").replace("<x:/x:", "</x:").replace("<x:?", "<?");
+    let prefixed = plain
+        .replace("</", "</x:")
+        .replace('<', "<x:")
+        .replace("<x:/x:", "</x:")
+        .replace("<x:?", "<?");
     assert_eq!(workbook(prefixed).rows(), workbook(plain).rows());
 }
 
@@ -174,10 +243,15 @@ fn the_first_visible_worksheet_is_read() {
     let relations = r#"<Relationships><Relationship Id="rId8" Type="http://x/chartsheet" Target="chartsheets/sheet1.xml"/>
         <Relationship Id="rId9" Type="http://x/worksheet" Target="/xl/worksheets/sheet2.xml"/>
         <Relationship Id="rId1" Type="http://x/worksheet" Target="/xl/worksheets/SHEET1.xml"/></Relationships>"#;
-    let book = workbook(sheet("")).part("xl/workbook.xml", sheets).part("xl/_rels/workbook.xml.rels", relations);
+    let book = workbook(sheet(""))
+        .part("xl/workbook.xml", sheets)
+        .part("xl/_rels/workbook.xml.rels", relations);
     let book = book.part("xl/worksheets/sheet2.xml", "<worksheet><sheetData/></worksheet>");
     assert_eq!(book.rows().len(), 1);
-    let only_chart = book.part("xl/workbook.xml", r#"<workbook><sheets><sheet r:id="rId8"/></sheets></workbook>"#);
+    let only_chart = book.part(
+        "xl/workbook.xml",
+        r#"<workbook><sheets><sheet r:id="rId8"/></sheets></workbook>"#,
+    );
     assert!(matches!(only_chart.failure(), FileError::NoWorksheet));
 }
 
@@ -189,7 +263,10 @@ fn days_of_workbooks_from_1904_are_theirs() {
     let registered_at = |rows: &[import_worker::rows::Row]| good(rows)[0].registered_at.unwrap().to_string();
     assert_eq!(registered_at(&book.rows()), "2020-04-30T00:00:00Z");
     let sheets = r#"<workbook><workbookPr date1904="1"/><sheets><sheet r:id="rId1"/></sheets></workbook>"#;
-    assert_eq!(registered_at(&book.part("xl/workbook.xml", sheets).rows()), "2024-05-01T00:00:00Z");
+    assert_eq!(
+        registered_at(&book.part("xl/workbook.xml", sheets).rows()),
+        "2024-05-01T00:00:00Z"
+    );
 }
 
 #[test]
@@ -199,10 +276,16 @@ fn reading_resumes_behind_every_row() {
     let rows: Vec<_> = XlsxRows::open(file.path()).unwrap().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 18);
     for (index, row) in rows.iter().enumerate() {
-        let resumed: Vec<_> = XlsxRows::resume(file.path(), row.next).unwrap().map(Result::unwrap).collect();
+        let resumed: Vec<_> = XlsxRows::resume(file.path(), row.next)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
         assert_eq!(resumed, rows[index + 1..]);
     }
-    let fresh: Vec<_> = XlsxRows::resume(file.path(), Watermark::default()).unwrap().map(Result::unwrap).collect();
+    let fresh: Vec<_> = XlsxRows::resume(file.path(), Watermark::default())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(fresh, rows);
 }
 
@@ -210,12 +293,17 @@ fn reading_resumes_behind_every_row() {
 fn a_sheet_without_header_or_rows_is_refused() {
     let empty_sheet = workbook("<worksheet><sheetData/></worksheet>");
     assert!(matches!(empty_sheet.failure(), FileError::Empty));
-    let only_header = workbook(format!("<worksheet><sheetData>{HEADER_ROW}<row r=\"2\"><c r=\"A2\"/></row></sheetData></worksheet>"));
+    let only_header = workbook(format!(
+        "<worksheet><sheetData>{HEADER_ROW}<row r=\"2\"><c r=\"A2\"/></row></sheetData></worksheet>"
+    ));
     assert!(matches!(only_header.failure(), FileError::NoRows));
     let no_column = workbook(sheet("").replace("wagered", "turnover"));
     assert_eq!(
         no_column.failure().to_string(),
         "the header lacks the column total_wagered; it has \"player_id\", \"deposit\", \"turnover\", \"won\", \"name\""
     );
-    assert!(matches!(workbook("").part(SHEET, "").failure(), FileError::Damaged { .. }));
+    assert!(matches!(
+        workbook("").part(SHEET, "").failure(),
+        FileError::Damaged { .. }
+    ));
 }

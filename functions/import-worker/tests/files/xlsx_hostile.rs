@@ -11,8 +11,14 @@ fn row(number: u32, cells: &str) -> String {
 
 #[test]
 fn a_value_far_outside_is_named_and_a_format_there_is_ignored() {
-    let outside = |cell: &str, number: u32| workbook(sheet(&row(number, &format!(r#"<c r="{cell}"><v>1</v></c>"#)))).failure().to_string();
-    let expected = |cell: &str| format!("the sheet has a value in cell {cell}, far outside of the table; clear it and save the file again");
+    let outside = |cell: &str, number: u32| {
+        workbook(sheet(&row(number, &format!(r#"<c r="{cell}"><v>1</v></c>"#))))
+            .failure()
+            .to_string()
+    };
+    let expected = |cell: &str| {
+        format!("the sheet has a value in cell {cell}, far outside of the table; clear it and save the file again")
+    };
     assert_eq!(outside("XFD1048576", 1_048_576), expected("XFD1048576"));
     assert_eq!(outside("IW3", 3), expected("IW3"));
     assert_eq!(outside("A1004", 1004), expected("A1004"));
@@ -24,9 +30,14 @@ fn a_value_far_outside_is_named_and_a_format_there_is_ignored() {
 
 #[test]
 fn a_far_cell_is_found_before_a_row_is_used() {
-    let many: String = (3..5000).map(|number| FIRST_ROW.replace("2\"", &format!("{number}\""))).collect();
+    let many: String = (3..5000)
+        .map(|number| FIRST_ROW.replace("2\"", &format!("{number}\"")))
+        .collect();
     let file = file(&workbook(sheet(&(many + &row(1_048_576, r#"<c r="XFD1048576"><v>1</v></c>"#)))).bytes());
-    assert!(matches!(XlsxRows::open(file.path()), Err(FileError::CellFarOutside { .. })));
+    assert!(matches!(
+        XlsxRows::open(file.path()),
+        Err(FileError::CellFarOutside { .. })
+    ));
 }
 
 #[test]
@@ -46,7 +57,9 @@ fn a_part_that_is_not_needed_may_not_be_a_bomb_either() {
         bomb.failure().to_string(),
         "the workbook's part xl/media/zeros.bin unpacks to more than 48 MiB; this is not a table of players"
     );
-    let two = workbook(sheet("")).part("xl/a.bin", vec![0; 30 * MIB]).part("xl/b.bin", vec![0; 30 * MIB]);
+    let two = workbook(sheet(""))
+        .part("xl/a.bin", vec![0; 30 * MIB])
+        .part("xl/b.bin", vec![0; 30 * MIB]);
     assert!(matches!(two.failure(), FileError::PartTooLarge { .. }));
     let other_sheet = workbook(sheet("")).part("xl/worksheets/sheet2.xml", vec![0; 65 * MIB]);
     assert!(matches!(other_sheet.failure(), FileError::PartTooLarge { .. }));
@@ -54,20 +67,33 @@ fn a_part_that_is_not_needed_may_not_be_a_bomb_either() {
 
 #[test]
 fn too_many_texts_formats_and_parts_are_refused() {
-    let texts = format!("<sst>{}</sst>", format!("<si><t>{}</t></si>", "x".repeat(100_000)).repeat(33 * MIB / 100_000));
+    let texts = format!(
+        "<sst>{}</sst>",
+        format!("<si><t>{}</t></si>", "x".repeat(100_000)).repeat(33 * MIB / 100_000)
+    );
     let texts = workbook(sheet("")).part("xl/sharedStrings.xml", texts).failure();
-    assert_eq!(texts.to_string(), "the workbook has too many different texts (more than 32 MiB); save it as \"CSV UTF-8\"");
+    assert_eq!(
+        texts.to_string(),
+        "the workbook has too many different texts (more than 32 MiB); save it as \"CSV UTF-8\""
+    );
     let formats = format!("<styleSheet><cellXfs>{}</cellXfs></styleSheet>", "<xf/>".repeat(65_537));
-    assert!(matches!(workbook(sheet("")).part("xl/styles.xml", formats).failure(), FileError::TooManyFormats { .. }));
+    assert!(matches!(
+        workbook(sheet("")).part("xl/styles.xml", formats).failure(),
+        FileError::TooManyFormats { .. }
+    ));
     let parts = |count: usize| {
         let mut book = workbook(sheet(""));
-        book.parts.extend((0..count).map(|index| (format!("x/{index}"), Vec::new())));
+        book.parts
+            .extend((0..count).map(|index| (format!("x/{index}"), Vec::new())));
         book
     };
     assert_eq!(parts(900).rows().len(), 1);
     assert!(matches!(parts(1001).failure(), FileError::TooManyParts { limit: 1000 }));
     let directory = parts(20_000).failure().to_string();
-    assert!(directory.starts_with("the workbook is damaged: archive:"), "{directory}");
+    assert!(
+        directory.starts_with("the workbook is damaged: archive:"),
+        "{directory}"
+    );
 }
 
 #[test]
@@ -83,10 +109,17 @@ fn a_giant_piece_of_xml_is_refused_wherever_it_stands() {
         format!("<{giant}/>"),
     ] {
         let failure = workbook(sheet(&piece)).stored().failure().to_string();
-        assert_eq!(failure, "the workbook is damaged: xl/worksheets/sheet1.xml: a piece of more than 256 KiB without end", "{:.40}", piece);
+        assert_eq!(
+            failure, "the workbook is damaged: xl/worksheets/sheet1.xml: a piece of more than 256 KiB without end",
+            "{:.40}",
+            piece
+        );
     }
     let runs = "<r><t>0123456789</t></r>".repeat(30_000);
-    let rich = workbook(sheet(&row(3, &format!(r#"<c r="A3" t="inlineStr"><is>{runs}</is></c>"#))));
+    let rich = workbook(sheet(&row(
+        3,
+        &format!(r#"<c r="A3" t="inlineStr"><is>{runs}</is></c>"#),
+    )));
     assert_eq!(rich.failure().to_string(), "cell A3 holds more than 256 KiB");
     let deep = workbook(sheet(&"<a>".repeat(1000)));
     assert!(deep.failure().to_string().ends_with("nested too deeply"));
@@ -102,7 +135,10 @@ fn entities_are_never_expanded() {
     );
     let used = workbook(sheet(&row(3, r#"<c r="A3" t="str"><v>&b;</v></c>"#)));
     assert!(used.failure().to_string().ends_with("unknown entity &b;"));
-    let in_strings = workbook(sheet("")).part("xl/sharedStrings.xml", format!("{laughs}<sst><si><t>&b;</t></si></sst>"));
+    let in_strings = workbook(sheet("")).part(
+        "xl/sharedStrings.xml",
+        format!("{laughs}<sst><si><t>&b;</t></si></sst>"),
+    );
     assert!(matches!(in_strings.failure(), FileError::DocumentType { .. }));
     let in_workbook = workbook(sheet("")).part("xl/workbook.xml", format!("{laughs}<workbook/>"));
     assert!(matches!(in_workbook.failure(), FileError::DocumentType { .. }));
@@ -119,13 +155,24 @@ fn a_truncated_file_is_damaged_wherever_it_ends() {
 
 #[test]
 fn a_wrong_checksum_is_damage_in_any_part() {
-    for (part, piece) in [(SHEET, "<v>2</v>"), ("xl/media/a.txt", "picture"), ("xl/sharedStrings.xml", "shared text")] {
-        let book =
-            workbook(sheet("")).part("xl/media/a.txt", "a picture").part("xl/sharedStrings.xml", "<sst><si><t>shared text</t></si></sst>");
+    for (part, piece) in [
+        (SHEET, "<v>2</v>"),
+        ("xl/media/a.txt", "picture"),
+        ("xl/sharedStrings.xml", "shared text"),
+    ] {
+        let book = workbook(sheet(""))
+            .part("xl/media/a.txt", "a picture")
+            .part("xl/sharedStrings.xml", "<sst><si><t>shared text</t></si></sst>");
         let mut bytes = book.stored().bytes();
-        let at = bytes.windows(piece.len()).position(|window| window == piece.as_bytes()).unwrap();
+        let at = bytes
+            .windows(piece.len())
+            .position(|window| window == piece.as_bytes())
+            .unwrap();
         bytes[at + 3] ^= 1;
-        assert_eq!(read(&bytes).unwrap_err().to_string(), format!("the workbook is damaged: {part}: Invalid checksum"));
+        assert_eq!(
+            read(&bytes).unwrap_err().to_string(),
+            format!("the workbook is damaged: {part}: Invalid checksum")
+        );
     }
 }
 
@@ -139,12 +186,22 @@ fn damage_behind_the_last_row_is_found_too() {
 
 #[test]
 fn archives_that_are_no_workbook_are_told_apart() {
-    let only = |name: &str| Workbook { parts: vec![(name.to_owned(), b"<x/>".to_vec())], ..workbook("") };
+    let only = |name: &str| Workbook {
+        parts: vec![(name.to_owned(), b"<x/>".to_vec())],
+        ..workbook("")
+    };
     assert!(matches!(only("word/document.xml").failure(), FileError::NotAWorkbook));
     assert!(matches!(only("xl/workbook.xml").failure(), FileError::NotAWorkbook));
-    assert!(matches!(read(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"), Err(FileError::NotAWorkbook)));
-    let binary = r#"<Relationships><Relationship Id="r" Type="x/officeDocument" Target="xl/workbook.bin"/></Relationships>"#;
-    assert!(matches!(workbook("").part("_rels/.rels", binary).failure(), FileError::BinaryWorkbook));
+    assert!(matches!(
+        read(b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+        Err(FileError::NotAWorkbook)
+    ));
+    let binary =
+        r#"<Relationships><Relationship Id="r" Type="x/officeDocument" Target="xl/workbook.bin"/></Relationships>"#;
+    assert!(matches!(
+        workbook("").part("_rels/.rels", binary).failure(),
+        FileError::BinaryWorkbook
+    ));
 }
 
 #[test]
@@ -152,7 +209,9 @@ fn an_encrypted_part_asks_for_a_file_without_password() {
     let mut bytes = workbook(sheet("")).bytes();
     // The lowest bit of the flags, in every local header and in the directory.
     for (signature, flags) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
-        let headers: Vec<usize> = (0..bytes.len() - 4).filter(|at| &bytes[*at..at + 4] == signature).collect();
+        let headers: Vec<usize> = (0..bytes.len() - 4)
+            .filter(|at| &bytes[*at..at + 4] == signature)
+            .collect();
         headers.into_iter().for_each(|at| bytes[at + flags] |= 1);
     }
     assert!(matches!(read(&bytes), Err(FileError::Encrypted)));
@@ -170,7 +229,10 @@ fn rows_and_cells_out_of_place_are_damage() {
         row(3, r#"<c r="A3" t="s"><v>0</v></c>"#),
         row(3, r#"<c r="A3" t="s"><v>-1</v></c>"#),
     ] {
-        assert!(matches!(workbook(sheet(&piece)).failure(), FileError::Damaged { .. }), "{piece}");
+        assert!(
+            matches!(workbook(sheet(&piece)).failure(), FileError::Damaged { .. }),
+            "{piece}"
+        );
     }
     let unclosed = workbook(sheet("").replace("</sheetData></worksheet>", ""));
     assert!(matches!(unclosed.failure(), FileError::Damaged { .. }));
@@ -178,7 +240,9 @@ fn rows_and_cells_out_of_place_are_damage() {
 
 #[test]
 fn any_flipped_byte_gives_rows_or_an_error() {
-    let whole = workbook(sheet("")).part("xl/sharedStrings.xml", "<sst><si><t>text</t></si></sst>").bytes();
+    let whole = workbook(sheet(""))
+        .part("xl/sharedStrings.xml", "<sst><si><t>text</t></si></sst>")
+        .bytes();
     let stored = workbook(sheet("")).stored().bytes();
     for bytes in [whole, stored] {
         for at in 0..bytes.len() {
@@ -193,5 +257,10 @@ fn any_flipped_byte_gives_rows_or_an_error() {
 
 #[test]
 fn a_file_that_is_not_there_is_worth_another_try() {
-    assert!(XlsxRows::open(Path::new("/nonexistent/file.xlsx")).err().unwrap().is_transient());
+    assert!(
+        XlsxRows::open(Path::new("/nonexistent/file.xlsx"))
+            .err()
+            .unwrap()
+            .is_transient()
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::program::{Program, messenger};
 use crate::target::{Answer, Target};
-use app::webhooks;
+use app::platform::webhooks;
 use domain::webhook::Targets;
 use lambda::webhook::Letter;
 use std::collections::BTreeMap;
@@ -21,7 +21,9 @@ async fn relays_at_once_keep_the_order_and_deliver_each_event_once() {
     let happening = async {
         for n in 0..EVENTS {
             for some in players.chunks(7) {
-                program.happen(&some.iter().map(|player| (player.as_str(), n)).collect::<Vec<_>>()).await;
+                program
+                    .happen(&some.iter().map(|player| (player.as_str(), n)).collect::<Vec<_>>())
+                    .await;
             }
         }
     };
@@ -55,12 +57,20 @@ async fn what_a_relay_sent_and_did_not_write_down_comes_again_under_the_same_id(
     program.happen(&[("P001", 1), ("P001", 2)]).await;
     webhooks::dispatch(&program.db, program.context()).await.unwrap();
 
-    let claim = webhooks::claim(&program.db, webhook.webhook_id, 10, program.context()).await.unwrap();
+    let claim = webhooks::claim(&program.db, webhook.webhook_id, 10, program.context())
+        .await
+        .unwrap();
     assert_eq!(claim.due.len(), 1, "a player's events go one after another");
     let due = claim.due.into_iter().next().unwrap();
     let body = webhooks::body(&due);
     let url = target.url();
-    let letter = Letter { url: &url, event_id: due.event_id, event_type: &due.event_type, body: &body, sent_at: program.now() };
+    let letter = Letter {
+        url: &url,
+        event_id: due.event_id,
+        event_type: &due.event_type,
+        body: &body,
+        sent_at: program.now(),
+    };
     let attempt = messenger(Targets::Any).send(letter, "any").await;
     assert!(attempt.is_delivered());
 
@@ -75,7 +85,15 @@ async fn what_a_relay_sent_and_did_not_write_down_comes_again_under_the_same_id(
     assert_eq!(received[0].body, received[1].body);
 
     // It was only slow, and finds that the delivery is not its own any more.
-    let late = webhooks::record(&program.db, webhook.webhook_id, claim.claim_id, &[(due, attempt)], program.context()).await.unwrap();
+    let late = webhooks::record(
+        &program.db,
+        webhook.webhook_id,
+        claim.claim_id,
+        &[(due, attempt)],
+        program.context(),
+    )
+    .await
+    .unwrap();
     assert_eq!((late.lost, late.delivered), (1, 0));
     program.all_is_told().await;
 }
@@ -97,15 +115,39 @@ async fn a_claim_that_was_lost_writes_nothing_over_the_one_that_holds() {
         response: None,
         duration_ms: 1,
     };
-    let tried = |claim: webhooks::Claim, code| claim.due.into_iter().map(|due| (due, attempt(code))).collect::<Vec<_>>();
+    let tried = |claim: webhooks::Claim, code| {
+        claim
+            .due
+            .into_iter()
+            .map(|due| (due, attempt(code)))
+            .collect::<Vec<_>>()
+    };
     let (slow_id, holder_id) = (slow.claim_id, holder.claim_id);
-    let late = webhooks::record(&program.db, id, slow_id, &tried(slow, 500), program.context()).await.unwrap();
+    let late = webhooks::record(&program.db, id, slow_id, &tried(slow, 500), program.context())
+        .await
+        .unwrap();
     assert_eq!(late.lost, 1);
-    assert_eq!(webhooks::claim(&program.db, id, 10, program.context()).await.unwrap().due.len(), 0, "it is still held");
-    let held = webhooks::record(&program.db, id, holder_id, &tried(holder, 200), program.context()).await.unwrap();
+    assert_eq!(
+        webhooks::claim(&program.db, id, 10, program.context())
+            .await
+            .unwrap()
+            .due
+            .len(),
+        0,
+        "it is still held"
+    );
+    let held = webhooks::record(&program.db, id, holder_id, &tried(holder, 200), program.context())
+        .await
+        .unwrap();
     assert_eq!(held.delivered, 1);
     let next = webhooks::claim(&program.db, id, 10, program.context()).await.unwrap();
-    assert_eq!(next.due.iter().map(|due| due.payload.get().contains("\"n\":2")).collect::<Vec<_>>(), [true]);
+    assert_eq!(
+        next.due
+            .iter()
+            .map(|due| due.payload.get().contains("\"n\":2"))
+            .collect::<Vec<_>>(),
+        [true]
+    );
 }
 
 #[tokio::test]
@@ -132,21 +174,40 @@ async fn an_event_that_comes_while_the_last_one_is_delivered_is_not_forgotten() 
     let webhook = program.webhook(&target.url(), None).await;
     program.happen(&[("P001", 1)]).await;
     webhooks::dispatch(&program.db, program.context()).await.unwrap();
-    let claim = webhooks::claim(&program.db, webhook.webhook_id, 10, program.context()).await.unwrap();
-    let attempt =
-        domain::webhook::Attempt { attempted_at: program.now(), status_code: Some(200), error: None, response: None, duration_ms: 1 };
+    let claim = webhooks::claim(&program.db, webhook.webhook_id, 10, program.context())
+        .await
+        .unwrap();
+    let attempt = domain::webhook::Attempt {
+        attempted_at: program.now(),
+        status_code: Some(200),
+        error: None,
+        response: None,
+        duration_ms: 1,
+    };
     let tried: Vec<_> = claim.due.into_iter().map(|due| (due, attempt.clone())).collect();
     program.happen(&[("P001", 2)]).await;
     // The event is in, and not committed, when the outcome is written down.
     let mut client = program.db.client().await.unwrap();
     let dispatching = store::begin(&mut client).await.unwrap();
-    assert!(store::outbox::try_be_dispatcher(&dispatching).await.unwrap());
-    let ids = store::outbox::first(&dispatching, 10).await.unwrap();
-    store::outbox::fan_out(&dispatching, &ids, &[uuid::Uuid::now_v7()], program.now()).await.unwrap();
+    assert!(store::platform::outbox::try_be_dispatcher(&dispatching).await.unwrap());
+    let ids = store::platform::outbox::first(&dispatching, 10).await.unwrap();
+    store::platform::outbox::fan_out(&dispatching, &ids, &[uuid::Uuid::now_v7()], program.now())
+        .await
+        .unwrap();
     // Another relay leaves the dispatching to this one, and does not wait for it.
-    let other = tokio::time::timeout(Duration::from_secs(5), webhooks::dispatch(&program.db, program.context())).await;
+    let other = tokio::time::timeout(
+        Duration::from_secs(5),
+        webhooks::dispatch(&program.db, program.context()),
+    )
+    .await;
     assert_eq!(other.unwrap().unwrap(), 0);
-    let recording = webhooks::record(&program.db, webhook.webhook_id, claim.claim_id, &tried, program.context());
+    let recording = webhooks::record(
+        &program.db,
+        webhook.webhook_id,
+        claim.claim_id,
+        &tried,
+        program.context(),
+    );
     let committing = async {
         until_one_waits(&program).await;
         store::commit(dispatching).await.unwrap();
@@ -159,7 +220,12 @@ async fn an_event_that_comes_while_the_last_one_is_delivered_is_not_forgotten() 
 
 async fn until_one_waits(program: &Program) {
     for _ in 0..1_000 {
-        if program.test.text("SELECT count(*) FROM pg_locks WHERE NOT granted").await != "0" {
+        if program
+            .test
+            .text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            .await
+            != "0"
+        {
             return;
         }
     }

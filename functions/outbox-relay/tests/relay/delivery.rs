@@ -18,7 +18,10 @@ fn verify(received: &Received, secret: &str, now_s: i64) -> (bool, String) {
         .unwrap();
     child.stdin.take().unwrap().write_all(&received.raw).unwrap();
     let output = child.wait_with_output().unwrap();
-    (output.status.success(), String::from_utf8(output.stdout).unwrap().trim().to_owned())
+    (
+        output.status.success(),
+        String::from_utf8(output.stdout).unwrap().trim().to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -39,18 +42,35 @@ async fn an_event_comes_signed_and_whole() {
     assert_eq!(received.body, expected);
     assert_eq!(received.headers["content-type"], "application/json");
     assert_eq!(received.headers["x-event-type"], "segment.changed");
-    assert!(received.headers["x-signature"].starts_with("t=1772366403,v1="), "the time is that of sending");
+    assert!(
+        received.headers["x-signature"].starts_with("t=1772366403,v1="),
+        "the time is that of sending"
+    );
 
     let now_s = program.now().as_second();
     assert_eq!(verify(received, SECRET, now_s), (true, "genuine".to_owned()));
-    assert_eq!(verify(received, "whsec_other", now_s), (false, "the signature does not fit".to_owned()));
-    assert_eq!(verify(received, SECRET, now_s + 301), (false, "too old, or from the future".to_owned()));
+    assert_eq!(
+        verify(received, "whsec_other", now_s),
+        (false, "the signature does not fit".to_owned())
+    );
+    assert_eq!(
+        verify(received, SECRET, now_s + 301),
+        (false, "too old, or from the future".to_owned())
+    );
     let mut tampered = received.clone();
     *tampered.raw.last_mut().unwrap() = b' ';
-    assert_eq!(verify(&tampered, SECRET, now_s), (false, "the signature does not fit".to_owned()));
+    assert_eq!(
+        verify(&tampered, SECRET, now_s),
+        (false, "the signature does not fit".to_owned())
+    );
 
     let delivery = &program.deliveries(&webhook, None).await[0];
-    let seen = (delivery.status, delivery.attempts, delivery.status_code, delivery.event_id.to_string());
+    let seen = (
+        delivery.status,
+        delivery.attempts,
+        delivery.status_code,
+        delivery.event_id.to_string(),
+    );
     assert_eq!(seen, (DeliveryStatus::Delivered, 1, Some(204), event_id));
     program.all_is_told().await;
 }
@@ -58,10 +78,17 @@ async fn an_event_comes_signed_and_whole() {
 #[tokio::test]
 async fn a_webhook_is_told_what_it_asked_for_and_each_has_every_event_under_one_id() {
     let program = Program::new().await;
-    let (all, even) = (Target::start(|_| Answer::Status(200)).await, Target::start(|_| Answer::Status(200)).await);
+    let (all, even) = (
+        Target::start(|_| Answer::Status(200)).await,
+        Target::start(|_| Answer::Status(200)).await,
+    );
     program.webhook(&all.url(), None).await;
-    program.webhook(&even.url(), Some(&["tier.changed", "signal.raised"])).await;
-    program.happen(&[("P001", 1), ("P001", 2), ("P002", 3), ("P002", 4)]).await;
+    program
+        .webhook(&even.url(), Some(&["tier.changed", "signal.raised"]))
+        .await;
+    program
+        .happen(&[("P001", 1), ("P001", 2), ("P002", 3), ("P002", 4)])
+        .await;
     let relayed = program.drain().await;
     assert_eq!((relayed.dispatched, relayed.delivered), (4, 6));
 
@@ -69,7 +96,11 @@ async fn a_webhook_is_told_what_it_asked_for_and_each_has_every_event_under_one_
     of_even.sort();
     assert_eq!(of_even, [("P001".to_owned(), 2), ("P002".to_owned(), 4)]);
     for received in even.received() {
-        let same = all.received().into_iter().find(|other| other.n() == received.n()).unwrap();
+        let same = all
+            .received()
+            .into_iter()
+            .find(|other| other.n() == received.n())
+            .unwrap();
         assert_eq!(same.body["event_id"], received.body["event_id"]);
     }
     program.all_is_told().await;
@@ -87,12 +118,34 @@ async fn what_nobody_wants_is_not_written_or_leaves_the_outbox() {
     assert_eq!(waiting().await, "0", "it wants something else");
 
     let all = program.webhook(&target.url(), None).await;
-    program.happen(&(0..2_001).map(|n| ("P001", n)).collect::<Vec<_>>()).await;
-    app::webhooks::delete(&program.db, all.webhook_id, "test", program.context()).await.unwrap();
-    assert_eq!(app::webhooks::dispatch(&program.db, program.context()).await.unwrap(), 1_000);
-    assert_eq!(program.test.text("SELECT min((payload ->> 'n')::integer) FROM outbox").await, "1000", "the earliest go first");
+    program
+        .happen(&(0..2_001).map(|n| ("P001", n)).collect::<Vec<_>>())
+        .await;
+    app::platform::webhooks::delete(&program.db, all.webhook_id, "test", program.context())
+        .await
+        .unwrap();
+    assert_eq!(
+        app::platform::webhooks::dispatch(&program.db, program.context())
+            .await
+            .unwrap(),
+        1_000
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT min((payload ->> 'n')::integer) FROM outbox")
+            .await,
+        "1000",
+        "the earliest go first"
+    );
     assert_eq!(program.drain().await.dispatched, 1_001);
-    assert_eq!((target.events().len(), program.test.text("SELECT count(*) FROM webhook_deliveries").await), (0, "0".to_owned()));
+    assert_eq!(
+        (
+            target.events().len(),
+            program.test.text("SELECT count(*) FROM webhook_deliveries").await
+        ),
+        (0, "0".to_owned())
+    );
     program.all_is_told().await;
 }
 
@@ -104,17 +157,28 @@ async fn a_deleted_webhook_is_told_nothing_more_and_forgotten() {
     program.happen(&[("P001", 1), ("P001", 2), ("P002", 3)]).await;
     program.drain().await;
     assert_eq!(target.events().len(), 2);
-    app::webhooks::delete(&program.db, webhook.webhook_id, "test", program.context()).await.unwrap();
+    app::platform::webhooks::delete(&program.db, webhook.webhook_id, "test", program.context())
+        .await
+        .unwrap();
     program.happen(&[("P003", 4)]).await;
     program.wait(3_600);
-    let claim = app::webhooks::claim(&program.db, webhook.webhook_id, 10, program.context()).await.unwrap();
+    let claim = app::platform::webhooks::claim(&program.db, webhook.webhook_id, 10, program.context())
+        .await
+        .unwrap();
     assert_eq!(claim.due.len(), 0, "to a relay that knew it from before");
     assert_eq!(program.drain().await.dispatched, 0);
     assert_eq!(target.events().len(), 2);
     assert_eq!(program.test.text("SELECT secret FROM webhooks").await, "null");
 
-    let forget = || app::webhooks::forget_delivered(&program.db, program.now(), 2);
-    assert_eq!((forget().await.unwrap(), forget().await.unwrap(), forget().await.unwrap()), (2, 1, 0));
+    let forget = || app::platform::webhooks::forget_delivered(&program.db, program.now(), 2);
+    assert_eq!(
+        (
+            forget().await.unwrap(),
+            forget().await.unwrap(),
+            forget().await.unwrap()
+        ),
+        (2, 1, 0)
+    );
     program.all_is_told().await;
 }
 
@@ -129,9 +193,33 @@ async fn what_was_delivered_long_ago_is_forgotten() {
     program.happen(&[("P001", 4)]).await;
     program.drain().await;
     let limit = program.now();
-    assert_eq!(app::webhooks::forget_delivered(&program.db, limit, 1).await.unwrap(), 1);
-    assert_eq!(app::webhooks::forget_delivered(&program.db, limit, 10).await.unwrap(), 1);
-    assert_eq!(app::webhooks::forget_delivered(&program.db, limit, 10).await.unwrap(), 0);
-    let left: Vec<_> = program.deliveries(&webhook, None).await.iter().map(|delivery| delivery.data.get().to_owned()).collect();
-    assert_eq!(left.len(), 2, "the one that fails and the one that is not over for long: {left:?}");
+    assert_eq!(
+        app::platform::webhooks::forget_delivered(&program.db, limit, 1)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        app::platform::webhooks::forget_delivered(&program.db, limit, 10)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        app::platform::webhooks::forget_delivered(&program.db, limit, 10)
+            .await
+            .unwrap(),
+        0
+    );
+    let left: Vec<_> = program
+        .deliveries(&webhook, None)
+        .await
+        .iter()
+        .map(|delivery| delivery.data.get().to_owned())
+        .collect();
+    assert_eq!(
+        left.len(),
+        2,
+        "the one that fails and the one that is not over for long: {left:?}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::program::{Program, messenger};
 use crate::target::{Answer, Target};
-use app::webhooks;
+use app::platform::webhooks;
 use domain::webhook::{DeliveryStatus, Targets};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,13 +23,25 @@ async fn a_target_that_fails_five_times_gets_every_event_in_order() {
     let port = target.port;
     target.stop().await;
     let away = program.drain().await;
-    assert_eq!((away.dispatched, away.delivered, away.failed), (12, 0, 3), "one attempt for each player");
+    assert_eq!(
+        (away.dispatched, away.delivered, away.failed),
+        (12, 0, 3),
+        "one attempt for each player"
+    );
     let first = &program.deliveries(&webhook, None).await[11];
     assert_eq!((first.attempts, first.status_code), (1, None));
-    assert!(first.error.as_ref().unwrap().contains("Connection refused"), "{first:?}");
+    assert!(
+        first.error.as_ref().unwrap().contains("Connection refused"),
+        "{first:?}"
+    );
 
     let mut ids: BTreeMap<u64, String> = BTreeMap::new();
-    for (wait, answer) in [(10, Answer::Status(500)), (30, Answer::Never), (120, Answer::Cut), (600, Answer::Status(503))] {
+    for (wait, answer) in [
+        (10, Answer::Status(500)),
+        (30, Answer::Never),
+        (120, Answer::Cut),
+        (600, Answer::Status(503)),
+    ] {
         program.wait(wait - 1);
         let always = answer.clone();
         target = Target::start_at(port, move |_| always.clone()).await;
@@ -39,7 +51,11 @@ async fn a_target_that_fails_five_times_gets_every_event_in_order() {
         assert_eq!(target.events().len(), 3);
         for received in target.received() {
             let id = received.headers["x-event-id"].clone();
-            assert_eq!(ids.entry(received.n()).or_insert_with(|| id.clone()), &id, "an event keeps its id");
+            assert_eq!(
+                ids.entry(received.n()).or_insert_with(|| id.clone()),
+                &id,
+                "an event keeps its id"
+            );
         }
         target.stop().await;
     }
@@ -48,11 +64,20 @@ async fn a_target_that_fails_five_times_gets_every_event_in_order() {
     target = Target::start_at(port, |_| Answer::Status(200)).await;
     assert_eq!(program.drain().await.delivered, 12);
     let events = target.events();
-    for (player, in_order) in [("P001", [1, 4, 7, 10]), ("P002", [2, 5, 8, 11]), ("P003", [3, 6, 9, 12])] {
+    for (player, in_order) in [
+        ("P001", [1, 4, 7, 10]),
+        ("P002", [2, 5, 8, 11]),
+        ("P003", [3, 6, 9, 12]),
+    ] {
         assert_eq!(of_player(&events, player), in_order);
     }
-    let attempts: Vec<i32> =
-        program.deliveries(&webhook, Some(DeliveryStatus::Delivered)).await.iter().rev().map(|one| one.attempts).collect();
+    let attempts: Vec<i32> = program
+        .deliveries(&webhook, Some(DeliveryStatus::Delivered))
+        .await
+        .iter()
+        .rev()
+        .map(|one| one.attempts)
+        .collect();
     assert_eq!(attempts, [6, 6, 6, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
     program.all_is_told().await;
 }
@@ -60,9 +85,18 @@ async fn a_target_that_fails_five_times_gets_every_event_in_order() {
 #[tokio::test]
 async fn an_event_that_never_gets_through_is_parked_and_the_later_ones_go_on() {
     let program = Program::new().await;
-    let target = Target::start(|received| if received.n() == 1 { Answer::Never } else { Answer::Status(200) }).await;
+    let target = Target::start(|received| {
+        if received.n() == 1 {
+            Answer::Never
+        } else {
+            Answer::Status(200)
+        }
+    })
+    .await;
     let webhook = program.webhook(&target.url(), None).await;
-    program.happen(&[("P001", 1), ("P001", 2), ("P001", 3), ("P002", 4)]).await;
+    program
+        .happen(&[("P001", 1), ("P001", 2), ("P001", 3), ("P002", 4)])
+        .await;
     for wait in [0, 10, 30, 120, 600, 3_600, 10_800, 21_600] {
         program.wait(wait);
         assert_eq!(program.drain().await.parked, 0);
@@ -101,36 +135,70 @@ async fn a_parked_delivery_is_sent_again_when_a_person_says_so() {
     // Sent again while the player's next event is under way.
     let claim = webhooks::claim(&program.db, id, 10, program.context()).await.unwrap();
     assert_eq!(claim.due[0].delivery_id, parked + 1);
-    webhooks::retry(&program.db, id, parked, "ann", program.context()).await.unwrap();
+    webhooks::retry(&program.db, id, parked, "ann", program.context())
+        .await
+        .unwrap();
     assert_eq!(program.drain().await.delivered, 0, "one at a time");
-    let attempt =
-        domain::webhook::Attempt { attempted_at: program.now(), status_code: Some(200), error: None, response: None, duration_ms: 1 };
+    let attempt = domain::webhook::Attempt {
+        attempted_at: program.now(),
+        status_code: Some(200),
+        error: None,
+        response: None,
+        duration_ms: 1,
+    };
     let tried: Vec<_> = claim.due.into_iter().map(|due| (due, attempt.clone())).collect();
-    assert_eq!(webhooks::record(&program.db, id, claim.claim_id, &tried, program.context()).await.unwrap().delivered, 1);
+    assert_eq!(
+        webhooks::record(&program.db, id, claim.claim_id, &tried, program.context())
+            .await
+            .unwrap()
+            .delivered,
+        1
+    );
     assert_eq!(program.drain().await.delivered, 1);
     assert_eq!(of_player(&target.events(), "P001"), [1]);
 
     for delivery_id in [parked, parked + 1] {
         let again = webhooks::retry(&program.db, id, delivery_id, "ann", program.context()).await;
-        assert!(matches!(again, Err(app::Error::Conflict { code: "delivery_not_parked", .. })), "{again:?}");
+        assert!(
+            matches!(
+                again,
+                Err(app::Error::Conflict {
+                    code: "delivery_not_parked",
+                    ..
+                })
+            ),
+            "{again:?}"
+        );
     }
     let unknown = webhooks::retry(&program.db, id, parked + 2, "ann", program.context()).await;
-    assert!(matches!(unknown, Err(app::Error::NotFound { what: "delivery", .. })), "{unknown:?}");
+    assert!(
+        matches!(unknown, Err(app::Error::NotFound { what: "delivery", .. })),
+        "{unknown:?}"
+    );
     program.all_is_told().await;
 }
 
 #[tokio::test]
 async fn a_webhook_that_is_down_holds_up_no_other() {
     let program = Program::new().await;
-    let (down, up) = (Target::start(|_| Answer::Never).await, Target::start(|_| Answer::Status(200)).await);
+    let (down, up) = (
+        Target::start(|_| Answer::Never).await,
+        Target::start(|_| Answer::Status(200)).await,
+    );
     program.webhook(&down.url(), None).await;
     program.webhook(&up.url(), None).await;
     let players: Vec<String> = (0..40).map(|number| format!("P{number:03}")).collect();
     for n in [1, 2] {
-        program.happen(&players.iter().map(|player| (player.as_str(), n)).collect::<Vec<_>>()).await;
+        program
+            .happen(&players.iter().map(|player| (player.as_str(), n)).collect::<Vec<_>>())
+            .await;
     }
     let relayed = program.drain().await;
-    assert_eq!((relayed.delivered, relayed.failed), (80, 32), "one turn for the one that is down");
+    assert_eq!(
+        (relayed.delivered, relayed.failed),
+        (80, 32),
+        "one turn for the one that is down"
+    );
     assert_eq!((up.events().len(), down.events().len()), (80, 32));
 }
 
@@ -146,17 +214,30 @@ async fn a_name_that_has_come_to_mean_this_machine_is_never_called() {
         program.drain_with(messenger(Targets::Public)).await.delivered
     };
     program.happen(&[("P001", 1)]).await;
-    for url in [format!("https://localhost:{}/hook", target.port), format!("https://127.0.0.1:{}/", target.port), target.url()] {
+    for url in [
+        format!("https://localhost:{}/hook", target.port),
+        format!("https://127.0.0.1:{}/", target.port),
+        target.url(),
+    ] {
         assert_eq!(call(url).await, 0);
     }
     assert_eq!(target.events().len(), 0);
     let delivery = &program.deliveries(&webhook, None).await[0];
     assert_eq!((delivery.status, delivery.attempts), (DeliveryStatus::Pending, 3));
-    program.test.tamper(&format!("UPDATE webhooks SET url = 'https://localhost:{}/'", target.port)).await;
+    program
+        .test
+        .tamper(&format!(
+            "UPDATE webhooks SET url = 'https://localhost:{}/'",
+            target.port
+        ))
+        .await;
     program.wait(100_000);
     program.drain_with(messenger(Targets::Public)).await;
     let error = program.deliveries(&webhook, None).await[0].error.clone().unwrap();
-    assert!(error.contains("localhost is at ") && error.contains("not an address of the public internet"), "{error}");
+    assert!(
+        error.contains("localhost is at ") && error.contains("not an address of the public internet"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -168,7 +249,10 @@ async fn a_redirection_is_not_followed_and_an_endless_answer_is_cut() {
         *answers.lock().unwrap() += 1;
         Answer::Whole(match *answers.lock().unwrap() {
             1 => format!("HTTP/1.1 307 Answer\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n"),
-            2 => format!("HTTP/1.1 400 Answer\r\ncontent-length: 1000000\r\n\r\n{}", "\0é".repeat(3_000)),
+            2 => format!(
+                "HTTP/1.1 400 Answer\r\ncontent-length: 1000000\r\n\r\n{}",
+                "\0é".repeat(3_000)
+            ),
             _ => "HTTP/1.1 200 Answer\r\ncontent-length: 100\r\n\r\nsoon".to_owned(),
         })
     })
@@ -183,7 +267,14 @@ async fn a_redirection_is_not_followed_and_an_endless_answer_is_cut() {
         seen.push((delivery.status_code, delivery.response));
     }
     let cut = "\u{fffd}é".repeat(250);
-    assert_eq!(seen, [(Some(307), Some(String::new())), (Some(400), Some(cut)), (Some(200), Some("soon".to_owned()))]);
+    assert_eq!(
+        seen,
+        [
+            (Some(307), Some(String::new())),
+            (Some(400), Some(cut)),
+            (Some(200), Some("soon".to_owned()))
+        ]
+    );
     assert_eq!(elsewhere.events().len(), 0);
     program.all_is_told().await;
 }

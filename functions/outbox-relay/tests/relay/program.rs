@@ -1,6 +1,6 @@
 //! A program with players to whom things happen, its webhooks, and relays at a time that the test sets.
 
-use app::webhooks::{Delivery, NewWebhook, Webhook};
+use app::platform::webhooks::{Delivery, NewWebhook, Webhook};
 use app::{Context, Db};
 use domain::id::PlayerId;
 use domain::webhook::{DeliveryStatus, Target, Targets};
@@ -10,7 +10,7 @@ use outbox_relay::{Relay, Relayed};
 use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use store::outbox::{self, Event};
+use store::platform::outbox::{self, Event};
 use testing::TestDb;
 use uuid::Uuid;
 
@@ -26,7 +26,11 @@ pub struct Program {
 impl Program {
     pub async fn new() -> Self {
         let test = TestDb::new().await;
-        Self { db: test.db(), test, now_s: AtomicI64::new(START_S) }
+        Self {
+            db: test.db(),
+            test,
+            now_s: AtomicI64::new(START_S),
+        }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -34,7 +38,10 @@ impl Program {
     }
 
     pub fn context(&self) -> Context {
-        Context { now: self.now(), new_id: Uuid::now_v7 }
+        Context {
+            now: self.now(),
+            new_id: Uuid::now_v7,
+        }
     }
 
     pub fn wait(&self, seconds: i64) {
@@ -55,13 +62,21 @@ impl Program {
             event_type: if n % 2 == 0 { "tier.changed" } else { "segment.changed" },
             payload: json!({"n": n, "amount": "12.30"}),
         };
-        outbox::add(tx, &events.iter().map(event).collect::<Vec<_>>(), self.now()).await.unwrap();
+        outbox::add(tx, &events.iter().map(event).collect::<Vec<_>>(), self.now())
+            .await
+            .unwrap();
     }
 
     pub async fn webhook(&self, url: &str, event_types: Option<&[&str]>) -> Webhook {
         let event_types = event_types.map(|types| types.iter().map(|name| (*name).to_owned()).collect());
-        let new = NewWebhook { target: Target::parse(url, Targets::Any).unwrap(), description: None, event_types };
-        app::webhooks::create(&self.db, &new, SECRET, "test", self.context()).await.unwrap()
+        let new = NewWebhook {
+            target: Target::parse(url, Targets::Any).unwrap(),
+            description: None,
+            event_types,
+        };
+        app::platform::webhooks::create(&self.db, &new, SECRET, "test", self.context())
+            .await
+            .unwrap()
     }
 
     /// A relay with connections of its own, for targets that answer within a moment.
@@ -70,24 +85,41 @@ impl Program {
     }
 
     pub async fn drain_with(&self, messenger: Messenger) -> Relayed {
-        let relay = Relay { db: Db::new(&self.test.url(), None).unwrap(), messenger, clock: || self.context() };
+        let relay = Relay {
+            db: Db::new(&self.test.url(), None).unwrap(),
+            messenger,
+            clock: || self.context(),
+        };
         relay.drain(self.now() + SignedDuration::from_secs(1)).await.unwrap()
     }
 
     pub async fn deliveries(&self, webhook: &Webhook, status: Option<DeliveryStatus>) -> Vec<Delivery> {
-        app::webhooks::deliveries(&self.db, webhook.webhook_id, status, 0, 1_000).await.unwrap()
+        app::platform::webhooks::deliveries(&self.db, webhook.webhook_id, status, 0, 1_000)
+            .await
+            .unwrap()
     }
 
     /// Nothing waits any more, and the books hold.
     pub async fn all_is_told(&self) {
-        for table in ["outbox", "webhook_streams", "webhook_deliveries WHERE status = 'PENDING'"] {
-            assert_eq!(self.test.text(&format!("SELECT count(*) FROM {table}")).await, "0", "{table}");
+        for table in [
+            "outbox",
+            "webhook_streams",
+            "webhook_deliveries WHERE status = 'PENDING'",
+        ] {
+            assert_eq!(
+                self.test.text(&format!("SELECT count(*) FROM {table}")).await,
+                "0",
+                "{table}"
+            );
         }
         testing::audit(&self.db).await;
     }
 }
 
 pub fn messenger(targets: Targets) -> Messenger {
-    let limits = Limits { connect: Duration::from_millis(500), total: Duration::from_millis(500) };
+    let limits = Limits {
+        connect: Duration::from_millis(500),
+        total: Duration::from_millis(500),
+    };
     Messenger::new(targets, limits).unwrap()
 }

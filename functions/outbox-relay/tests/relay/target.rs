@@ -59,7 +59,11 @@ impl Target {
                 tokio::spawn(serve(stream, script.clone(), kept.clone()));
             }
         });
-        Self { port, received, accepting }
+        Self {
+            port,
+            received,
+            accepting,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -79,7 +83,10 @@ impl Target {
 
     /// (player, number of the event), in the order in which they came.
     pub fn events(&self) -> Vec<(String, u64)> {
-        self.received().iter().map(|received| (received.player(), received.n())).collect()
+        self.received()
+            .iter()
+            .map(|received| (received.player(), received.n()))
+            .collect()
     }
 }
 
@@ -122,7 +129,9 @@ fn whole(bytes: &mut Vec<u8>) -> Option<Received> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap();
     let pairs = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    let headers: BTreeMap<String, String> = pairs.map(|(name, value)| (name.to_lowercase(), value.trim().to_owned())).collect();
+    let headers: BTreeMap<String, String> = pairs
+        .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
+        .collect();
     let end = head_end + 4 + headers["content-length"].parse::<usize>().unwrap();
     if bytes.len() < end {
         return None;

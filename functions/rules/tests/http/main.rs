@@ -30,8 +30,16 @@ impl Program {
         let key = api_key(&test.db(), "admin").await;
         let queue = StandIn::start(answer).await;
         let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));
-        let router = ::rules::router(Rules { db: test.db(), segmentation });
-        Self { test, queue, router, key }
+        let router = ::rules::router(Rules {
+            db: test.db(),
+            segmentation,
+        });
+        Self {
+            test,
+            queue,
+            router,
+            key,
+        }
     }
 
     pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -46,7 +54,12 @@ impl Program {
     pub async fn errors(&self, method: &str, path: &str, body: Value) -> Vec<String> {
         let problem = self.send(method, path, Some(body)).await.expect(422);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        problem["errors"].as_array().unwrap().iter().map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"]))).collect()
+        problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"])))
+            .collect()
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::{Program, loss_cashback};
+use app::Db;
 use app::runs::ShardMessage;
-use app::{Db, rewards, segmentation};
+use app::runs::{rewards, segmentation};
 use serde_json::{Value, json};
 use testing::{Player, api_key, call};
 
@@ -16,9 +17,18 @@ impl Program {
     }
 
     fn messages(&self) -> Vec<ShardMessage> {
-        let bodies = self.queue.requests().into_iter().map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
-        let entries: Vec<Value> = bodies.flat_map(|body| body["Entries"].as_array().cloned().unwrap()).collect();
-        entries.iter().map(|entry| serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap()).collect()
+        let bodies = self
+            .queue
+            .requests()
+            .into_iter()
+            .map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
+        let entries: Vec<Value> = bodies
+            .flat_map(|body| body["Entries"].as_array().cloned().unwrap())
+            .collect();
+        entries
+            .iter()
+            .map(|entry| serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap())
+            .collect()
     }
 
     /// What the two workers do with the last message, delivered as often as `times`.
@@ -40,9 +50,26 @@ async fn work(db: &Db, message: ShardMessage) {
 async fn with_players() -> Program {
     let program = Program::new().await;
     let db = program.test.db();
-    Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING").insert(&db).await;
-    Player::new("P004").deposited("500").wagered("500").won("500").sessions(5).segment("WINNING").insert(&db).await;
-    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
+    Player::new("P002")
+        .deposited("1000")
+        .wagered("5000")
+        .won("200")
+        .sessions(10)
+        .segment("LOSING")
+        .insert(&db)
+        .await;
+    Player::new("P004")
+        .deposited("500")
+        .wagered("500")
+        .won("500")
+        .sessions(5)
+        .segment("WINNING")
+        .insert(&db)
+        .await;
+    program
+        .send("POST", "/api/rules", Some(loss_cashback()))
+        .await
+        .expect(201);
     program
 }
 
@@ -60,14 +87,23 @@ async fn switching_a_rule_on_pays_nobody_and_an_evaluation_pays_once() {
     assert_eq!(program.test.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
     let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' || (SELECT players || ' ' || granted FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r";
     assert_eq!(program.test.text(run).await, "EVALUATION COMPLETED LOSS_CASHBACK 2 1");
-    assert_eq!(program.test.text("SELECT segment FROM player_segments WHERE player_id = 'P004'").await, "WINNING", "segments stay");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT segment FROM player_segments WHERE player_id = 'P004'")
+            .await,
+        "WINNING",
+        "segments stay"
+    );
 
     program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
     program.work_off(1).await;
     assert_eq!(program.test.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
-    let audited =
-        "SELECT string_agg(action || ' ' || (after ->> 'run_id' IS NOT NULL), ', ') FROM audit_log WHERE action = 'rule.evaluate'";
-    assert_eq!(program.test.text(audited).await, "rule.evaluate true, rule.evaluate true");
+    let audited = "SELECT string_agg(action || ' ' || (after ->> 'run_id' IS NOT NULL), ', ') FROM audit_log WHERE action = 'rule.evaluate'";
+    assert_eq!(
+        program.test.text(audited).await,
+        "rule.evaluate true, rule.evaluate true"
+    );
     testing::audit(&program.test.owner()).await;
 }
 
@@ -82,20 +118,35 @@ async fn only_a_rule_that_applies_now_is_evaluated() {
     ] {
         let mut rule = loss_cashback();
         rule[field] = value;
-        program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule)).await.expect(200);
-        let problem = program.send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None).await.expect(409);
+        program
+            .send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule))
+            .await
+            .expect(200);
+        let problem = program
+            .send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None)
+            .await
+            .expect(409);
         assert_eq!(problem["type"], format!("urn:loyalty:problem:{code}"));
     }
     // A person asks for it: no trigger is needed.
     let mut rule = loss_cashback();
     rule["trigger"] = json!(["DEPOSIT"]);
-    program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule)).await.expect(200);
+    program
+        .send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule))
+        .await
+        .expect(200);
     program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
-    program.send("DELETE", "/api/rules/LOSS_CASHBACK", None).await.expect(200);
+    program
+        .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
+        .await
+        .expect(200);
     // Archived before its turn came: nothing is granted.
     program.work_off(1).await;
     assert_eq!(program.test.text("SELECT count(*) FROM grants").await, "0");
-    let problem = program.send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None).await.expect(409);
+    let problem = program
+        .send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None)
+        .await
+        .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:archived");
     program.send("POST", "/api/rules/NONE/evaluate", None).await.expect(404);
     assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");
@@ -106,24 +157,52 @@ async fn a_revocation_cancels_the_open_grants_of_an_archived_rule_once() {
     let program = with_players().await;
     program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
     program.work_off(1).await;
-    program.send("DELETE", "/api/rules/LOSS_CASHBACK", None).await.expect(200);
-    let started = program.start("/api/rules/LOSS_CASHBACK/revoke", Some(json!({ "reason": "granted in error" }))).await;
+    program
+        .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
+        .await
+        .expect(200);
+    let started = program
+        .start(
+            "/api/rules/LOSS_CASHBACK/revoke",
+            Some(json!({ "reason": "granted in error" })),
+        )
+        .await;
     assert_eq!(started["shards"], json!(1));
     program.work_off(3).await;
     assert_eq!(
-        program.test.text("SELECT status || ' ' || status_reason || ' ' || balance FROM grants").await,
+        program
+            .test
+            .text("SELECT status || ' ' || status_reason || ' ' || balance FROM grants")
+            .await,
         "CANCELLED granted in error 0.0000"
     );
     let postings = "SELECT string_agg(kind || ' ' || house || ' ' || direction * round(amount, 2), ', ' ORDER BY version) FROM postings";
-    assert_eq!(program.test.text(postings).await, "reward_grant house:issuance 480.00, bonus_cancellation house:issuance -480.00");
+    assert_eq!(
+        program.test.text(postings).await,
+        "reward_grant house:issuance 480.00, bonus_cancellation house:issuance -480.00"
+    );
     let history = "SELECT string_agg(to_status || ' ' || reason || ' ' || left(actor, 4), ', ') FROM grant_history";
     assert_eq!(program.test.text(history).await, "CANCELLED granted in error test");
-    assert_eq!(program.test.text("SELECT count(*) FROM outbox WHERE event_type = 'bonus.cancelled'").await, "1");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT count(*) FROM outbox WHERE event_type = 'bonus.cancelled'")
+            .await,
+        "1"
+    );
     let run = "SELECT status || ' ' || reason || ' ' || (SELECT revoked || ' ' || round(taken_back, 2) FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r WHERE kind = 'REVOCATION'";
     assert_eq!(program.test.text(run).await, "COMPLETED granted in error 1 480.00");
-    assert_eq!(program.test.text("SELECT reason FROM audit_log WHERE action = 'rule.revoke'").await, "granted in error");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT reason FROM audit_log WHERE action = 'rule.revoke'")
+            .await,
+        "granted in error"
+    );
 
-    let again = program.start("/api/rules/LOSS_CASHBACK/revoke", Some(json!({ "reason": "again" }))).await;
+    let again = program
+        .start("/api/rules/LOSS_CASHBACK/revoke", Some(json!({ "reason": "again" })))
+        .await;
     assert_eq!(again["shards"], json!(0), "nobody holds one any more");
     testing::audit(&program.test.owner()).await;
 }
@@ -132,24 +211,59 @@ async fn a_revocation_cancels_the_open_grants_of_an_archived_rule_once() {
 async fn a_revocation_needs_a_reason_and_a_rule() {
     let program = with_players().await;
     for reason in ["", "  ", "a\u{0}", &"x".repeat(501)] {
-        assert_eq!(program.errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({ "reason": reason })).await, ["/reason format"]);
+        assert_eq!(
+            program
+                .errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({ "reason": reason }))
+                .await,
+            ["/reason format"]
+        );
     }
-    assert_eq!(program.errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({})).await, ["/reason required"]);
-    program.send("POST", "/api/rules/NONE/revoke", Some(json!({ "reason": "x" }))).await.expect(404);
+    assert_eq!(
+        program
+            .errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({}))
+            .await,
+        ["/reason required"]
+    );
+    program
+        .send("POST", "/api/rules/NONE/revoke", Some(json!({ "reason": "x" })))
+        .await
+        .expect(404);
     assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "0");
-    let (operator, viewer) = (api_key(&program.test.db(), "operator").await, api_key(&program.test.db(), "viewer").await);
-    for (path, key) in [("/api/rules/LOSS_CASHBACK/revoke", &operator), ("/api/rules/LOSS_CASHBACK/evaluate", &viewer)] {
-        call(&program.router, "POST", path, Some(key), Some(json!({ "reason": "x" }))).await.expect(403);
+    let (operator, viewer) = (
+        api_key(&program.test.db(), "operator").await,
+        api_key(&program.test.db(), "viewer").await,
+    );
+    for (path, key) in [
+        ("/api/rules/LOSS_CASHBACK/revoke", &operator),
+        ("/api/rules/LOSS_CASHBACK/evaluate", &viewer),
+    ] {
+        call(&program.router, "POST", path, Some(key), Some(json!({ "reason": "x" })))
+            .await
+            .expect(403);
     }
 }
 
 #[tokio::test]
 async fn a_run_of_a_rule_that_cannot_be_sent_is_given_up() {
-    let refuse = |_: &testing::Request| (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string());
+    let refuse = |_: &testing::Request| {
+        (
+            400,
+            json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string(),
+        )
+    };
     let program = Program::with_queue(refuse).await;
     Player::new("P001").insert(&program.test.db()).await;
-    program.send("POST", "/api/rules", Some(loss_cashback())).await.expect(201);
-    let problem = program.send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None).await.expect(503);
-    let run = format!("SELECT status FROM runs WHERE run_id = '{}'", problem["run_id"].as_str().unwrap());
+    program
+        .send("POST", "/api/rules", Some(loss_cashback()))
+        .await
+        .expect(201);
+    let problem = program
+        .send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None)
+        .await
+        .expect(503);
+    let run = format!(
+        "SELECT status FROM runs WHERE run_id = '{}'",
+        problem["run_id"].as_str().unwrap()
+    );
     assert_eq!(program.test.text(&run).await, "COMPLETED_WITH_ERRORS");
 }

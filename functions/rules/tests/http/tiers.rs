@@ -3,14 +3,22 @@ use serde_json::{Value, json};
 use testing::{Player, call};
 
 fn names(tiers: &Value) -> Vec<String> {
-    tiers.as_array().unwrap().iter().map(|tier| format!("{} {}", tier["tier_level"].as_str().unwrap(), tier["lp_min"])).collect()
+    tiers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tier| format!("{} {}", tier["tier_level"].as_str().unwrap(), tier["lp_min"]))
+        .collect()
 }
 
 #[tokio::test]
 async fn an_empty_program_has_the_default_ladder() {
     let program = Program::new().await;
     let tiers = program.get("/api/tiers").await;
-    assert_eq!(names(&tiers), ["BRONZE 0", "SILVER 1000", "GOLD 10000", "PLATINUM 50000"]);
+    assert_eq!(
+        names(&tiers),
+        ["BRONZE 0", "SILVER 1000", "GOLD 10000", "PLATINUM 50000"]
+    );
     let sample: Value = serde_json::from_str(include_str!("../../../../events/sample/tiers.json")).unwrap();
     for (tier, sample) in tiers.as_array().unwrap().iter().zip(sample.as_array().unwrap()) {
         assert_eq!(tier["benefits"], sample["benefits"], "{}", tier["tier_level"]);
@@ -22,14 +30,38 @@ async fn tiers_are_added_changed_and_deleted() {
     let program = Program::new().await;
     let requirements = json!({ "kyc_completed": true, "monthly_active_days_min": 5 });
     let diamond = json!({ "tier_level": "DIAMOND", "lp_min": 100000, "benefits": { "gift_value": 50.5 }, "requirements": requirements });
-    assert_eq!(program.send("POST", "/api/tiers", Some(diamond.clone())).await.expect(201), diamond);
+    assert_eq!(
+        program
+            .send("POST", "/api/tiers", Some(diamond.clone()))
+            .await
+            .expect(201),
+        diamond
+    );
     program.send("POST", "/api/tiers", Some(diamond)).await.expect(409);
-    let changed = program.send("PUT", "/api/tiers/DIAMOND", Some(json!({ "lp_min": "20000.50" }))).await.expect(200);
-    assert_eq!(changed.to_string(), r#"{"benefits":{},"lp_min":20000.5,"tier_level":"DIAMOND"}"#);
-    assert_eq!(names(&program.get("/api/tiers").await), ["BRONZE 0", "SILVER 1000", "GOLD 10000", "DIAMOND 20000.5", "PLATINUM 50000"]);
+    let changed = program
+        .send("PUT", "/api/tiers/DIAMOND", Some(json!({ "lp_min": "20000.50" })))
+        .await
+        .expect(200);
+    assert_eq!(
+        changed.to_string(),
+        r#"{"benefits":{},"lp_min":20000.5,"tier_level":"DIAMOND"}"#
+    );
+    assert_eq!(
+        names(&program.get("/api/tiers").await),
+        [
+            "BRONZE 0",
+            "SILVER 1000",
+            "GOLD 10000",
+            "DIAMOND 20000.5",
+            "PLATINUM 50000"
+        ]
+    );
     program.send("DELETE", "/api/tiers/DIAMOND", None).await.expect(200);
     program.send("DELETE", "/api/tiers/DIAMOND", None).await.expect(404);
-    program.send("PUT", "/api/tiers/DIAMOND", Some(json!({ "lp_min": 1 }))).await.expect(404);
+    program
+        .send("PUT", "/api/tiers/DIAMOND", Some(json!({ "lp_min": 1 })))
+        .await
+        .expect(404);
     let audit = "SELECT string_agg(action, ' ' ORDER BY audit_id) FROM audit_log WHERE subject = 'tier:DIAMOND'";
     assert_eq!(program.test.text(audit).await, "tier.create tier.update tier.delete");
 }
@@ -50,22 +82,42 @@ async fn a_broken_ladder_is_refused_with_the_place() {
         (benefit("gift", json!("a car")), "/benefits/gift type"),
         (benefit("net_loss", json!(1)), "/benefits/net_loss duplicate"),
         (benefit("a-b", json!(1)), "/benefits/a-b format"),
-        (json!({ "tier_level": "X", "lp_min": 7, "requirements": { "kyc_complete": true } }), "/requirements/kyc_complete unknown"),
+        (
+            json!({ "tier_level": "X", "lp_min": 7, "requirements": { "kyc_complete": true } }),
+            "/requirements/kyc_complete unknown",
+        ),
     ] {
-        assert_eq!(program.errors("POST", "/api/tiers", body.clone()).await[0], expected, "{body}");
+        assert_eq!(
+            program.errors("POST", "/api/tiers", body.clone()).await[0],
+            expected,
+            "{body}"
+        );
     }
-    assert_eq!(program.errors("PUT", "/api/tiers/BRONZE", json!({ "lp_min": 1 })).await, ["/lp_min range"]);
-    assert_eq!(program.errors("PUT", "/api/tiers/GOLD", json!({ "tier_level": "SILVER", "lp_min": 1 })).await, ["/tier_level range"]);
+    assert_eq!(
+        program.errors("PUT", "/api/tiers/BRONZE", json!({ "lp_min": 1 })).await,
+        ["/lp_min range"]
+    );
+    assert_eq!(
+        program
+            .errors("PUT", "/api/tiers/GOLD", json!({ "tier_level": "SILVER", "lp_min": 1 }))
+            .await,
+        ["/tier_level range"]
+    );
     // Without players nobody is in the way of deleting the lowest tier, but the ladder.
     program.send("DELETE", "/api/tiers/BRONZE", None).await.expect(422);
-    assert_eq!(names(&program.get("/api/tiers").await), ["BRONZE 0", "SILVER 1000", "GOLD 10000", "PLATINUM 50000"]);
+    assert_eq!(
+        names(&program.get("/api/tiers").await),
+        ["BRONZE 0", "SILVER 1000", "GOLD 10000", "PLATINUM 50000"]
+    );
 }
 
 #[tokio::test]
 async fn a_tier_that_the_redemption_catalogue_names_stays() {
     let program = Program::new().await;
     let rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5, "tier_min": "GOLD" });
-    app::redemption::create(&program.test.db(), &rule, "test", lambda::context()).await.unwrap();
+    app::wallet::redemption::create(&program.test.db(), &rule, "test", lambda::context())
+        .await
+        .unwrap();
     let problem = program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:tier_in_use");
     assert_eq!(problem["detail"], "redemption rule CASH_5 is for tier GOLD and above");
@@ -76,7 +128,10 @@ async fn a_tier_that_the_redemption_catalogue_names_stays() {
 async fn a_tier_with_players_stays() {
     let program = Program::new().await;
     Player::new("P001").tier("GOLD").insert(&program.test.db()).await;
-    assert_eq!(program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409)["type"], "urn:loyalty:problem:tier_in_use");
+    assert_eq!(
+        program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409)["type"],
+        "urn:loyalty:problem:tier_in_use"
+    );
     program.send("DELETE", "/api/tiers/PLATINUM", None).await.expect(200);
 }
 
@@ -87,10 +142,23 @@ async fn a_benefit_that_a_rule_reads_stays_on_the_ladder() {
         "rule_id": "GIFT", "name": "Gift", "is_active": false, "conditions": { "gift_value_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "formula": "gift_value * 2" },
     });
-    assert_eq!(program.errors("POST", "/api/rules", rule.clone()).await[0], "/conditions/gift_value_min unknown");
-    program.send("PUT", "/api/tiers/GOLD", Some(json!({ "lp_min": 10000, "benefits": { "gift_value": 5 } }))).await.expect(200);
+    assert_eq!(
+        program.errors("POST", "/api/rules", rule.clone()).await[0],
+        "/conditions/gift_value_min unknown"
+    );
+    program
+        .send(
+            "PUT",
+            "/api/tiers/GOLD",
+            Some(json!({ "lp_min": 10000, "benefits": { "gift_value": 5 } })),
+        )
+        .await
+        .expect(200);
     program.send("POST", "/api/rules", Some(rule)).await.expect(201);
-    program.send("PUT", "/api/tiers/GOLD", Some(json!({ "lp_min": 10000 }))).await.expect(409);
+    program
+        .send("PUT", "/api/tiers/GOLD", Some(json!({ "lp_min": 10000 })))
+        .await
+        .expect(409);
     program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409);
     program.send("DELETE", "/api/rules/GIFT", None).await.expect(200);
     program.send("DELETE", "/api/tiers/GOLD", None).await.expect(200);
@@ -123,9 +191,15 @@ async fn nobody_enters_a_tier_while_it_is_deleted() {
     // Somebody who writes a player into GOLD and has not committed yet.
     let tx = store::begin(&mut client).await.unwrap();
     store::tiers::pin(&tx).await.unwrap();
-    tx.batch_execute("INSERT INTO players (player_id, tier, created_at) VALUES ('P001', 'GOLD', now())").await.unwrap();
+    tx.batch_execute("INSERT INTO players (player_id, tier, created_at) VALUES ('P001', 'GOLD', now())")
+        .await
+        .unwrap();
     let (router, key) = (program.router.clone(), program.key.clone());
-    let delete = tokio::spawn(async move { call(&router, "DELETE", "/api/tiers/GOLD", Some(&key), None).await.status });
+    let delete = tokio::spawn(async move {
+        call(&router, "DELETE", "/api/tiers/GOLD", Some(&key), None)
+            .await
+            .status
+    });
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'tiers'::regclass AND NOT granted";
     while program.test.text(waiting).await == "0" && !delete.is_finished() {}
     store::commit(tx).await.unwrap();

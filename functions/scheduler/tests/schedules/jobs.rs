@@ -1,7 +1,7 @@
 //! How a job is worked on.
 
 use crate::{Program, minutes, only};
-use app::schedules::{self, Job, Standing};
+use app::jobs::schedules::{self, Job, Standing};
 use serde_json::json;
 
 async fn players(program: &Program, count: u32) {
@@ -24,9 +24,21 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
     let db = program.test.db();
     schedules::plan(&db, program.context()).await.unwrap();
     let mut killed = schedules::claim(&db, None, program.context()).await.unwrap().unwrap();
-    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap().standing, Standing::More));
+    assert!(matches!(
+        schedules::work(&db, &mut killed, program.context())
+            .await
+            .unwrap()
+            .standing,
+        Standing::More
+    ));
     assert_eq!(
-        program.test.text("SELECT cursor || counts::text FROM schedule_runs").await.split(' ').next().unwrap(),
+        program
+            .test
+            .text("SELECT cursor || counts::text FROM schedule_runs")
+            .await
+            .split(' ')
+            .next()
+            .unwrap(),
         "P01000{\"players\":"
     );
 
@@ -35,10 +47,29 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
     program.wait(jiff::SignedDuration::from_secs(1));
     assert_eq!(program.tick().await, [Job::RiskScan]);
     assert_eq!(program.runs().await, "risk_scan 11-23 04:00 COMPLETED");
-    assert_eq!(program.test.text("SELECT counts ->> 'players' FROM schedule_runs").await, "2500", "each page once");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT counts ->> 'players' FROM schedule_runs")
+            .await,
+        "2500",
+        "each page once"
+    );
     // Not killed after all, only slow: it is told, and saves nothing.
-    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap().standing, Standing::Lost));
-    assert_eq!(program.test.text("SELECT counts ->> 'players' FROM schedule_runs").await, "2500");
+    assert!(matches!(
+        schedules::work(&db, &mut killed, program.context())
+            .await
+            .unwrap()
+            .standing,
+        Standing::Lost
+    ));
+    assert_eq!(
+        program
+            .test
+            .text("SELECT counts ->> 'players' FROM schedule_runs")
+            .await,
+        "2500"
+    );
 }
 
 #[tokio::test]
@@ -46,13 +77,24 @@ async fn who_runs_out_of_time_leaves_the_rest_to_the_next_tick() {
     let program = Program::at("2026-11-23T04:00:00Z").await;
     players(&program, 1_500).await;
     let db = program.test.db();
-    let id = schedules::start(&db, Job::RiskScan, None, "ann", program.context()).await.unwrap();
-    let mut claimed = schedules::claim(&db, Some(id), program.context()).await.unwrap().unwrap();
+    let id = schedules::start(&db, Job::RiskScan, None, "ann", program.context())
+        .await
+        .unwrap();
+    let mut claimed = schedules::claim(&db, Some(id), program.context())
+        .await
+        .unwrap()
+        .unwrap();
     schedules::work(&db, &mut claimed, program.context()).await.unwrap();
     assert_eq!(schedules::claim(&db, Some(id), program.context()).await.unwrap(), None);
     schedules::leave(&db, &claimed, program.context()).await.unwrap();
     assert_eq!(program.tick().await, [Job::RiskScan]);
-    assert_eq!(program.test.text("SELECT status || (counts ->> 'players') FROM schedule_runs").await, "COMPLETED1500");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT status || (counts ->> 'players') FROM schedule_runs")
+            .await,
+        "COMPLETED1500"
+    );
 }
 
 #[tokio::test]
@@ -70,13 +112,21 @@ async fn a_job_that_fails_is_tried_again_ever_later_and_then_given_up() {
         program.wait(minutes(1));
     }
     assert_eq!(tried, [0, 1, 3, 7, 15, 31]);
-    let failed = &schedules::list(&program.test.db(), program.context().now).await.unwrap()[4];
+    let failed = &schedules::list(&program.test.db(), program.context().now)
+        .await
+        .unwrap()[4];
     let run = failed.last_run.as_ref().unwrap();
-    assert_eq!((failed.job, run.status, run.error.as_deref()), (Job::RiskScan, "FAILED", Some("the database failed")));
+    assert_eq!(
+        (failed.job, run.status, run.error.as_deref()),
+        (Job::RiskScan, "FAILED", Some("the database failed"))
+    );
     program.test.tamper("ALTER TABLE mislaid RENAME TO signals").await;
     program.set("2026-11-24T04:00:00Z");
     program.tick().await;
-    assert_eq!(program.runs().await, "risk_scan 11-23 04:00 FAILED\nrisk_scan 11-24 04:00 COMPLETED");
+    assert_eq!(
+        program.runs().await,
+        "risk_scan 11-23 04:00 FAILED\nrisk_scan 11-24 04:00 COMPLETED"
+    );
 }
 
 #[tokio::test]
@@ -86,22 +136,40 @@ async fn a_failure_that_passes_leaves_no_trace_but_the_later_end() {
     let failed = program.start(Job::RiskScan).await;
     assert_eq!(
         (&failed["status"], &failed["error"], &failed["next_attempt_at"]),
-        (&json!("RUNNING"), &json!("the database failed"), &json!("2026-11-23T04:01:00Z"))
+        (
+            &json!("RUNNING"),
+            &json!("the database failed"),
+            &json!("2026-11-23T04:01:00Z")
+        )
     );
     program.test.tamper("ALTER TABLE mislaid RENAME TO signals").await;
     program.wait(minutes(1));
     program.tick().await;
-    assert_eq!(program.test.text("SELECT status || coalesce(error, '') FROM schedule_runs WHERE job = 'risk_scan'").await, "COMPLETED");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT status || coalesce(error, '') FROM schedule_runs WHERE job = 'risk_scan'")
+            .await,
+        "COMPLETED"
+    );
 }
 
 #[tokio::test]
 async fn a_job_that_kills_its_worker_each_time_is_given_up() {
     let program = Program::at("2026-11-23T04:00:00Z").await;
     let db = program.test.db();
-    let id = schedules::start(&db, Job::RiskScan, None, "ann", program.context()).await.unwrap();
+    let id = schedules::start(&db, Job::RiskScan, None, "ann", program.context())
+        .await
+        .unwrap();
     for attempt in 1..=6 {
-        let claimed = schedules::claim(&db, Some(id), program.context()).await.unwrap().unwrap();
-        assert_eq!((claimed.run.attempts, claimed.run.status), (attempt, schedules::Status::Running));
+        let claimed = schedules::claim(&db, Some(id), program.context())
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (claimed.run.attempts, claimed.run.status),
+            (attempt, schedules::Status::Running)
+        );
         program.wait(minutes(1));
     }
     assert_eq!(program.tick().await, [Job::RiskScan]);
@@ -115,15 +183,38 @@ async fn a_run_is_made_once_with_the_row_of_its_schedule() {
     let program = Program::at("2026-11-23T03:00:00Z").await;
     players(&program, 10).await;
     let db = program.test.db();
-    let id = schedules::start(&db, Job::Recalculate, None, "ann", program.context()).await.unwrap();
-    let mut killed = schedules::claim(&db, Some(id), program.context()).await.unwrap().unwrap();
+    let id = schedules::start(&db, Job::Recalculate, None, "ann", program.context())
+        .await
+        .unwrap();
+    let mut killed = schedules::claim(&db, Some(id), program.context())
+        .await
+        .unwrap()
+        .unwrap();
     program.wait(minutes(1));
-    let mut other = schedules::claim(&db, Some(id), program.context()).await.unwrap().unwrap();
-    assert!(matches!(schedules::work(&db, &mut other, program.context()).await.unwrap().standing, Standing::Started(_)));
-    assert!(matches!(schedules::work(&db, &mut killed, program.context()).await.unwrap().standing, Standing::Lost));
+    let mut other = schedules::claim(&db, Some(id), program.context())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(
+        schedules::work(&db, &mut other, program.context())
+            .await
+            .unwrap()
+            .standing,
+        Standing::Started(_)
+    ));
+    assert!(matches!(
+        schedules::work(&db, &mut killed, program.context())
+            .await
+            .unwrap()
+            .standing,
+        Standing::Lost
+    ));
     assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");
     assert_eq!(
-        program.test.text("SELECT s.status || ' ' || r.status FROM schedule_runs s JOIN runs r USING (run_id)").await,
+        program
+            .test
+            .text("SELECT s.status || ' ' || r.status FROM schedule_runs s JOIN runs r USING (run_id)")
+            .await,
         "COMPLETED RUNNING"
     );
     testing::audit(&program.test.owner()).await;
@@ -134,16 +225,34 @@ async fn an_audit_that_finds_something_says_what() {
     let program = Program::at("2026-11-23T05:00:00Z").await;
     let sound = program.start(Job::Audit).await;
     assert_eq!(
-        (&sound["status"], &sound["counts"]["invariants_broken"], &sound["findings"]),
+        (
+            &sound["status"],
+            &sound["counts"]["invariants_broken"],
+            &sound["findings"]
+        ),
         (&json!("COMPLETED"), &json!(0), &json!(null))
     );
-    program.test.tamper("INSERT INTO wallets VALUES ('P001', 'LP', 7, 1)").await;
+    program
+        .test
+        .tamper("INSERT INTO wallets VALUES ('P001', 'LP', 7, 1)")
+        .await;
     program.wait(minutes(1));
     let broken = program.start(Job::Audit).await;
     assert_eq!(broken["status"], "COMPLETED_WITH_ERRORS");
-    assert_eq!(broken["error"], format!("{} invariants are broken", broken["findings"].as_array().unwrap().len()));
-    let finding = broken["findings"].as_array().unwrap().iter().find(|finding| finding["invariant"] == "I7 open lots = balance").unwrap();
-    assert_eq!((&finding["rows"], &finding["first"]), (&json!(1), &json!(["P001 LP balance 7.0000 lots"])));
+    assert_eq!(
+        broken["error"],
+        format!("{} invariants are broken", broken["findings"].as_array().unwrap().len())
+    );
+    let finding = broken["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|finding| finding["invariant"] == "I7 open lots = balance")
+        .unwrap();
+    assert_eq!(
+        (&finding["rows"], &finding["first"]),
+        (&json!(1), &json!(["P001 LP balance 7.0000 lots"]))
+    );
 }
 
 #[tokio::test]
@@ -159,7 +268,13 @@ async fn what_is_due_expires_by_itself() {
     program.test.tamper(lots).await;
     program.set("2026-11-23T05:05:00Z");
     assert_eq!(program.tick().await, [Job::Expire]);
-    assert_eq!(program.test.text("SELECT counts ->> 'point_lots_expired' FROM schedule_runs").await, "1100");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT counts ->> 'point_lots_expired' FROM schedule_runs")
+            .await,
+        "1100"
+    );
     assert_eq!(program.test.text("SELECT sum(balance) FROM wallets").await, "0.0000");
 }
 
@@ -170,10 +285,24 @@ async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
     program.tick().await;
     let db = program.test.db();
     testing::Player::new("P001").insert(&db).await;
-    let points = app::wallet::AddLp { player_id: "P001".parse().unwrap(), amount: 600.into(), reason: None };
-    app::wallet::add_lp(&db, &points, None, "ann", program.context()).await.unwrap();
-    let silver = app::tiers::list(&db).await.unwrap().into_iter().find(|tier| tier.tier_level == "SILVER").unwrap();
-    let lower = domain::tier::Tier { lp_min: 500.into(), ..silver };
+    let points = app::wallet::AddLp {
+        player_id: "P001".parse().unwrap(),
+        amount: 600.into(),
+        reason: None,
+    };
+    app::wallet::add_lp(&db, &points, None, "ann", program.context())
+        .await
+        .unwrap();
+    let silver = app::tiers::list(&db)
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|tier| tier.tier_level == "SILVER")
+        .unwrap();
+    let lower = domain::tier::Tier {
+        lp_min: 500.into(),
+        ..silver
+    };
     app::tiers::update(&db, &lower, "ann", program.context()).await.unwrap();
 
     program.set("2026-11-23T02:30:00Z");
@@ -181,8 +310,17 @@ async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
     assert_eq!(program.test.text("SELECT tier FROM players").await, "SILVER");
     let counts = "SELECT counts FROM schedule_runs";
     let expected = json!({ "players": 1, "promoted": 1, "demoted": 0, "due_announced": 0, "recovered": 0 });
-    assert_eq!(serde_json::from_str::<serde_json::Value>(&program.test.text(counts).await).unwrap(), expected);
-    let batch_id = program.test.text("SELECT batch_id FROM reward_triggers WHERE trigger = 'TIER_CHANGED'").await;
-    assert_eq!(program.sent(), [("rewards".to_owned(), json!({ "batch_id": batch_id }))]);
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&program.test.text(counts).await).unwrap(),
+        expected
+    );
+    let batch_id = program
+        .test
+        .text("SELECT batch_id FROM reward_triggers WHERE trigger = 'TIER_CHANGED'")
+        .await;
+    assert_eq!(
+        program.sent(),
+        [("rewards".to_owned(), json!({ "batch_id": batch_id }))]
+    );
     testing::audit(&program.test.owner()).await;
 }

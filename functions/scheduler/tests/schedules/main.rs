@@ -7,7 +7,7 @@ mod retention;
 mod times;
 
 use app::Context;
-use app::schedules::Job;
+use app::jobs::schedules::Job;
 use jiff::{SignedDuration, Timestamp};
 use lambda::{aws, sqs::Queue};
 use scheduler::{Event, Scheduler};
@@ -23,7 +23,10 @@ thread_local! {
 }
 
 fn clock() -> Context {
-    Context { now: NOW.get(), new_id: lambda::id::uuid_v7 }
+    Context {
+        now: NOW.get(),
+        new_id: lambda::id::uuid_v7,
+    }
 }
 
 pub fn at(text: &str) -> Timestamp {
@@ -49,14 +52,27 @@ impl Program {
         let answers = is_reachable.clone();
         let queues = StandIn::start(move |request| match answers.load(Ordering::Relaxed) {
             true => (200, accept(&request.text())),
-            false => (400, json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string()),
+            false => (
+                400,
+                json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string(),
+            ),
         })
         .await;
         let queue = |name: &str| Queue::with_config(&aws::stand_in(&queues.url), format!("{}/1/{name}", queues.url));
-        let scheduler =
-            Scheduler { db: test.db(), segmentation: queue("segmentation"), rewards: queue("rewards"), imports: queue("imports"), clock };
+        let scheduler = Scheduler {
+            db: test.db(),
+            segmentation: queue("segmentation"),
+            rewards: queue("rewards"),
+            imports: queue("imports"),
+            clock,
+        };
         NOW.set(at(now));
-        Self { test, queues, is_reachable, scheduler }
+        Self {
+            test,
+            queues,
+            is_reachable,
+            scheduler,
+        }
     }
 
     pub fn context(&self) -> Context {
@@ -82,14 +98,23 @@ impl Program {
     }
 
     pub async fn start(&self, job: Job) -> Value {
-        let worked = self.scheduler.handle(Event { job: Some(job), scheduled_for: None }).await.unwrap();
+        let worked = self
+            .scheduler
+            .handle(Event {
+                job: Some(job),
+                scheduled_for: None,
+            })
+            .await
+            .unwrap();
         serde_json::to_value(&worked.schedule_runs[0]).unwrap()
     }
 
     pub async fn settings(&self, settings: Value) {
         let keys: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
         let given = serde_json::from_value(settings).unwrap();
-        app::settings::put(&self.test.db(), &given, &keys, "test", clock()).await.unwrap();
+        app::program::settings::put(&self.test.db(), &given, &keys, "test", clock())
+            .await
+            .unwrap();
     }
 
     /// `job scheduled_for status` of all but the jobs that come every few minutes, one a line.
@@ -104,9 +129,18 @@ impl Program {
         let mut sent = Vec::new();
         for request in self.queues.requests() {
             let body: Value = serde_json::from_slice(&request.body).unwrap();
-            let queue = body["QueueUrl"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            let queue = body["QueueUrl"]
+                .as_str()
+                .unwrap()
+                .rsplit('/')
+                .next()
+                .unwrap()
+                .to_owned();
             for entry in body["Entries"].as_array().unwrap() {
-                sent.push((queue.clone(), serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap()));
+                sent.push((
+                    queue.clone(),
+                    serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap(),
+                ));
             }
         }
         sent

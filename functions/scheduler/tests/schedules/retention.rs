@@ -1,19 +1,27 @@
 //! What is forgotten, and what stays true.
 
 use crate::Program;
-use app::schedules::Job;
+use app::jobs::schedules::Job;
 use app::wallet::{AddLp, add_lp};
 use domain::idempotency::{Answer, IdempotencyKey};
 use serde_json::json;
 use testing::Player;
 
 fn key(key: &str, request: u8) -> IdempotencyKey {
-    IdempotencyKey { scope: "POST /api/wallet/add-lp".into(), key: key.into(), request_hash: [request; 32] }
+    IdempotencyKey {
+        scope: "POST /api/wallet/add-lp".into(),
+        key: key.into(),
+        request_hash: [request; 32],
+    }
 }
 
 /// `first`, `replayed`, or the code of the refusal.
 async fn give(program: &Program, key: &IdempotencyKey) -> &'static str {
-    let command = AddLp { player_id: "P001".parse().unwrap(), amount: 10.into(), reason: None };
+    let command = AddLp {
+        player_id: "P001".parse().unwrap(),
+        amount: 10.into(),
+        reason: None,
+    };
     match add_lp(&program.test.db(), &command, Some(key), "ann", program.context()).await {
         Ok(Answer::First(_)) => "first",
         Ok(Answer::Replayed(_)) => "replayed",
@@ -31,7 +39,11 @@ async fn a_key_has_no_second_effect_when_its_answer_is_forgotten() {
     program.set("2026-10-20T12:00:00Z");
     assert_eq!(give(&program, &key("new", 1)).await, "first");
     program.set("2026-10-31T11:59:00Z");
-    assert_eq!(program.start(Job::Retention).await["counts"]["answers_forgotten"], 0, "30 days are not over");
+    assert_eq!(
+        program.start(Job::Retention).await["counts"]["answers_forgotten"],
+        0,
+        "30 days are not over"
+    );
     assert_eq!(give(&program, &key("old", 1)).await, "replayed");
     program.set("2026-10-31T12:01:00Z");
     assert_eq!(program.start(Job::Retention).await["counts"]["answers_forgotten"], 1);
@@ -40,7 +52,10 @@ async fn a_key_has_no_second_effect_when_its_answer_is_forgotten() {
     assert_eq!(give(&program, &key("old", 2)).await, "reused");
     assert_eq!(give(&program, &key("new", 1)).await, "replayed");
     assert_eq!(
-        program.test.text("SELECT string_agg(key || ' ' || (response = 'null'), ', ' ORDER BY key) FROM idempotency_keys").await,
+        program
+            .test
+            .text("SELECT string_agg(key || ' ' || (response = 'null'), ', ' ORDER BY key) FROM idempotency_keys")
+            .await,
         "new false, old true"
     );
     assert_eq!(program.test.text("SELECT balance FROM wallets").await, "20.0000");
@@ -66,10 +81,22 @@ async fn the_players_of_a_run_are_forgotten_when_it_has_long_been_over() {
     testing::audit(&program.test.owner()).await;
     let kept = "SELECT string_agg(players_kept || ' ' || (SELECT count(*) FROM run_players p WHERE p.run_id = r.run_id), ', ' ORDER BY run_id) FROM runs r";
 
-    let (forgotten, _) = app::retention::forget(&program.test.db(), app::retention::Kind::RunPlayers, program.context()).await.unwrap();
-    assert_eq!((forgotten, program.test.text(kept).await.as_str()), (5_000, "SOME 1, ALL 5001, ALL 5001"));
+    let (forgotten, _) = app::jobs::retention::forget(
+        &program.test.db(),
+        app::jobs::retention::Kind::RunPlayers,
+        program.context(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        (forgotten, program.test.text(kept).await.as_str()),
+        (5_000, "SOME 1, ALL 5001, ALL 5001")
+    );
     testing::audit(&program.test.owner()).await;
-    assert_eq!(program.start(Job::Retention).await["counts"]["run_players_forgotten"], 1);
+    assert_eq!(
+        program.start(Job::Retention).await["counts"]["run_players_forgotten"],
+        1
+    );
     assert_eq!(program.test.text(kept).await, "NONE 0, ALL 5001, ALL 5001");
     testing::audit(&program.test.owner()).await;
 }
@@ -99,8 +126,24 @@ async fn triggers_scheduled_runs_and_deliveries_that_are_done_with_are_forgotten
     let counts = program.start(Job::Retention).await["counts"].clone();
     let expected = json!({ "answers_forgotten": 0, "run_players_forgotten": 0, "triggers_forgotten": 2, "schedule_runs_forgotten": 1, "deliveries_forgotten": 1 });
     assert_eq!(counts, expected);
-    assert_eq!(program.test.text("SELECT string_agg(trigger_id, ' ' ORDER BY trigger_id) FROM reward_triggers").await, "fresh waiting");
-    assert_eq!(program.test.text("SELECT string_agg(delivery_id::text, ' ') FROM webhook_deliveries").await, "2");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT string_agg(trigger_id, ' ' ORDER BY trigger_id) FROM reward_triggers")
+            .await,
+        "fresh waiting"
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT string_agg(delivery_id::text, ' ') FROM webhook_deliveries")
+            .await,
+        "2"
+    );
     let left = "SELECT string_agg(job || to_char(scheduled_for AT TIME ZONE 'UTC', ' MM-DD'), ', ' ORDER BY job, scheduled_for) FROM schedule_runs";
-    assert_eq!(program.test.text(left).await, "audit 10-01, expire 10-20, retention 11-01", "the last of each job stays");
+    assert_eq!(
+        program.test.text(left).await,
+        "audit 10-01, expire 10-20, retention 11-01",
+        "the last of each job stays"
+    );
 }

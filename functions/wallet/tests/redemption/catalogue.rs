@@ -7,10 +7,15 @@ use testing::{api_key, call};
 #[tokio::test]
 async fn a_saved_entry_is_given_back_with_its_defaults() {
     let program = Program::new().await;
-    let created = program.offer(cash(json!({ "tier_min": "GOLD", "monthly_limit": 2 }))).await;
+    let created = program
+        .offer(cash(json!({ "tier_min": "GOLD", "monthly_limit": 2 })))
+        .await;
     let mut shown = created.clone();
     for time in ["created_at", "updated_at"] {
-        assert!(shown.as_object_mut().unwrap().remove(time).unwrap().is_string(), "{time}");
+        assert!(
+            shown.as_object_mut().unwrap().remove(time).unwrap().is_string(),
+            "{time}"
+        );
     }
     assert_eq!(
         shown.to_string(),
@@ -18,50 +23,107 @@ async fn a_saved_entry_is_given_back_with_its_defaults() {
     );
     assert_eq!(program.get("/api/redemption/rules/CASH_5").await, created);
     assert_eq!(program.get(RULES).await, json!([created]));
-    assert_eq!(program.send("POST", RULES, Some(cash(json!({})))).await.expect(409)["type"], "urn:loyalty:problem:duplicate");
-    program.send("GET", "/api/redemption/rules/OTHER", None).await.expect(404);
+    assert_eq!(
+        program.send("POST", RULES, Some(cash(json!({})))).await.expect(409)["type"],
+        "urn:loyalty:problem:duplicate"
+    );
+    program
+        .send("GET", "/api/redemption/rules/OTHER", None)
+        .await
+        .expect(404);
 }
 
 #[tokio::test]
 async fn the_terms_of_a_bonus_come_back_as_they_were_given() {
     let program = Program::new().await;
-    let terms =
-        json!({ "target": "BONUS", "wagering_requirement": 10, "expiry_hours": 48, "eligible_games": ["slots"], "max_bet": "5.50" });
+    let terms = json!({ "target": "BONUS", "wagering_requirement": 10, "expiry_hours": 48, "eligible_games": ["slots"], "max_bet": "5.50" });
     let created = program.offer(cash(terms)).await;
-    assert_eq!((created["wagering_requirement"].to_string(), created["max_bet"].to_string()), ("10".into(), "5.50".into()));
-    assert_eq!((&created["expiry_hours"], &created["eligible_games"]), (&json!(48), &json!(["slots"])));
+    assert_eq!(
+        (
+            created["wagering_requirement"].to_string(),
+            created["max_bet"].to_string()
+        ),
+        ("10".into(), "5.50".into())
+    );
+    assert_eq!(
+        (&created["expiry_hours"], &created["eligible_games"]),
+        (&json!(48), &json!(["slots"]))
+    );
     assert_eq!(created.get("max_conversion"), None);
 }
 
 #[tokio::test]
 async fn a_save_replaces_the_entry_and_is_audited() {
     let program = Program::new().await;
-    program.offer(cash(json!({ "monthly_limit": 2, "target": "BONUS", "max_bet": 5 }))).await;
+    program
+        .offer(cash(json!({ "monthly_limit": 2, "target": "BONUS", "max_bet": 5 })))
+        .await;
     let path = "/api/redemption/rules/CASH_5";
-    let updated = program.send("PUT", path, Some(cash(json!({ "rule_id": null, "cost": 600, "is_active": false })))).await.expect(200);
-    assert_eq!((updated["cost"].to_string(), &updated["is_active"], &updated["target"]), ("600.00".into(), &json!(false), &json!("CASH")));
+    let updated = program
+        .send(
+            "PUT",
+            path,
+            Some(cash(json!({ "rule_id": null, "cost": 600, "is_active": false }))),
+        )
+        .await
+        .expect(200);
+    assert_eq!(
+        (updated["cost"].to_string(), &updated["is_active"], &updated["target"]),
+        ("600.00".into(), &json!(false), &json!("CASH"))
+    );
     assert_eq!((updated.get("monthly_limit"), updated.get("max_bet")), (None, None));
     assert_eq!(program.get(path).await, updated);
 
-    program.send("PUT", "/api/redemption/rules/OTHER", Some(cash(json!({ "rule_id": null })))).await.expect(404);
-    assert_eq!(program.errors("PUT", path, cash(json!({ "rule_id": "OTHER" }))).await, ["/rule_id range"]);
-    assert_eq!(program.errors("PUT", path, cash(json!({ "cost": 0 }))).await, ["/cost range"]);
+    program
+        .send(
+            "PUT",
+            "/api/redemption/rules/OTHER",
+            Some(cash(json!({ "rule_id": null }))),
+        )
+        .await
+        .expect(404);
+    assert_eq!(
+        program.errors("PUT", path, cash(json!({ "rule_id": "OTHER" }))).await,
+        ["/rule_id range"]
+    );
+    assert_eq!(
+        program.errors("PUT", path, cash(json!({ "cost": 0 }))).await,
+        ["/cost range"]
+    );
     let audit = "SELECT string_agg(action || ' ' || coalesce(before ->> 'cost', '-') || '>' || (after ->> 'cost'), ',' ORDER BY audit_id)
                  FROM audit_log WHERE subject = 'redemption_rule:CASH_5'";
-    assert_eq!(program.test.text(audit).await, "redemption_rule.create ->500.00,redemption_rule.update 500.00>600.00");
+    assert_eq!(
+        program.test.text(audit).await,
+        "redemption_rule.create ->500.00,redemption_rule.update 500.00>600.00"
+    );
 }
 
 #[tokio::test]
 async fn wrong_entries_are_refused_with_the_places() {
     let program = Program::new().await;
-    program.test.tamper("INSERT INTO settings VALUES ('max_wagering_multiplier', '10', now(), 'test')").await;
+    program
+        .test
+        .tamper("INSERT INTO settings VALUES ('max_wagering_multiplier', '10', now(), 'test')")
+        .await;
     for (rule, expected) in [
-        (cash(json!({ "cost": "NaN", "amount": 0.001 })), vec!["/cost type", "/amount range"]),
+        (
+            cash(json!({ "cost": "NaN", "amount": 0.001 })),
+            vec!["/cost type", "/amount range"],
+        ),
         (cash(json!({ "tier_min": "DIAMOND" })), vec!["/tier_min unknown"]),
-        (cash(json!({ "target": "TICKETS", "amount": 1.5 })), vec!["/amount range"]),
-        (cash(json!({ "target": "BONUS", "wagering_requirement": 11 })), vec!["/wagering_requirement range"]),
+        (
+            cash(json!({ "target": "TICKETS", "amount": 1.5 })),
+            vec!["/amount range"],
+        ),
+        (
+            cash(json!({ "target": "BONUS", "wagering_requirement": 11 })),
+            vec!["/wagering_requirement range"],
+        ),
         (cash(json!({ "max_bet": 5 })), vec!["/max_bet unknown"]),
-        (cash(json!({ "rule_id": "a\u{0}b", "name": "a\u{0}" })), vec!["/rule_id format", "/name format"]),
+        (
+            cash(json!({ "rule_id": "a\u{0}b", "name": "a\u{0}" })),
+            vec!["/rule_id format", "/name format"],
+        ),
         (cash(json!({ "monthly_limt": 1 })), vec!["/monthly_limt unknown"]),
     ] {
         assert_eq!(program.errors("POST", RULES, rule.clone()).await, expected, "{rule}");
@@ -74,18 +136,33 @@ async fn wrong_entries_are_refused_with_the_places() {
 async fn the_catalogue_is_filtered_and_walked() {
     let program = Program::new().await;
     for (id, is_active) in [("C", true), ("A", false), ("B", true)] {
-        program.offer(cash(json!({ "rule_id": id, "is_active": is_active }))).await;
+        program
+            .offer(cash(json!({ "rule_id": id, "is_active": is_active })))
+            .await;
     }
-    let ids =
-        |rules: Value| -> Vec<String> { rules.as_array().unwrap().iter().map(|r| r["rule_id"].as_str().unwrap().to_owned()).collect() };
+    let ids = |rules: Value| -> Vec<String> {
+        rules
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|r| r["rule_id"].as_str().unwrap().to_owned())
+            .collect()
+    };
     assert_eq!(ids(program.get(RULES).await), ["A", "B", "C"]);
     assert_eq!(ids(program.get(&format!("{RULES}?is_active=true")).await), ["B", "C"]);
     assert_eq!(ids(program.get(&format!("{RULES}?is_active=false")).await), ["A"]);
     assert_eq!(ids(program.get(&format!("{RULES}?skip=1&limit=1")).await), ["B"]);
     let first = program.send("GET", &format!("{RULES}?limit=2"), None).await;
-    assert_eq!(first.header("link"), Some("</api/redemption/rules?limit=2&cursor=B>; rel=\"next\""));
+    assert_eq!(
+        first.header("link"),
+        Some("</api/redemption/rules?limit=2&cursor=B>; rel=\"next\"")
+    );
     assert_eq!(ids(program.get(&format!("{RULES}?limit=2&cursor=B")).await), ["C"]);
-    for (query, pointer) in [("is_active=maybe", "?is_active"), ("colour=red", "?colour"), ("cursor=a%00", "?cursor")] {
+    for (query, pointer) in [
+        ("is_active=maybe", "?is_active"),
+        ("colour=red", "?colour"),
+        ("cursor=a%00", "?cursor"),
+    ] {
         let problem = program.send("GET", &format!("{RULES}?{query}"), None).await.expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
@@ -100,8 +177,12 @@ async fn everybody_reads_the_catalogue_and_admins_write_it() {
         let key = api_key(&program.test.db(), role).await;
         call(&program.router, "GET", RULES, Some(&key), None).await.expect(200);
         call(&program.router, "GET", path, Some(&key), None).await.expect(200);
-        call(&program.router, "POST", RULES, Some(&key), Some(cash(json!({})))).await.expect(403);
-        call(&program.router, "PUT", path, Some(&key), Some(cash(json!({})))).await.expect(403);
+        call(&program.router, "POST", RULES, Some(&key), Some(cash(json!({}))))
+            .await
+            .expect(403);
+        call(&program.router, "PUT", path, Some(&key), Some(cash(json!({}))))
+            .await
+            .expect(403);
     }
     call(&program.router, "GET", RULES, None, None).await.expect(401);
 }

@@ -4,7 +4,7 @@
 mod catalogue;
 mod redeem;
 
-use app::redemption::Redeemed;
+use app::wallet::redemption::Redeemed;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -32,7 +32,11 @@ impl Program {
         test.subscribe().await;
         let admin = api_key(&test.db(), "admin").await;
         Player::new("P001").tier("SILVER").insert(&test.db()).await;
-        Self { router: wallet::router(test.db()), admin, test }
+        Self {
+            router: wallet::router(test.db()),
+            admin,
+            test,
+        }
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
@@ -79,9 +83,16 @@ impl Program {
 
     /// Redeems at an instant.
     async fn redeem_at(&self, rule_id: &str, now: &str) -> Result<Redeemed, Refusal> {
-        let context = Context { now: now.parse().unwrap(), ..lambda::context() };
+        let context = Context {
+            now: now.parse().unwrap(),
+            ..lambda::context()
+        };
         let rule_id = RedemptionRuleId::parse(rule_id).unwrap();
-        Ok(app::redemption::redeem(&self.test.db(), &player(), &rule_id, None, "test", context).await.map(Answer::into_inner)?)
+        Ok(
+            app::wallet::redemption::redeem(&self.test.db(), &player(), &rule_id, None, "test", context)
+                .await
+                .map(Answer::into_inner)?,
+        )
     }
 
     /// Status and body of `count` redemptions at once.
@@ -106,25 +117,46 @@ impl Program {
     /// `RP LP TICKETS BONUS`
     async fn balances(&self) -> String {
         let wallet = self.wallet().await;
-        ["rp_balance", "lp_balance", "tickets_balance", "bonus_balance"].map(|name| wallet[name].to_string()).join(" ")
+        ["rp_balance", "lp_balance", "tickets_balance", "bonus_balance"]
+            .map(|name| wallet[name].to_string())
+            .join(" ")
     }
 
     /// A digest of everything that a redemption could change.
     async fn state(&self) -> String {
-        let tables = ["postings", "wallets", "point_lots", "lot_movements", "grants", "grant_history", "redemptions", "outbox"];
+        let tables = [
+            "postings",
+            "wallets",
+            "point_lots",
+            "lot_movements",
+            "grants",
+            "grant_history",
+            "redemptions",
+            "outbox",
+        ];
         let rows: Vec<String> = tables
             .iter()
             .chain(&["idempotency_keys", "stats", "players"])
             .map(|t| format!("SELECT '{t}' || x::text AS x FROM {t} x"))
             .collect();
-        self.test.text(&format!("SELECT md5(string_agg(x, ',' ORDER BY x)) FROM ({}) AS rows", rows.join(" UNION ALL "))).await
+        self.test
+            .text(&format!(
+                "SELECT md5(string_agg(x, ',' ORDER BY x)) FROM ({}) AS rows",
+                rows.join(" UNION ALL ")
+            ))
+            .await
     }
 
     /// `pointer code` of every error of a 422.
     async fn errors(&self, method: &str, path: &str, body: Value) -> Vec<String> {
         let problem = self.send(method, path, Some(body)).await.expect(422);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        problem["errors"].as_array().unwrap().iter().map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"]))).collect()
+        problem["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"])))
+            .collect()
     }
 }
 
@@ -137,7 +169,10 @@ fn player() -> PlayerId {
 
 /// Whatever zeros it ends in.
 fn figure(value: &Value) -> Decimal {
-    value.to_string().parse().unwrap_or_else(|_| panic!("{value} is no figure"))
+    value
+        .to_string()
+        .parse()
+        .unwrap_or_else(|_| panic!("{value} is no figure"))
 }
 
 fn order(rule_id: &str) -> Value {
@@ -159,9 +194,16 @@ fn cash(changes: Value) -> Value {
 
 async fn credit(tx: &store::Tx<'_>, asset: Asset, amount: i64, expires_at: Option<Timestamp>) -> store::Result<()> {
     let context = lambda::context();
-    let operation = Act { actor: "test", reason: None, context }.operation(Kind::ManualCredit, (context.new_id)().to_string());
+    let operation = Act {
+        actor: "test",
+        reason: None,
+        context,
+    }
+    .operation(Kind::ManualCredit, (context.new_id)().to_string());
     store::players::lock(tx, &player()).await?;
-    let mut account = store::accounts::load(tx, &["P001"]).await?.remove(0);
-    account.credit(asset, amount.into(), House::Issuance, expires_at, &operation).unwrap();
-    store::accounts::write(tx, &account.into_journal()).await
+    let mut account = store::wallet::accounts::load(tx, &["P001"]).await?.remove(0);
+    account
+        .credit(asset, amount.into(), House::Issuance, expires_at, &operation)
+        .unwrap();
+    store::wallet::accounts::write(tx, &account.into_journal()).await
 }

@@ -1,7 +1,7 @@
 //! Redeeming: what it moves, and what stands against it.
 
 use crate::{Program, REDEEM, cash, figure, order};
-use app::redemption::Redeemed;
+use app::wallet::redemption::Redeemed;
 use domain::money::Asset;
 use serde_json::{Value, json};
 use testing::{Player, api_key, call};
@@ -23,9 +23,15 @@ async fn cash_is_paid_by_the_cashier_who_is_told() {
         "SELECT string_agg(concat_ws(' ', asset, house, direction, amount, reference), ',') FROM postings WHERE transaction_id = '{}'",
         transaction_id.as_str().unwrap()
     );
-    assert_eq!(program.test.text(&posted).await, format!("RP house:redemption -1 500.0000 {}", redemption_id.as_str().unwrap()));
     assert_eq!(
-        program.test.text("SELECT string_agg(event_type || ' ' || payload, ',') FROM outbox").await,
+        program.test.text(&posted).await,
+        format!("RP house:redemption -1 500.0000 {}", redemption_id.as_str().unwrap())
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT string_agg(event_type || ' ' || payload, ',') FROM outbox")
+            .await,
         format!(
             r#"redemption.created {{"amount":5.00,"cost":500.00,"cost_currency":"RP","player_id":"P001","redemption_id":{redemption_id},"rule_id":"CASH_5","target":"CASH"}}"#
         )
@@ -36,13 +42,21 @@ async fn cash_is_paid_by_the_cashier_who_is_told() {
 #[tokio::test]
 async fn tickets_come_to_the_wallet() {
     let program = Program::new().await;
-    program.offer(cash(json!({ "target": "TICKETS", "amount": 3, "cost": "99.50" }))).await;
+    program
+        .offer(cash(json!({ "target": "TICKETS", "amount": 3, "cost": "99.50" })))
+        .await;
     program.credit(Asset::Rp, 100, None).await;
-    assert_eq!(program.keyed("k1", order("CASH_5")).await.expect(200)["amount"].to_string(), "3");
+    assert_eq!(
+        program.keyed("k1", order("CASH_5")).await.expect(200)["amount"].to_string(),
+        "3"
+    );
     assert_eq!(program.balances().await, "0.50 0.00 3 0.00");
     let posted = "SELECT string_agg(concat_ws(' ', asset, house, direction, amount, reference), ',' ORDER BY asset) FROM postings
                   WHERE kind = 'redemption'";
-    assert_eq!(program.test.text(posted).await, "RP house:redemption -1 99.5000 k1,TICKETS house:redemption 1 3.0000 k1");
+    assert_eq!(
+        program.test.text(posted).await,
+        "RP house:redemption -1 99.5000 k1,TICKETS house:redemption 1 3.0000 k1"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -60,21 +74,42 @@ async fn a_bonus_is_a_grant_under_the_terms_of_the_entry() {
         ["status", "amount", "balance", "wagering_required"].map(|name| grant[name].to_string()),
         ["\"ACTIVE\"", "10.00", "10.00", "31.00"]
     );
-    assert_eq!(program.test.text("SELECT terms ->> 'eligible_games' FROM grants").await, "[\"slots\"]");
-    assert_eq!(program.test.text("SELECT expires_at - issued_at FROM grants").await, "2 days");
     assert_eq!(
-        program.test.text("SELECT reward_type || ' ' || cost || ' ' || (rule_id IS NULL) FROM grants").await,
+        program.test.text("SELECT terms ->> 'eligible_games' FROM grants").await,
+        "[\"slots\"]"
+    );
+    assert_eq!(
+        program.test.text("SELECT expires_at - issued_at FROM grants").await,
+        "2 days"
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT reward_type || ' ' || cost || ' ' || (rule_id IS NULL) FROM grants")
+            .await,
         "BONUS_BALANCE 10.0000 true"
     );
     assert_eq!(
-        program.test.text("SELECT payload ->> 'grant_id' FROM outbox WHERE event_type = 'redemption.created'").await,
+        program
+            .test
+            .text("SELECT payload ->> 'grant_id' FROM outbox WHERE event_type = 'redemption.created'")
+            .await,
         answer["grant_id"]
     );
     testing::audit(&program.test.db()).await;
 
     // Another price for the next one; this one keeps its terms.
-    program.send("PUT", "/api/redemption/rules/CASH_5", Some(cash(json!({ "cost": 1 })))).await.expect(200);
-    assert_eq!(program.test.text("SELECT cost || ' ' || target || ' ' || amount FROM redemptions").await, "500.0000 BONUS 10.0000");
+    program
+        .send("PUT", "/api/redemption/rules/CASH_5", Some(cash(json!({ "cost": 1 }))))
+        .await
+        .expect(200);
+    assert_eq!(
+        program
+            .test
+            .text("SELECT cost || ' ' || target || ' ' || amount FROM redemptions")
+            .await,
+        "500.0000 BONUS 10.0000"
+    );
     assert_eq!(program.wallet().await, wallet);
     testing::audit(&program.test.db()).await;
 }
@@ -86,8 +121,17 @@ async fn a_bonus_without_wagering_converts_at_once() {
     program.credit(Asset::Rp, 500, None).await;
     program.redeem("CASH_5").await.expect(200);
     assert_eq!(program.balances().await, "0.00 0.00 0 0.00");
-    assert_eq!(program.test.text("SELECT status || ' ' || balance FROM grants").await, "COMPLETED 0.0000");
-    assert_eq!(program.test.text("SELECT payload ->> 'cash_amount' FROM outbox WHERE event_type = 'bonus.completed'").await, "5.00");
+    assert_eq!(
+        program.test.text("SELECT status || ' ' || balance FROM grants").await,
+        "COMPLETED 0.0000"
+    );
+    assert_eq!(
+        program
+            .test
+            .text("SELECT payload ->> 'cash_amount' FROM outbox WHERE event_type = 'bonus.completed'")
+            .await,
+        "5.00"
+    );
     testing::audit(&program.test.db()).await;
 }
 
@@ -96,19 +140,31 @@ async fn who_may_not_redeem_is_refused_and_nothing_changes() {
     let program = Program::new().await;
     program.offer(cash(json!({}))).await;
     program.credit(Asset::Rp, 500, None).await;
-    program.refusal(json!({ "player_id": "P404", "rule_id": "CASH_5" }), 404).await;
+    program
+        .refusal(json!({ "player_id": "P404", "rule_id": "CASH_5" }), 404)
+        .await;
     program.refusal(order("OTHER"), 404).await;
     for (set, code) in [
         ("is_blocked = true", "player_blocked"),
         ("is_blocked = false, is_active = false", "player_inactive"),
-        ("is_active = true, self_excluded_until = now() + interval '1 hour'", "player_self_excluded"),
+        (
+            "is_active = true, self_excluded_until = now() + interval '1 hour'",
+            "player_self_excluded",
+        ),
     ] {
         let count = if set.contains("is_active = false") { 0 } else { 1 };
-        let script = format!("UPDATE players SET {set}; UPDATE stats SET value = {count} WHERE counter = 'players_active'");
+        let script =
+            format!("UPDATE players SET {set}; UPDATE stats SET value = {count} WHERE counter = 'players_active'");
         program.test.tamper(&script).await;
-        assert_eq!(program.refusal(order("CASH_5"), 409).await["type"], format!("urn:loyalty:problem:{code}"));
+        assert_eq!(
+            program.refusal(order("CASH_5"), 409).await["type"],
+            format!("urn:loyalty:problem:{code}")
+        );
     }
-    program.test.tamper("UPDATE players SET self_excluded_until = now() - interval '1 hour'").await;
+    program
+        .test
+        .tamper("UPDATE players SET self_excluded_until = now() - interval '1 hour'")
+        .await;
     program.redeem("CASH_5").await.expect(200);
 }
 
@@ -119,7 +175,10 @@ async fn what_stands_against_a_redemption_is_said_with_its_figures() {
     for (rule_id, changes) in [
         ("INACTIVE", json!({ "is_active": false })),
         ("GOLD", json!({ "tier_min": "GOLD" })),
-        ("SILVER", json!({ "tier_min": "SILVER", "cost": 100, "monthly_limit": 1 })),
+        (
+            "SILVER",
+            json!({ "tier_min": "SILVER", "cost": 100, "monthly_limit": 1 }),
+        ),
         ("RICH", json!({ "balance_min": "500.01", "cost": 1 })),
         ("DEAR", json!({ "cost": "500.01" })),
         ("FOR_LP", json!({ "cost": 5, "cost_currency": "LP" })),
@@ -131,12 +190,30 @@ async fn what_stands_against_a_redemption_is_said_with_its_figures() {
     // The minimum is of the balance before: 600 suffices, 500 does not.
     program.redeem("SILVER").await.expect(200);
     for (rule_id, expected) in [
-        ("INACTIVE", json!({ "type": "urn:loyalty:problem:redemption_rule_inactive" })),
-        ("GOLD", json!({ "type": "urn:loyalty:problem:tier_too_low", "tier": "SILVER", "tier_min": "GOLD" })),
-        ("SILVER", json!({ "type": "urn:loyalty:problem:monthly_limit_reached", "used": 1, "limit": 1 })),
-        ("RICH", json!({ "type": "urn:loyalty:problem:balance_below_minimum", "available": 500, "required": 500.01 })),
-        ("DEAR", json!({ "type": "urn:loyalty:problem:insufficient_balance", "available": 500, "requested": 500.01 })),
-        ("FOR_LP", json!({ "type": "urn:loyalty:problem:insufficient_balance", "available": 0, "requested": 5 })),
+        (
+            "INACTIVE",
+            json!({ "type": "urn:loyalty:problem:redemption_rule_inactive" }),
+        ),
+        (
+            "GOLD",
+            json!({ "type": "urn:loyalty:problem:tier_too_low", "tier": "SILVER", "tier_min": "GOLD" }),
+        ),
+        (
+            "SILVER",
+            json!({ "type": "urn:loyalty:problem:monthly_limit_reached", "used": 1, "limit": 1 }),
+        ),
+        (
+            "RICH",
+            json!({ "type": "urn:loyalty:problem:balance_below_minimum", "available": 500, "required": 500.01 }),
+        ),
+        (
+            "DEAR",
+            json!({ "type": "urn:loyalty:problem:insufficient_balance", "available": 500, "requested": 500.01 }),
+        ),
+        (
+            "FOR_LP",
+            json!({ "type": "urn:loyalty:problem:insufficient_balance", "available": 0, "requested": 5 }),
+        ),
     ] {
         let problem = program.refusal(order(rule_id), 409).await;
         for (name, value) in expected.as_object().unwrap() {
@@ -177,7 +254,10 @@ async fn of_sixteen_at_once_the_one_that_can_be_paid_succeeds() {
     for answer in program.redeem_at_once("CASH_5", 16).await {
         if answer.status != 200 {
             let problem = answer.expect(409);
-            assert_eq!((figure(&problem["available"]), figure(&problem["requested"])), (0.into(), 500.into()));
+            assert_eq!(
+                (figure(&problem["available"]), figure(&problem["requested"])),
+                (0.into(), 500.into())
+            );
             refused += 1;
         }
     }
@@ -207,19 +287,37 @@ async fn a_monthly_limit_holds_for_sixteen_at_once() {
 #[tokio::test]
 async fn a_month_is_a_calendar_month_of_the_program_time_zone() {
     let program = Program::new().await;
-    program.test.tamper("INSERT INTO settings VALUES ('time_zone', '\"Europe/Berlin\"', now(), 'test')").await;
+    program
+        .test
+        .tamper("INSERT INTO settings VALUES ('time_zone', '\"Europe/Berlin\"', now(), 'test')")
+        .await;
     program.offer(cash(json!({ "cost": 10, "monthly_limit": 1 }))).await;
     program.credit(Asset::Rp, 500, None).await;
     let month = |redeemed: Redeemed| redeemed.redemption.month.to_string();
     // Midnight in Berlin is 22:00 UTC in summer time, and 23:00 in winter time.
-    assert_eq!(month(program.redeem_at("CASH_5", "2026-11-30T22:59:59Z").await.unwrap()), "2026-11-01");
+    assert_eq!(
+        month(program.redeem_at("CASH_5", "2026-11-30T22:59:59Z").await.unwrap()),
+        "2026-11-01"
+    );
     let refusal = program.redeem_at("CASH_5", "2026-11-30T22:59:59Z").await.unwrap_err();
-    assert_eq!((refusal.code, &refusal.data["used"]), ("monthly_limit_reached", &json!(1)));
+    assert_eq!(
+        (refusal.code, &refusal.data["used"]),
+        ("monthly_limit_reached", &json!(1))
+    );
     // Still November in UTC, already December for the program.
-    assert_eq!(month(program.redeem_at("CASH_5", "2026-11-30T23:00:00Z").await.unwrap()), "2026-12-01");
+    assert_eq!(
+        month(program.redeem_at("CASH_5", "2026-11-30T23:00:00Z").await.unwrap()),
+        "2026-12-01"
+    );
     program.redeem_at("CASH_5", "2026-12-31T22:59:59Z").await.unwrap_err();
-    assert_eq!(month(program.redeem_at("CASH_5", "2026-12-31T23:00:00Z").await.unwrap()), "2027-01-01");
-    assert_eq!(month(program.redeem_at("CASH_5", "2027-06-30T22:00:00Z").await.unwrap()), "2027-07-01");
+    assert_eq!(
+        month(program.redeem_at("CASH_5", "2026-12-31T23:00:00Z").await.unwrap()),
+        "2027-01-01"
+    );
+    assert_eq!(
+        month(program.redeem_at("CASH_5", "2027-06-30T22:00:00Z").await.unwrap()),
+        "2027-07-01"
+    );
     assert_eq!(program.balances().await, "460.00 0.00 0 0.00");
     testing::audit(&program.test.db()).await;
 }
@@ -228,43 +326,66 @@ async fn a_month_is_a_calendar_month_of_the_program_time_zone() {
 async fn a_monthly_limit_is_of_one_entry_and_one_player() {
     let program = Program::new().await;
     program.offer(cash(json!({ "cost": 10, "monthly_limit": 1 }))).await;
-    program.offer(cash(json!({ "rule_id": "OTHER", "cost": 10, "monthly_limit": 1 }))).await;
+    program
+        .offer(cash(json!({ "rule_id": "OTHER", "cost": 10, "monthly_limit": 1 })))
+        .await;
     program.credit(Asset::Rp, 500, None).await;
     Player::new("P002").insert(&program.test.db()).await;
     program.redeem("CASH_5").await.expect(200);
     program.redeem("OTHER").await.expect(200);
     program.redeem("CASH_5").await.expect(409);
-    let of_another = program.refusal(json!({ "player_id": "P002", "rule_id": "CASH_5" }), 409).await;
+    let of_another = program
+        .refusal(json!({ "player_id": "P002", "rule_id": "CASH_5" }), 409)
+        .await;
     assert_eq!(of_another["type"], "urn:loyalty:problem:insufficient_balance");
 }
 
 #[tokio::test]
 async fn a_redemption_that_is_taken_back_leaves_room_under_its_limit() {
     let program = Program::new().await;
-    program.offer(cash(json!({ "target": "TICKETS", "amount": 2, "monthly_limit": 1 }))).await;
+    program
+        .offer(cash(json!({ "target": "TICKETS", "amount": 2, "monthly_limit": 1 })))
+        .await;
     program.credit(Asset::Rp, 500, Some("2999-01-01T00:00:00Z")).await;
     let redeemed = program.redeem("CASH_5").await.expect(200);
     assert_eq!(program.redeem("CASH_5").await.expect(409)["used"], 1);
     let reversal = json!({ "transaction_id": redeemed["transaction_id"], "reason": "the wrong event" });
-    program.send("POST", "/api/wallet/reverse", Some(reversal.clone())).await.expect(200);
+    program
+        .send("POST", "/api/wallet/reverse", Some(reversal.clone()))
+        .await
+        .expect(200);
     assert_eq!(program.balances().await, "500.00 0.00 0 0.00");
-    assert_eq!(program.test.text("SELECT reversed_at IS NOT NULL FROM redemptions").await, "true");
+    assert_eq!(
+        program
+            .test
+            .text("SELECT reversed_at IS NOT NULL FROM redemptions")
+            .await,
+        "true"
+    );
     testing::audit(&program.test.db()).await;
 
     program.redeem("CASH_5").await.expect(200);
     program.redeem("CASH_5").await.expect(409);
-    program.send("POST", "/api/wallet/reverse", Some(reversal)).await.expect(409);
+    program
+        .send("POST", "/api/wallet/reverse", Some(reversal))
+        .await
+        .expect(409);
     testing::audit(&program.test.db()).await;
 }
 
 #[tokio::test]
 async fn a_redeemed_bonus_is_taken_back_while_it_is_unplayed() {
     let program = Program::new().await;
-    program.offer(cash(json!({ "target": "BONUS", "wagering_requirement": 10 }))).await;
+    program
+        .offer(cash(json!({ "target": "BONUS", "wagering_requirement": 10 })))
+        .await;
     program.credit(Asset::Rp, 500, None).await;
     let redeemed = program.redeem("CASH_5").await.expect(200);
     let reversal = json!({ "transaction_id": redeemed["transaction_id"], "reason": "changed their mind" });
-    program.send("POST", "/api/wallet/reverse", Some(reversal)).await.expect(200);
+    program
+        .send("POST", "/api/wallet/reverse", Some(reversal))
+        .await
+        .expect(200);
     assert_eq!(program.balances().await, "500.00 0.00 0 0.00");
     assert_eq!(program.test.text("SELECT status FROM grants").await, "CANCELLED");
     testing::audit(&program.test.db()).await;
@@ -273,8 +394,19 @@ async fn a_redeemed_bonus_is_taken_back_while_it_is_unplayed() {
 #[tokio::test]
 async fn spending_loyalty_points_does_not_change_the_tier() {
     let program = Program::new().await;
-    program.offer(cash(json!({ "cost_currency": "LP", "cost": 1000, "tier_min": "SILVER" }))).await;
-    program.send("POST", "/api/wallet/add-lp", Some(json!({ "player_id": "P001", "amount": 1500 }))).await.expect(200);
+    program
+        .offer(cash(
+            json!({ "cost_currency": "LP", "cost": 1000, "tier_min": "SILVER" }),
+        ))
+        .await;
+    program
+        .send(
+            "POST",
+            "/api/wallet/add-lp",
+            Some(json!({ "player_id": "P001", "amount": 1500 })),
+        )
+        .await
+        .expect(200);
     assert_eq!(program.redeem("CASH_5").await.expect(200)["cost_currency"], "LP");
     assert_eq!(program.balances().await, "0.00 500.00 0 0.00");
     assert_eq!(program.test.text("SELECT tier FROM players").await, "SILVER");
@@ -302,7 +434,10 @@ async fn points_that_have_expired_pay_nothing() {
     program.credit(Asset::Rp, 100, None).await;
     program.credit(Asset::Rp, 500, Some("2999-01-01T00:00:00Z")).await;
     let refusal = program.redeem_at("CASH_5", "2999-01-01T00:00:00Z").await.unwrap_err();
-    assert_eq!((refusal.code, figure(&refusal.data["available"])), ("insufficient_balance", 100.into()));
+    assert_eq!(
+        (refusal.code, figure(&refusal.data["available"])),
+        ("insufficient_balance", 100.into())
+    );
     program.redeem_at("CASH_5", "2998-12-31T23:59:59Z").await.unwrap();
     testing::audit(&program.test.db()).await;
 }
@@ -314,15 +449,24 @@ async fn only_operators_redeem() {
     program.credit(Asset::Rp, 500, None).await;
     for role in ["viewer", "ingest"] {
         let key = api_key(&program.test.db(), role).await;
-        call(&program.router, "POST", REDEEM, Some(&key), Some(order("CASH_5"))).await.expect(403);
+        call(&program.router, "POST", REDEEM, Some(&key), Some(order("CASH_5")))
+            .await
+            .expect(403);
     }
-    call(&program.router, "POST", REDEEM, None, Some(order("CASH_5"))).await.expect(401);
+    call(&program.router, "POST", REDEEM, None, Some(order("CASH_5")))
+        .await
+        .expect(401);
     let operator = api_key(&program.test.db(), "operator").await;
-    call(&program.router, "POST", REDEEM, Some(&operator), Some(order("CASH_5"))).await.expect(200);
+    call(&program.router, "POST", REDEEM, Some(&operator), Some(order("CASH_5")))
+        .await
+        .expect(200);
     for (body, pointer) in [
         (json!({ "player_id": "P001" }), "/rule_id"),
         (json!({ "player_id": "P001", "rule_id": "a b" }), "/rule_id"),
-        (json!({ "player_id": "P001", "rule_id": "CASH_5", "amount": 1 }), "/amount"),
+        (
+            json!({ "player_id": "P001", "rule_id": "CASH_5", "amount": 1 }),
+            "/amount",
+        ),
     ] {
         assert_eq!(program.refusal(body, 422).await["errors"][0]["pointer"], pointer);
     }

@@ -94,20 +94,40 @@ async fn measure(arguments: &Arguments, scratch: &Scratch) -> Result<()> {
     let key = scratch.add_key().await?;
     println!("{:<20}{:>14}{:>14}{:>8}", "", "handler ev/s", "floor ev/s", "ratio");
     let mut number = 0;
-    for (name, whom) in [("many players", Whom::Many { players: arguments.players }), ("one hot player", Whom::One)] {
+    for (name, whom) in [
+        (
+            "many players",
+            Whom::Many {
+                players: arguments.players,
+            },
+        ),
+        ("one hot player", Whom::One),
+    ] {
         let (mut ours, mut floor) = (Rate::default(), Rate::default());
         for round in 0..arguments.rounds {
-            let turns = if round % 2 == 0 { [Side::Ours, Side::Floor] } else { [Side::Floor, Side::Ours] };
+            let turns = if round % 2 == 0 {
+                [Side::Ours, Side::Floor]
+            } else {
+                [Side::Floor, Side::Ours]
+            };
             for side in turns {
                 let rate = if side == Side::Ours { &mut ours } else { &mut floor };
                 number += 1;
                 rate.add(turn(arguments, scratch, &key, (side, whom, number)).await?);
             }
         }
-        println!("{name:<20}{:>14.0}{:>14.0}{:>8.2}", ours.per_second(), floor.per_second(), ours.per_second() / floor.per_second());
+        println!(
+            "{name:<20}{:>14.0}{:>14.0}{:>8.2}",
+            ours.per_second(),
+            floor.per_second(),
+            ours.per_second() / floor.per_second()
+        );
     }
     scratch.audit().await?;
-    println!("goal 0.5; {} callers; every event is stored once, and the audit is clean", arguments.callers);
+    println!(
+        "goal 0.5; {} callers; every event is stored once, and the audit is clean",
+        arguments.callers
+    );
     Ok(())
 }
 
@@ -128,25 +148,51 @@ impl Rate {
     }
 }
 
-async fn turn(arguments: &Arguments, scratch: &Scratch, key: &str, (side, whom, turn): (Side, Whom, u64)) -> Result<Rate> {
+async fn turn(
+    arguments: &Arguments,
+    scratch: &Scratch,
+    key: &str,
+    (side, whom, turn): (Side, Whom, u64),
+) -> Result<Rate> {
     let before = stored(scratch, side).await?;
     let mut callers = Vec::new();
     for caller in 0..arguments.callers {
-        let batches = Batches { side, whom, prefix: format!("t{turn}-{caller}"), next: caller * 7_919, count: 0 };
+        let batches = Batches {
+            side,
+            whom,
+            prefix: format!("t{turn}-{caller}"),
+            next: caller * 7_919,
+            count: 0,
+        };
         callers.push(Caller::new(&scratch.runtime, key, batches).await?);
     }
     let (begun, time) = (Instant::now(), Duration::from_secs(arguments.seconds));
-    let tasks = callers.into_iter().map(|caller| async move { tokio::spawn(caller.call_until(begun, time)).await? });
+    let tasks = callers
+        .into_iter()
+        .map(|caller| async move { tokio::spawn(caller.call_until(begun, time)).await? });
     let events: u64 = try_join_all(tasks).await?.into_iter().sum();
-    let rate = Rate { events, elapsed: begun.elapsed() };
+    let rate = Rate {
+        events,
+        elapsed: begun.elapsed(),
+    };
     let stored = stored(scratch, side).await? - before;
-    if stored == i64::try_from(events)? { Ok(rate) } else { Err(format!("{events} events were sent, {stored} are stored").into()) }
+    if stored == i64::try_from(events)? {
+        Ok(rate)
+    } else {
+        Err(format!("{events} events were sent, {stored} are stored").into())
+    }
 }
 
 async fn stored(scratch: &Scratch, side: Side) -> Result<i64> {
     let sql = "SELECT count(*) FROM activity_events WHERE player_id >= $1 AND player_id < $2";
     let (from, to) = (side.first().to_string(), (side.first() + 1_000_000).to_string());
-    Ok(scratch.owner.connect().await?.query_one(sql, &[&from, &to]).await?.get(0))
+    Ok(scratch
+        .owner
+        .connect()
+        .await?
+        .query_one(sql, &[&from, &to])
+        .await?
+        .get(0))
 }
 
 /// Makes batches, no two of which have an event in common.
@@ -168,7 +214,12 @@ impl Batches {
         };
         let players = (0..BATCH).map(|index| player(index).to_string()).collect();
         self.next += 500 * 13 + 1;
-        (players, (0..BATCH).map(|index| format!("{}-{}-{index:03}", self.prefix, self.count)).collect())
+        (
+            players,
+            (0..BATCH)
+                .map(|index| format!("{}-{}-{index:03}", self.prefix, self.count))
+                .collect(),
+        )
     }
 }
 
@@ -185,7 +236,10 @@ struct Caller {
 impl Caller {
     async fn new(address: &Address, key: &str, batches: Batches) -> Result<Self> {
         let way = match batches.side {
-            Side::Ours => Way::Handler { router: handler(address.db()?), key: key.to_owned() },
+            Side::Ours => Way::Handler {
+                router: handler(address.db()?),
+                key: key.to_owned(),
+            },
             Side::Floor => {
                 let client = address.connect().await?;
                 let mut statements = Vec::new();
@@ -226,7 +280,9 @@ const AMOUNT: &str = "0.10";
 async fn post(router: &Router, key: &str, players: &[String], ids: &[String]) -> Result<()> {
     let now = lambda::context().now;
     let event = |(player, id): (&String, &String)| {
-        format!(r#"{{"event_id":"{id}","player_id":"{player}","type":"STAKE","occurred_at":"{now}","amount":{AMOUNT},"game":"slots"}}"#)
+        format!(
+            r#"{{"event_id":"{id}","player_id":"{player}","type":"STAKE","occurred_at":"{now}","amount":{AMOUNT},"game":"slots"}}"#
+        )
     };
     let events: Vec<String> = players.iter().zip(ids).map(event).collect();
     let request = Request::post("/api/activity")
@@ -237,7 +293,11 @@ async fn post(router: &Router, key: &str, players: &[String], ids: &[String]) ->
     let status = response.status();
     let body = response.into_body().collect().await?.to_bytes();
     let accepted = String::from_utf8_lossy(&body).matches(r#""status":"accepted""#).count();
-    if accepted == ids.len() { Ok(()) } else { Err(format!("{status}, {accepted} accepted: {}", String::from_utf8_lossy(&body)).into()) }
+    if accepted == ids.len() {
+        Ok(())
+    } else {
+        Err(format!("{status}, {accepted} accepted: {}", String::from_utf8_lossy(&body)).into())
+    }
 }
 
 /// The rows that the handler writes for stakes, in as few statements as sets allow: players locked in order, events, postings
@@ -318,5 +378,11 @@ async fn add_players(scratch: &Scratch, numbers: std::ops::Range<u64>) -> Result
          ANALYZE",
         count = numbers.end - numbers.start,
     );
-    scratch.owner.connect().await?.batch_execute(&sql).await.map_err(|problem| explain(&problem))
+    scratch
+        .owner
+        .connect()
+        .await?
+        .batch_execute(&sql)
+        .await
+        .map_err(|problem| explain(&problem))
 }

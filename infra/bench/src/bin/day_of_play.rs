@@ -45,12 +45,28 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { seed, date, players, prefix, digits, rounds, body, post, create_players } = Arguments::parse();
+    let Arguments {
+        seed,
+        date,
+        players,
+        prefix,
+        digits,
+        rounds,
+        body,
+        post,
+        create_players,
+    } = Arguments::parse();
     let date = match date {
         Some(date) => date,
-        None => lambda::context().now.to_zoned(jiff::tz::TimeZone::UTC).date().yesterday()?,
+        None => lambda::context()
+            .now
+            .to_zoned(jiff::tz::TimeZone::UTC)
+            .date()
+            .yesterday()?,
     };
-    let players: Vec<String> = (1..=players).map(|number| format!("{prefix}{number:0digits$}")).collect();
+    let players: Vec<String> = (1..=players)
+        .map(|number| format!("{prefix}{number:0digits$}"))
+        .collect();
     let day = Day::new(seed, date, players.clone(), rounds);
     if post {
         let api = Api::of_environment()?;
@@ -78,11 +94,21 @@ struct Api {
 impl Api {
     fn of_environment() -> Result<Self> {
         let variable = |name| std::env::var(name).map_err(|_| format!("{name} is not set"));
-        Ok(Self { client: Client::new(), url: variable("API_URL")?, key: variable("API_KEY")? })
+        Ok(Self {
+            client: Client::new(),
+            url: variable("API_URL")?,
+            key: variable("API_KEY")?,
+        })
     }
 
     async fn call(&self, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
-        let response = self.client.post(format!("{}{path}", self.url)).bearer_auth(&self.key).json(body).send().await?;
+        let response = self
+            .client
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(&self.key)
+            .json(body)
+            .send()
+            .await?;
         let (status, text) = (response.status(), response.text().await?);
         Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::time::Instant;
 
 use app::Db;
-use app::simulation::{Subject, Within, simulate};
-use app::simulation_runs::{self, Answer};
+use app::rules::simulation::{Subject, Within, simulate};
+use app::rules::simulation_runs::{self, Answer};
 use clap::Parser;
 use serde_json::{Value, json};
 
@@ -53,10 +53,16 @@ async fn main() -> Result<()> {
     app::migrate::run(&db).await?;
     let client = db.client().await?;
     // A database that was made by an earlier call is used again.
-    if client.query_one("SELECT EXISTS (SELECT FROM players)", &[]).await?.get(0) {
+    if client
+        .query_one("SELECT EXISTS (SELECT FROM players)", &[])
+        .await?
+        .get(0)
+    {
         drop(client);
     } else {
-        client.batch_execute(&PLAYERS.replace("$PLAYERS", &arguments.players.to_string())).await?;
+        client
+            .batch_execute(&PLAYERS.replace("$PLAYERS", &arguments.players.to_string()))
+            .await?;
         client.batch_execute("VACUUM ANALYZE").await?;
         drop(client);
         for rule in serde_json::from_str::<Vec<Value>>(include_str!("../../../../events/sample/rules.json"))? {
@@ -65,15 +71,34 @@ async fn main() -> Result<()> {
     }
     println!("{} players", arguments.players);
     for (name, rule, within) in [
-        ("a third match", rule(json!({ "segment": "LOSING" }), json!({})), Within::Alone),
-        ("nobody matches", rule(json!({ "segment": "VIP" }), json!({})), Within::Alone),
         (
-            "everybody matches, a budget for half",
-            rule(json!({ "total_wagered_min": 1 }), json!({ "total": i64::from(arguments.players) * 100 })),
+            "a third match",
+            rule(json!({ "segment": "LOSING" }), json!({})),
             Within::Alone,
         ),
-        ("balances and windows are read", rule(json!({ "lp_balance_min": 1, "net_loss_30d_min": 100 }), json!({})), Within::Alone),
-        ("within the 15 of the sample", rule(json!({ "segment": "LOSING" }), json!({})), Within::ActiveSet),
+        (
+            "nobody matches",
+            rule(json!({ "segment": "VIP" }), json!({})),
+            Within::Alone,
+        ),
+        (
+            "everybody matches, a budget for half",
+            rule(
+                json!({ "total_wagered_min": 1 }),
+                json!({ "total": i64::from(arguments.players) * 100 }),
+            ),
+            Within::Alone,
+        ),
+        (
+            "balances and windows are read",
+            rule(json!({ "lp_balance_min": 1, "net_loss_30d_min": 100 }), json!({})),
+            Within::Alone,
+        ),
+        (
+            "within the 15 of the sample",
+            rule(json!({ "segment": "LOSING" }), json!({})),
+            Within::ActiveSet,
+        ),
     ] {
         time(&db, name, &Subject::Draft(rule), within, arguments.rounds).await?;
     }
@@ -82,17 +107,23 @@ async fn main() -> Result<()> {
     for _ in 0..arguments.rounds.max(1) {
         seconds.push(as_run(&db, &subject).await?);
     }
-    println!("{:40} {:6.2} s", "a third match, as a run with progress", median(seconds));
+    println!(
+        "{:40} {:6.2} s",
+        "a third match, as a run with progress",
+        median(seconds)
+    );
     Ok(())
 }
 
 /// Seconds from the message to the stored report.
 async fn as_run(db: &Db, subject: &Subject) -> Result<f64> {
     let answer = simulation_runs::answer(db, subject, Within::Alone, 0, "bench", lambda::context()).await?;
-    let Answer::Run(run) = answer else { return Err("there are no players".into()) };
+    let Answer::Run(run) = answer else {
+        return Err("there are no players".into());
+    };
     let started = Instant::now();
     for message in run.messages() {
-        app::rewards::run_shard(db, message, lambda::context()).await?;
+        app::runs::rewards::run_shard(db, message, lambda::context()).await?;
     }
     Ok(started.elapsed().as_secs_f64())
 }
@@ -112,11 +143,19 @@ async fn time(db: &Db, name: &str, subject: &Subject, within: Within, rounds: u3
     let mut figures = None;
     for _ in 0..rounds.max(1) {
         let started = Instant::now();
-        figures = Some(simulate(db, subject, within, lambda::context().now).await?.report.figures);
+        figures = Some(
+            simulate(db, subject, within, lambda::context().now)
+                .await?
+                .report
+                .figures,
+        );
         seconds.push(started.elapsed().as_secs_f64());
     }
     let (median, figures) = (median(seconds), figures.unwrap_or_default());
-    println!("{name:40} {median:6.2} s   matched {}, granted {}, refused {}", figures.matched, figures.granted, figures.refused);
+    println!(
+        "{name:40} {median:6.2} s   matched {}, granted {}, refused {}",
+        figures.matched, figures.granted, figures.refused
+    );
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::program::Program;
-use crate::snapshot;
+use crate::program::snapshot;
 use domain::facts::Facts;
 use domain::id::PlayerId;
 use domain::player::PlayerSnapshot;
@@ -23,7 +23,11 @@ impl<'a> Applicants<'a> {
     /// Reads nothing for nobody.
     pub async fn load(executor: &impl Executor, player_ids: &[&str], program: &'a Program) -> Result<Self> {
         if player_ids.is_empty() {
-            return Ok(Self { program, conditions: HashMap::new(), players: HashMap::new() });
+            return Ok(Self {
+                program,
+                conditions: HashMap::new(),
+                players: HashMap::new(),
+            });
         }
         let mut conditions = HashMap::new();
         for tier in program.ladder.tiers() {
@@ -32,31 +36,54 @@ impl<'a> Applicants<'a> {
             }
         }
         let players = snapshot::load(executor, player_ids, program).await?;
-        let players = players.into_iter().map(|player| (player.player_id.clone(), player)).collect();
-        Ok(Self { program, conditions, players })
+        let players = players
+            .into_iter()
+            .map(|player| (player.player_id.clone(), player))
+            .collect();
+        Ok(Self {
+            program,
+            conditions,
+            players,
+        })
     }
 
     /// Whether a player meets what the tier asks for beside points; not, if their facts were not read.
     pub fn meets(&self, player_id: &PlayerId, tier: &Tier) -> bool {
-        tier.requirements.is_none() || self.asked(player_id, tier).is_some_and(|(condition, facts)| condition.hold(&facts) == Ok(true))
+        tier.requirements.is_none()
+            || self
+                .asked(player_id, tier)
+                .is_some_and(|(condition, facts)| condition.hold(&facts) == Ok(true))
     }
 
     /// The requirements that a player whose facts were read does not meet.
     pub fn unmet(&self, player_id: &PlayerId, tier: &Tier) -> Vec<ConditionResult> {
-        let explained = self.asked(player_id, tier).map(|(condition, facts)| condition.explain(&facts));
-        explained.unwrap_or_default().into_iter().filter(|result| !result.met).collect()
+        let explained = self
+            .asked(player_id, tier)
+            .map(|(condition, facts)| condition.explain(&facts));
+        explained
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|result| !result.met)
+            .collect()
     }
 
     fn asked(&self, player_id: &PlayerId, tier: &Tier) -> Option<(&Condition, Facts<'_>)> {
         let condition = self.conditions.get(tier.tier_level.as_str())?;
         let player = self.players.get(player_id)?;
-        Some((condition, Facts::of(player, &self.program.catalogue, &self.program.moment, None)))
+        Some((
+            condition,
+            Facts::of(player, &self.program.catalogue, &self.program.moment, None),
+        ))
     }
 }
 
 fn requirements(tier: &Tier, program: &Program) -> Result<Option<Condition>> {
-    let Some(requirements) = &tier.requirements else { return Ok(None) };
+    let Some(requirements) = &tier.requirements else {
+        return Ok(None);
+    };
     let read = Condition::load(requirements, "/requirements", &program.catalogue);
-    read.map(Some)
-        .map_err(|errors| Error::Stored { what: "requirements", detail: format!("{}: {}", tier.tier_level, super::text(&errors)) })
+    read.map(Some).map_err(|errors| Error::Stored {
+        what: "requirements",
+        detail: format!("{}: {}", tier.tier_level, super::text(&errors)),
+    })
 }

@@ -11,10 +11,10 @@ use domain::tier::Rank;
 use rust_decimal::Decimal;
 use serde_json::json;
 use std::collections::BTreeSet;
-use store::outbox::Event;
-use store::stats::{self, Counter, Slot};
+use store::platform::outbox::Event;
+use store::platform::stats::{self, Counter, Slot};
+use store::runs::triggers::NewTrigger;
 use store::tiers::{TierMove, TierStanding};
-use store::triggers::NewTrigger;
 use store::{Executor, Tx};
 
 /// Why somebody climbs, in the history.
@@ -34,14 +34,24 @@ impl Moves {
     }
 
     pub fn counters(&self) -> impl Iterator<Item = (Counter, Decimal)> {
-        let deltas = |step: &TierMove| [(Counter::Tier(step.from.clone()), -Decimal::ONE), (Counter::Tier(step.to.clone()), Decimal::ONE)];
+        let deltas = |step: &TierMove| {
+            [
+                (Counter::Tier(step.from.clone()), -Decimal::ONE),
+                (Counter::Tier(step.to.clone()), Decimal::ONE),
+            ]
+        };
         self.steps.iter().flat_map(deltas)
     }
 }
 
 /// Adds what was earned, each player once and in sorted order, to the days, and lets those climb who earned enough. Of
 /// `changed` those climb who now meet what a tier asks for. The caller holds the locks of all of them.
-pub(crate) async fn earn_in_tx(tx: &Tx<'_>, earned: &[(&PlayerId, Decimal)], changed: &[&str], context: Context) -> Result<Moves> {
+pub(crate) async fn earn_in_tx(
+    tx: &Tx<'_>,
+    earned: &[(&PlayerId, Decimal)],
+    changed: &[&str],
+    context: Context,
+) -> Result<Moves> {
     if earned.is_empty() && changed.is_empty() {
         return Ok(Moves::default());
     }
@@ -50,13 +60,20 @@ pub(crate) async fn earn_in_tx(tx: &Tx<'_>, earned: &[(&PlayerId, Decimal)], cha
     let mut standings = Vec::new();
     if !earned.is_empty() {
         standings = store::tiers::earn(tx, earned, program.moment.today(), since).await?;
-        let rose: BTreeSet<&PlayerId> =
-            earned.iter().filter(|(_, points)| *points > Decimal::ZERO).map(|(player_id, _)| *player_id).collect();
+        let rose: BTreeSet<&PlayerId> = earned
+            .iter()
+            .filter(|(_, points)| *points > Decimal::ZERO)
+            .map(|(player_id, _)| *player_id)
+            .collect();
         standings.retain(|standing| rose.contains(&standing.player_id));
     }
     if program.ladder.has_requirements() {
         let known: BTreeSet<&str> = standings.iter().map(|standing| standing.player_id.as_str()).collect();
-        let others: Vec<&str> = changed.iter().copied().filter(|player_id| !known.contains(player_id)).collect();
+        let others: Vec<&str> = changed
+            .iter()
+            .copied()
+            .filter(|player_id| !known.contains(player_id))
+            .collect();
         if !others.is_empty() {
             let others = store::tiers::standings(tx, &others, since).await?;
             standings.extend(others);
@@ -70,7 +87,7 @@ pub(crate) async fn earn_in_tx(tx: &Tx<'_>, earned: &[(&PlayerId, Decimal)], cha
 /// changed about them is written. Who writes a journal too leaves it to `books::write_changed`, which does both at once.
 pub async fn promote_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Result<Option<TriggerBatchId>> {
     let moves = earn_in_tx(tx, &[], player_ids, context).await?;
-    store::outbox::add(tx, &moves.events().collect::<Vec<_>>(), context.now).await?;
+    store::platform::outbox::add(tx, &moves.events().collect::<Vec<_>>(), context.now).await?;
     stats::add(tx, &moves.counters().collect::<Vec<_>>(), Slot::of(player_ids.first())).await?;
     Ok(moves.batch_id)
 }
@@ -83,7 +100,11 @@ async fn climbers(tx: &Tx<'_>, standings: &[TierStanding], program: &Program) ->
     }
     store::tiers::pin(tx).await?;
     let pinned = Program::load(tx, program.moment.now()).await?;
-    if pinned.ladder == program.ladder { Ok(steps) } else { decide(tx, standings, &pinned).await }
+    if pinned.ladder == program.ladder {
+        Ok(steps)
+    } else {
+        decide(tx, standings, &pinned).await
+    }
 }
 
 async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &Program) -> Result<Vec<TierMove>> {
@@ -95,7 +116,9 @@ async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &
             reaching.push((standing, from, reached));
         }
     }
-    let asked = reaching.iter().filter(|(_, from, reached)| ladder.asks(*from, *reached));
+    let asked = reaching
+        .iter()
+        .filter(|(_, from, reached)| ladder.asks(*from, *reached));
     let asked: Vec<&str> = asked.map(|(standing, ..)| standing.player_id.as_str()).collect();
     let applicants = Applicants::load(executor, &asked, program).await?;
     let steps = reaching.into_iter().filter_map(|(standing, from, _)| {
@@ -115,7 +138,10 @@ async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &
 
 /// Where a tier of a player stands on the ladder.
 pub(crate) fn rank(program: &Program, tier: &str) -> Result<Rank> {
-    program.ladder.rank(tier).ok_or_else(|| Error::Stored { what: "tier", detail: format!("{tier} is not on the ladder") })
+    program.ladder.rank(tier).ok_or_else(|| Error::Stored {
+        what: "tier",
+        detail: format!("{tier} is not on the ladder"),
+    })
 }
 
 /// Writes moves, and what is evaluated because of them.
@@ -133,8 +159,17 @@ pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Conte
         amount: None,
         game: None,
     };
-    store::triggers::add(tx, batch_id, &steps.iter().map(trigger).collect::<Vec<_>>(), context.now).await?;
-    Ok(Moves { steps, batch_id: Some(batch_id) })
+    store::runs::triggers::add(
+        tx,
+        batch_id,
+        &steps.iter().map(trigger).collect::<Vec<_>>(),
+        context.now,
+    )
+    .await?;
+    Ok(Moves {
+        steps,
+        batch_id: Some(batch_id),
+    })
 }
 
 fn changed(step: &TierMove) -> Event {
@@ -145,5 +180,9 @@ fn changed(step: &TierMove) -> Event {
         "reason": step.reason,
         "qualifying_lp": shown(step.qualifying_lp, Asset::Lp.scale()),
     });
-    Event { player_id: step.player_id.clone(), event_type: "tier.changed", payload }
+    Event {
+        player_id: step.player_id.clone(),
+        event_type: "tier.changed",
+        payload,
+    }
 }

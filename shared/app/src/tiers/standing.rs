@@ -74,9 +74,15 @@ pub async fn standing(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<T
     let (qualifying_lp, rank) = (standing.qualifying_lp, rank(&program, &standing.tier)?);
     let tier = |rank: Rank| program.ladder.get(rank);
     let below = rank.0.checked_sub(1).map(Rank);
-    let (current, next_rank) = (tier(rank).ok_or_else(|| Error::not_found("tier", &standing.tier))?, Rank(rank.0 + 1));
+    let (current, next_rank) = (
+        tier(rank).ok_or_else(|| Error::not_found("tier", &standing.tier))?,
+        Rank(rank.0 + 1),
+    );
 
-    let asks = [Some(current), tier(next_rank)].into_iter().flatten().any(|tier| tier.requirements.is_some());
+    let asks = [Some(current), tier(next_rank)]
+        .into_iter()
+        .flatten()
+        .any(|tier| tier.requirements.is_some());
     let asked = if asks { vec![player_id.as_str()] } else { Vec::new() };
     let applicants = Applicants::load(&tx, &asked, &program).await?;
     let lp_missing = |tier: &Tier| (tier.lp_min - qualifying_lp).max(Decimal::ZERO);
@@ -100,7 +106,11 @@ pub async fn standing(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<T
         qualification_days: program.settings.tier_qualification_days,
         qualifying_since: since,
         next,
-        falls_below_on: if below.is_some() { falls_below_on(&tx, player_id, qualifying_lp, current, &program).await? } else { None },
+        falls_below_on: if below.is_some() {
+            falls_below_on(&tx, player_id, qualifying_lp, current, &program).await?
+        } else {
+            None
+        },
         due,
         history: store::tiers::history(&tx, player_id, HISTORY_MAX).await?,
     })
@@ -116,7 +126,9 @@ async fn falls_below_on(
     if qualifying_lp < tier.lp_min {
         return Ok(Some(program.moment.today()));
     }
-    let Some((days, since)) = program.settings.tier_qualification_days.zip(program.qualifying_since()) else { return Ok(None) };
+    let Some((days, since)) = program.settings.tier_qualification_days.zip(program.qualifying_since()) else {
+        return Ok(None);
+    };
     let day = store::tiers::lapsing_day(executor, player_id, since, tier.lp_min).await?;
     // A day counts on itself and on the days - 1 that follow.
     Ok(day.map(|day| day.saturating_add(Span::new().days(days))))

@@ -30,22 +30,68 @@ pub struct Entry {
 pub enum Gain {
     Cash,
     Tickets,
-    Bonus { wagering: i64, hours: i64, max_conversion: i64 },
+    Bonus {
+        wagering: i64,
+        hours: i64,
+        max_conversion: i64,
+    },
 }
 
 const fn entry(cost: i64, cost_asset: Asset, amount: i64, target: Gain) -> Entry {
-    Entry { cost, cost_asset, target, amount, tier_min: None, balance_min: None, monthly_limit: None, is_active: true }
+    Entry {
+        cost,
+        cost_asset,
+        target,
+        amount,
+        tier_min: None,
+        balance_min: None,
+        monthly_limit: None,
+        is_active: true,
+    }
 }
 
 /// One entry for each thing that can stand against it.
 pub const CATALOGUE: [Entry; 7] = [
     entry(5, Asset::Rp, 1, Gain::Cash),
-    Entry { monthly_limit: Some(2), ..entry(10, Asset::Rp, 20, Gain::Bonus { wagering: 2, hours: 20, max_conversion: 3 }) },
-    entry(2, Asset::Lp, 5, Gain::Bonus { wagering: 0, hours: 1, max_conversion: 1 }),
-    Entry { monthly_limit: Some(1), ..entry(1, Asset::Lp, 2, Gain::Tickets) },
-    Entry { balance_min: Some(20), ..entry(4, Asset::Rp, 3, Gain::Cash) },
-    Entry { tier_min: Some("SILVER"), ..entry(1, Asset::Lp, 1, Gain::Cash) },
-    Entry { is_active: false, ..entry(1, Asset::Lp, 1, Gain::Cash) },
+    Entry {
+        monthly_limit: Some(2),
+        ..entry(
+            10,
+            Asset::Rp,
+            20,
+            Gain::Bonus {
+                wagering: 2,
+                hours: 20,
+                max_conversion: 3,
+            },
+        )
+    },
+    entry(
+        2,
+        Asset::Lp,
+        5,
+        Gain::Bonus {
+            wagering: 0,
+            hours: 1,
+            max_conversion: 1,
+        },
+    ),
+    Entry {
+        monthly_limit: Some(1),
+        ..entry(1, Asset::Lp, 2, Gain::Tickets)
+    },
+    Entry {
+        balance_min: Some(20),
+        ..entry(4, Asset::Rp, 3, Gain::Cash)
+    },
+    Entry {
+        tier_min: Some("SILVER"),
+        ..entry(1, Asset::Lp, 1, Gain::Cash)
+    },
+    Entry {
+        is_active: false,
+        ..entry(1, Asset::Lp, 1, Gain::Cash)
+    },
 ];
 
 #[derive(Debug, Clone, PartialEq)]
@@ -134,7 +180,10 @@ impl Script {
             Operation::Altered { back } => altered(self.back(*back)?),
             _ => {
                 let request = self.request(operation, model, now)?;
-                Command { key: is_keyed(operation).then(|| self.name("key")), request }
+                Command {
+                    key: is_keyed(operation).then(|| self.name("key")),
+                    request,
+                }
             }
         };
         self.asked.push(command.clone());
@@ -152,22 +201,33 @@ impl Script {
 
     fn request(&mut self, operation: &Operation, model: &mut Model, now: Timestamp) -> Option<Request> {
         Some(match operation {
-            Operation::AddLp { player, amount, .. } => Request::AddLp { player: (*player).into(), amount: cents(*amount, Decimal::TEN) },
+            Operation::AddLp { player, amount, .. } => Request::AddLp {
+                player: (*player).into(),
+                amount: cents(*amount, Decimal::TEN),
+            },
             Operation::AddBonus { player, bonus, .. } => Request::AddBonus(new_bonus((*player).into(), bonus)),
-            Operation::Deduct { player, asset, amount, .. } => deduct((*player).into(), *asset, *amount, model),
+            Operation::Deduct {
+                player, asset, amount, ..
+            } => deduct((*player).into(), *asset, *amount, model),
             Operation::Reverse { back, .. } => match counted_back(model.transactions.len(), *back) {
                 Some(transaction) => Request::Reverse(Target::Transaction(transaction)),
                 None if *back < 4 => return None,
                 None => Request::Reverse(Target::Nothing),
             },
             Operation::Redeem { player, entry, .. } => redeem((*player).into(), (*entry).into(), model)?,
-            Operation::ReverseOther { player, kind } => Request::Reverse(Target::OfKind { player: (*player).into(), kind: *kind }),
+            Operation::ReverseOther { player, kind } => Request::Reverse(Target::OfKind {
+                player: (*player).into(),
+                kind: *kind,
+            }),
             Operation::Change { grant, to, .. } => {
                 let changed = changed(model, *grant, *to);
                 if changed.is_none() && *grant < 4 {
                     return None;
                 }
-                Request::Change { grant: changed, to: *to }
+                Request::Change {
+                    grant: changed,
+                    to: *to,
+                }
             }
             Operation::Reward { rule, who } => {
                 model.rules.extend(rule.iter().map(new_rule));
@@ -177,20 +237,38 @@ impl Script {
                 };
                 Request::Reward { players }
             }
-            Operation::Expire { players_max } => Request::Expire { players_max: *players_max },
-            Operation::Standing { player, to } => Request::Standing { player: (*player).into(), to: *to },
-            Operation::Stake { .. } | Operation::Payout { .. } | Operation::Void { .. } | Operation::Withdraw { .. } => {
-                self.event(operation, model, now)?
+            Operation::Expire { players_max } => Request::Expire {
+                players_max: *players_max,
+            },
+            Operation::Standing { player, to } => Request::Standing {
+                player: (*player).into(),
+                to: *to,
+            },
+            Operation::Stake { .. }
+            | Operation::Payout { .. }
+            | Operation::Void { .. }
+            | Operation::Withdraw { .. } => self.event(operation, model, now)?,
+            Operation::Wait { .. } | Operation::Repeat { .. } | Operation::Altered { .. } | Operation::Together(..) => {
+                return None;
             }
-            Operation::Wait { .. } | Operation::Repeat { .. } | Operation::Altered { .. } | Operation::Together(..) => return None,
         })
     }
 
     fn event(&mut self, operation: &Operation, model: &Model, now: Timestamp) -> Option<Request> {
         let (player, name, late_minutes, action) = match operation {
-            Operation::Stake { player, amount, bonus, game, round, late_minutes, named } => {
-                let available =
-                    model.players.get(usize::from(*player)).map_or(Decimal::ZERO, |_| model.balance((*player).into(), Asset::Bonus));
+            Operation::Stake {
+                player,
+                amount,
+                bonus,
+                game,
+                round,
+                late_minutes,
+                named,
+            } => {
+                let available = model
+                    .players
+                    .get(usize::from(*player))
+                    .map_or(Decimal::ZERO, |_| model.balance((*player).into(), Asset::Bonus));
                 let amount = played(*amount, available);
                 let bonus_amount = match bonus {
                     Amount::All { more: 0 } | Amount::Cents(_) | Amount::Part(_) => {
@@ -198,24 +276,54 @@ impl Script {
                     }
                     bonus => cents(*bonus, available),
                 };
-                let stake = Stake { amount, bonus_amount, game: game.map(str::to_owned), round_id: round.map(round_name) };
+                let stake = Stake {
+                    amount,
+                    bonus_amount,
+                    game: game.map(str::to_owned),
+                    round_id: round.map(round_name),
+                };
                 (*player, self.event_name(*named), *late_minutes, Action::Stake(stake))
             }
-            Operation::Payout { player, amount, round, named } => {
-                let payout = Payout { amount: played(*amount, Decimal::TEN), round_id: round.map(round_name) };
+            Operation::Payout {
+                player,
+                amount,
+                round,
+                named,
+            } => {
+                let payout = Payout {
+                    amount: played(*amount, Decimal::TEN),
+                    round_id: round.map(round_name),
+                };
                 (*player, self.event_name(*named), 0, Action::Payout(payout))
             }
             Operation::Void { player, event, named } => {
                 let voids = self.voided_name((*player).into(), *event, *named, model);
-                (*player, self.name("event"), 0, Action::Void { voids: EventId::parse(voids).ok()? })
+                (
+                    *player,
+                    self.name("event"),
+                    0,
+                    Action::Void {
+                        voids: EventId::parse(voids).ok()?,
+                    },
+                )
             }
-            Operation::Withdraw { player, amount } => {
-                (*player, self.name("event"), 0, Action::Withdrawal { amount: played(*amount, Decimal::TEN) })
-            }
+            Operation::Withdraw { player, amount } => (
+                *player,
+                self.name("event"),
+                0,
+                Action::Withdrawal {
+                    amount: played(*amount, Decimal::TEN),
+                },
+            ),
             _ => return None,
         };
         let at = now - SignedDuration::from_mins(late_minutes.into());
-        Some(Request::Event { player: player.into(), name, at, action })
+        Some(Request::Event {
+            player: player.into(),
+            name,
+            at,
+            action,
+        })
     }
 
     fn event_name(&mut self, named: Named) -> String {
@@ -230,11 +338,17 @@ impl Script {
 
     /// Of the player's events, counted back from the last; or of one that never came.
     fn voided_name(&mut self, player: usize, event: u8, named: Named, model: &Model) -> String {
-        let known = model.players.get(player).map(|player| &player.events).filter(|events| !events.is_empty());
+        let known = model
+            .players
+            .get(player)
+            .map(|player| &player.events)
+            .filter(|events| !events.is_empty());
         match (named, known) {
             (Named::Anew, Some(events)) => {
                 let is_play = |action: &Action| matches!(action, Action::Stake(_) | Action::Payout(_));
-                let names = events.iter().filter(|(_, played)| event == 4 || is_play(&played.action));
+                let names = events
+                    .iter()
+                    .filter(|(_, played)| event == 4 || is_play(&played.action));
                 let mut names: Vec<&String> = names.map(|(name, _)| name).collect();
                 names.sort_by_key(|name| (name.len(), *name));
                 counted_back(names.len(), event).map_or_else(|| self.name("event"), |place| names[place].clone())
@@ -250,15 +364,24 @@ impl Script {
 
 /// A bonus that may be changed so, or any.
 fn changed(model: &Model, grant: u8, to: Change) -> Option<usize> {
-    let fits = |status: GrantStatus| if to == Change::Activate { status == GrantStatus::Pending } else { status.is_open() };
-    let fitting: Vec<usize> = (0..model.grants.len()).filter(|index| grant == 4 || fits(model.grants[*index].status)).collect();
+    let fits = |status: GrantStatus| {
+        if to == Change::Activate {
+            status == GrantStatus::Pending
+        } else {
+            status.is_open()
+        }
+    };
+    let fitting: Vec<usize> = (0..model.grants.len())
+        .filter(|index| grant == 4 || fits(model.grants[*index].status))
+        .collect();
     counted_back(fitting.len(), grant).map(|place| fitting[place])
 }
 
 /// `None`: nothing that anybody may redeem can be paid.
 fn redeem(player: usize, entry: usize, model: &Model) -> Option<Request> {
     const OPEN_TO_ALL: usize = 5;
-    let is_payable = |entry: &usize| model.balance(player, CATALOGUE[*entry].cost_asset) >= Decimal::from(CATALOGUE[*entry].cost);
+    let is_payable =
+        |entry: &usize| model.balance(player, CATALOGUE[*entry].cost_asset) >= Decimal::from(CATALOGUE[*entry].cost);
     if entry >= OPEN_TO_ALL || player >= PLAYERS {
         return Some(Request::Redeem { player, entry });
     }
@@ -267,8 +390,17 @@ fn redeem(player: usize, entry: usize, model: &Model) -> Option<Request> {
 }
 
 fn deduct(player: usize, asset: Asset, amount: Amount, model: &Model) -> Request {
-    let available = |asset: &Asset| if player < PLAYERS { model.balance(player, *asset) } else { Decimal::ZERO };
-    let held = [asset].into_iter().chain(Asset::ALL).find(|asset| !available(asset).is_zero());
+    let available = |asset: &Asset| {
+        if player < PLAYERS {
+            model.balance(player, *asset)
+        } else {
+            Decimal::ZERO
+        }
+    };
+    let held = [asset]
+        .into_iter()
+        .chain(Asset::ALL)
+        .find(|asset| !available(asset).is_zero());
     let asset = held.unwrap_or(asset);
     let amount = match cents(amount, available(&asset)) {
         pieces if asset == Asset::Tickets && amount != Amount::Fine => pieces.ceil(),
@@ -300,7 +432,9 @@ fn cents(amount: Amount, all: Decimal) -> Decimal {
         Amount::Cents(cents) => Decimal::new(cents.into(), 2),
         Amount::All { more } if all.is_zero() => Decimal::TEN + Decimal::new(more.into(), 2),
         Amount::All { more } => all + Decimal::new(more.into(), 2),
-        Amount::Part(per_cent) => (all * Decimal::new(per_cent.into(), 2)).trunc_with_scale(2).max(Decimal::new(1, 2)),
+        Amount::Part(per_cent) => (all * Decimal::new(per_cent.into(), 2))
+            .trunc_with_scale(2)
+            .max(Decimal::new(1, 2)),
         Amount::Huge => Decimal::new(99_999_999_999_999_999, 2),
         Amount::Negative => Decimal::NEGATIVE_ONE,
         Amount::Fine => Decimal::new(1, 3),
@@ -309,12 +443,20 @@ fn cents(amount: Amount, all: Decimal) -> Decimal {
 
 /// What is staked, paid and withdrawn adds up for life, and no sequence shall reach the end of that.
 fn played(amount: Amount, all: Decimal) -> Decimal {
-    if amount == Amount::Huge { Decimal::new(999_999_999_999_999, 2) } else { cents(amount, all) }
+    if amount == Amount::Huge {
+        Decimal::new(999_999_999_999_999, 2)
+    } else {
+        cents(amount, all)
+    }
 }
 
 fn new_bonus(player: usize, bonus: &operations::Bonus) -> NewBonus {
     // A bonus counts against the caps of what rules give, so none takes all of them.
-    let amount = if bonus.amount == Amount::Huge { Decimal::from(1_000_000) } else { cents(bonus.amount, Decimal::TEN) };
+    let amount = if bonus.amount == Amount::Huge {
+        Decimal::from(1_000_000)
+    } else {
+        cents(bonus.amount, Decimal::TEN)
+    };
     NewBonus {
         player,
         amount,
@@ -326,13 +468,31 @@ fn new_bonus(player: usize, bonus: &operations::Bonus) -> NewBonus {
 }
 
 fn new_rule(rule: &operations::Rule) -> Rule {
-    let operations::Rule { asset, amount, expiry, terms } = rule;
+    let operations::Rule {
+        asset,
+        amount,
+        expiry,
+        terms,
+    } = rule;
     let tenths = |tenths: &u8| Decimal::new((*tenths).into(), 1);
-    let RuleTerms { multiplier, games, weights, max_bet, max_bet_forfeits, max_conversion, kept_on_withdrawal, opt_in } = terms;
+    let RuleTerms {
+        multiplier,
+        games,
+        weights,
+        max_bet,
+        max_bet_forfeits,
+        max_conversion,
+        kept_on_withdrawal,
+        opt_in,
+    } = terms;
     let per_cent = |per_cent: &u8| Decimal::new((*per_cent).into(), 2);
     Rule {
         asset: *asset,
-        amount: if *asset == Asset::Tickets { Decimal::from(*amount) } else { Decimal::new((*amount).into(), 2) },
+        amount: if *asset == Asset::Tickets {
+            Decimal::from(*amount)
+        } else {
+            Decimal::new((*amount).into(), 2)
+        },
         multiplier: tenths(multiplier),
         expiry_hours: match asset {
             Asset::Bonus => expiry.map(|some| i64::from(some) * 7),
@@ -358,9 +518,21 @@ fn altered(mut command: Command) -> Command {
         Request::AddBonus(bonus) => bonus.amount += Decimal::ONE,
         Request::Reverse(target) => *target = Target::Nothing,
         Request::Redeem { entry, .. } => *entry += 1,
-        Request::Change { to, .. } => *to = if *to == Change::Activate { Change::Forfeit } else { Change::Activate },
-        Request::Event { action: Action::Stake(Stake { amount, .. }), .. } => *amount += Decimal::ONE,
-        Request::Event { action: Action::Payout(Payout { amount, .. }) | Action::Withdrawal { amount }, .. } => *amount += Decimal::ONE,
+        Request::Change { to, .. } => {
+            *to = if *to == Change::Activate {
+                Change::Forfeit
+            } else {
+                Change::Activate
+            }
+        }
+        Request::Event {
+            action: Action::Stake(Stake { amount, .. }),
+            ..
+        } => *amount += Decimal::ONE,
+        Request::Event {
+            action: Action::Payout(Payout { amount, .. }) | Action::Withdrawal { amount },
+            ..
+        } => *amount += Decimal::ONE,
         Request::Event { at, .. } => *at += SignedDuration::from_secs(1),
         Request::Reward { .. } | Request::Expire { .. } | Request::Standing { .. } => {}
     }

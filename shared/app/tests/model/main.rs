@@ -25,7 +25,11 @@ const TESTS: u32 = 4;
 const SHRINK_MS_MAX: u32 = 60_000;
 
 fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
-    std::env::var(name).ok().map_or(default, |text| text.parse().ok().unwrap_or_else(|| panic!("{name} is not a number: {text:?}")))
+    std::env::var(name).ok().map_or(default, |text| {
+        text.parse()
+            .ok()
+            .unwrap_or_else(|| panic!("{name} is not a number: {text:?}"))
+    })
 }
 
 /// Runs this test's part of the sequences.
@@ -45,16 +49,23 @@ fn agree(test: u32) {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let under_test = Sequences::new();
     let started = Instant::now();
-    let result = runner.run(&operations::sequence(), |operations| under_test.run(&operations).map_err(TestCaseError::fail));
+    let result = runner.run(&operations::sequence(), |operations| {
+        under_test.run(&operations).map_err(TestCaseError::fail)
+    });
     match result {
         Ok(()) => {}
         Err(TestError::Fail(reason, operations)) => {
-            panic!("LOYALTY_MODEL_SEED={seed}, test {test}: {reason}\nthe shortest sequence that does it:\n{operations:?}")
+            panic!(
+                "LOYALTY_MODEL_SEED={seed}, test {test}: {reason}\nthe shortest sequence that does it:\n{operations:?}"
+            )
         }
         Err(error) => panic!("LOYALTY_MODEL_SEED={seed}, test {test}: {error}"),
     }
     let seen = under_test.seen();
-    println!("test {test}: {sequences} sequences in {:.1} s: {seen:?}", started.elapsed().as_secs_f64());
+    println!(
+        "test {test}: {sequences} sequences in {:.1} s: {seen:?}",
+        started.elapsed().as_secs_f64()
+    );
     if sequences >= SEQUENCES / TESTS {
         let missing: Vec<_> = run::EXPECTED.iter().filter(|what| !seen.contains_key(**what)).collect();
         assert!(missing.is_empty(), "no sequence came to {missing:?}");

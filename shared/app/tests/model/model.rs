@@ -25,12 +25,35 @@ pub struct Reply {
 /// What an operation answers. Grants and transactions by their place in the model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
-    Receipt { transaction: Option<usize>, grant: Option<usize>, asset: Asset, new_balance: Decimal },
-    Grant { grant: usize, status: GrantStatus, balance: Decimal, new_balance: Decimal },
-    Reversal { transaction: usize, reversed: usize, balances: Vec<(Asset, Decimal)> },
-    Redeemed { transaction: usize, grant: Option<usize>, new_balance: Decimal },
+    Receipt {
+        transaction: Option<usize>,
+        grant: Option<usize>,
+        asset: Asset,
+        new_balance: Decimal,
+    },
+    Grant {
+        grant: usize,
+        status: GrantStatus,
+        balance: Decimal,
+        new_balance: Decimal,
+    },
+    Reversal {
+        transaction: usize,
+        reversed: usize,
+        balances: Vec<(Asset, Decimal)>,
+    },
+    Redeemed {
+        transaction: usize,
+        grant: Option<usize>,
+        new_balance: Decimal,
+    },
     Outcome(Outcome),
-    Expired { players: usize, expired: usize, depleted: usize, lots: usize },
+    Expired {
+        players: usize,
+        expired: usize,
+        depleted: usize,
+        lots: usize,
+    },
     Rewarded(Vec<Given>),
     Changed,
 }
@@ -213,7 +236,10 @@ pub enum Purpose {
 
 impl Model {
     pub fn new(players: usize) -> Self {
-        Self { players: vec![Player::default(); players], ..Self::default() }
+        Self {
+            players: vec![Player::default(); players],
+            ..Self::default()
+        }
     }
 
     /// What the program has to answer; the model stands after it. What is refused changes nothing.
@@ -233,7 +259,10 @@ impl Model {
             if first != request {
                 return Err(Refusal::KeyReused);
             }
-            return Ok(Reply { replayed: true, said: said.clone() });
+            return Ok(Reply {
+                replayed: true,
+                said: said.clone(),
+            });
         }
         let reply = self.perform(request, now)?;
         if let Some(key) = key {
@@ -255,25 +284,44 @@ impl Model {
 
     pub fn balance(&self, player: usize, asset: Asset) -> Decimal {
         match asset {
-            Asset::Bonus => self.grants.iter().filter(|grant| grant.player == player).map(|grant| grant.balance).sum(),
+            Asset::Bonus => self
+                .grants
+                .iter()
+                .filter(|grant| grant.player == player)
+                .map(|grant| grant.balance)
+                .sum(),
             Asset::Tickets => self.players[player].tickets,
-            points => self.players[player].lots.iter().filter(|lot| lot.asset == points).map(|lot| lot.remaining).sum(),
+            points => self.players[player]
+                .lots
+                .iter()
+                .filter(|lot| lot.asset == points)
+                .map(|lot| lot.remaining)
+                .sum(),
         }
     }
 
     /// Lots with something left, in the order in which spending takes them.
     pub fn open_lots(&self, player: usize, asset: Asset) -> Vec<usize> {
         let lots = &self.players[player].lots;
-        let mut open: Vec<usize> =
-            (0..lots.len()).filter(|index| lots[*index].asset == asset && lots[*index].remaining > Decimal::ZERO).collect();
-        open.sort_by_key(|index| (lots[*index].expires_at.unwrap_or(Timestamp::MAX), lots[*index].earned_at, *index));
+        let mut open: Vec<usize> = (0..lots.len())
+            .filter(|index| lots[*index].asset == asset && lots[*index].remaining > Decimal::ZERO)
+            .collect();
+        open.sort_by_key(|index| {
+            (
+                lots[*index].expires_at.unwrap_or(Timestamp::MAX),
+                lots[*index].earned_at,
+                *index,
+            )
+        });
         open
     }
 
     /// Open bonuses, in the order in which stakes feed them.
     pub fn open_grants(&self, player: usize) -> Vec<usize> {
         let is_open = |grant: &Grant| grant.player == player && grant.status.is_open();
-        let mut open: Vec<usize> = (0..self.grants.len()).filter(|index| is_open(&self.grants[*index])).collect();
+        let mut open: Vec<usize> = (0..self.grants.len())
+            .filter(|index| is_open(&self.grants[*index]))
+            .collect();
         open.sort_by_key(|index| {
             let grant = &self.grants[*index];
             (grant.expires_at.unwrap_or(Timestamp::MAX), grant.issued_at, *index)
@@ -282,7 +330,10 @@ impl Model {
     }
 
     pub fn active_grants(&self, player: usize) -> Vec<usize> {
-        self.open_grants(player).into_iter().filter(|index| self.grants[*index].status == GrantStatus::Active).collect()
+        self.open_grants(player)
+            .into_iter()
+            .filter(|index| self.grants[*index].status == GrantStatus::Active)
+            .collect()
     }
 
     /// Adds points.
@@ -303,15 +354,35 @@ impl Model {
             player.peak_lp = player.peak_lp.max(player.earned_lp);
         }
         let lots = &mut self.players[player].lots;
-        lots.push(Lot { asset, earned_at: now, expires_at, remaining: amount, has_expired: false, play_day: None });
-        Ok(Part::Earned { asset, lot: lots.len() - 1, amount })
+        lots.push(Lot {
+            asset,
+            earned_at: now,
+            expires_at,
+            remaining: amount,
+            has_expired: false,
+            play_day: None,
+        });
+        Ok(Part::Earned {
+            asset,
+            lot: lots.len() - 1,
+            amount,
+        })
     }
 
     /// Takes points, of the lot `first` where it is named; or tickets.
-    pub fn spend(&mut self, player: usize, asset: Asset, amount: Decimal, first: Option<usize>) -> Result<Part, Refusal> {
+    pub fn spend(
+        &mut self,
+        player: usize,
+        asset: Asset,
+        amount: Decimal,
+        first: Option<usize>,
+    ) -> Result<Part, Refusal> {
         let available = self.balance(player, asset);
         if amount > available {
-            return Err(Refusal::Insufficient { available, requested: amount });
+            return Err(Refusal::Insufficient {
+                available,
+                requested: amount,
+            });
         }
         if asset == Asset::Tickets {
             self.players[player].tickets -= amount;
@@ -331,7 +402,12 @@ impl Model {
 
     pub fn note(&mut self, player: usize, kind: Kind, parts: Vec<Part>) -> usize {
         self.players[player].moved.insert(kind.as_str());
-        self.transactions.push(Transaction { player, kind, parts, reversed: false });
+        self.transactions.push(Transaction {
+            player,
+            kind,
+            parts,
+            reversed: false,
+        });
         self.transactions.len() - 1
     }
 
@@ -364,7 +440,10 @@ impl Model {
 
     pub fn conversion_limit(&self, index: usize) -> Option<Decimal> {
         let grant = &self.grants[index];
-        grant.terms.max_conversion.map(|multiple| (grant.amount * multiple).trunc_with_scale(2))
+        grant
+            .terms
+            .max_conversion
+            .map(|multiple| (grant.amount * multiple).trunc_with_scale(2))
     }
 
     pub fn end(&mut self, index: usize, status: GrantStatus, reason: Option<&'static str>, kind: Kind) {
@@ -378,13 +457,21 @@ impl Model {
     /// Takes away what is due; answers how many bonuses and lots.
     pub fn settle(&mut self, player: usize, now: Timestamp) -> (usize, usize) {
         let is_due = |expires_at: Option<Timestamp>| expires_at.is_some_and(|at| at <= now);
-        let due: Vec<usize> = self.open_grants(player).into_iter().filter(|index| is_due(self.grants[*index].expires_at)).collect();
+        let due: Vec<usize> = self
+            .open_grants(player)
+            .into_iter()
+            .filter(|index| is_due(self.grants[*index].expires_at))
+            .collect();
         for index in &due {
             self.end(*index, GrantStatus::Expired, None, Kind::BonusExpiry);
         }
         let mut lots = 0;
         let owner = &mut self.players[player];
-        for lot in owner.lots.iter_mut().filter(|lot| lot.remaining > Decimal::ZERO && is_due(lot.expires_at)) {
+        for lot in owner
+            .lots
+            .iter_mut()
+            .filter(|lot| lot.remaining > Decimal::ZERO && is_due(lot.expires_at))
+        {
             (lot.remaining, lot.has_expired) = (Decimal::ZERO, true);
             owner.moved.insert(Kind::PointsExpiry.as_str());
             lots += 1;
@@ -395,7 +482,9 @@ impl Model {
     /// Bonuses that are played away.
     pub fn emptied(&self, player: usize, now: Timestamp) -> Vec<usize> {
         let active = self.active_grants(player).into_iter();
-        active.filter(|index| self.grants[*index].balance.is_zero() && !self.may_still_win(player, *index, now)).collect()
+        active
+            .filter(|index| self.grants[*index].balance.is_zero() && !self.may_still_win(player, *index, now))
+            .collect()
     }
 
     pub fn deplete(&mut self, player: usize, now: Timestamp) -> usize {
@@ -410,13 +499,24 @@ impl Model {
     fn may_still_win(&self, player: usize, grant: usize, now: Timestamp) -> bool {
         let Player { events, voided, .. } = &self.players[player];
         let is_paid = |round: &String| {
-            events.values().any(|event| matches!(&event.action, Action::Payout(payout) if payout.round_id.as_ref() == Some(round)))
+            events
+                .values()
+                .any(|event| matches!(&event.action, Action::Payout(payout) if payout.round_id.as_ref() == Some(round)))
         };
         events.iter().any(|(name, event)| {
-            let Action::Stake(stake) = &event.action else { return false };
-            let is_part = event.outcome.effects.iter().any(|effect| effect.grant == grant && effect.bonus < Decimal::ZERO);
+            let Action::Stake(stake) = &event.action else {
+                return false;
+            };
+            let is_part = event
+                .outcome
+                .effects
+                .iter()
+                .any(|effect| effect.grant == grant && effect.bonus < Decimal::ZERO);
             let is_recent = now.duration_since(event.recorded_at).as_hours() < 24;
-            is_part && is_recent && !voided.contains(name) && stake.round_id.as_ref().is_some_and(|round| !is_paid(round))
+            is_part
+                && is_recent
+                && !voided.contains(name)
+                && stake.round_id.as_ref().is_some_and(|round| !is_paid(round))
         })
     }
 }

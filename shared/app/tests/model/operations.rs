@@ -198,7 +198,10 @@ const OTHER_KINDS: [Kind; 10] = [
 ];
 
 pub fn sequence() -> impl Strategy<Value = Vec<Operation>> {
-    let then = vec(prop_oneof![7 => operation().prop_map(|one| vec![one]).boxed(), 1 => bonus_round().boxed()], 1..=15);
+    let then = vec(
+        prop_oneof![7 => operation().prop_map(|one| vec![one]).boxed(), 1 => bonus_round().boxed()],
+        1..=15,
+    );
     (vec(given(), 0..=3), then).prop_map(|(first, then)| first.into_iter().chain(then.into_iter().flatten()).collect())
 }
 
@@ -214,8 +217,25 @@ fn bonus_round() -> impl Strategy<Value = Vec<Operation>> {
     let game = prop_oneof![Just(Some("slots")), Just(Some("live")), Just(None)];
     (0..2_u8, 0..2_u8, game, operation(), amount()).prop_map(|(player, round, game, between, amount)| {
         let (all, round) = (Amount::All { more: 0 }, Some(round));
-        let stake = Operation::Stake { player, amount: all, bonus: all, game, round, late_minutes: 0, named: Named::Anew };
-        vec![stake, between, Operation::Payout { player, amount, round, named: Named::Anew }]
+        let stake = Operation::Stake {
+            player,
+            amount: all,
+            bonus: all,
+            game,
+            round,
+            late_minutes: 0,
+            named: Named::Anew,
+        };
+        vec![
+            stake,
+            between,
+            Operation::Payout {
+                player,
+                amount,
+                round,
+                named: Named::Anew,
+            },
+        ]
     })
 }
 
@@ -335,7 +355,8 @@ fn bonus() -> impl Strategy<Value = Bonus> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let asset = prop_oneof![4 => Just(Asset::Bonus), 3 => Just(Asset::Rp), 2 => Just(Asset::Lp), 1 => Just(Asset::Tickets)];
+    let asset =
+        prop_oneof![4 => Just(Asset::Bonus), 3 => Just(Asset::Rp), 2 => Just(Asset::Lp), 1 => Just(Asset::Tickets)];
     let amount = prop_oneof![1..=10_000_u32, (1..=100_u32).prop_map(|whole| whole * 100)];
     (asset, amount, option::weighted(0.7, 1..=3_u8), terms()).prop_map(|(asset, amount, expiry, terms)| Rule {
         asset,
@@ -351,16 +372,28 @@ fn terms() -> impl Strategy<Value = RuleTerms> {
     let multiplier = prop_oneof![1 => Just(0_u8), 6 => 1..=20_u8];
     let max_bet = option::weighted(0.25, 1..=5_000_u32);
     let max_conversion = option::weighted(0.6, 1..=30_u8);
-    (multiplier, games, weights, max_bet, any::<bool>(), max_conversion, any::<bool>(), proptest::bool::weighted(0.3)).prop_map(
-        |(multiplier, games, weights, max_bet, max_bet_forfeits, max_conversion, kept_on_withdrawal, opt_in)| RuleTerms {
-            multiplier,
-            games,
-            weights,
-            max_bet,
-            max_bet_forfeits,
-            max_conversion,
-            kept_on_withdrawal,
-            opt_in,
-        },
+    (
+        multiplier,
+        games,
+        weights,
+        max_bet,
+        any::<bool>(),
+        max_conversion,
+        any::<bool>(),
+        proptest::bool::weighted(0.3),
     )
+        .prop_map(
+            |(multiplier, games, weights, max_bet, max_bet_forfeits, max_conversion, kept_on_withdrawal, opt_in)| {
+                RuleTerms {
+                    multiplier,
+                    games,
+                    weights,
+                    max_bet,
+                    max_bet_forfeits,
+                    max_conversion,
+                    kept_on_withdrawal,
+                    opt_in,
+                }
+            },
+        )
 }

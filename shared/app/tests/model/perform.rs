@@ -22,7 +22,11 @@ pub fn hours(now: Timestamp, hours: i64) -> Timestamp {
 fn amount(value: Decimal, asset: Asset, least: Decimal, pointer: &str) -> Result<(), Refusal> {
     let is_too_fine = value.trunc_with_scale(asset.scale()) != value;
     let is_fine = !is_too_fine && value >= least && value < LIMIT;
-    if is_fine { Ok(()) } else { Err(Refusal::Invalid(pointer.to_owned())) }
+    if is_fine {
+        Ok(())
+    } else {
+        Err(Refusal::Invalid(pointer.to_owned()))
+    }
 }
 
 const CENT: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
@@ -33,15 +37,37 @@ impl Model {
         match request {
             Request::AddLp { amount: value, .. } => amount(*value, Asset::Lp, Decimal::ZERO, "/amount"),
             Request::AddBonus(bonus) => validate_bonus(bonus),
-            Request::Deduct { asset, amount: value, .. } if *asset == Asset::Tickets => amount(*value, *asset, Decimal::ONE, "/amount"),
-            Request::Deduct { asset, amount: value, .. } => amount(*value, *asset, CENT, "/amount"),
-            Request::Event { action: Action::Stake(Stake { amount: value, bonus_amount, .. }), .. } => {
+            Request::Deduct {
+                asset, amount: value, ..
+            } if *asset == Asset::Tickets => amount(*value, *asset, Decimal::ONE, "/amount"),
+            Request::Deduct {
+                asset, amount: value, ..
+            } => amount(*value, *asset, CENT, "/amount"),
+            Request::Event {
+                action:
+                    Action::Stake(Stake {
+                        amount: value,
+                        bonus_amount,
+                        ..
+                    }),
+                ..
+            } => {
                 amount(*value, Asset::Bonus, CENT, "/amount")?;
                 amount(*bonus_amount, Asset::Bonus, Decimal::ZERO, "/bonus_amount")?;
-                if bonus_amount > value { Err(Refusal::Invalid("/bonus_amount".into())) } else { Ok(()) }
+                if bonus_amount > value {
+                    Err(Refusal::Invalid("/bonus_amount".into()))
+                } else {
+                    Ok(())
+                }
             }
-            Request::Event { action: Action::Payout(payout), .. } => amount(payout.amount, Asset::Bonus, Decimal::ZERO, "/amount"),
-            Request::Event { action: Action::Withdrawal { amount: value }, .. } => amount(*value, Asset::Bonus, CENT, "/amount"),
+            Request::Event {
+                action: Action::Payout(payout),
+                ..
+            } => amount(payout.amount, Asset::Bonus, Decimal::ZERO, "/amount"),
+            Request::Event {
+                action: Action::Withdrawal { amount: value },
+                ..
+            } => amount(*value, Asset::Bonus, CENT, "/amount"),
             _ => Ok(()),
         }
     }
@@ -55,7 +81,12 @@ impl Model {
             Request::Redeem { player, entry } => self.redeem(*player, *entry, now),
             Request::Change { grant, to } => self.change(*grant, *to, now),
             Request::Reward { players } => self.reward(players, now),
-            Request::Event { player, name, at, action } => self.event(*player, name, *at, action, now),
+            Request::Event {
+                player,
+                name,
+                at,
+                action,
+            } => self.event(*player, name, *at, action, now),
             Request::Expire { .. } => self.expire(now),
             Request::Standing { player, to } => self.stand(*player, *to, now),
         }
@@ -68,19 +99,39 @@ impl Model {
             let part = self.earn(player, Asset::Lp, amount, None, now)?;
             transaction = Some(self.note(player, Kind::ManualCredit, vec![part]));
         }
-        said(Said::Receipt { transaction, grant: None, asset: Asset::Lp, new_balance: self.balance(player, Asset::Lp) })
+        said(Said::Receipt {
+            transaction,
+            grant: None,
+            asset: Asset::Lp,
+            new_balance: self.balance(player, Asset::Lp),
+        })
     }
 
     fn add_bonus(&mut self, bonus: &NewBonus, now: Timestamp) -> Answer {
         let player = bonus.player;
         self.check(player, Purpose::Give, now)?;
         self.settle(player, now);
-        let terms = Terms { games: bonus.games.clone(), max_bet: bonus.max_bet, ..Terms::default() };
+        let terms = Terms {
+            games: bonus.games.clone(),
+            max_bet: bonus.max_bet,
+            ..Terms::default()
+        };
         let expires_at = bonus.hours.map(|after| hours(now, after));
-        let grant = self.grant(new_grant(player, (bonus.amount, bonus.wagering), terms, expires_at, now));
+        let grant = self.grant(new_grant(
+            player,
+            (bonus.amount, bonus.wagering),
+            terms,
+            expires_at,
+            now,
+        ));
         let transaction = self.note(player, Kind::ManualBonus, vec![Part::Granted { grant }]);
         let new_balance = self.balance(player, Asset::Bonus);
-        said(Said::Receipt { transaction: Some(transaction), grant: Some(grant), asset: Asset::Bonus, new_balance })
+        said(Said::Receipt {
+            transaction: Some(transaction),
+            grant: Some(grant),
+            asset: Asset::Bonus,
+            new_balance,
+        })
     }
 
     fn deduct(&mut self, player: usize, asset: Asset, amount: Decimal, now: Timestamp) -> Answer {
@@ -89,20 +140,31 @@ impl Model {
         let parts = match asset {
             Asset::Bonus => {
                 let taken = self.take_bonus(player, amount)?;
-                taken.into_iter().map(|(grant, amount)| Part::Taken { grant, amount }).collect()
+                taken
+                    .into_iter()
+                    .map(|(grant, amount)| Part::Taken { grant, amount })
+                    .collect()
             }
             asset => vec![self.spend(player, asset, amount, None)?],
         };
         let transaction = self.note(player, Kind::ManualDebit, parts);
         self.deplete(player, now);
-        said(Said::Receipt { transaction: Some(transaction), grant: None, asset, new_balance: self.balance(player, asset) })
+        said(Said::Receipt {
+            transaction: Some(transaction),
+            grant: None,
+            asset,
+            new_balance: self.balance(player, asset),
+        })
     }
 
     /// From the bonus that expires first on; answers what was taken from which.
     pub fn take_bonus(&mut self, player: usize, amount: Decimal) -> Result<Vec<(usize, Decimal)>, Refusal> {
         let available = self.balance(player, Asset::Bonus);
         if amount > available {
-            return Err(Refusal::Insufficient { available, requested: amount });
+            return Err(Refusal::Insufficient {
+                available,
+                requested: amount,
+            });
         }
         let (mut left, mut taken) = (amount, Vec::new());
         for grant in self.active_grants(player) {
@@ -119,7 +181,12 @@ impl Model {
     fn reverse(&mut self, target: &Target, now: Timestamp) -> Answer {
         let reversed = match target {
             Target::Transaction(index) => *index,
-            Target::OfKind { player, kind } if self.players.get(*player).is_some_and(|player| player.moved.contains(kind.as_str())) => {
+            Target::OfKind { player, kind }
+                if self
+                    .players
+                    .get(*player)
+                    .is_some_and(|player| player.moved.contains(kind.as_str())) =>
+            {
                 return Err(Refusal::Conflict("not_reversible"));
             }
             Target::OfKind { .. } | Target::Nothing => return Err(Refusal::NotFound),
@@ -130,7 +197,10 @@ impl Model {
         }
         self.settle(player, now);
         let kind = self.transactions[reversed].kind;
-        if !matches!(kind, Kind::RewardGrant | Kind::ManualBonus | Kind::ManualCredit | Kind::ManualDebit | Kind::Redemption) {
+        if !matches!(
+            kind,
+            Kind::RewardGrant | Kind::ManualBonus | Kind::ManualCredit | Kind::ManualDebit | Kind::Redemption
+        ) {
             return Err(Refusal::Conflict("not_reversible"));
         }
         let mut assets = Vec::new();
@@ -141,9 +211,16 @@ impl Model {
         self.deplete(player, now);
         assets.sort_unstable();
         assets.dedup();
-        let balances = assets.into_iter().map(|asset| (asset, self.balance(player, asset))).collect();
+        let balances = assets
+            .into_iter()
+            .map(|asset| (asset, self.balance(player, asset)))
+            .collect();
         let transaction = self.note(player, Kind::Reversal, Vec::new());
-        said(Said::Reversal { transaction, reversed, balances })
+        said(Said::Reversal {
+            transaction,
+            reversed,
+            balances,
+        })
     }
 
     fn take_back(&mut self, player: usize, part: &Part) -> Result<Asset, Refusal> {
@@ -171,7 +248,9 @@ impl Model {
                 self.players[player].tickets -= amount;
                 Ok(Asset::Tickets)
             }
-            Part::Tickets(amount) => self.spend(player, Asset::Tickets, *amount, None).map(|_| Asset::Tickets),
+            Part::Tickets(amount) => self
+                .spend(player, Asset::Tickets, *amount, None)
+                .map(|_| Asset::Tickets),
             Part::Granted { grant } | Part::Taken { grant, .. } if !self.grants[*grant].status.is_open() => {
                 Err(Refusal::Conflict("grant_closed"))
             }
@@ -195,15 +274,26 @@ impl Model {
         self.settle(player, now);
         let entry = CATALOGUE.get(number).ok_or(Refusal::NotFound)?;
         let month = now.strftime("%Y-%m").to_string();
-        let counts = |(of, in_month, by): &&(usize, String, usize)| *of == number && *in_month == month && !self.transactions[*by].reversed;
+        let counts = |(of, in_month, by): &&(usize, String, usize)| {
+            *of == number && *in_month == month && !self.transactions[*by].reversed
+        };
         let used = self.players[player].redeemed.iter().filter(counts).count();
         match entry {
             Entry { is_active: false, .. } => return Err(Refusal::Conflict("redemption_rule_inactive")),
-            Entry { tier_min: Some("SILVER"), .. } if self.players[player].peak_lp < Decimal::ONE_THOUSAND => {
+            Entry {
+                tier_min: Some("SILVER"),
+                ..
+            } if self.players[player].peak_lp < Decimal::ONE_THOUSAND => {
                 return Err(Refusal::Conflict("tier_too_low"));
             }
-            Entry { monthly_limit: Some(limit), .. } if used >= *limit => return Err(Refusal::Conflict("monthly_limit_reached")),
-            Entry { balance_min: Some(least), .. } if self.balance(player, entry.cost_asset) < Decimal::from(*least) => {
+            Entry {
+                monthly_limit: Some(limit),
+                ..
+            } if used >= *limit => return Err(Refusal::Conflict("monthly_limit_reached")),
+            Entry {
+                balance_min: Some(least),
+                ..
+            } if self.balance(player, entry.cost_asset) < Decimal::from(*least) => {
                 return Err(Refusal::Conflict("balance_below_minimum"));
             }
             _ => {}
@@ -217,23 +307,48 @@ impl Model {
                 self.players[player].tickets += amount;
                 parts.push(Part::Tickets(amount));
             }
-            Gain::Bonus { wagering, hours: after, max_conversion } => {
-                let terms = Terms { max_conversion: Some(Decimal::from(max_conversion)), ..Terms::default() };
+            Gain::Bonus {
+                wagering,
+                hours: after,
+                max_conversion,
+            } => {
+                let terms = Terms {
+                    max_conversion: Some(Decimal::from(max_conversion)),
+                    ..Terms::default()
+                };
                 let required = amount * Decimal::from(wagering);
-                let bonus = self.grant(new_grant(player, (amount, required), terms, Some(hours(now, after)), now));
+                let bonus = self.grant(new_grant(
+                    player,
+                    (amount, required),
+                    terms,
+                    Some(hours(now, after)),
+                    now,
+                ));
                 parts.push(Part::Granted { grant: bonus });
                 grant = Some(bonus);
             }
         }
         let transaction = self.note(player, Kind::Redemption, parts);
         self.players[player].redeemed.push((number, month, transaction));
-        said(Said::Redeemed { transaction, grant, new_balance: self.balance(player, entry.cost_asset) })
+        said(Said::Redeemed {
+            transaction,
+            grant,
+            new_balance: self.balance(player, entry.cost_asset),
+        })
     }
 
     fn change(&mut self, grant: Option<usize>, to: Change, now: Timestamp) -> Answer {
         let grant = grant.ok_or(Refusal::NotFound)?;
         let player = self.grants[grant].player;
-        self.check(player, if to == Change::Activate { Purpose::Give } else { Purpose::Correct }, now)?;
+        self.check(
+            player,
+            if to == Change::Activate {
+                Purpose::Give
+            } else {
+                Purpose::Correct
+            },
+            now,
+        )?;
         self.settle(player, now);
         match (to, self.grants[grant].status) {
             (_, status) if !status.is_open() => return Err(Refusal::Conflict("grant_closed")),
@@ -248,19 +363,33 @@ impl Model {
             (Change::Cancel, _) => self.end(grant, GrantStatus::Cancelled, Some("cancel"), Kind::BonusCancellation),
         }
         let Grant { status, balance, .. } = self.grants[grant];
-        said(Said::Grant { grant, status, balance, new_balance: self.balance(player, Asset::Bonus) })
+        said(Said::Grant {
+            grant,
+            status,
+            balance,
+            new_balance: self.balance(player, Asset::Bonus),
+        })
     }
 
     /// The newest rule that did not give to the player yet.
     fn reward(&mut self, players: &[usize], now: Timestamp) -> Answer {
         let mut given = Vec::new();
         for player in players.iter().copied() {
-            let newest = (0..self.rules.len()).rev().find(|rule| !self.players[player].paid.contains(rule));
-            let Some(rule) = newest.filter(|_| self.check(player, Purpose::Give, now).is_ok()) else { continue };
+            let newest = (0..self.rules.len())
+                .rev()
+                .find(|rule| !self.players[player].paid.contains(rule));
+            let Some(rule) = newest.filter(|_| self.check(player, Purpose::Give, now).is_ok()) else {
+                continue;
+            };
             self.players[player].paid.insert(rule);
             let (grant, part) = self.give(player, &self.rules[rule].clone(), now)?;
             let transaction = part.map(|part| self.note(player, Kind::RewardGrant, vec![part]));
-            given.push(Given { player, rule, grant, transaction });
+            given.push(Given {
+                player,
+                rule,
+                grant,
+                transaction,
+            });
         }
         said(Said::Rewarded(given))
     }
@@ -271,7 +400,13 @@ impl Model {
             Asset::Bonus => {
                 let required = ceiling(rule.amount * rule.multiplier, CENT);
                 let opt_in = rule.terms.opt_in;
-                let grant = self.grant(new_grant(player, (rule.amount, required), rule.terms.clone(), expires_at, now));
+                let grant = self.grant(new_grant(
+                    player,
+                    (rule.amount, required),
+                    rule.terms.clone(),
+                    expires_at,
+                    now,
+                ));
                 Ok((Some(grant), (!opt_in).then_some(Part::Granted { grant })))
             }
             Asset::Tickets => {
@@ -292,7 +427,12 @@ impl Model {
             lots += settled.1;
             depleted += emptied;
         }
-        said(Said::Expired { players, expired, depleted, lots })
+        said(Said::Expired {
+            players,
+            expired,
+            depleted,
+            lots,
+        })
     }
 
     fn stand(&mut self, player: usize, to: Standing, now: Timestamp) -> Answer {
@@ -307,7 +447,12 @@ impl Model {
                     stands.excluded_until = until;
                     self.settle(player, now);
                     for grant in self.open_grants(player) {
-                        self.end(grant, GrantStatus::Forfeited, Some("self_exclusion"), Kind::BonusForfeiture);
+                        self.end(
+                            grant,
+                            GrantStatus::Forfeited,
+                            Some("self_exclusion"),
+                            Kind::BonusForfeiture,
+                        );
                     }
                 }
             }
@@ -325,11 +470,25 @@ fn validate_bonus(bonus: &NewBonus) -> Result<(), Refusal> {
     if let Some(place) = bonus.games.iter().flatten().position(|game| *game == "bingo") {
         return Err(Refusal::Invalid(format!("/eligible_games/{place}")));
     }
-    if bonus.hours == Some(0) { Err(Refusal::Invalid("/expiry_hours".into())) } else { Ok(()) }
+    if bonus.hours == Some(0) {
+        Err(Refusal::Invalid("/expiry_hours".into()))
+    } else {
+        Ok(())
+    }
 }
 
-fn new_grant(player: usize, (amount, required): (Decimal, Decimal), terms: Terms, expires_at: Option<Timestamp>, now: Timestamp) -> Grant {
-    let status = if terms.opt_in { GrantStatus::Pending } else { GrantStatus::Active };
+fn new_grant(
+    player: usize,
+    (amount, required): (Decimal, Decimal),
+    terms: Terms,
+    expires_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Grant {
+    let status = if terms.opt_in {
+        GrantStatus::Pending
+    } else {
+        GrantStatus::Active
+    };
     Grant {
         player,
         status,

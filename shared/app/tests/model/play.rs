@@ -17,12 +17,19 @@ impl Model {
         if let Some(known) = self.players[player].events.get(name) {
             let is_same = known.at == at && known.action == *action;
             let said = Said::Outcome(known.outcome.clone());
-            return if is_same { Ok(Reply { replayed: true, said }) } else { Err(Refusal::Conflict("event_id_reused")) };
+            return if is_same {
+                Ok(Reply { replayed: true, said })
+            } else {
+                Err(Refusal::Conflict("event_id_reused"))
+            };
         }
         self.settle(player, now);
         let is_voided = self.players[player].voided.contains(name);
         let mut outcome = match action {
-            Action::Stake(_) | Action::Payout(_) if is_voided => Outcome { remark: Some(Remark::Voided), ..Outcome::default() },
+            Action::Stake(_) | Action::Payout(_) if is_voided => Outcome {
+                remark: Some(Remark::Voided),
+                ..Outcome::default()
+            },
             Action::Stake(stake) => self.stake(player, stake, at, now)?,
             Action::Payout(payout) => self.payout(player, payout)?,
             Action::Void { voids } => self.void(player, voids.as_str())?,
@@ -33,10 +40,19 @@ impl Model {
             effect.status = self.grants[effect.grant].status;
         }
         let play_lot = self.players[player].play_lot.take();
-        let played = Played { at, recorded_at: now, action: action.clone(), outcome: outcome.clone(), play_lot };
+        let played = Played {
+            at,
+            recorded_at: now,
+            action: action.clone(),
+            outcome: outcome.clone(),
+            play_lot,
+        };
         self.players[player].events.insert(name.to_owned(), played);
         self.deplete(player, now);
-        Ok(Reply { replayed: false, said: Said::Outcome(outcome) })
+        Ok(Reply {
+            replayed: false,
+            said: Said::Outcome(outcome),
+        })
     }
 
     fn stake(&mut self, player: usize, stake: &Stake, at: Timestamp, now: Timestamp) -> Result<Outcome, Refusal> {
@@ -51,7 +67,8 @@ impl Model {
         let mut left = stake.amount;
         for grant in self.active_grants(player) {
             let fed = &self.grants[grant];
-            let is_fed = fed.activated_at.is_some_and(|activated| activated <= at) && fed.expires_at.is_none_or(|expires| at < expires);
+            let is_fed = fed.activated_at.is_some_and(|activated| activated <= at)
+                && fed.expires_at.is_none_or(|expires| at < expires);
             if !is_fed {
                 continue;
             }
@@ -80,7 +97,10 @@ impl Model {
     fn earn_by_play(&mut self, player: usize, staked: Decimal, now: Timestamp) -> Result<Decimal, Refusal> {
         let tiers = [(50_000, 150), (10_000, 125), (1_000, 110)];
         let peak = self.players[player].peak_lp;
-        let percent = tiers.into_iter().find(|(lp_min, _)| peak >= Decimal::from(*lp_min)).map_or(100, |(_, percent)| percent);
+        let percent = tiers
+            .into_iter()
+            .find(|(lp_min, _)| peak >= Decimal::from(*lp_min))
+            .map_or(100, |(_, percent)| percent);
         let points = (staked * Decimal::new(1, 1) * Decimal::new(percent, 2)).trunc_with_scale(2);
         if points.is_zero() {
             return Ok(points);
@@ -130,15 +150,30 @@ impl Model {
             _ => 0,
         };
         let own = game.and_then(|game| terms.weights.get(game).copied());
-        let remark = if default == 0 && own.is_none() { Remark::UnknownGame } else { Remark::GameNotEligible };
-        let is_eligible = terms.games.as_ref().is_none_or(|games| games.iter().any(|eligible| Some(*eligible) == game));
-        let weight = if is_eligible { own.unwrap_or_else(|| Decimal::new(default, 2)) } else { Decimal::ZERO };
+        let remark = if default == 0 && own.is_none() {
+            Remark::UnknownGame
+        } else {
+            Remark::GameNotEligible
+        };
+        let is_eligible = terms
+            .games
+            .as_ref()
+            .is_none_or(|games| games.iter().any(|eligible| Some(*eligible) == game));
+        let weight = if is_eligible {
+            own.unwrap_or_else(|| Decimal::new(default, 2))
+        } else {
+            Decimal::ZERO
+        };
         (weight, remark)
     }
 
     fn payout(&mut self, player: usize, payout: &Payout) -> Result<Outcome, Refusal> {
-        let mut outcome = Outcome { real: payout.amount, ..Outcome::default() };
-        let of_round = |event: &Played| matches!(&event.action, Action::Stake(stake) if stake.round_id == payout.round_id);
+        let mut outcome = Outcome {
+            real: payout.amount,
+            ..Outcome::default()
+        };
+        let of_round =
+            |event: &Played| matches!(&event.action, Action::Stake(stake) if stake.round_id == payout.round_id);
         if payout.round_id.is_some() && !self.players[player].events.values().any(of_round) {
             return Err(Refusal::Conflict("stake_unknown"));
         }
@@ -165,7 +200,14 @@ impl Model {
     }
 
     /// Bonus money comes back to its grant, below 0: leaves it; or to the player, if the bonus was wagered meanwhile.
-    fn give_back(&mut self, player: usize, index: usize, amount: Decimal, kind: Kind, outcome: &mut Outcome) -> Result<(), Refusal> {
+    fn give_back(
+        &mut self,
+        player: usize,
+        index: usize,
+        amount: Decimal,
+        kind: Kind,
+        outcome: &mut Outcome,
+    ) -> Result<(), Refusal> {
         let limit = self.conversion_limit(index);
         let held = self.balance(player, Asset::Bonus);
         let grant = &mut self.grants[index];
@@ -174,7 +216,10 @@ impl Model {
                 return Err(Refusal::Overflow);
             }
             if grant.balance + amount < Decimal::ZERO {
-                return Err(Refusal::Insufficient { available: grant.balance, requested: -amount });
+                return Err(Refusal::Insufficient {
+                    available: grant.balance,
+                    requested: -amount,
+                });
             }
             grant.balance += amount;
             outcome.effect(index).bonus += amount;
@@ -201,7 +246,9 @@ impl Model {
         if !self.players[player].voided.insert(voids.to_owned()) {
             return Err(Refusal::Conflict("already_voided"));
         }
-        let Some(voided) = self.players[player].events.get(voids) else { return Ok(outcome) };
+        let Some(voided) = self.players[player].events.get(voids) else {
+            return Ok(outcome);
+        };
         if !matches!(voided.action, Action::Stake(_) | Action::Payout(_)) {
             return Err(Refusal::Conflict("not_voidable"));
         }
@@ -245,7 +292,13 @@ impl Outcome {
         let known = self.effects.iter().position(|effect| effect.grant == grant);
         let index = known.unwrap_or_else(|| {
             let (contribution, bonus, released) = Default::default();
-            self.effects.push(Effect { grant, contribution, bonus, released, status: GrantStatus::Active });
+            self.effects.push(Effect {
+                grant,
+                contribution,
+                bonus,
+                released,
+                status: GrantStatus::Active,
+            });
             self.effects.len() - 1
         });
         &mut self.effects[index]

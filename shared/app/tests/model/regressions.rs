@@ -16,16 +16,37 @@ const TERMS: RuleTerms = RuleTerms {
 };
 
 fn reward(asset: Asset, amount: u32, expiry: Option<u8>) -> Operation {
-    Operation::Reward { rule: Some(Rule { asset, amount, expiry, terms: TERMS }), who: Who::One(0) }
+    Operation::Reward {
+        rule: Some(Rule {
+            asset,
+            amount,
+            expiry,
+            terms: TERMS,
+        }),
+        who: Who::One(0),
+    }
 }
 
 fn stake(cents: u32, round: u8) -> Operation {
     let amount = Amount::Cents(cents);
-    Operation::Stake { player: 0, amount, bonus: amount, game: Some("slots"), round: Some(round), late_minutes: 0, named: Named::Anew }
+    Operation::Stake {
+        player: 0,
+        amount,
+        bonus: amount,
+        game: Some("slots"),
+        round: Some(round),
+        late_minutes: 0,
+        named: Named::Anew,
+    }
 }
 
 fn payout(cents: u32, round: u8) -> Operation {
-    Operation::Payout { player: 0, amount: Amount::Cents(cents), round: Some(round), named: Named::Anew }
+    Operation::Payout {
+        player: 0,
+        amount: Amount::Cents(cents),
+        round: Some(round),
+        named: Named::Anew,
+    }
 }
 
 fn agrees(operations: &[Operation]) {
@@ -36,20 +57,41 @@ fn agrees(operations: &[Operation]) {
 #[test]
 fn what_expired_or_was_played_away_says_so_whatever_came_upon_it() {
     let other = reward(Asset::Rp, 100, None);
-    agrees(&[reward(Asset::Bonus, 100, Some(1)), other, Operation::Wait { minutes: 420 }, Operation::Reverse { back: 0, keyed: false }]);
+    agrees(&[
+        reward(Asset::Bonus, 100, Some(1)),
+        other,
+        Operation::Wait { minutes: 420 },
+        Operation::Reverse { back: 0, keyed: false },
+    ]);
 }
 
 /// Points that were due expired, and were taken from the player's other points once more.
 #[test]
 fn points_that_expire_as_they_are_taken_back_are_not_taken_twice() {
     let (due, other) = (reward(Asset::Rp, 100, Some(1)), reward(Asset::Rp, 300, None));
-    agrees(&[due, other, Operation::Wait { minutes: 1_440 }, Operation::Reverse { back: 1, keyed: false }]);
+    agrees(&[
+        due,
+        other,
+        Operation::Wait { minutes: 1_440 },
+        Operation::Reverse { back: 1, keyed: false },
+    ]);
 }
 
 /// 10.00 once, converted at most once: two rounds of 5.00 complete it, and pay 8.00 each. The first is real, of the second 2.00.
 #[test]
 fn what_comes_back_late_counts_against_the_conversion_limit() {
-    let terms = RuleTerms { max_conversion: Some(10), ..TERMS };
-    let bonus = Operation::Reward { rule: Some(Rule { asset: Asset::Bonus, amount: 1_000, expiry: None, terms }), who: Who::One(0) };
+    let terms = RuleTerms {
+        max_conversion: Some(10),
+        ..TERMS
+    };
+    let bonus = Operation::Reward {
+        rule: Some(Rule {
+            asset: Asset::Bonus,
+            amount: 1_000,
+            expiry: None,
+            terms,
+        }),
+        who: Who::One(0),
+    };
     agrees(&[bonus, stake(500, 0), stake(500, 1), payout(800, 0), payout(800, 1)]);
 }

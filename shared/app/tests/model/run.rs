@@ -61,9 +61,16 @@ fn start() -> Timestamp {
 
 impl Sequences {
     pub fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let world = runtime.block_on(World::new(start()));
-        Self { runtime, world, seen: RefCell::default() }
+        Self {
+            runtime,
+            world,
+            seen: RefCell::default(),
+        }
     }
 
     /// How often each operation came to what.
@@ -78,7 +85,10 @@ impl Sequences {
             self.world.wipe().await;
             let mut sequence = Sequence::new(&self.world);
             for (step, operation) in operations.iter().enumerate() {
-                let told = sequence.step(operation).await.map_err(|reason| format!("step {step}, {operation:?}:\n{reason}"))?;
+                let told = sequence
+                    .step(operation)
+                    .await
+                    .map_err(|reason| format!("step {step}, {operation:?}:\n{reason}"))?;
                 for what in told {
                     *self.seen.borrow_mut().entry(what).or_default() += 1;
                 }
@@ -106,7 +116,15 @@ struct Sequence<'a> {
 impl<'a> Sequence<'a> {
     fn new(world: &'a World) -> Self {
         let (script, model, ids) = (Script::default(), Model::new(PLAYERS), Ids::default());
-        Self { world, now: start(), script, model, ids, rules: 0, ended: BTreeSet::new() }
+        Self {
+            world,
+            now: start(),
+            script,
+            model,
+            ids,
+            rules: 0,
+            ended: BTreeSet::new(),
+        }
     }
 
     async fn step(&mut self, operation: &Operation) -> Result<Vec<String>, String> {
@@ -119,26 +137,37 @@ impl<'a> Sequence<'a> {
             operation => Box::pin(self.alone(operation)).await?,
         };
         let broken = self.world.audit().await;
-        if broken.is_empty() { Ok(told) } else { Err(format!("the audit says: {}", broken.join("\n"))) }
+        if broken.is_empty() {
+            Ok(told)
+        } else {
+            Err(format!("the audit says: {}", broken.join("\n")))
+        }
     }
 
     async fn command(&mut self, operation: &Operation) -> Option<Command> {
         let command = self.script.command(operation, &mut self.model, self.now);
         while self.rules < self.model.rules.len() {
-            self.world.create_rule(self.rules, &self.model.rules[self.rules], self.now).await;
+            self.world
+                .create_rule(self.rules, &self.model.rules[self.rules], self.now)
+                .await;
             self.rules += 1;
         }
         command
     }
 
     async fn alone(&mut self, operation: &Operation) -> Result<Vec<String>, String> {
-        let Some(command) = self.command(operation).await else { return Ok(Vec::new()) };
+        let Some(command) = self.command(operation).await else {
+            return Ok(Vec::new());
+        };
         let done = Box::pin(self.world.perform(&command, &self.ids, self.now)).await;
         let answer = self.model.apply(&command, self.now);
         self.agree(&answer, &done).await?;
         let before = self.ended.clone();
         self.check().await?;
-        let ended = self.ended.difference(&before).map(|grant| self.model.grants[*grant].status.to_string());
+        let ended = self
+            .ended
+            .difference(&before)
+            .map(|grant| self.model.grants[*grant].status.to_string());
         Ok(ended.chain([label(&command, &answer)]).collect())
     }
 }
@@ -146,9 +175,13 @@ impl<'a> Sequence<'a> {
 impl Sequence<'_> {
     /// Two at once: what came of it is what one of the two orders makes of it.
     async fn together(&mut self, one: &Operation, other: &Operation) -> Result<Vec<String>, String> {
-        let (Some(a), Some(b)) = (self.command(one).await, self.command(other).await) else { return Ok(Vec::new()) };
-        let (done_a, done_b) =
-            tokio::join!(Box::pin(self.world.perform(&a, &self.ids, self.now)), Box::pin(self.world.perform(&b, &self.ids, self.now)));
+        let (Some(a), Some(b)) = (self.command(one).await, self.command(other).await) else {
+            return Ok(Vec::new());
+        };
+        let (done_a, done_b) = tokio::join!(
+            Box::pin(self.world.perform(&a, &self.ids, self.now)),
+            Box::pin(self.world.perform(&b, &self.ids, self.now))
+        );
         let (model, ids) = (self.model.clone(), self.ids.clone());
         let mut reasons = Vec::new();
         for order in [[(&a, &done_a), (&b, &done_b)], [(&b, &done_b), (&a, &done_a)]] {
@@ -158,7 +191,10 @@ impl Sequence<'_> {
                 Err(reason) => reasons.push(reason),
             }
         }
-        Err(format!("neither order gives this.\nOne: {}\nOther: {}", reasons[0], reasons[1]))
+        Err(format!(
+            "neither order gives this.\nOne: {}\nOther: {}",
+            reasons[0], reasons[1]
+        ))
     }
 
     async fn serial(&mut self, order: [(&Command, &app::Result<Done>); 2]) -> Result<Vec<String>, String> {
@@ -166,7 +202,16 @@ impl Sequence<'_> {
         for (command, done) in order {
             let answer = self.model.apply(command, self.now);
             // A sweep names whom it looked at, also when somebody else was faster.
-            if !matches!((command, done), (Command { request: Request::Expire { .. }, .. }, Ok(_))) {
+            if !matches!(
+                (command, done),
+                (
+                    Command {
+                        request: Request::Expire { .. },
+                        ..
+                    },
+                    Ok(_)
+                )
+            ) {
                 self.agree(&answer, done).await?;
             }
             told.push(format!("at once: {}", label(command, &answer)));
@@ -181,18 +226,26 @@ impl Sequence<'_> {
             (_, Ok(done)) => return Err(format!("expected {expected:?}, was told {done:?}")),
             (_, Err(error)) => Err(refusal(error)?),
         };
-        if told == *expected { Ok(()) } else { Err(format!("expected {expected:?}, was told {told:?}")) }
+        if told == *expected {
+            Ok(())
+        } else {
+            Err(format!("expected {expected:?}, was told {told:?}"))
+        }
     }
 
     /// What was told, in the words of the model. Ids that are new are taken for those of what the model expects.
     async fn read(&mut self, expected: &Reply, done: &Done) -> Reply {
         let (replayed, said) = match (&expected.said, done) {
-            (Said::Receipt { transaction, grant, .. }, Done::Receipt(answer)) => unwrap(answer, |receipt| Said::Receipt {
-                transaction: receipt.transaction_id.map(|id| self.ids.transactions.place(*transaction, id)),
-                grant: receipt.grant_id.map(|id| self.ids.grants.place(*grant, id)),
-                asset: receipt.asset,
-                new_balance: receipt.new_balance,
-            }),
+            (Said::Receipt { transaction, grant, .. }, Done::Receipt(answer)) => {
+                unwrap(answer, |receipt| Said::Receipt {
+                    transaction: receipt
+                        .transaction_id
+                        .map(|id| self.ids.transactions.place(*transaction, id)),
+                    grant: receipt.grant_id.map(|id| self.ids.grants.place(*grant, id)),
+                    asset: receipt.asset,
+                    new_balance: receipt.new_balance,
+                })
+            }
             (_, Done::Grant(answer)) => unwrap(answer, |receipt| Said::Grant {
                 grant: self.ids.grants.place(None, receipt.grant_id),
                 status: receipt.status,
@@ -204,15 +257,28 @@ impl Sequence<'_> {
                 reversed: self.ids.transactions.place(None, reversal.reversed_transaction_id),
                 balances: reversal.balances.clone(),
             }),
-            (Said::Redeemed { transaction, grant, .. }, Done::Redeemed(answer)) => unwrap(answer, |redeemed| Said::Redeemed {
-                transaction: self.ids.transactions.place(Some(*transaction), redeemed.redemption.transaction_id),
-                grant: redeemed.redemption.grant_id.map(|id| self.ids.grants.place(*grant, id)),
-                new_balance: redeemed.new_balance,
-            }),
+            (Said::Redeemed { transaction, grant, .. }, Done::Redeemed(answer)) => {
+                unwrap(answer, |redeemed| Said::Redeemed {
+                    transaction: self
+                        .ids
+                        .transactions
+                        .place(Some(*transaction), redeemed.redemption.transaction_id),
+                    grant: redeemed.redemption.grant_id.map(|id| self.ids.grants.place(*grant, id)),
+                    new_balance: redeemed.new_balance,
+                })
+            }
             (_, Done::Outcome(answer)) => unwrap(answer, |outcome| Said::Outcome(self.outcome(outcome))),
             (_, Done::Expired(all)) => {
                 let (expired, depleted) = (all.bonuses_expired, all.bonuses_depleted);
-                (false, Said::Expired { players: all.players, expired, depleted, lots: all.point_lots_expired })
+                (
+                    false,
+                    Said::Expired {
+                        players: all.players,
+                        expired,
+                        depleted,
+                        lots: all.point_lots_expired,
+                    },
+                )
             }
             (Said::Rewarded(given), Done::Rewarded(count)) if given.len() == *count => {
                 let mut found = given.clone();
@@ -238,18 +304,31 @@ impl Sequence<'_> {
             status: effect.status,
         };
         let effects = told.grants.iter().map(effect).collect();
-        Outcome { effects, real: told.real_amount, forfeited: told.forfeited_amount, lp: told.lp, remark: told.remark }
+        Outcome {
+            effects,
+            real: told.real_amount,
+            forfeited: told.forfeited_amount,
+            lp: told.lp,
+            remark: told.remark,
+        }
     }
 
     /// All that is stored of wallets, and the bonuses that ended since the last time.
     async fn check(&mut self) -> Result<(), String> {
         for player in 0..PLAYERS {
-            let (expected, stored) = (self.expected_wallet(player), self.stored_wallet(&self.world.wallet(player).await));
+            let (expected, stored) = (
+                self.expected_wallet(player),
+                self.stored_wallet(&self.world.wallet(player).await),
+            );
             if expected != stored {
-                return Err(format!("player {player} should have\n  {expected:?}\nand has\n  {stored:?}"));
+                return Err(format!(
+                    "player {player} should have\n  {expected:?}\nand has\n  {stored:?}"
+                ));
             }
         }
-        let ended: Vec<usize> = (0..self.model.grants.len()).filter(|grant| !self.model.grants[*grant].status.is_open()).collect();
+        let ended: Vec<usize> = (0..self.model.grants.len())
+            .filter(|grant| !self.model.grants[*grant].status.is_open())
+            .collect();
         for grant in ended {
             if !self.ended.contains(&grant) {
                 self.check_ended(grant).await?;
@@ -262,18 +341,34 @@ impl Sequence<'_> {
     async fn check_ended(&self, index: usize) -> Result<(), String> {
         let expected = &self.model.grants[index];
         let stored = self.world.grant(self.ids.grants.get(index)).await;
-        let expected = (expected.status, expected.reason, expected.balance, expected.wagered, expected.converted);
+        let expected = (
+            expected.status,
+            expected.reason,
+            expected.balance,
+            expected.wagered,
+            expected.converted,
+        );
         let reason = stored.reason.as_deref();
-        let stored = (stored.status, reason, stored.balance, stored.wagering_completed, stored.converted);
+        let stored = (
+            stored.status,
+            reason,
+            stored.balance,
+            stored.wagering_completed,
+            stored.converted,
+        );
         if expected == stored {
             Ok(())
         } else {
-            Err(format!("grant {index} should have ended as\n  {expected:?}\nand did as\n  {stored:?}"))
+            Err(format!(
+                "grant {index} should have ended as\n  {expected:?}\nand did as\n  {stored:?}"
+            ))
         }
     }
 
     fn expected_wallet(&self, player: usize) -> Wallet {
-        let lots = [Asset::Lp, Asset::Rp].into_iter().flat_map(|asset| self.model.open_lots(player, asset));
+        let lots = [Asset::Lp, Asset::Rp]
+            .into_iter()
+            .flat_map(|asset| self.model.open_lots(player, asset));
         let lot = |index: usize| {
             let lot = &self.model.players[player].lots[index];
             (lot.asset, lot.remaining, lot.earned_at, lot.expires_at)
@@ -281,7 +376,12 @@ impl Sequence<'_> {
         let grant = |index: usize| {
             let grant = &self.model.grants[index];
             let times = [Some(grant.issued_at), grant.activated_at, grant.expires_at];
-            (index, grant.status, [grant.amount, grant.balance, grant.required, grant.wagered], times)
+            (
+                index,
+                grant.status,
+                [grant.amount, grant.balance, grant.required, grant.wagered],
+                times,
+            )
         };
         Wallet {
             balances: Asset::ALL.map(|asset| self.model.balance(player, asset)),
@@ -293,12 +393,25 @@ impl Sequence<'_> {
     fn stored_wallet(&self, view: &WalletView) -> Wallet {
         let grant = |grant: &app::wallet::Grant| {
             let times = [Some(grant.issued_at), grant.activated_at, grant.expires_at];
-            let amounts = [grant.amount, grant.balance, grant.wagering_required, grant.wagering_completed];
+            let amounts = [
+                grant.amount,
+                grant.balance,
+                grant.wagering_required,
+                grant.wagering_completed,
+            ];
             (self.ids.grants.place_of(grant.grant_id), grant.status, amounts, times)
         };
-        let mut lots: Vec<_> = view.lots.iter().map(|lot| (lot.asset, lot.remaining, lot.earned_at, lot.expires_at)).collect();
+        let mut lots: Vec<_> = view
+            .lots
+            .iter()
+            .map(|lot| (lot.asset, lot.remaining, lot.earned_at, lot.expires_at))
+            .collect();
         lots.sort_by_key(|(asset, ..)| *asset);
-        Wallet { balances: [view.bonus, view.lp, view.rp, view.tickets], lots, grants: view.grants.iter().map(grant).collect() }
+        Wallet {
+            balances: [view.bonus, view.lp, view.rp, view.tickets],
+            lots,
+            grants: view.grants.iter().map(grant).collect(),
+        }
     }
 }
 
@@ -332,7 +445,12 @@ fn refusal(error: &Error) -> Result<Refusal, String> {
             RedemptionRefusal::BelowMinimum { .. } => "balance_below_minimum",
         }),
         Error::Validation(errors) => Refusal::Invalid(errors[0].pointer.clone()),
-        Error::InsufficientBalance { available, requested, .. } => Refusal::Insufficient { available: *available, requested: *requested },
+        Error::InsufficientBalance {
+            available, requested, ..
+        } => Refusal::Insufficient {
+            available: *available,
+            requested: *requested,
+        },
         Error::IdempotencyKeyReused => Refusal::KeyReused,
         Error::Overflow(_) => Refusal::Overflow,
         Error::Stored { .. } | Error::Store(_) => return Err(format!("it failed: {error:?}")),
@@ -359,12 +477,26 @@ fn label(command: &Command, answer: &Answer) -> String {
     };
     match answer {
         Ok(Reply { replayed: true, .. }) => format!("{request} replayed"),
-        Ok(Reply { said: Said::Outcome(Outcome { remark: Some(remark), .. }), .. }) => format!("{request} {remark:?}"),
-        Ok(Reply { said: Said::Outcome(outcome), .. }) if outcome.effects.iter().any(|effect| effect.released > Decimal::ZERO) => {
+        Ok(Reply {
+            said: Said::Outcome(Outcome {
+                remark: Some(remark), ..
+            }),
+            ..
+        }) => format!("{request} {remark:?}"),
+        Ok(Reply {
+            said: Said::Outcome(outcome),
+            ..
+        }) if outcome.effects.iter().any(|effect| effect.released > Decimal::ZERO) => {
             format!("{request} released")
         }
-        Ok(Reply { said: Said::Outcome(outcome), .. }) if outcome.forfeited > Decimal::ZERO => format!("{request} forfeited"),
-        Ok(Reply { said: Said::Outcome(outcome), .. }) if outcome.effects.len() > 1 => format!("{request} on several"),
+        Ok(Reply {
+            said: Said::Outcome(outcome),
+            ..
+        }) if outcome.forfeited > Decimal::ZERO => format!("{request} forfeited"),
+        Ok(Reply {
+            said: Said::Outcome(outcome),
+            ..
+        }) if outcome.effects.len() > 1 => format!("{request} on several"),
         Ok(_) => format!("{request} ok"),
         Err(Refusal::Conflict(code)) => format!("{request} {code}"),
         Err(Refusal::Insufficient { .. }) => format!("{request} insufficient"),

@@ -4,11 +4,11 @@ use crate::commands::{CATALOGUE, Command, Entry, Gain, NewBonus, PLAYERS, Reques
 use crate::model::{Rule, Terms};
 use crate::operations::{Change, Standing};
 use app::activity::{Action, Occurrence};
-use app::expiry::Expired;
-use app::grants::GrantReceipt;
+use app::jobs::expiry::Expired;
 use app::players::{Changes, Registration};
-use app::redemption::Redeemed;
 use app::runs::Rewards;
+use app::wallet::grants::GrantReceipt;
+use app::wallet::redemption::Redeemed;
 use app::wallet::{AddBonus, AddLp, Deduct, Receipt, Reversal, WalletView};
 use app::{Context, Db};
 use domain::activity::Outcome;
@@ -95,7 +95,10 @@ impl<T: Copy + PartialEq> Places<T> {
 
     /// Beyond all others for one that was never seen.
     pub fn place_of(&self, id: T) -> usize {
-        self.0.iter().find(|(_, known)| **known == id).map_or(usize::MAX, |(place, _)| *place)
+        self.0
+            .iter()
+            .find(|(_, known)| **known == id)
+            .map_or(usize::MAX, |(place, _)| *place)
     }
 
     pub fn get(&self, place: usize) -> T {
@@ -122,7 +125,12 @@ pub fn context(now: Timestamp) -> Context {
 }
 
 pub fn player_id(player: usize) -> PlayerId {
-    PlayerId::parse(if player < PLAYERS { format!("P{player}") } else { "NOBODY".to_owned() }).unwrap()
+    PlayerId::parse(if player < PLAYERS {
+        format!("P{player}")
+    } else {
+        "NOBODY".to_owned()
+    })
+    .unwrap()
 }
 
 pub fn rule_id(rule: usize) -> String {
@@ -134,7 +142,7 @@ impl World {
     pub async fn new(now: Timestamp) -> Self {
         let database = TestDb::new().await;
         let (db, superuser) = (database.db(), Db::new(&database.superuser_url(), None).unwrap());
-        let mut settings = app::settings::get(&db).await.unwrap();
+        let mut settings = app::program::settings::get(&db).await.unwrap();
         let plenty = Decimal::from(PLENTY);
         // Of the first sequence; later ones find days of heavy play: see `WIPE`.
         settings.profit.prior_wager = Segment::ALL.into_iter().map(|segment| (segment, plenty)).collect();
@@ -143,19 +151,38 @@ impl World {
         settings.tier_qualification_days = None;
         // The model knows nothing of fraud: no signal shall lower a reward.
         let risk = &mut settings.risk;
-        (risk.bonus_only_grants_min, risk.immediate_withdrawal_hours, risk.low_risk_stakes_min) = (1_000, 0, 1_000_000);
+        (
+            risk.bonus_only_grants_min,
+            risk.immediate_withdrawal_hours,
+            risk.low_risk_stakes_min,
+        ) = (1_000, 0, 1_000_000);
         (risk.bet_stakes_min, risk.bet_stakes_last) = (1_000, 1_000);
         risk.win_staked_min = plenty;
         let changed = ["profit", "caps", "risk", "tier_qualification_days"].map(String::from);
-        app::settings::put(&db, &settings, &changed, ACTOR, context(now)).await.unwrap();
+        app::program::settings::put(&db, &settings, &changed, ACTOR, context(now))
+            .await
+            .unwrap();
         for player in 0..PLAYERS {
-            let registration = Registration { player_id: player_id(player), email: None, name: None };
-            app::players::create(&db, &registration, ACTOR, context(now)).await.unwrap();
+            let registration = Registration {
+                player_id: player_id(player),
+                email: None,
+                name: None,
+            };
+            app::players::create(&db, &registration, ACTOR, context(now))
+                .await
+                .unwrap();
         }
         for (number, entry) in CATALOGUE.iter().enumerate() {
-            app::redemption::create(&db, &catalogue_entry(number, entry), ACTOR, context(now)).await.unwrap();
+            app::wallet::redemption::create(&db, &catalogue_entry(number, entry), ACTOR, context(now))
+                .await
+                .unwrap();
         }
-        Self { database, db, superuser, wipes: AtomicU64::new(0) }
+        Self {
+            database,
+            db,
+            superuser,
+            wipes: AtomicU64::new(0),
+        }
     }
 
     /// As it was before any sequence.
@@ -172,17 +199,23 @@ impl World {
     }
 
     pub async fn grant(&self, grant_id: GrantId) -> app::wallet::Grant {
-        app::grants::get(&self.db, grant_id).await.unwrap().grant
+        app::wallet::grants::get(&self.db, grant_id).await.unwrap().grant
     }
 
     /// The invariants that do not hold.
     pub async fn audit(&self) -> Vec<String> {
-        let invariants = store::audit::run(&self.db).await.unwrap();
-        invariants.into_iter().filter(|invariant| !invariant.holds()).map(|invariant| format!("{invariant:?}")).collect()
+        let invariants = store::jobs::audit::run(&self.db).await.unwrap();
+        invariants
+            .into_iter()
+            .filter(|invariant| !invariant.holds())
+            .map(|invariant| format!("{invariant:?}"))
+            .collect()
     }
 
     pub async fn create_rule(&self, number: usize, rule: &Rule, now: Timestamp) {
-        app::rules::create(&self.db, &definition(number, rule), ACTOR, context(now)).await.unwrap();
+        app::rules::create(&self.db, &definition(number, rule), ACTOR, context(now))
+            .await
+            .unwrap();
     }
 
     /// What a rule gave to a player: its bonus and the transaction.
@@ -191,13 +224,23 @@ impl World {
         let query = "SELECT g.grant_id, p.transaction_id FROM grants g
           LEFT JOIN postings p ON p.player_id = g.player_id AND p.kind = 'reward_grant' AND p.reference = g.grant_id::text
           WHERE g.player_id = $1 AND g.rule_id = $2";
-        let row = client.query_one(query, &[&player_id(player).as_str(), &rule_id(rule)]).await.unwrap();
+        let row = client
+            .query_one(query, &[&player_id(player).as_str(), &rule_id(rule)])
+            .await
+            .unwrap();
         (GrantId(row.get(0)), row.get::<_, Option<Uuid>>(1).map(TransactionId))
     }
 
     async fn first_of_kind(&self, player: usize, kind: &str) -> TransactionId {
-        let query = format!("SELECT min(transaction_id::text) FROM postings WHERE player_id = '{}' AND kind = '{kind}'", player_id(player));
-        self.database.text(&query).await.parse().map_or_else(|_| TransactionId(new_id()), TransactionId)
+        let query = format!(
+            "SELECT min(transaction_id::text) FROM postings WHERE player_id = '{}' AND kind = '{kind}'",
+            player_id(player)
+        );
+        self.database
+            .text(&query)
+            .await
+            .parse()
+            .map_or_else(|_| TransactionId(new_id()), TransactionId)
     }
 
     pub async fn perform(&self, Command { key, request }: &Command, ids: &Ids, now: Timestamp) -> app::Result<Done> {
@@ -206,12 +249,23 @@ impl World {
         let key = key.as_ref();
         Ok(match request {
             Request::AddLp { player, amount } => {
-                let command = AddLp { player_id: player_id(*player), amount: *amount, reason: Some("points".into()) };
+                let command = AddLp {
+                    player_id: player_id(*player),
+                    amount: *amount,
+                    reason: Some("points".into()),
+                };
                 Done::Receipt(Box::pin(app::wallet::add_lp(db, &command, key, ACTOR, context)).await?)
             }
-            Request::AddBonus(bonus) => Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus), key, ACTOR, context)).await?),
+            Request::AddBonus(bonus) => {
+                Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus), key, ACTOR, context)).await?)
+            }
             Request::Deduct { player, asset, amount } => {
-                let command = Deduct { player_id: player_id(*player), asset: *asset, amount: *amount, reason: Some("deduction".into()) };
+                let command = Deduct {
+                    player_id: player_id(*player),
+                    asset: *asset,
+                    amount: *amount,
+                    reason: Some("deduction".into()),
+                };
                 Done::Receipt(Box::pin(app::wallet::deduct(db, &command, key, ACTOR, context)).await?)
             }
             Request::Reverse(target) => {
@@ -220,25 +274,61 @@ impl World {
                     Target::OfKind { player, kind } => self.first_of_kind(*player, kind.as_str()).await,
                     Target::Nothing => TransactionId(new_id()),
                 };
-                Done::Reversal(Box::pin(app::wallet::reverse(db, transaction_id, "reversal", key, ACTOR, context)).await?)
+                Done::Reversal(
+                    Box::pin(app::wallet::reverse(
+                        db,
+                        transaction_id,
+                        "reversal",
+                        key,
+                        ACTOR,
+                        context,
+                    ))
+                    .await?,
+                )
             }
             Request::Redeem { player, entry } => {
                 let (player_id, entry_id) = (player_id(*player), entry_id(*entry));
-                Done::Redeemed(Box::pin(app::redemption::redeem(db, &player_id, &entry_id, key, ACTOR, context)).await?)
+                Done::Redeemed(
+                    Box::pin(app::wallet::redemption::redeem(
+                        db, &player_id, &entry_id, key, ACTOR, context,
+                    ))
+                    .await?,
+                )
             }
             Request::Change { grant, to } => {
                 let grant_id = grant.map_or_else(|| GrantId(new_id()), |grant| ids.grants.get(grant));
                 Done::Grant(match to {
-                    Change::Activate => Box::pin(app::grants::activate(db, grant_id, key, ACTOR, context)).await?,
-                    Change::Forfeit => Box::pin(app::grants::forfeit(db, grant_id, "forfeit", key, ACTOR, context)).await?,
-                    Change::Cancel => Answer::First(Box::pin(app::grants::cancel(db, grant_id, "cancel", ACTOR, context)).await?),
+                    Change::Activate => {
+                        Box::pin(app::wallet::grants::activate(db, grant_id, key, ACTOR, context)).await?
+                    }
+                    Change::Forfeit => {
+                        Box::pin(app::wallet::grants::forfeit(
+                            db, grant_id, "forfeit", key, ACTOR, context,
+                        ))
+                        .await?
+                    }
+                    Change::Cancel => Answer::First(
+                        Box::pin(app::wallet::grants::cancel(db, grant_id, "cancel", ACTOR, context)).await?,
+                    ),
                 })
             }
             Request::Reward { players } => Done::Rewarded(Box::pin(self.reward(players, context)).await?),
-            Request::Event { player, name, at, action } => Done::Outcome(Box::pin(self.record(*player, name, *at, action, context)).await?),
+            Request::Event {
+                player,
+                name,
+                at,
+                action,
+            } => Done::Outcome(Box::pin(self.record(*player, name, *at, action, context)).await?),
             Request::Expire { players_max } => Done::Expired(Box::pin(self.expire(*players_max, context)).await?),
             Request::Standing { player, to } => {
-                Box::pin(app::players::update(db, &player_id(*player), &changes(*to, now), ACTOR, context)).await?;
+                Box::pin(app::players::update(
+                    db,
+                    &player_id(*player),
+                    &changes(*to, now),
+                    ACTOR,
+                    context,
+                ))
+                .await?;
                 Done::Changed
             }
         })
@@ -250,15 +340,22 @@ impl World {
         let run = app::runs::start_batch(&self.db, &ids, Rewards::Evaluate, ACTOR, context).await?;
         let mut granted = 0;
         for message in run.messages() {
-            app::segmentation::run_shard(&self.db, message, context).await?;
+            app::runs::segmentation::run_shard(&self.db, message, context).await?;
             for _ in 0..2 {
-                granted += app::rewards::run_shard(&self.db, message, context).await?.granted;
+                granted += app::runs::rewards::run_shard(&self.db, message, context).await?.granted;
             }
         }
         Ok(granted)
     }
 
-    async fn record(&self, player: usize, name: &str, at: Timestamp, action: &Action, context: Context) -> app::Result<Answer<Outcome>> {
+    async fn record(
+        &self,
+        player: usize,
+        name: &str,
+        at: Timestamp,
+        action: &Action,
+        context: Context,
+    ) -> app::Result<Answer<Outcome>> {
         let what = Occurrence {
             event_id: EventId::parse(name).unwrap(),
             player_id: player_id(player),
@@ -272,7 +369,7 @@ impl World {
     async fn expire(&self, players_max: u16, context: Context) -> app::Result<Expired> {
         let mut all = Expired::default();
         loop {
-            let some = app::expiry::expire_due(&self.db, players_max, context).await?;
+            let some = app::jobs::expiry::expire_due(&self.db, players_max, context).await?;
             if some.players == 0 {
                 return Ok(all);
             }
@@ -289,7 +386,11 @@ fn idempotency_key(key: &str, request: &Request) -> IdempotencyKey {
     format!("{request:?}").hash(&mut hasher);
     let mut request_hash = [0; 32];
     request_hash[..8].copy_from_slice(&hasher.finish().to_be_bytes());
-    IdempotencyKey { scope: "model".into(), key: key.into(), request_hash }
+    IdempotencyKey {
+        scope: "model".into(),
+        key: key.into(),
+        request_hash,
+    }
 }
 
 fn add_bonus(bonus: &NewBonus) -> AddBonus {
@@ -299,19 +400,32 @@ fn add_bonus(bonus: &NewBonus) -> AddBonus {
         wagering_required: bonus.wagering,
         expiry_hours: bonus.hours.map(|hours| u32::try_from(hours).unwrap()),
         max_bet: bonus.max_bet,
-        eligible_games: bonus.games.as_ref().map(|games| games.iter().map(|game| (*game).to_owned()).collect()),
+        eligible_games: bonus
+            .games
+            .as_ref()
+            .map(|games| games.iter().map(|game| (*game).to_owned()).collect()),
         reason: Some("bonus".into()),
     }
 }
 
 fn changes(to: Standing, now: Timestamp) -> Changes {
     match to {
-        Standing::Blocked(blocked) => Changes { is_blocked: Some(blocked), ..Changes::default() },
-        Standing::Active(active) => Changes { is_active: Some(active), ..Changes::default() },
-        Standing::Included => Changes { self_excluded_until: Some(None), ..Changes::default() },
-        Standing::Excluded { hours } => {
-            Changes { self_excluded_until: Some(Some(crate::perform::hours(now, hours.into()))), ..Changes::default() }
-        }
+        Standing::Blocked(blocked) => Changes {
+            is_blocked: Some(blocked),
+            ..Changes::default()
+        },
+        Standing::Active(active) => Changes {
+            is_active: Some(active),
+            ..Changes::default()
+        },
+        Standing::Included => Changes {
+            self_excluded_until: Some(None),
+            ..Changes::default()
+        },
+        Standing::Excluded { hours } => Changes {
+            self_excluded_until: Some(Some(crate::perform::hours(now, hours.into()))),
+            ..Changes::default()
+        },
     }
 }
 
@@ -328,7 +442,12 @@ fn catalogue_entry(number: usize, entry: &Entry) -> Value {
         Gain::Tickets => "TICKETS",
         Gain::Bonus { .. } => "BONUS",
     });
-    if let Gain::Bonus { wagering, hours, max_conversion } = entry.target {
+    if let Gain::Bonus {
+        wagering,
+        hours,
+        max_conversion,
+    } = entry.target
+    {
         rule["wagering_requirement"] = json!(wagering);
         rule["expiry_hours"] = json!(hours);
         rule["max_conversion"] = json!(max_conversion);
@@ -351,7 +470,14 @@ fn definition(number: usize, rule: &Rule) -> Value {
             set("type", json!("TICKETS"));
         }
         points => {
-            set("type", json!(if points == Asset::Lp { "LOYALTY_POINTS" } else { "REWARD_POINTS" }));
+            set(
+                "type",
+                json!(if points == Asset::Lp {
+                    "LOYALTY_POINTS"
+                } else {
+                    "REWARD_POINTS"
+                }),
+            );
             set("lp_expiry_days", json!(rule.expiry_hours.map(|hours| hours / 24)));
         }
     }
@@ -359,13 +485,27 @@ fn definition(number: usize, rule: &Rule) -> Value {
 }
 
 fn set_terms(set: &mut impl FnMut(&str, Value) -> Option<Value>, rule: &Rule) {
-    let Terms { games, weights, max_bet, max_bet_forfeits, max_conversion, kept_on_withdrawal, opt_in } = &rule.terms;
+    let Terms {
+        games,
+        weights,
+        max_bet,
+        max_bet_forfeits,
+        max_conversion,
+        kept_on_withdrawal,
+        opt_in,
+    } = &rule.terms;
     set("wagering_requirement", json!(rule.multiplier));
     set("eligible_games", json!(games));
     set("game_weights", json!(weights));
     set("max_bet", json!(max_bet));
-    set("max_bet_action", json!(if *max_bet_forfeits { "FORFEIT" } else { "IGNORE" }));
+    set(
+        "max_bet_action",
+        json!(if *max_bet_forfeits { "FORFEIT" } else { "IGNORE" }),
+    );
     set("max_conversion", json!(max_conversion));
-    set("on_withdrawal", json!(if *kept_on_withdrawal { "KEEP" } else { "FORFEIT" }));
+    set(
+        "on_withdrawal",
+        json!(if *kept_on_withdrawal { "KEEP" } else { "FORFEIT" }),
+    );
     set("requires_opt_in", json!(opt_in));
 }

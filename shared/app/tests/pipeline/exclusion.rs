@@ -21,21 +21,40 @@ async fn program() -> TestProgram {
     let rule = json!({ "rule_id": "DAILY", "name": "daily", "priority": 1, "is_active": true, "cadence": "DAILY",
         "conditions": { "total_wagered_min": 1 }, "reward_config": { "type": "BONUS_BALANCE", "amount": 10, "wagering_requirement": 1 } });
     let program = TestProgram::new(&[rule]).await;
-    program.import("p.csv", "player_id,total_deposited,total_wagered,total_won,sessions\nP001,100000,90000,60000,50\n").await;
-    assert_eq!(program.text("SELECT string_agg(status, ',') FROM grants").await, "ACTIVE");
+    program
+        .import(
+            "p.csv",
+            "player_id,total_deposited,total_wagered,total_won,sessions\nP001,100000,90000,60000,50\n",
+        )
+        .await;
+    assert_eq!(
+        program.text("SELECT string_agg(status, ',') FROM grants").await,
+        "ACTIVE"
+    );
     program
 }
 
 async fn exclude(program: &TestProgram, days: i64) {
     let until = context().now + SignedDuration::from_hours(24 * days);
-    let changes = Changes { self_excluded_until: Some(Some(until)), ..Changes::default() };
-    players::update(&program.db, &p001(), &changes, ACTOR, context()).await.unwrap();
+    let changes = Changes {
+        self_excluded_until: Some(Some(until)),
+        ..Changes::default()
+    };
+    players::update(&program.db, &p001(), &changes, ACTOR, context())
+        .await
+        .unwrap();
 }
 
 async fn add_points(program: &TestProgram) -> Result<(), Error> {
     let amount = Decimal::TEN;
-    let command = AddLp { player_id: p001(), amount, reason: None };
-    wallet::add_lp(&program.db, &command, None, ACTOR, context()).await.map(|_| ())
+    let command = AddLp {
+        player_id: p001(),
+        amount,
+        reason: None,
+    };
+    wallet::add_lp(&program.db, &command, None, ACTOR, context())
+        .await
+        .map(|_| ())
 }
 
 async fn add_bonus(program: &TestProgram) -> Result<(), Error> {
@@ -48,18 +67,30 @@ async fn add_bonus(program: &TestProgram) -> Result<(), Error> {
         eligible_games: None,
         reason: None,
     };
-    wallet::add_bonus(&program.db, &command, None, ACTOR, context()).await.map(|_| ())
+    wallet::add_bonus(&program.db, &command, None, ACTOR, context())
+        .await
+        .map(|_| ())
 }
 
 #[tokio::test]
 async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
     let program = program().await;
     exclude(&program, 30).await;
-    assert_eq!(program.text("SELECT string_agg(status || ' ' || status_reason, ',') FROM grants").await, "FORFEITED self_exclusion");
+    assert_eq!(
+        program
+            .text("SELECT string_agg(status || ' ' || status_reason, ',') FROM grants")
+            .await,
+        "FORFEITED self_exclusion"
+    );
 
     // Another day's period, so that only the exclusion can stop the rule.
-    program.database.tamper("UPDATE grants SET period_key = '2000-01-01'").await;
-    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, ACTOR, context()).await.unwrap();
+    program
+        .database
+        .tamper("UPDATE grants SET period_key = '2000-01-01'")
+        .await;
+    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, ACTOR, context())
+        .await
+        .unwrap();
     program.work_off(run.run_id).await;
     assert_eq!(program.text("SELECT count(*) FROM grants").await, "1");
     let refused =
@@ -69,7 +100,16 @@ async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
 
     for refused in [add_points(&program).await, add_bonus(&program).await] {
         let error = refused.unwrap_err();
-        assert!(matches!(error, Error::Conflict { code: "player_self_excluded", .. }), "{error}");
+        assert!(
+            matches!(
+                error,
+                Error::Conflict {
+                    code: "player_self_excluded",
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
     assert_eq!(program.text("SELECT count(*) FROM grants").await, "1");
     program.audit().await;
@@ -79,11 +119,24 @@ async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
 async fn nothing_is_saved_up_and_rewards_come_again_after_the_exclusion() {
     let program = program().await;
     exclude(&program, 30).await;
-    program.database.tamper("UPDATE grants SET period_key = '2000-01-01'").await;
-    program.database.tamper("UPDATE players SET self_excluded_until = '2026-11-23T11:59:59Z'").await;
-    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, ACTOR, context()).await.unwrap();
+    program
+        .database
+        .tamper("UPDATE grants SET period_key = '2000-01-01'")
+        .await;
+    program
+        .database
+        .tamper("UPDATE players SET self_excluded_until = '2026-11-23T11:59:59Z'")
+        .await;
+    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, ACTOR, context())
+        .await
+        .unwrap();
     program.work_off(run.run_id).await;
-    assert_eq!(program.text("SELECT string_agg(status, ',' ORDER BY grant_id) FROM grants").await, "FORFEITED,ACTIVE");
+    assert_eq!(
+        program
+            .text("SELECT string_agg(status, ',' ORDER BY grant_id) FROM grants")
+            .await,
+        "FORFEITED,ACTIVE"
+    );
     add_points(&program).await.unwrap();
     program.audit().await;
 }

@@ -2,7 +2,7 @@
 
 use crate::program::{TestProgram, context};
 use app::activity::{self, Action, Occurrence, Stake, Traces};
-use app::risk::{self, Judgement, ScanTotals, Signal, SignalFilter};
+use app::players::risk::{self, Judgement, ScanTotals, Signal, SignalFilter};
 use app::wallet::{self, AddBonus};
 use app::{Context, Page};
 use domain::id::{EventId, PlayerId};
@@ -29,7 +29,10 @@ fn d(text: &str) -> Decimal {
 /// Hours after noon of a day that lies behind every [`context`].
 fn at(hours: i64) -> Context {
     let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
-    Context { now: noon + SignedDuration::from_hours(hours), ..context() }
+    Context {
+        now: noon + SignedDuration::from_hours(hours),
+        ..context()
+    }
 }
 
 fn at_day(days: i64) -> Context {
@@ -40,7 +43,12 @@ fn at_day(days: i64) -> Context {
 async fn players(count: usize) -> TestProgram {
     let program = TestProgram::new(&[]).await;
     for player_id in ids(count) {
-        testing::Player::new(player_id.as_str()).deposited("100").wagered("900").won("800").insert(&program.database.owner()).await;
+        testing::Player::new(player_id.as_str())
+            .deposited("100")
+            .wagered("900")
+            .won("800")
+            .insert(&program.database.owner())
+            .await;
     }
     program
 }
@@ -56,25 +64,55 @@ impl TestProgram {
             eligible_games: None,
             reason: None,
         };
-        wallet::add_bonus(&self.db, &command, None, ACTOR, context).await.unwrap();
+        wallet::add_bonus(&self.db, &command, None, ACTOR, context)
+            .await
+            .unwrap();
     }
 
-    async fn stake_with(&self, player_id: &PlayerId, event_id: &str, amount: &str, game: &str, traces: Traces, context: Context) {
-        let stake = Stake { amount: d(amount), game: Some(game.into()), round_id: None, bonus_amount: Decimal::ZERO };
-        self.record(player_id, event_id, Action::Stake(stake), traces, context).await;
+    async fn stake_with(
+        &self,
+        player_id: &PlayerId,
+        event_id: &str,
+        amount: &str,
+        game: &str,
+        traces: Traces,
+        context: Context,
+    ) {
+        let stake = Stake {
+            amount: d(amount),
+            game: Some(game.into()),
+            round_id: None,
+            bonus_amount: Decimal::ZERO,
+        };
+        self.record(player_id, event_id, Action::Stake(stake), traces, context)
+            .await;
     }
 
     async fn play(&self, event_id: &str, amount: &str, game: &str, context: Context) {
-        self.stake_with(&id("P001"), event_id, amount, game, Traces::default(), context).await;
+        self.stake_with(&id("P001"), event_id, amount, game, Traces::default(), context)
+            .await;
     }
 
     async fn withdraw(&self, event_id: &str, amount: &str, context: Context) {
-        self.record(&id("P001"), event_id, Action::Withdrawal { amount: d(amount) }, Traces::default(), context).await;
+        self.record(
+            &id("P001"),
+            event_id,
+            Action::Withdrawal { amount: d(amount) },
+            Traces::default(),
+            context,
+        )
+        .await;
     }
 
     async fn record(&self, player_id: &PlayerId, event_id: &str, action: Action, traces: Traces, context: Context) {
         let event_id = EventId::parse(event_id).unwrap();
-        let what = Occurrence { event_id, player_id: player_id.clone(), at: context.now, action, traces };
+        let what = Occurrence {
+            event_id,
+            player_id: player_id.clone(),
+            at: context.now,
+            action,
+            traces,
+        };
         activity::record_one(&self.db, what, ACTOR, context).await.unwrap();
     }
 
@@ -89,9 +127,13 @@ impl TestProgram {
 
     /// `TYPE score` of a player, such as `MULTI_ACCOUNT 80`.
     async fn signals(&self, player_id: &str) -> String {
-        let types =
-            format!("SELECT string_agg(type, '+' ORDER BY type) FROM signals WHERE player_id = '{player_id}' AND status <> 'RESOLVED'");
-        self.text(&format!("SELECT concat_ws(' ', ({types}), risk_score) FROM players WHERE player_id = '{player_id}'")).await
+        let types = format!(
+            "SELECT string_agg(type, '+' ORDER BY type) FROM signals WHERE player_id = '{player_id}' AND status <> 'RESOLVED'"
+        );
+        self.text(&format!(
+            "SELECT concat_ws(' ', ({types}), risk_score) FROM players WHERE player_id = '{player_id}'"
+        ))
+        .await
     }
 
     /// Everything there is about signals and scores.
@@ -99,11 +141,16 @@ impl TestProgram {
         let signals = "SELECT string_agg(s::text, '; ' ORDER BY player_id, signal_id) FROM signals s";
         let scores = "SELECT string_agg(player_id || ' ' || risk_score, ', ' ORDER BY player_id) FROM players";
         let events = "SELECT count(*) FROM outbox WHERE event_type = 'signal.raised'";
-        self.text(&format!("SELECT concat_ws(' | ', ({signals}), ({scores}), ({events}))")).await
+        self.text(&format!("SELECT concat_ws(' | ', ({signals}), ({scores}), ({events}))"))
+            .await
     }
 
     async fn only_signal(&self) -> Signal {
-        let page = Page { after: None, skip: 0, limit: 10 };
+        let page = Page {
+            after: None,
+            skip: 0,
+            limit: 10,
+        };
         let mut signals = risk::list(&self.db, &SignalFilter::default(), &page).await.unwrap();
         assert_eq!(signals.len(), 1);
         signals.pop().unwrap()
@@ -111,7 +158,10 @@ impl TestProgram {
 }
 
 fn device(device_id: &str) -> Traces {
-    Traces { device_id: Some(device_id.into()), ..Traces::default() }
+    Traces {
+        device_id: Some(device_id.into()),
+        ..Traces::default()
+    }
 }
 
 /// Each player gets a bonus and plays with these traces.
@@ -119,29 +169,57 @@ async fn ring(count: usize, traces: &Traces) -> TestProgram {
     let program = players(count).await;
     for player_id in ids(count) {
         program.give_bonus(&player_id, at(0)).await;
-        program.stake_with(&player_id, "e1", "10", "slots", traces.clone(), at(1)).await;
+        program
+            .stake_with(&player_id, "e1", "10", "slots", traces.clone(), at(1))
+            .await;
     }
     program
 }
 
 async fn flagged(program: &TestProgram) -> String {
-    program.text("SELECT count(DISTINCT player_id) FROM signals WHERE type = 'MULTI_ACCOUNT'").await
+    program
+        .text("SELECT count(DISTINCT player_id) FROM signals WHERE type = 'MULTI_ACCOUNT'")
+        .await
 }
 
 #[tokio::test]
 async fn a_ring_of_five_on_one_device_is_found_and_found_once() {
     let program = ring(5, &device("phone-1")).await;
-    assert_eq!(program.scan(&ids(5), at(2)).await, ScanTotals { players: 5, raised: 5, renewed: 0, scores_changed: 5 });
+    assert_eq!(
+        program.scan(&ids(5), at(2)).await,
+        ScanTotals {
+            players: 5,
+            raised: 5,
+            renewed: 0,
+            scores_changed: 5
+        }
+    );
     assert_eq!(program.signals("P003").await, "MULTI_ACCOUNT 80");
-    let evidence = program.text("SELECT evidence -> 'shared' -> 0 FROM signals WHERE player_id = 'P003'").await;
+    let evidence = program
+        .text("SELECT evidence -> 'shared' -> 0 FROM signals WHERE player_id = 'P003'")
+        .await;
     let evidence: Value = serde_json::from_str(&evidence).unwrap();
-    assert_eq!((&evidence["kind"], &evidence["accounts"]), (&json!("DEVICE"), &json!(5)));
+    assert_eq!(
+        (&evidence["kind"], &evidence["accounts"]),
+        (&json!("DEVICE"), &json!(5))
+    );
     assert_eq!(evidence["rewarded_players"], json!(["P001", "P002", "P004", "P005"]));
-    assert_eq!(program.text("SELECT count(*) FROM outbox WHERE event_type = 'signal.raised'").await, "5");
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM outbox WHERE event_type = 'signal.raised'")
+            .await,
+        "5"
+    );
 
     let before = program.risk().await;
     for context in [at(2), at(3), at(25)] {
-        assert_eq!(program.scan(&ids(5), context).await, ScanTotals { players: 5, ..ScanTotals::default() });
+        assert_eq!(
+            program.scan(&ids(5), context).await,
+            ScanTotals {
+                players: 5,
+                ..ScanTotals::default()
+            }
+        );
     }
     assert_eq!(program.risk().await, before, "unchanged facts change nothing");
     program.audit().await;
@@ -149,27 +227,50 @@ async fn a_ring_of_five_on_one_device_is_found_and_found_once() {
 
 #[tokio::test]
 async fn a_shared_payment_method_is_found() {
-    let program = ring(2, &Traces { payment_method: Some(" card-tok-9 ".into()), ..Traces::default() }).await;
+    let program = ring(
+        2,
+        &Traces {
+            payment_method: Some(" card-tok-9 ".into()),
+            ..Traces::default()
+        },
+    )
+    .await;
     program.scan(&ids(2), at(2)).await;
     assert_eq!(program.signals("P001").await, "MULTI_ACCOUNT 80");
-    let kept = program.text("SELECT string_agg(DISTINCT encode(fingerprint, 'hex'), ',') FROM player_traces").await;
-    assert_eq!(kept, program.text("SELECT encode(sha256('card-tok-9'), 'hex')").await, "only a fingerprint is kept");
+    let kept = program
+        .text("SELECT string_agg(DISTINCT encode(fingerprint, 'hex'), ',') FROM player_traces")
+        .await;
+    assert_eq!(
+        kept,
+        program.text("SELECT encode(sha256('card-tok-9'), 'hex')").await,
+        "only a fingerprint is kept"
+    );
 }
 
 #[tokio::test]
 async fn accounts_behind_one_address_are_not_found() {
-    let ip = Traces { ip: Some("203.0.113.7".into()), ..Traces::default() };
+    let ip = Traces {
+        ip: Some("203.0.113.7".into()),
+        ..Traces::default()
+    };
     // Five would be no hub: it is the kind that does not count.
     let five = ring(5, &ip).await;
     five.scan(&ids(5), at(2)).await;
     assert_eq!(five.signals("P001").await, "0");
 
     let many = players(200).await;
-    let rewarded = "INSERT INTO grants (player_id, grant_id, reward_type, asset, amount, cost, status, issued_at, closed_at)
+    let rewarded =
+        "INSERT INTO grants (player_id, grant_id, reward_type, asset, amount, cost, status, issued_at, closed_at)
         SELECT player_id, gen_random_uuid(), 'LOYALTY_POINTS', 'LP', 1, 0, 'COMPLETED', now(), now() FROM players;
         INSERT INTO player_traces SELECT player_id, 'IP', sha256('203.0.113.7'), now() FROM players";
     many.database.tamper(rewarded).await;
-    assert_eq!(many.scan(&ids(200), at(2)).await, ScanTotals { players: 200, ..ScanTotals::default() });
+    assert_eq!(
+        many.scan(&ids(200), at(2)).await,
+        ScanTotals {
+            players: 200,
+            ..ScanTotals::default()
+        }
+    );
 }
 
 #[tokio::test]
@@ -177,7 +278,10 @@ async fn a_device_of_more_than_20_accounts_is_a_hub() {
     let program = ring(21, &device("café")).await;
     program.scan(&ids(21), at(2)).await;
     assert_eq!(flagged(&program).await, "0");
-    program.database.tamper("DELETE FROM player_traces WHERE player_id = 'P021'").await;
+    program
+        .database
+        .tamper("DELETE FROM player_traces WHERE player_id = 'P021'")
+        .await;
     program.scan(&ids(21), at(2)).await;
     assert_eq!(flagged(&program).await, "20");
 }
@@ -186,13 +290,18 @@ async fn a_device_of_more_than_20_accounts_is_a_hub() {
 async fn an_account_that_shares_with_nobody_rewarded_is_not_found() {
     let program = players(2).await;
     for player_id in ids(2) {
-        program.stake_with(&player_id, "e1", "10", "slots", device("phone-1"), at(1)).await;
+        program
+            .stake_with(&player_id, "e1", "10", "slots", device("phone-1"), at(1))
+            .await;
     }
     program.scan(&ids(2), at(2)).await;
     assert_eq!(flagged(&program).await, "0");
     program.give_bonus(&id("P002"), at(3)).await;
     program.scan(&ids(2), at(4)).await;
-    assert_eq!([program.signals("P001").await, program.signals("P002").await], ["MULTI_ACCOUNT 80", "0"]);
+    assert_eq!(
+        [program.signals("P001").await, program.signals("P002").await],
+        ["MULTI_ACCOUNT 80", "0"]
+    );
 }
 
 #[tokio::test]
@@ -209,10 +318,19 @@ async fn one_mailbox_in_several_spellings_is_found() {
         let program = players(2).await;
         for (player_id, email) in [("P001", first), ("P002", second)] {
             program.give_bonus(&id(player_id), at(0)).await;
-            program.database.tamper(&format!("UPDATE players SET email = '{email}' WHERE player_id = '{player_id}'")).await;
+            program
+                .database
+                .tamper(&format!(
+                    "UPDATE players SET email = '{email}' WHERE player_id = '{player_id}'"
+                ))
+                .await;
         }
         program.scan(&ids(2), at(1)).await;
-        assert_eq!(flagged(&program).await, if same { "2" } else { "0" }, "{first} and {second}");
+        assert_eq!(
+            flagged(&program).await,
+            if same { "2" } else { "0" },
+            "{first} and {second}"
+        );
     }
 }
 
@@ -226,11 +344,18 @@ async fn stakes_of_a_bonus_are_looked_at_without_voided_ones() {
     program.play("e9", "10.01", "slots", at(2)).await;
     assert_eq!(program.scan_p001(at(3)).await, "0", "nine stakes");
     program.play("e10", "500", "ludo", at(3)).await;
-    assert_eq!(program.scan_p001(at(3)).await, "0", "a game that does not feed the bonus");
+    assert_eq!(
+        program.scan_p001(at(3)).await,
+        "0",
+        "a game that does not feed the bonus"
+    );
     program.play("e11", "1", "slots", at(3)).await;
     assert_eq!(program.scan_p001(at(3)).await, "BET_MANIPULATION 80");
     let evidence = program.only_signal().await.evidence;
-    assert_eq!((evidence["smallest"].to_string(), evidence["largest"].to_string()), ("1.00".to_owned(), "10.01".to_owned()));
+    assert_eq!(
+        (evidence["smallest"].to_string(), evidence["largest"].to_string()),
+        ("1.00".to_owned(), "10.01".to_owned())
+    );
 
     let voided = players(1).await;
     voided.give_bonus(&id("P001"), at(0)).await;
@@ -239,7 +364,9 @@ async fn stakes_of_a_bonus_are_looked_at_without_voided_ones() {
     }
     voided.play("e11", "500", "slots", at(2)).await;
     let voids = EventId::parse("e11").unwrap();
-    voided.record(&id("P001"), "v1", Action::Void { voids }, Traces::default(), at(2)).await;
+    voided
+        .record(&id("P001"), "v1", Action::Void { voids }, Traces::default(), at(2))
+        .await;
     assert_eq!(voided.scan_p001(at(3)).await, "0");
     voided.audit().await;
 }
@@ -287,13 +414,28 @@ async fn deposits_that_go_round_are_found_once_events_tell_of_them() {
     let program = players(1).await;
     for (cycle, day) in [0, 10, 20].into_iter().enumerate() {
         let deposit = Action::Deposit { amount: d("100") };
-        program.record(&id("P001"), &format!("d{cycle}"), deposit, Traces::default(), at_day(day)).await;
+        program
+            .record(
+                &id("P001"),
+                &format!("d{cycle}"),
+                deposit,
+                Traces::default(),
+                at_day(day),
+            )
+            .await;
         program.give_bonus(&id("P001"), at(24 * day + 1)).await;
         program.withdraw(&format!("w{cycle}"), "90", at(24 * day + 72)).await;
         let expected = if cycle == 2 { "DEPOSIT_CYCLING 60" } else { "0" };
-        assert_eq!(program.scan_p001(at(24 * day + 73)).await, expected, "after cycle {cycle}");
+        assert_eq!(
+            program.scan_p001(at(24 * day + 73)).await,
+            expected,
+            "after cycle {cycle}"
+        );
     }
-    assert_eq!(program.only_signal().await.evidence, json!({ "cycles": 3, "withdrawals": ["w0", "w1", "w2"] }));
+    assert_eq!(
+        program.only_signal().await.evidence,
+        json!({ "cycles": 3, "withdrawals": ["w0", "w1", "w2"] })
+    );
     program.audit().await;
 }
 
@@ -305,10 +447,23 @@ async fn what_an_import_shows_counts_for_the_rewards_of_the_same_shard() {
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 100 } });
     let program = TestProgram::new(&[rule]).await;
     // 90 for an improbable win: refused. No bonus before, no deposit: nothing to see yet.
-    program.import("p.csv", &format!("{HEADER}LUCKY,100,1000,2000.01,\nPOOR,0,1000,900,\nHONEST,100,1000,2000,\n")).await;
+    program
+        .import(
+            "p.csv",
+            &format!("{HEADER}LUCKY,100,1000,2000.01,\nPOOR,0,1000,900,\nHONEST,100,1000,2000,\n"),
+        )
+        .await;
     assert_eq!(program.signals("LUCKY").await, "ABNORMAL_WIN_RATE 90");
-    assert_eq!([program.signals("POOR").await, program.signals("HONEST").await], ["0", "0"]);
-    assert_eq!(program.text("SELECT string_agg(player_id, ',' ORDER BY player_id) FROM grants").await, "HONEST,POOR");
+    assert_eq!(
+        [program.signals("POOR").await, program.signals("HONEST").await],
+        ["0", "0"]
+    );
+    assert_eq!(
+        program
+            .text("SELECT string_agg(player_id, ',' ORDER BY player_id) FROM grants")
+            .await,
+        "HONEST,POOR"
+    );
     let gate = "SELECT g -> 'figures' FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
         WHERE player_id = 'LUCKY' AND g ->> 'name' = 'fraud'";
     let figures: Value = serde_json::from_str(&program.text(gate).await).unwrap();
@@ -327,7 +482,12 @@ async fn a_bonus_without_a_deposit_halves_the_next_reward() {
     program.give_bonus(&id("POOR"), at(0)).await;
     program.import("q.csv", &format!("{HEADER}POOR,0,2000,1800,\n")).await;
     assert_eq!(program.signals("POOR").await, "BONUS_ONLY_PLAY 50");
-    assert_eq!(program.text("SELECT round(amount, 2) FROM grants WHERE rule_id = 'SECOND'").await, "50.00");
+    assert_eq!(
+        program
+            .text("SELECT round(amount, 2) FROM grants WHERE rule_id = 'SECOND'")
+            .await,
+        "50.00"
+    );
     program.audit().await;
 }
 
@@ -336,15 +496,35 @@ async fn a_score_fades_from_scan_to_scan() {
     let program = ring(2, &device("phone-1")).await;
     for (day, expected) in [(1, "80"), (91, "40"), (181, "20")] {
         program.scan(&[id("P001")], at_day(day)).await;
-        assert_eq!(program.text("SELECT risk_score FROM players WHERE player_id = 'P001'").await, expected, "day {day}");
+        assert_eq!(
+            program
+                .text("SELECT risk_score FROM players WHERE player_id = 'P001'")
+                .await,
+            expected,
+            "day {day}"
+        );
     }
-    assert_eq!(program.text("SELECT last_seen_at = raised_at FROM signals").await, "true");
+    assert_eq!(
+        program.text("SELECT last_seen_at = raised_at FROM signals").await,
+        "true"
+    );
     let profile = risk::profile(&program.db, &id("P001"), at_day(271).now).await.unwrap();
     assert_eq!((profile.risk_score, profile.current_score), (20, 10));
     // New evidence: a third account. It counts afresh.
-    program.database.tamper("INSERT INTO player_traces SELECT 'P003', kind, fingerprint, now() FROM player_traces LIMIT 1").await;
+    program
+        .database
+        .tamper("INSERT INTO player_traces SELECT 'P003', kind, fingerprint, now() FROM player_traces LIMIT 1")
+        .await;
     testing::Player::new("P003").insert(&program.database.owner()).await;
-    assert_eq!(program.scan(&[id("P001")], at_day(271)).await, ScanTotals { players: 1, raised: 0, renewed: 1, scores_changed: 1 });
+    assert_eq!(
+        program.scan(&[id("P001")], at_day(271)).await,
+        ScanTotals {
+            players: 1,
+            raised: 0,
+            renewed: 1,
+            scores_changed: 1
+        }
+    );
     assert_eq!(program.signals("P001").await, "MULTI_ACCOUNT 80");
     program.audit().await;
 }
@@ -365,11 +545,30 @@ async fn a_resolved_signal_is_raised_again_by_new_evidence_only() {
     let program = ring(2, &device("phone-1")).await;
     program.scan(&[id("P001")], at(2)).await;
     let signal = program.only_signal().await;
-    risk::judge(&program.db, signal.signal_id, Judgement::Resolve, "a couple", ACTOR, at(3)).await.unwrap();
+    risk::judge(
+        &program.db,
+        signal.signal_id,
+        Judgement::Resolve,
+        "a couple",
+        ACTOR,
+        at(3),
+    )
+    .await
+    .unwrap();
     assert_eq!(program.signals("P001").await, "0");
-    assert_eq!(program.scan(&[id("P001")], at(4)).await, ScanTotals { players: 1, ..ScanTotals::default() });
-    program.stake_with(&id("P001"), "e2", "10", "slots", device("tablet"), at(5)).await;
-    program.stake_with(&id("P002"), "e2", "10", "slots", device("tablet"), at(5)).await;
+    assert_eq!(
+        program.scan(&[id("P001")], at(4)).await,
+        ScanTotals {
+            players: 1,
+            ..ScanTotals::default()
+        }
+    );
+    program
+        .stake_with(&id("P001"), "e2", "10", "slots", device("tablet"), at(5))
+        .await;
+    program
+        .stake_with(&id("P002"), "e2", "10", "slots", device("tablet"), at(5))
+        .await;
     assert_eq!(program.scan(&[id("P001")], at(6)).await.raised, 1);
     assert_eq!(program.signals("P001").await, "MULTI_ACCOUNT 80");
     program.audit().await;
@@ -384,10 +583,24 @@ async fn a_confirmed_signal_does_not_fade_and_is_judged_once() {
     let at_once = join_all((0..4).map(|_| judge(Judgement::Confirm, at(3)))).await;
     assert_eq!(at_once.iter().filter(|result| result.is_ok()).count(), 1);
     let refused = at_once.into_iter().find_map(Result::err).unwrap();
-    assert!(matches!(refused, app::Error::Conflict { code: "signal_not_open", .. }), "{refused}");
+    assert!(
+        matches!(
+            refused,
+            app::Error::Conflict {
+                code: "signal_not_open",
+                ..
+            }
+        ),
+        "{refused}"
+    );
     program.scan(&[id("P001")], at_day(180)).await;
     assert_eq!(program.signals("P001").await, "MULTI_ACCOUNT 80");
-    assert_eq!(program.text("SELECT count(*) || ' ' || min(reason) FROM audit_log WHERE action = 'signal.confirm'").await, "1 same person");
+    assert_eq!(
+        program
+            .text("SELECT count(*) || ' ' || min(reason) FROM audit_log WHERE action = 'signal.confirm'")
+            .await,
+        "1 same person"
+    );
 
     judge(Judgement::Resolve, at_day(181)).await.unwrap();
     assert_eq!(program.signals("P001").await, "0");
@@ -398,15 +611,32 @@ async fn a_confirmed_signal_does_not_fade_and_is_judged_once() {
 #[tokio::test]
 async fn a_flag_refuses_rewards_until_it_is_resolved() {
     let program = players(1).await;
-    let signal = risk::flag(&program.db, &id("P001"), "chargeback", ACTOR, at(0)).await.unwrap();
+    let signal = risk::flag(&program.db, &id("P001"), "chargeback", ACTOR, at(0))
+        .await
+        .unwrap();
     assert_eq!(program.signals("P001").await, "MANUAL_REVIEW 100");
-    let again = risk::flag(&program.db, &id("P001"), "again", ACTOR, at(0)).await.unwrap_err();
-    assert!(matches!(again, app::Error::Conflict { code: "already_flagged", .. }), "{again}");
+    let again = risk::flag(&program.db, &id("P001"), "again", ACTOR, at(0))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            again,
+            app::Error::Conflict {
+                code: "already_flagged",
+                ..
+            }
+        ),
+        "{again}"
+    );
     program.scan(&[id("P001")], at(1)).await;
     assert_eq!(program.signals("P001").await, "MANUAL_REVIEW 100");
-    risk::judge(&program.db, signal.signal_id, Judgement::Resolve, "paid", ACTOR, at(2)).await.unwrap();
+    risk::judge(&program.db, signal.signal_id, Judgement::Resolve, "paid", ACTOR, at(2))
+        .await
+        .unwrap();
     assert_eq!(program.signals("P001").await, "0");
-    risk::flag(&program.db, &id("P001"), "another", ACTOR, at(3)).await.unwrap();
+    risk::flag(&program.db, &id("P001"), "another", ACTOR, at(3))
+        .await
+        .unwrap();
     assert_eq!(program.signals("P001").await, "MANUAL_REVIEW 100");
     program.audit().await;
 }
@@ -416,7 +646,9 @@ async fn settings_move_the_thresholds() {
     let program = ring(5, &device("phone-1")).await;
     let mut settings = Settings::default();
     settings.risk.hub_accounts = 4;
-    app::settings::put(&program.db, &settings, &["risk".to_owned()], ACTOR, at(1)).await.unwrap();
+    app::program::settings::put(&program.db, &settings, &["risk".to_owned()], ACTOR, at(1))
+        .await
+        .unwrap();
     program.scan(&ids(5), at(2)).await;
     assert_eq!(flagged(&program).await, "0");
 }

@@ -2,9 +2,10 @@
 
 use app::imports::{self, Applied, Chunk, Ending, Import, Object};
 use app::program::Program;
+use app::runs::rewards;
+use app::runs::segmentation::{self, Next};
 use app::runs::{self, Run, ShardMessage};
-use app::segmentation::{self, Next};
-use app::{Context, Db, rewards};
+use app::{Context, Db};
 use domain::id::RunId;
 use domain::import::columns::Columns;
 use domain::import::row::{Cell, PlayerRow};
@@ -23,7 +24,10 @@ pub fn context() -> Context {
     static CALLS: AtomicI64 = AtomicI64::new(0);
     let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let now = noon + SignedDuration::from_micros(CALLS.fetch_add(1, Ordering::Relaxed));
-    Context { now, new_id: uuid::Uuid::now_v7 }
+    Context {
+        now,
+        new_id: uuid::Uuid::now_v7,
+    }
 }
 
 pub fn sample_rules() -> Vec<Value> {
@@ -46,13 +50,22 @@ impl TestProgram {
     }
 
     pub async fn open(&self, name: &str) -> Import {
-        let object = Object { bucket: "b".into(), key: name.into(), version: "1".into(), size_bytes: None };
+        let object = Object {
+            bucket: "b".into(),
+            key: name.into(),
+            version: "1".into(),
+            size_bytes: None,
+        };
         imports::open(&self.db, &object, context()).await.unwrap()
     }
 
     pub async fn apply(&self, import: &Import, chunk: &Chunk) -> Applied {
-        let program = Program::load(&self.db.client().await.unwrap(), context().now).await.unwrap();
-        imports::apply(&self.db, import, chunk, &program, context()).await.unwrap()
+        let program = Program::load(&self.db.client().await.unwrap(), context().now)
+            .await
+            .unwrap();
+        imports::apply(&self.db, import, chunk, &program, context())
+            .await
+            .unwrap()
     }
 
     /// Imports a file of one chunk, and works off its run.
@@ -60,7 +73,9 @@ impl TestProgram {
         let import = self.open(name).await;
         let lines = u64::try_from(csv.lines().count()).unwrap();
         assert_eq!(self.apply(&import, &chunk(csv, 0, lines + 1)).await, Applied::Advanced);
-        let import = imports::end(&self.db, import.import_id, &Ending::Read, context()).await.unwrap();
+        let import = imports::end(&self.db, import.import_id, &Ending::Read, context())
+            .await
+            .unwrap();
         self.work_off(import.run_id).await;
         (import.clone(), runs::find(&self.db, import.run_id).await.unwrap())
     }
@@ -90,7 +105,15 @@ impl TestProgram {
 pub fn chunk(csv: &str, line: u64, next_line: u64) -> Chunk {
     let mut lines = csv.lines();
     let (columns, warnings) = Columns::from_header(&lines.next().unwrap().split(',').collect::<Vec<_>>()).unwrap();
-    let mut chunk = Chunk { format: "CSV", rows: Vec::new(), errors: Vec::new(), warnings, line, next_byte: next_line * 10, next_line };
+    let mut chunk = Chunk {
+        format: "CSV",
+        rows: Vec::new(),
+        errors: Vec::new(),
+        warnings,
+        line,
+        next_byte: next_line * 10,
+        next_line,
+    };
     for (number, text) in (2..).zip(lines) {
         match PlayerRow::parse(&columns, number, text.split(',').map(Cell::from)) {
             Ok(row) => chunk.rows.extend(row),

@@ -1,9 +1,9 @@
 use crate::program::{TestProgram, chunk, context, sample_rules};
 use app::Page;
 use app::imports::{self, Applied, Ending};
-use app::rewards;
+use app::runs::rewards;
+use app::runs::segmentation::Next;
 use app::runs::{self, Rewards, RunStatus};
-use app::segmentation::Next;
 use domain::id::PlayerId;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -23,8 +23,13 @@ async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
     let program = TestProgram::sample().await;
     let (import, run) = program.import("players.csv", &Csv::sample().to_string()).await;
     let run = run.unwrap();
-    assert_eq!((import.total_rows, import.created_rows, run.status, run.players), (10, 10, RunStatus::Completed, 10));
-    let segments = program.text("SELECT string_agg(player_id || ' ' || segment, ', ' ORDER BY player_id) FROM player_segments").await;
+    assert_eq!(
+        (import.total_rows, import.created_rows, run.status, run.players),
+        (10, 10, RunStatus::Completed, 10)
+    );
+    let segments = program
+        .text("SELECT string_agg(player_id || ' ' || segment, ', ' ORDER BY player_id) FROM player_segments")
+        .await;
     assert_eq!(
         segments,
         "P001 WINNING, P002 LOSING, P003 LOSING, P004 NEW, P005 WINNING, P006 LOSING, P007 WINNING, P008 NEW, P009 LOSING, P010 BREAKEVEN"
@@ -32,8 +37,18 @@ async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
     assert_eq!(grants(&program, "P002").await, "LOSS_CASHBACK BONUS 480.00 4800.00");
     assert_eq!(grants(&program, "P004").await, "WELCOME_BONUS BONUS 25.00 250.00");
     assert_eq!(grants(&program, "P010").await, "BREAKEVEN_POINTS LP 150.00 0.00");
-    assert_eq!(program.text("SELECT balance FROM wallets WHERE player_id = 'P002' AND asset = 'BONUS'").await, "480.0000");
-    assert_eq!(program.text("SELECT count(*) FROM outbox WHERE event_type = 'reward.granted'").await, run.granted.to_string());
+    assert_eq!(
+        program
+            .text("SELECT balance FROM wallets WHERE player_id = 'P002' AND asset = 'BONUS'")
+            .await,
+        "480.0000"
+    );
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM outbox WHERE event_type = 'reward.granted'")
+            .await,
+        run.granted.to_string()
+    );
     program.audit().await;
 }
 
@@ -41,8 +56,14 @@ async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
 async fn refused_rules_are_kept_with_their_figures() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let page = Page { after: None, skip: 0, limit: 10 };
-    let evaluations = app::players::decisions(&program.db, &PlayerId::parse("P002").unwrap(), &page).await.unwrap();
+    let page = Page {
+        after: None,
+        skip: 0,
+        limit: 10,
+    };
+    let evaluations = app::players::decisions(&program.db, &PlayerId::parse("P002").unwrap(), &page)
+        .await
+        .unwrap();
     assert_eq!(evaluations.len(), 1);
     assert_eq!(evaluations[0].facts["net_loss"].to_string(), "4800");
     let decisions = &evaluations[0].decisions;
@@ -50,7 +71,14 @@ async fn refused_rules_are_kept_with_their_figures() {
         let decision = &decisions[index];
         let gates = decision["gates"].as_array().unwrap();
         let profit = gates.iter().find(|gate| gate["name"] == "profit").unwrap();
-        let number = |value: &Value| value.to_string().parse::<rust_decimal::Decimal>().unwrap().round_dp(2).to_string();
+        let number = |value: &Value| {
+            value
+                .to_string()
+                .parse::<rust_decimal::Decimal>()
+                .unwrap()
+                .round_dp(2)
+                .to_string()
+        };
         [
             decision["rule_id"].as_str().unwrap().to_owned(),
             decision["verdict"].as_str().unwrap().to_owned(),
@@ -59,7 +87,10 @@ async fn refused_rules_are_kept_with_their_figures() {
             number(&profit["figures"]["revenue"]),
         ]
     };
-    assert_eq!(figures(0), ["BIG_LOSS_CASHBACK", "REFUSED", "960.00", "753.12", "375.00"]);
+    assert_eq!(
+        figures(0),
+        ["BIG_LOSS_CASHBACK", "REFUSED", "960.00", "753.12", "375.00"]
+    );
     assert_eq!(figures(1), ["STEADY_LOSER", "REFUSED", "770.00", "580.89", "450.00"]);
     assert_eq!(figures(2), ["LOSS_CASHBACK", "GRANTED", "480.00", "362.11", "450.00"]);
 }
@@ -68,11 +99,18 @@ async fn refused_rules_are_kept_with_their_figures() {
 async fn the_same_file_under_another_name_creates_and_rewards_nothing() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let before = program.text("SELECT count(*) || ' ' || sum(amount) FROM postings").await;
+    let before = program
+        .text("SELECT count(*) || ' ' || sum(amount) FROM postings")
+        .await;
     let (import, run) = program.import("again.csv", &Csv::sample().to_string()).await;
     assert_eq!((import.total_rows, import.unchanged_rows), (10, 10));
     assert_eq!(run.unwrap().status, RunStatus::Completed);
-    assert_eq!(program.text("SELECT count(*) || ' ' || sum(amount) FROM postings").await, before);
+    assert_eq!(
+        program
+            .text("SELECT count(*) || ' ' || sum(amount) FROM postings")
+            .await,
+        before
+    );
 }
 
 #[tokio::test]
@@ -80,14 +118,21 @@ async fn a_changed_row_is_one_update_and_its_segment_is_classified_anew() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
     // P010 wins: 4500 staked, 6000 won.
-    let changed = Csv::sample().to_string().replace("P010,1500,4500,4500,", "P010,1500,4500,6000,");
+    let changed = Csv::sample()
+        .to_string()
+        .replace("P010,1500,4500,4500,", "P010,1500,4500,6000,");
     let (import, run) = program.import("later.csv", &changed).await;
     assert_eq!((import.updated_rows, import.unchanged_rows), (1, 9));
     let run = run.unwrap();
     assert_eq!((run.players, run.segments_changed), (1, 1));
     let history = "SELECT string_agg(coalesce(from_segment, '-') || '>' || to_segment, ' ' ORDER BY from_segment NULLS FIRST) FROM segment_history WHERE player_id = 'P010'";
     assert_eq!(program.text(history).await, "->BREAKEVEN BREAKEVEN>WINNING");
-    assert_eq!(program.text("SELECT payload ->> 'to' FROM outbox WHERE event_type = 'segment.changed'").await, "WINNING");
+    assert_eq!(
+        program
+            .text("SELECT payload ->> 'to' FROM outbox WHERE event_type = 'segment.changed'")
+            .await,
+        "WINNING"
+    );
     program.audit().await;
 }
 
@@ -95,11 +140,19 @@ async fn a_changed_row_is_one_update_and_its_segment_is_classified_anew() {
 async fn a_shard_delivered_many_times_at_once_has_the_effect_of_one_delivery() {
     let program = TestProgram::sample().await;
     let import = program.open("players.csv").await;
-    assert_eq!(program.apply(&import, &chunk(&Csv::sample().to_string(), 0, 12)).await, Applied::Advanced);
-    imports::end(&program.db, import.import_id, &Ending::Read, context()).await.unwrap();
+    assert_eq!(
+        program.apply(&import, &chunk(&Csv::sample().to_string(), 0, 12)).await,
+        Applied::Advanced
+    );
+    imports::end(&program.db, import.import_id, &Ending::Read, context())
+        .await
+        .unwrap();
     let message = runs::open_messages(&program.db, import.run_id).await.unwrap()[0];
     let next = join_all((0..4).map(|_| program.segment(message))).await;
-    assert!(next.iter().all(|next| *next == Next::Rewards), "a lost reward message is sent again");
+    assert!(
+        next.iter().all(|next| *next == Next::Rewards),
+        "a lost reward message is sent again"
+    );
     let granted: usize = join_all((0..4).map(|_| rewards::run_shard(&program.db, message, context())))
         .await
         .into_iter()
@@ -117,10 +170,15 @@ async fn a_shard_delivered_many_times_at_once_has_the_effect_of_one_delivery() {
 async fn rewards_wait_for_the_segments() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context()).await.unwrap();
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context())
+        .await
+        .unwrap();
     let message = run.messages().next().unwrap();
     let error = rewards::run_shard(&program.db, message, context()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("shard 0 of run {} has no segments yet", run.run_id));
+    assert_eq!(
+        error.to_string(),
+        format!("shard 0 of run {} has no segments yet", run.run_id)
+    );
 }
 
 #[tokio::test]
@@ -138,17 +196,31 @@ async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
     let player = [PlayerId::parse("A").unwrap()];
     let mut messages = Vec::new();
     for _ in 0..64 {
-        let run = runs::start_batch(&program.db, &player, Rewards::Evaluate, "test", context()).await.unwrap();
+        let run = runs::start_batch(&program.db, &player, Rewards::Evaluate, "test", context())
+            .await
+            .unwrap();
         let message = run.messages().next().unwrap();
         program.segment(message).await;
         messages.push(message);
     }
     // As many workers, each with connections of its own.
     let workers: Vec<_> = (0..16).map(|_| program.database.db()).collect();
-    let evaluations = messages.iter().zip(workers.iter().cycle()).map(|(message, db)| rewards::run_shard(db, *message, context()));
-    let granted: Vec<usize> = join_all(evaluations).await.into_iter().map(|totals| totals.unwrap().granted).collect();
+    let evaluations = messages
+        .iter()
+        .zip(workers.iter().cycle())
+        .map(|(message, db)| rewards::run_shard(db, *message, context()));
+    let granted: Vec<usize> = join_all(evaluations)
+        .await
+        .into_iter()
+        .map(|totals| totals.unwrap().granted)
+        .collect();
     assert_eq!((granted.len(), granted.iter().sum::<usize>()), (64, 10));
-    assert_eq!(program.text("SELECT count(*) || ' grants, cost ' || round(sum(cost), 2) FROM grants").await, "10 grants, cost 1000.00");
+    assert_eq!(
+        program
+            .text("SELECT count(*) || ' grants, cost ' || round(sum(cost), 2) FROM grants")
+            .await,
+        "10 grants, cost 1000.00"
+    );
     let capped = "SELECT count(DISTINCT evaluation_id)
                   FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
                   WHERE g ->> 'name' = 'caps' AND g ->> 'verdict' = 'REFUSE'";
@@ -171,7 +243,12 @@ async fn what_cannot_be_computed_is_kept_with_the_reason() {
         rule("LAST", 1, json!({}), "10"),
     ])
     .await;
-    program.import("p.csv", "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,90000\n").await;
+    program
+        .import(
+            "p.csv",
+            "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,90000\n",
+        )
+        .await;
     let kept =
         "SELECT string_agg((d ->> 'rule_id') || ' ' || (d ->> 'verdict') || coalesce(': ' || (d ->> 'reason'), ''), '; ' ORDER BY nr)
                 FROM reward_decisions, json_array_elements(decisions) WITH ORDINALITY AS t (d, nr)";
@@ -191,23 +268,40 @@ async fn a_batch_names_the_players_it_does_not_know() {
     let program = TestProgram::new(&sample_rules()).await;
     program.import("players.csv", &Csv::sample().to_string()).await;
     let ids = ["P001", "X1", "P002", "X2"].map(|id| PlayerId::parse(id).unwrap());
-    let error = runs::start_batch(&program.db, &ids, Rewards::Evaluate, "test", context()).await.unwrap_err();
-    let app::Error::Validation(errors) = error else { panic!("{error}") };
-    assert_eq!(errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(), ["/player_ids/1", "/player_ids/3"]);
-    assert_eq!(program.text("SELECT count(*) FROM runs WHERE kind = 'BATCH'").await, "0");
+    let error = runs::start_batch(&program.db, &ids, Rewards::Evaluate, "test", context())
+        .await
+        .unwrap_err();
+    let app::Error::Validation(errors) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        errors.iter().map(|error| error.pointer.as_str()).collect::<Vec<_>>(),
+        ["/player_ids/1", "/player_ids/3"]
+    );
+    assert_eq!(
+        program.text("SELECT count(*) FROM runs WHERE kind = 'BATCH'").await,
+        "0"
+    );
 }
 
 #[tokio::test]
 async fn a_shard_that_is_given_up_ends_its_run_with_errors() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context()).await.unwrap();
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context())
+        .await
+        .unwrap();
     let message = run.messages().next().unwrap();
     for _ in 0..2 {
-        runs::give_up(&program.db, message, "rewards: the database failed", context()).await.unwrap();
+        runs::give_up(&program.db, message, "rewards: the database failed", context())
+            .await
+            .unwrap();
     }
     let run = runs::get(&program.db, run.run_id).await.unwrap();
-    assert_eq!((run.status, run.shards_done, run.shards_failed), (RunStatus::CompletedWithErrors, 1, 1));
+    assert_eq!(
+        (run.status, run.shards_done, run.shards_failed),
+        (RunStatus::CompletedWithErrors, 1, 1)
+    );
     assert_eq!(run.error.as_deref(), Some("rewards: the database failed"));
     assert_eq!(program.segment(message).await, Next::Nothing);
 }

@@ -1,10 +1,12 @@
 //! One rule for everybody: its evaluation and its revocation, on several workers at once.
 
 use crate::program::{TestProgram, chunk, context};
+use app::Context;
 use app::activity::{self, Action, Occurrence, Stake, Traces};
 use app::imports::{self, Ending};
+use app::rules::rule_runs;
+use app::runs::rewards;
 use app::runs::{self, RunStarted, RunStatus};
-use app::{Context, rewards, rule_runs};
 use domain::id::{EventId, PlayerId, RuleId};
 use futures_util::future::join_all;
 use jiff::SignedDuration;
@@ -22,7 +24,9 @@ pub async fn with_players(csv: &Csv, rules: &[Value]) -> TestProgram {
     let import = program.open("p.csv").await;
     let lines = u64::try_from(csv.lines().count()).unwrap();
     program.apply(&import, &chunk(&csv, 0, lines + 1)).await;
-    imports::end(&program.db, import.import_id, &Ending::Read, context()).await.unwrap();
+    imports::end(&program.db, import.import_id, &Ending::Read, context())
+        .await
+        .unwrap();
     program.work_off(import.run_id).await;
     for rule in rules {
         app::rules::create(&program.db, rule, "test", context()).await.unwrap();
@@ -32,7 +36,9 @@ pub async fn with_players(csv: &Csv, rules: &[Value]) -> TestProgram {
 
 impl TestProgram {
     pub async fn evaluate(&self, id: &str) -> RunStarted {
-        rule_runs::start_evaluation(&self.db, &rule_id(id), "test", context()).await.unwrap()
+        rule_runs::start_evaluation(&self.db, &rule_id(id), "test", context())
+            .await
+            .unwrap()
     }
 
     /// The shards one after the other, in the order of the players' ids.
@@ -45,13 +51,19 @@ impl TestProgram {
     /// Every shard in as many workers as `times`, all at once.
     async fn work_off_at_once(&self, run: RunStarted, times: usize) {
         let messages = run.messages().flat_map(|message| std::iter::repeat_n(message, times));
-        join_all(messages.map(|message| async move { rewards::run_shard(&self.db, message, context()).await.unwrap() })).await;
+        join_all(
+            messages.map(|message| async move { rewards::run_shard(&self.db, message, context()).await.unwrap() }),
+        )
+        .await;
     }
 }
 
 fn bonus(id: &str, terms: Value) -> Value {
     let mut reward = json!({ "type": "BONUS_BALANCE", "amount": 10, "wagering_requirement": 5 });
-    reward.as_object_mut().unwrap().extend(terms.as_object().unwrap().clone());
+    reward
+        .as_object_mut()
+        .unwrap()
+        .extend(terms.as_object().unwrap().clone());
     json!({ "rule_id": id, "name": "bonus", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 }, "reward_config": reward })
 }
 
@@ -64,9 +76,17 @@ async fn an_evaluation_of_ten_thousand_candidates_spends_a_budget_for_a_hundred_
     let run = program.evaluate("BUDGETED").await;
     assert_eq!(run.shards, 3);
     program.work_off_at_once(run, 2).await;
-    assert_eq!(program.text("SELECT count(*) || ' ' || round(sum(cost), 2) FROM grants").await, "100 500.00");
+    assert_eq!(
+        program
+            .text("SELECT count(*) || ' ' || round(sum(cost), 2) FROM grants")
+            .await,
+        "100 500.00"
+    );
     let run = runs::get(&program.db, run.run_id).await.unwrap();
-    assert_eq!((run.status, run.players, run.matched, run.granted, run.refused), (RunStatus::Completed, 10_000, 10_000, 100, 9_900));
+    assert_eq!(
+        (run.status, run.players, run.matched, run.granted, run.refused),
+        (RunStatus::Completed, 10_000, 10_000, 100, 9_900)
+    );
     program.audit().await;
 }
 
@@ -78,35 +98,58 @@ async fn a_revocation_takes_back_one_rule_and_leaves_the_others() {
     for id in ["KEPT", "TAKEN", "WAITS"] {
         program.work_off_in_order(program.evaluate(id).await).await;
     }
-    let granted = program.text("SELECT string_agg(DISTINCT rule_id || ' ' || status, ', ') FROM grants").await;
+    let granted = program
+        .text("SELECT string_agg(DISTINCT rule_id || ' ' || status, ', ') FROM grants")
+        .await;
     assert_eq!(granted, "KEPT ACTIVE, TAKEN ACTIVE, WAITS PENDING");
     for id in ["TAKEN", "WAITS"] {
-        let run = rule_runs::start_revocation(&program.db, &rule_id(id), "wrong", "admin", context()).await.unwrap();
+        let run = rule_runs::start_revocation(&program.db, &rule_id(id), "wrong", "admin", context())
+            .await
+            .unwrap();
         program.work_off_at_once(run, 3).await;
         let run = runs::get(&program.db, run.run_id).await.unwrap();
-        let grants = program.text(&format!("SELECT count(*) FROM grants WHERE rule_id = '{id}'")).await;
+        let grants = program
+            .text(&format!("SELECT count(*) FROM grants WHERE rule_id = '{id}'"))
+            .await;
         let held = program.text(&format!("SELECT coalesce(round(sum(amount), 2), 0) FROM postings WHERE kind = 'bonus_cancellation' AND grant_id IN (SELECT grant_id FROM grants WHERE rule_id = '{id}')")).await;
         assert_eq!(
-            (run.status, run.revoked.to_string(), run.taken_back.normalize().to_string()),
+            (
+                run.status,
+                run.revoked.to_string(),
+                run.taken_back.normalize().to_string()
+            ),
             (RunStatus::Completed, grants, held.trim_end_matches(".00").to_owned())
         );
     }
-    let left = program.text("SELECT string_agg(DISTINCT rule_id || ' ' || status, ', ') FROM grants").await;
+    let left = program
+        .text("SELECT string_agg(DISTINCT rule_id || ' ' || status, ', ') FROM grants")
+        .await;
     assert_eq!(left, "KEPT ACTIVE, TAKEN CANCELLED, WAITS CANCELLED");
     program.audit().await;
 }
 
 #[tokio::test]
 async fn what_has_expired_is_not_cancelled() {
-    let program = with_players(&Csv::players().numbered("P", 10), &[bonus("SHORT", json!({ "expiry_hours": 1 }))]).await;
+    let program = with_players(
+        &Csv::players().numbered("P", 10),
+        &[bonus("SHORT", json!({ "expiry_hours": 1 }))],
+    )
+    .await;
     program.work_off_in_order(program.evaluate("SHORT").await).await;
-    let later = Context { now: context().now + SignedDuration::from_hours(2), ..context() };
-    let run = rule_runs::start_revocation(&program.db, &rule_id("SHORT"), "wrong", "admin", later).await.unwrap();
+    let later = Context {
+        now: context().now + SignedDuration::from_hours(2),
+        ..context()
+    };
+    let run = rule_runs::start_revocation(&program.db, &rule_id("SHORT"), "wrong", "admin", later)
+        .await
+        .unwrap();
     for message in run.messages() {
         rewards::run_shard(&program.db, message, later).await.unwrap();
     }
     assert_eq!(
-        program.text("SELECT string_agg(DISTINCT status || ' ' || coalesce(status_reason, '-'), ', ') FROM grants").await,
+        program
+            .text("SELECT string_agg(DISTINCT status || ' ' || coalesce(status_reason, '-'), ', ') FROM grants")
+            .await,
         "EXPIRED -"
     );
     assert_eq!(runs::get(&program.db, run.run_id).await.unwrap().revoked, 0);
@@ -117,23 +160,48 @@ async fn what_has_expired_is_not_cancelled() {
 async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
     let program = with_players(&Csv::players().numbered("P", 60), &[bonus("TAKEN", json!({}))]).await;
     program.work_off_in_order(program.evaluate("TAKEN").await).await;
-    let holders = program.text("SELECT string_agg(player_id, ' ' ORDER BY player_id) FROM grants").await;
-    let run = rule_runs::start_revocation(&program.db, &rule_id("TAKEN"), "wrong", "admin", context()).await.unwrap();
+    let holders = program
+        .text("SELECT string_agg(player_id, ' ' ORDER BY player_id) FROM grants")
+        .await;
+    let run = rule_runs::start_revocation(&program.db, &rule_id("TAKEN"), "wrong", "admin", context())
+        .await
+        .unwrap();
     let stake = |id: &str| {
         let player_id = PlayerId::parse(id).unwrap();
         let context = context();
         // Half of it from the bonus; the whole requirement, so that the bonus completes where the stake comes first.
-        let stake = Stake { amount: 50.into(), game: Some("slots".into()), round_id: None, bonus_amount: 5.into() };
+        let stake = Stake {
+            amount: 50.into(),
+            game: Some("slots".into()),
+            round_id: None,
+            bonus_amount: 5.into(),
+        };
         let (event_id, traces) = (EventId::parse("s1").unwrap(), Traces::default());
-        let what = Occurrence { event_id, player_id, at: context.now, action: Action::Stake(stake), traces };
+        let what = Occurrence {
+            event_id,
+            player_id,
+            at: context.now,
+            action: Action::Stake(stake),
+            traces,
+        };
         let db = program.db.clone();
         async move { activity::record_one(&db, what, "test", context).await.is_ok() }
     };
     let stakes = join_all(holders.split(' ').map(stake));
     let (_, accepted) = futures_util::future::join(program.work_off_at_once(run, 2), stakes).await;
-    let completed = program.text("SELECT count(*) FROM grants WHERE status = 'COMPLETED'").await;
+    let completed = program
+        .text("SELECT count(*) FROM grants WHERE status = 'COMPLETED'")
+        .await;
     let accepted = accepted.into_iter().filter(|accepted| *accepted).count().to_string();
-    assert_eq!(completed, accepted, "a stake of bonus money that was taken back is refused");
-    assert_eq!(program.text("SELECT count(*) FROM grants WHERE status NOT IN ('COMPLETED', 'CANCELLED')").await, "0");
+    assert_eq!(
+        completed, accepted,
+        "a stake of bonus money that was taken back is refused"
+    );
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM grants WHERE status NOT IN ('COMPLETED', 'CANCELLED')")
+            .await,
+        "0"
+    );
     program.audit().await;
 }

@@ -3,11 +3,11 @@
 use crate::program::{TestProgram, context};
 use crate::rule_runs::with_players;
 use app::Error;
-use app::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
+use app::rules::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
 use domain::id::{PlayerId, RuleId};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use store::population::{Detail, Population, Reading};
+use store::rules::population::{Detail, Population, Reading};
 use testing::Csv;
 
 fn d(text: &str) -> Decimal {
@@ -72,12 +72,18 @@ fn seen(report: &Report) -> String {
 pub async fn with_everything_in_play() -> TestProgram {
     let earlier = json!({ "reward_config": { "type": "CASHBACK", "amount": 990, "wagering_requirement": 1 }, "conditions": { "segment": "WINNING" } });
     let budget = json!({ "budget": { "total": 200000, "per_day": 150000 } });
-    let program = population(&[rule("EARLIER", 1, "1", earlier), rule("TRIED", 2, "total_wagered * 0.02", budget)]).await;
+    let program = population(&[
+        rule("EARLIER", 1, "1", earlier),
+        rule("TRIED", 2, "total_wagered * 0.02", budget),
+    ])
+    .await;
     // The gate of profit lets anything pass, so that there are some to cap.
     let loyal = json!({ "BONUS_BALANCE": 100, "CASHBACK": 100 });
     let open = json!({ "profit": { "retention_multiplier": { "NEW": loyal, "WINNING": loyal, "BREAKEVEN": loyal, "LOSING": loyal, "VIP": loyal } } });
     let settings = serde_json::from_value(open).unwrap();
-    app::settings::put(&program.db, &settings, &["profit".to_owned()], "test", context()).await.unwrap();
+    app::program::settings::put(&program.db, &settings, &["profit".to_owned()], "test", context())
+        .await
+        .unwrap();
     program.work_off_in_order(program.evaluate("EARLIER").await).await;
     program
 }
@@ -92,13 +98,23 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
             recipients.push(format!("{player} {amount}"));
         }
     };
-    let simulated = simulate_with(&program.db, &saved("TRIED"), Within::Alone, context().now, tell).await.unwrap();
+    let simulated = simulate_with(&program.db, &saved("TRIED"), Within::Alone, context().now, tell)
+        .await
+        .unwrap();
     assert_eq!(program.rows().await, before, "nothing is written");
     let report = &simulated.report;
-    let stopped: Vec<(&str, bool, bool)> =
-        report.gates.iter().map(|gate| (gate.name, gate.refused.count > 0, gate.reduced.count > 0)).collect();
-    let expected =
-        [("eligibility", true, false), ("fraud", true, true), ("profit", false, false), ("caps", false, true), ("budget", true, false)];
+    let stopped: Vec<(&str, bool, bool)> = report
+        .gates
+        .iter()
+        .map(|gate| (gate.name, gate.refused.count > 0, gate.reduced.count > 0))
+        .collect();
+    let expected = [
+        ("eligibility", true, false),
+        ("fraud", true, true),
+        ("profit", false, false),
+        ("caps", false, true),
+        ("budget", true, false),
+    ];
     assert_eq!(stopped, expected, "everything is in play");
     assert!(report.budget.as_ref().unwrap().is_reached);
 
@@ -110,14 +126,27 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
     // Figures of the run, of the gates and of each segment.
     let run = app::runs::get(&program.db, run.run_id).await.unwrap();
     let figures = &report.figures;
-    let counts = [figures.matched - figures.already_granted, figures.granted, figures.reduced, figures.refused]
-        .map(|count| i64::try_from(count).unwrap());
+    let counts = [
+        figures.matched - figures.already_granted,
+        figures.granted,
+        figures.reduced,
+        figures.refused,
+    ]
+    .map(|count| i64::try_from(count).unwrap());
     assert_eq!(counts, [run.matched, run.granted, run.reduced, run.refused]);
     let by_segment = "SELECT string_agg(segment || ' ' || n || ' ' || amount, ', ' ORDER BY segment)
         FROM (SELECT segment, count(*) AS n, round(sum(amount), 2) AS amount FROM grants JOIN player_segments USING (player_id) WHERE rule_id = 'TRIED' GROUP BY 1) s";
     let groups = report.by_segment.iter().filter(|group| group.figures.granted > 0);
-    let groups: Vec<String> =
-        groups.map(|g| format!("{} {} {}", g.name.as_deref().unwrap(), g.figures.granted, g.figures.amount)).collect();
+    let groups: Vec<String> = groups
+        .map(|g| {
+            format!(
+                "{} {} {}",
+                g.name.as_deref().unwrap(),
+                g.figures.granted,
+                g.figures.amount
+            )
+        })
+        .collect();
     assert_eq!(groups.join(", "), program.text(by_segment).await);
     let refused = |gate: &str| {
         format!(
@@ -126,25 +155,47 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
         )
     };
     for gate in &report.gates {
-        assert_eq!(gate.refused.count.to_string(), program.text(&refused(gate.name)).await, "{}", gate.name);
+        assert_eq!(
+            gate.refused.count.to_string(),
+            program.text(&refused(gate.name)).await,
+            "{}",
+            gate.name
+        );
     }
     // Each of the sampled players got what the sample says.
     assert_eq!(report.samples.len(), 10);
     for sample in &report.samples {
-        let amount = sample.decision.as_ref().map(|decision| decision.amount).filter(|amount| !amount.is_zero());
-        let query = format!("SELECT max(amount) FROM grants WHERE rule_id = 'TRIED' AND player_id = '{}'", sample.player_id);
+        let amount = sample
+            .decision
+            .as_ref()
+            .map(|decision| decision.amount)
+            .filter(|amount| !amount.is_zero());
+        let query = format!(
+            "SELECT max(amount) FROM grants WHERE rule_id = 'TRIED' AND player_id = '{}'",
+            sample.player_id
+        );
         let got = program.text(&query).await;
         assert_eq!(amount, got.parse::<Decimal>().ok(), "{}", sample.player_id);
     }
     let distribution = report.amounts.as_ref().unwrap();
     let query = "SELECT round(min(amount), 2) || ' ' || round(percentile_disc(0.5) WITHIN GROUP (ORDER BY amount), 2) || ' ' || round(percentile_disc(0.99) WITHIN GROUP (ORDER BY amount), 2) || ' ' || round(max(amount), 2) || ' ' || round(avg(amount), 2)
         FROM grants WHERE rule_id = 'TRIED'";
-    let shown =
-        [distribution.min, distribution.median, distribution.p99, distribution.max, distribution.mean].map(|amount| amount.to_string());
+    let shown = [
+        distribution.min,
+        distribution.median,
+        distribution.p99,
+        distribution.max,
+        distribution.mean,
+    ]
+    .map(|amount| amount.to_string());
     assert_eq!(shown.join(" "), program.text(query).await);
 
     let after = program.simulate(&saved("TRIED"), Within::Alone).await.report;
-    assert_eq!((after.figures.granted, after.figures.already_granted), (0, figures.granted), "who has it does not get it again");
+    assert_eq!(
+        (after.figures.granted, after.figures.already_granted),
+        (0, figures.granted),
+        "who has it does not get it again"
+    );
     assert_eq!(after.budget.unwrap().total_room, Some(d("200000") - figures.cost));
     program.audit().await;
 }
@@ -153,30 +204,53 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
 async fn within_the_active_set_a_rule_shares_the_players_as_in_a_recalculation() {
     let program = population(&[
         rule("HIGH", 9, "300", json!({ "conditions": { "segment": "LOSING" } })),
-        rule("MIDDLE", 5, "net_loss * 0.03", json!({ "conditions": { "net_loss_min": 10 }, "budget": { "total": 3000 } })),
+        rule(
+            "MIDDLE",
+            5,
+            "net_loss * 0.03",
+            json!({ "conditions": { "net_loss_min": 10 }, "budget": { "total": 3000 } }),
+        ),
         rule("LOW", 1, "1", json!({})),
         rule("DEPOSITED", 8, "1", json!({ "trigger": ["DEPOSIT"] })),
     ])
     .await;
     let simulated = program.simulate(&saved("MIDDLE"), Within::ActiveSet).await.report;
-    let run = app::runs::start_recalculation(&program.db, app::runs::Rewards::Evaluate, "test", context()).await.unwrap();
+    let run = app::runs::start_recalculation(&program.db, app::runs::Rewards::Evaluate, "test", context())
+        .await
+        .unwrap();
     for message in run.messages() {
         program.segment(message).await;
-        app::rewards::run_shard(&program.db, message, context()).await.unwrap();
+        app::runs::rewards::run_shard(&program.db, message, context())
+            .await
+            .unwrap();
     }
     assert_eq!(seen(&simulated), granted(&program, "MIDDLE").await);
     let figures = &simulated.figures;
-    assert!(figures.granted > 0 && figures.displaced > 0 && figures.refused > 0, "{figures:?}");
+    assert!(
+        figures.granted > 0 && figures.displaced > 0 && figures.refused > 0,
+        "{figures:?}"
+    );
     let sum = figures.already_granted + figures.displaced + figures.not_applicable + figures.refused + figures.granted;
     assert_eq!(figures.matched, sum);
     let all = app::runs::get(&program.db, run.run_id).await.unwrap();
-    assert_eq!((i64::try_from(simulated.all_rules.granted).unwrap(), simulated.all_rules.cost), (all.granted, all.cost));
+    assert_eq!(
+        (
+            i64::try_from(simulated.all_rules.granted).unwrap(),
+            simulated.all_rules.cost
+        ),
+        (all.granted, all.cost)
+    );
 }
 
 #[tokio::test]
 async fn a_draft_is_compared_with_the_version_in_force() {
     let program = population(&[rule("TRIED", 2, "10", json!({ "is_active": false }))]).await;
-    let draft = Subject::Draft(rule("TRIED", 2, "10 + 2", json!({ "is_active": false, "conditions": { "segment": "LOSING" } })));
+    let draft = Subject::Draft(rule(
+        "TRIED",
+        2,
+        "10 + 2",
+        json!({ "is_active": false, "conditions": { "segment": "LOSING" } }),
+    ));
     let simulated = program.simulate(&draft, Within::Alone).await;
     assert_eq!((simulated.rule_version, simulated.is_live), (2, false));
     let current = program.simulate(&saved("TRIED"), Within::Alone).await;
@@ -185,26 +259,47 @@ async fn a_draft_is_compared_with_the_version_in_force() {
     let difference = simulated.report.difference.as_ref().unwrap();
     assert_eq!((difference.version, &difference.current), (1, old));
     assert_eq!(difference.granted, i128::from(new.granted) - i128::from(old.granted));
-    assert_eq!((difference.amount, difference.cost), (new.amount - old.amount, new.cost - old.cost));
+    assert_eq!(
+        (difference.amount, difference.cost),
+        (new.amount - old.amount, new.cost - old.cost)
+    );
     assert!(difference.granted < 0 && new.granted > 0);
     // A rule that is nowhere yet is compared with nothing.
-    let fresh = program.simulate(&Subject::Draft(rule("FRESH", 2, "10", json!({}))), Within::Alone).await;
-    assert_eq!((fresh.rule_version, fresh.is_live, fresh.report.difference), (1, true, None));
-    assert_eq!(program.text("SELECT count(*) || ' ' || max(current_version) FROM rules").await, "1 1");
+    let fresh = program
+        .simulate(&Subject::Draft(rule("FRESH", 2, "10", json!({}))), Within::Alone)
+        .await;
+    assert_eq!(
+        (fresh.rule_version, fresh.is_live, fresh.report.difference),
+        (1, true, None)
+    );
+    assert_eq!(
+        program
+            .text("SELECT count(*) || ' ' || max(current_version) FROM rules")
+            .await,
+        "1 1"
+    );
 }
 
 #[tokio::test]
 async fn what_cannot_be_simulated_is_refused_with_its_place() {
     let program = TestProgram::new(&[rule("EVENTS", 1, "1", json!({ "cadence": "PER_EVENT" }))]).await;
     let wrong = Subject::Draft(rule("TRIED", 1, "1", json!({ "conditions": { "net_los": 1 } })));
-    for (subject, expected) in [(wrong, "/rule/conditions/net_los unknown"), (saved("EVENTS"), "/rule_id needs_event")] {
+    for (subject, expected) in [
+        (wrong, "/rule/conditions/net_los unknown"),
+        (saved("EVENTS"), "/rule_id needs_event"),
+    ] {
         let Err(Error::Validation(errors)) = simulate(&program.db, &subject, Within::Alone, context().now).await else {
             panic!("{subject:?}")
         };
         assert_eq!(format!("{} {}", errors[0].pointer, errors[0].code), expected);
     }
-    assert!(matches!(simulate(&program.db, &saved("NONE"), Within::Alone, context().now).await, Err(Error::NotFound { .. })));
-    app::rules::archive(&program.db, &RuleId::parse("EVENTS").unwrap(), "test", context()).await.unwrap();
+    assert!(matches!(
+        simulate(&program.db, &saved("NONE"), Within::Alone, context().now).await,
+        Err(Error::NotFound { .. })
+    ));
+    app::rules::archive(&program.db, &RuleId::parse("EVENTS").unwrap(), "test", context())
+        .await
+        .unwrap();
     assert!(matches!(
         simulate(&program.db, &saved("EVENTS"), Within::Alone, context().now).await,
         Err(Error::Conflict { code: "archived", .. })
@@ -215,12 +310,19 @@ async fn what_cannot_be_simulated_is_refused_with_its_place() {
 async fn an_empty_population_and_a_crowd_of_simulations_are_answered() {
     let program = TestProgram::new(&[rule("TRIED", 1, "1", json!({}))]).await;
     let report = program.simulate(&saved("TRIED"), Within::Alone).await.report;
-    assert_eq!((report.players, report.figures.matched, report.amounts, report.roi), (0, 0, None, None));
+    assert_eq!(
+        (report.players, report.figures.matched, report.amounts, report.roi),
+        (0, 0, None, None)
+    );
     // More at once than there are connections: each makes do with what is free.
     let program = population(&[rule("TRIED", 1, "1", json!({}))]).await;
     let subject = saved("TRIED");
     let reports = futures_util::future::join_all((0..6).map(|_| program.simulate(&subject, Within::Alone))).await;
-    assert!(reports.iter().all(|simulated| simulated.report == reports[0].report && simulated.report.players == 5_000));
+    assert!(
+        reports
+            .iter()
+            .all(|simulated| simulated.report == reports[0].report && simulated.report.players == 5_000)
+    );
 }
 
 #[tokio::test]
@@ -232,9 +334,11 @@ async fn the_population_is_read_as_the_workers_read_players() {
     let now = context().now;
     let client = program.db.client().await.unwrap();
     let loaded = app::program::Program::load(&client, now).await.unwrap();
-    let ids = program.text("SELECT string_agg(player_id, ' ' ORDER BY player_id) FROM players").await;
+    let ids = program
+        .text("SELECT string_agg(player_id, ' ' ORDER BY player_id) FROM players")
+        .await;
     let ids: Vec<&str> = ids.split(' ').collect();
-    let expected = app::snapshot::load(&client, &ids, &loaded).await.unwrap();
+    let expected = app::program::snapshot::load(&client, &ids, &loaded).await.unwrap();
     drop(client);
     let reading = |detail| Reading {
         detail,
@@ -258,7 +362,7 @@ async fn the_population_is_read_as_the_workers_read_players() {
             assert_eq!(read, *expected);
         }
     }
-    assert!(
-        expected.iter().any(|player| !player.past_grants.is_empty() && !player.spend.day.is_zero() && !player.balances.bonus.is_zero())
-    );
+    assert!(expected.iter().any(|player| !player.past_grants.is_empty()
+        && !player.spend.day.is_zero()
+        && !player.balances.bonus.is_zero()));
 }

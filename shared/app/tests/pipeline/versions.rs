@@ -28,7 +28,10 @@ fn version(n: usize) -> Value {
     let (condition, formula) = match n % 3 {
         0 => ("net_loss_min", format!("net_loss * 0.01 + {n}")),
         1 => ("total_wagered_min", format!("total_wagered * 0.005 + {n} / 100")),
-        _ => ("session_count_min", format!("session_count + {n} * 0.01 + wagered_30d / 1000")),
+        _ => (
+            "session_count_min",
+            format!("session_count + {n} * 0.01 + wagered_30d / 1000"),
+        ),
     };
     json!({ "rule_id": "EDITED", "name": format!("version {n}"), "priority": 1, "is_active": true, "conditions": { condition: 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "formula": formula, "max_amount": 5000 + n } })
@@ -43,7 +46,9 @@ async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
     while !done.load(Ordering::Relaxed) {
         ticks.tick().await;
         edits += 1;
-        app::rules::update(&program.db, &rule_id, &version(edits), "editor", context()).await.unwrap();
+        app::rules::update(&program.db, &rule_id, &version(edits), "editor", context())
+            .await
+            .unwrap();
     }
     edits
 }
@@ -51,15 +56,21 @@ async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
 /// On threads of its own: the evaluation would not let the editor keep time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_of_a_rule_that_is_being_edited_follows_from_its_version_and_the_kept_facts() {
-    let players = std::env::var(PLAYERS).ok().map_or(PLAYERS_DEFAULT, |text| text.parse().unwrap());
+    let players = std::env::var(PLAYERS)
+        .ok()
+        .map_or(PLAYERS_DEFAULT, |text| text.parse().unwrap());
     let program = Arc::new(with_players(&Csv::players().numbered("P", players), &[version(0)]).await);
-    let ids: Vec<PlayerId> = (1..=players).map(|number| PlayerId::parse(format!("P{number:06}")).unwrap()).collect();
+    let ids: Vec<PlayerId> = (1..=players)
+        .map(|number| PlayerId::parse(format!("P{number:06}")).unwrap())
+        .collect();
     let done = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
     let editor = tokio::spawn(edit(Arc::clone(&program), Arc::clone(&done)));
     stream::iter(ids.chunks(BATCH_PLAYERS))
         .for_each_concurrent(2, |batch| async {
-            let run = runs::start_batch(&program.db, batch, Rewards::Evaluate, "test", context()).await.unwrap();
+            let run = runs::start_batch(&program.db, batch, Rewards::Evaluate, "test", context())
+                .await
+                .unwrap();
             program.work_off(run.run_id).await;
         })
         .await;
@@ -76,7 +87,12 @@ async fn a_grant_of_a_rule_that_is_being_edited_follows_from_its_version_and_the
         .await
         .unwrap()
         .iter()
-        .map(|row| (row.get(0), Rule::load(&row.get::<_, Value>(1), &loaded.catalogue, &loaded.settings).unwrap()))
+        .map(|row| {
+            (
+                row.get(0),
+                Rule::load(&row.get::<_, Value>(1), &loaded.catalogue, &loaded.settings).unwrap(),
+            )
+        })
         .collect();
     let query = "SELECT g.rule_version, g.amount, d.facts::text, d.decisions::text
         FROM grants g JOIN reward_decisions d USING (player_id, evaluation_id) WHERE g.rule_id = 'EDITED'";
@@ -89,12 +105,25 @@ async fn a_grant_of_a_rule_that_is_being_edited_follows_from_its_version_and_the
         let facts = Facts::from_json(&kept, &loaded.catalogue);
         let rule = &rules[&version];
         assert!(rule.matches(&facts));
-        let value = rule.reward.formula.eval(&facts).unwrap().min(rule.reward.max_amount.unwrap());
-        assert_eq!(amount, round_reward(value, rule.reward.reward_type.asset()), "version {version} with {kept:?}");
+        let value = rule
+            .reward
+            .formula
+            .eval(&facts)
+            .unwrap()
+            .min(rule.reward.max_amount.unwrap());
+        assert_eq!(
+            amount,
+            round_reward(value, rule.reward.reward_type.asset()),
+            "version {version} with {kept:?}"
+        );
         *granted.entry(version).or_default() += 1;
     }
     let grants: usize = granted.values().sum();
-    assert!(grants > players / 2 && granted.len() > 10, "{grants} grants of {} versions", granted.len());
+    assert!(
+        grants > players / 2 && granted.len() > 10,
+        "{grants} grants of {} versions",
+        granted.len()
+    );
     drop(client);
     program.audit().await;
 }

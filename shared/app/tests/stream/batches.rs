@@ -36,20 +36,35 @@ fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
     for number in 0..count {
         let player = ["P1", "P2"][usize::try_from(draw.below(2)).unwrap()];
         let round = format!("r{}", draw.below(8));
-        let name = if draw.below(10) == 0 { format!("e{}", draw.below(count)) } else { format!("e{number}") };
+        let name = if draw.below(10) == 0 {
+            format!("e{}", draw.below(count))
+        } else {
+            format!("e{number}")
+        };
         let amount = cents(1 + draw.below(6_000));
         let action = match draw.below(20) {
             0..=8 => {
-                let bonus = if draw.below(2) == 0 { amount } else { cents(draw.below(4_000)).min(amount) };
+                let bonus = if draw.below(2) == 0 {
+                    amount
+                } else {
+                    cents(draw.below(4_000)).min(amount)
+                };
                 let game = ["slots", "roulette", "ludo"][usize::try_from(draw.below(3)).unwrap()];
                 stake(amount, bonus, game, (draw.below(4) > 0).then_some(round.as_str()))
             }
-            9..=12 => Action::Payout(Payout { amount: cents(draw.below(5_000)), round_id: (draw.below(6) > 0).then_some(round) }),
+            9..=12 => Action::Payout(Payout {
+                amount: cents(draw.below(5_000)),
+                round_id: (draw.below(6) > 0).then_some(round),
+            }),
             13..=15 => void(&format!("e{}", draw.below(count))),
             16 if draw.below(4) == 0 => Action::Withdrawal { amount },
             17 => Action::Deposit { amount },
-            18 => Action::Profile { depth: cents(draw.below(10_000)) },
-            _ => Action::Session { minutes: cents(draw.below(10_000)) },
+            18 => Action::Profile {
+                depth: cents(draw.below(10_000)),
+            },
+            _ => Action::Session {
+                minutes: cents(draw.below(10_000)),
+            },
         };
         let late = i64::try_from(draw.below(50)).unwrap();
         events.push(occurrence(player, &name, action, at(60 - late).now));
@@ -127,15 +142,25 @@ async fn a_second_delivery_in_any_order_changes_nothing() {
             ))
             .await;
         let four = |amount: Decimal| format!("{amount:.4}");
-        let expected = [totals.deposited, totals.withdrawn, totals.wagered, totals.won].map(four).join(" ");
-        assert_eq!(stored, format!("{expected} {} {}", totals.bets, totals.sessions), "{player}");
+        let expected = [totals.deposited, totals.withdrawn, totals.wagered, totals.won]
+            .map(four)
+            .join(" ");
+        assert_eq!(
+            stored,
+            format!("{expected} {} {}", totals.bets, totals.sessions),
+            "{player}"
+        );
     }
     let mut draw = Draw(99);
     for _ in 0..2 {
         draw.shuffle(&mut events);
         for batch in events.chunks(170) {
             let recordings = program.record(batch.to_vec(), at(60)).await.recordings;
-            assert!(recordings.iter().all(|recording| matches!(recording, Ok(domain::idempotency::Answer::Replayed(_)))));
+            assert!(
+                recordings
+                    .iter()
+                    .all(|recording| matches!(recording, Ok(domain::idempotency::Answer::Replayed(_))))
+            );
         }
     }
     assert_eq!(program.dump().await, before);
@@ -149,7 +174,15 @@ async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
     // it when it finds that of the next played away.
     let events = vec![
         occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(60).now),
-        occurrence("P1", "p1", Action::Payout(Payout { amount: d("600"), round_id: Some("r".into()) }), at(60).now),
+        occurrence(
+            "P1",
+            "p1",
+            Action::Payout(Payout {
+                amount: d("600"),
+                round_id: Some("r".into()),
+            }),
+            at(60).now,
+        ),
         occurrence("P1", "s2", stake(d("100"), d("100"), "ludo", Some("q")), at(60).now),
         occurrence("P1", "v1", void("p1"), at(60).now),
         occurrence("P1", "s3", stake(d("565"), d("565"), "ludo", Some("q")), at(60).now),
@@ -158,7 +191,12 @@ async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
     let recordings = program.record(events, at(60)).await.recordings;
     let is_ok: Vec<bool> = recordings.iter().map(Result::is_ok).collect();
     assert_eq!(is_ok, [true, true, true, false, true, false]);
-    assert_eq!(program.text("SELECT round(balance, 2)::text FROM wallets WHERE player_id = 'P1' AND asset = 'BONUS'").await, "0.00");
+    assert_eq!(
+        program
+            .text("SELECT round(balance, 2)::text FROM wallets WHERE player_id = 'P1' AND asset = 'BONUS'")
+            .await,
+        "0.00"
+    );
     program.audit().await;
 }
 
@@ -167,9 +205,28 @@ async fn a_bonus_that_is_emptied_in_a_round_with_its_result_is_played_away() {
     let program = TestProgram::new(&["P1".to_owned()]).await;
     program.give_bonus("P1", "100", "9000", None, at(0)).await;
     let bet = |id: &str| occurrence("P1", id, stake(d("50"), d("50"), "slots", Some("r")), at(60).now);
-    let lost = occurrence("P1", "p1", Action::Payout(Payout { amount: d("0"), round_id: Some("r".into()) }), at(60).now);
-    let late = occurrence("P1", "p2", Action::Payout(Payout { amount: d("10"), round_id: Some("r".into()) }), at(60).now);
-    let recordings = program.record(vec![bet("s1"), lost, bet("s2"), late], at(60)).await.recordings;
+    let lost = occurrence(
+        "P1",
+        "p1",
+        Action::Payout(Payout {
+            amount: d("0"),
+            round_id: Some("r".into()),
+        }),
+        at(60).now,
+    );
+    let late = occurrence(
+        "P1",
+        "p2",
+        Action::Payout(Payout {
+            amount: d("10"),
+            round_id: Some("r".into()),
+        }),
+        at(60).now,
+    );
+    let recordings = program
+        .record(vec![bet("s1"), lost, bet("s2"), late], at(60))
+        .await
+        .recordings;
     assert_eq!(program.text("SELECT status FROM grants").await, "DEPLETED");
     let outcome = recordings.into_iter().last().unwrap().unwrap().into_inner();
     assert_eq!(outcome.forfeited_amount, d("10"));
@@ -179,22 +236,48 @@ async fn a_bonus_that_is_emptied_in_a_round_with_its_result_is_played_away() {
 /// Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to 23:00 UTC.
 #[tokio::test]
 async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
-    for (first, last, day) in
-        [("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z", "2026-03-29"), ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z", "2026-10-25")]
-    {
+    for (first, last, day) in [
+        ("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z", "2026-03-29"),
+        ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z", "2026-10-25"),
+    ] {
         let program = TestProgram::new(&["P1".to_owned()]).await;
-        let mut settings = domain::settings::Settings { time_zone: "Europe/Berlin".into(), ..Default::default() };
+        let mut settings = domain::settings::Settings {
+            time_zone: "Europe/Berlin".into(),
+            ..Default::default()
+        };
         settings.activity.lp_expiry_days = Some(1);
-        app::settings::put(&program.db, &settings, &["time_zone".to_owned(), "activity".to_owned()], "test", at(0)).await.unwrap();
+        app::program::settings::put(
+            &program.db,
+            &settings,
+            &["time_zone".to_owned(), "activity".to_owned()],
+            "test",
+            at(0),
+        )
+        .await
+        .unwrap();
         let instant = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
         let second = jiff::SignedDuration::from_secs(1);
-        let instants = [instant(first) - second, instant(first), instant(last), instant(last) + second];
+        let instants = [
+            instant(first) - second,
+            instant(first),
+            instant(last),
+            instant(last) + second,
+        ];
         for (number, now) in instants.into_iter().enumerate() {
             let name = format!("s{number}");
-            let context = app::Context { now, new_id: uuid::Uuid::now_v7 };
-            program.record(vec![occurrence("P1", &name, stake(d("10"), d("0"), "slots", None), now)], context).await;
+            let context = app::Context {
+                now,
+                new_id: uuid::Uuid::now_v7,
+            };
+            program
+                .record(
+                    vec![occurrence("P1", &name, stake(d("10"), d("0"), "slots", None), now)],
+                    context,
+                )
+                .await;
         }
-        let of_day = format!("SELECT round(wagered, 2) || ' ' || round(lp_earned, 2) FROM player_daily WHERE day = '{day}'");
+        let of_day =
+            format!("SELECT round(wagered, 2) || ' ' || round(lp_earned, 2) FROM player_daily WHERE day = '{day}'");
         assert_eq!(program.text(&of_day).await, "20.00 2.00", "{day}");
         // The points of that day are one lot, and expire when the next day is over.
         let lot = format!(
@@ -208,16 +291,35 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
 #[tokio::test]
 async fn points_beyond_their_range_refuse_their_stake_alone() {
     // 10^15 is the first number out of range: of a day in two stakes, and of one stake.
-    for (per_unit, stakes) in [("10", ["60000000000000", "50000000000000", "0.01"]), ("1000000", ["0.01", "1000000000", "0.01"])] {
+    for (per_unit, stakes) in [
+        ("10", ["60000000000000", "50000000000000", "0.01"]),
+        ("1000000", ["0.01", "1000000000", "0.01"]),
+    ] {
         let program = TestProgram::new(&["P1".to_owned()]).await;
         let mut settings = domain::settings::Settings::default();
         settings.activity.lp_per_unit_staked = d(per_unit);
-        app::settings::put(&program.db, &settings, &["activity".to_owned()], "test", at(0)).await.unwrap();
-        let staked =
-            |(number, amount): (usize, &&str)| occurrence("P1", &format!("s{number}"), stake(d(amount), d("0"), "slots", None), at(0).now);
-        let recordings = program.record(stakes.iter().enumerate().map(staked).collect(), at(0)).await.recordings;
-        let [Ok(_), Err(refused), Ok(_)] = &recordings[..] else { panic!("{recordings:?}") };
-        assert_eq!(refused.to_string(), "amount out of range: the player's number of LP would leave its range");
+        app::program::settings::put(&program.db, &settings, &["activity".to_owned()], "test", at(0))
+            .await
+            .unwrap();
+        let staked = |(number, amount): (usize, &&str)| {
+            occurrence(
+                "P1",
+                &format!("s{number}"),
+                stake(d(amount), d("0"), "slots", None),
+                at(0).now,
+            )
+        };
+        let recordings = program
+            .record(stakes.iter().enumerate().map(staked).collect(), at(0))
+            .await
+            .recordings;
+        let [Ok(_), Err(refused), Ok(_)] = &recordings[..] else {
+            panic!("{recordings:?}")
+        };
+        assert_eq!(
+            refused.to_string(),
+            "amount out of range: the player's number of LP would leave its range"
+        );
         program.audit().await;
     }
 }

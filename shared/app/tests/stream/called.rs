@@ -2,9 +2,9 @@
 
 use crate::program::{TestProgram, at, d, occurrence, player_id, stake};
 use app::activity::{Action, Payout};
+use app::runs::triggers::{self, TriggerMessage};
 use app::runs::{self, Rewards};
-use app::triggers::{self, TriggerMessage};
-use app::{rewards, segmentation};
+use app::runs::{rewards, segmentation};
 use domain::settings::Settings;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -24,7 +24,9 @@ async fn promising() -> TestProgram {
         *wager = d("1000000");
     }
     settings.profit.on_unprofitable = domain::settings::OnUnprofitable::Refuse;
-    app::settings::put(&program.db, &settings, &["profit".to_owned()], "test", at(-60)).await.unwrap();
+    app::program::settings::put(&program.db, &settings, &["profit".to_owned()], "test", at(-60))
+        .await
+        .unwrap();
     program
 }
 
@@ -34,9 +36,12 @@ fn deposit(id: &str, amount: &str, minutes: i64) -> app::activity::Occurrence {
 
 /// A bonus as large as the deposit, to be staked once together with it.
 fn welcome() -> Value {
-    let reward =
-        json!({ "type": "BONUS_BALANCE", "formula": "event_amount", "max_amount": 200, "wagering_requirement": 2, "expiry_hours": 48 });
-    rule("WELCOME", "DEPOSIT", json!({ "cadence": "PER_EVENT", "conditions": { "event_amount_min": 20 }, "reward_config": reward }))
+    let reward = json!({ "type": "BONUS_BALANCE", "formula": "event_amount", "max_amount": 200, "wagering_requirement": 2, "expiry_hours": 48 });
+    rule(
+        "WELCOME",
+        "DEPOSIT",
+        json!({ "cadence": "PER_EVENT", "conditions": { "event_amount_min": 20 }, "reward_config": reward }),
+    )
 }
 
 #[tokio::test]
@@ -46,7 +51,15 @@ async fn a_bonus_goes_through_its_life_by_events_alone() {
     let events = vec![
         deposit("d1", "100", 0),
         occurrence("P1", "s1", stake(d("60"), d("20"), "slots", Some("r1")), at(10).now),
-        occurrence("P1", "p1", Action::Payout(Payout { amount: d("90"), round_id: Some("r1".into()) }), at(11).now),
+        occurrence(
+            "P1",
+            "p1",
+            Action::Payout(Payout {
+                amount: d("90"),
+                round_id: Some("r1".into()),
+            }),
+            at(11).now,
+        ),
         occurrence("P1", "s2", stake(d("140"), d("0"), "slots", Some("r2")), at(12).now),
     ];
     // Each behind what the one before it called, as play comes.
@@ -70,17 +83,46 @@ async fn a_bonus_goes_through_its_life_by_events_alone() {
 async fn what_comes_back_late_in_one_batch_stays_within_the_conversion_limit() {
     let program = promising().await;
     let reward = json!({ "type": "BONUS_BALANCE", "amount": 100, "wagering_requirement": 1, "max_conversion": 1.2 });
-    program.rule(rule("CAPPED", "DEPOSIT", json!({ "reward_config": reward }))).await;
+    program
+        .rule(rule("CAPPED", "DEPOSIT", json!({ "reward_config": reward })))
+        .await;
     program.react(vec![deposit("d1", "100", 0)], at(0)).await;
     let bet = |id: &str, round: &str| occurrence("P1", id, stake(d("50"), d("50"), "slots", Some(round)), at(1).now);
-    let won =
-        |id: &str, round: &str| occurrence("P1", id, Action::Payout(Payout { amount: d("100"), round_id: Some(round.into()) }), at(2).now);
+    let won = |id: &str, round: &str| {
+        occurrence(
+            "P1",
+            id,
+            Action::Payout(Payout {
+                amount: d("100"),
+                round_id: Some(round.into()),
+            }),
+            at(2).now,
+        )
+    };
     // Nothing was left to convert when it was wagered; of the 200 that come back, 120 may become money.
-    let recordings = program.record(vec![bet("s1", "r1"), bet("s2", "r2"), won("p1", "r1"), won("p2", "r2")], at(2)).await.recordings;
-    let late: Vec<_> = recordings.into_iter().skip(2).map(|recording| recording.unwrap().into_inner()).collect();
-    let amounts: Vec<_> = late.iter().map(|outcome| (outcome.real_amount, outcome.forfeited_amount)).collect();
+    let recordings = program
+        .record(
+            vec![bet("s1", "r1"), bet("s2", "r2"), won("p1", "r1"), won("p2", "r2")],
+            at(2),
+        )
+        .await
+        .recordings;
+    let late: Vec<_> = recordings
+        .into_iter()
+        .skip(2)
+        .map(|recording| recording.unwrap().into_inner())
+        .collect();
+    let amounts: Vec<_> = late
+        .iter()
+        .map(|outcome| (outcome.real_amount, outcome.forfeited_amount))
+        .collect();
     assert_eq!(amounts, [(d("100"), d("0")), (d("20"), d("80"))]);
-    assert_eq!(program.text("SELECT status || ' ' || round(converted, 2) FROM grants").await, "COMPLETED 0.00");
+    assert_eq!(
+        program
+            .text("SELECT status || ' ' || round(converted, 2) FROM grants")
+            .await,
+        "COMPLETED 0.00"
+    );
     program.audit().await;
 }
 
@@ -88,10 +130,24 @@ async fn what_comes_back_late_in_one_batch_stays_within_the_conversion_limit() {
 async fn every_deposit_of_a_batch_is_an_evaluation_of_its_own() {
     let program = promising().await;
     program.rule(welcome()).await;
-    program.react(vec![deposit("d1", "30", 0), deposit("d2", "19.99", 1), deposit("d3", "50", 2)], at(3)).await;
+    program
+        .react(
+            vec![
+                deposit("d1", "30", 0),
+                deposit("d2", "19.99", 1),
+                deposit("d3", "50", 2),
+            ],
+            at(3),
+        )
+        .await;
     let granted = "SELECT string_agg(period_key || ' ' || round(amount, 2), ', ' ORDER BY period_key) FROM grants";
     assert_eq!(program.text(granted).await, "d1 30.00, d3 50.00");
-    assert_eq!(program.text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL").await, "0");
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL")
+            .await,
+        "0"
+    );
     program.audit().await;
 }
 
@@ -100,14 +156,30 @@ async fn a_batch_that_several_workers_get_is_evaluated_once() {
     let program = promising().await;
     program.rule(welcome()).await;
     // Pays who is evaluated once more.
-    program.rule(rule("LOWER", "DEPOSIT", json!({ "priority": 1, "cadence": "PER_EVENT" }))).await;
+    program
+        .rule(rule(
+            "LOWER",
+            "DEPOSIT",
+            json!({ "priority": 1, "cadence": "PER_EVENT" }),
+        ))
+        .await;
     let deposits = (0..20).map(|number| deposit(&format!("d{number}"), "20", 0)).collect();
     let batch = program.record(deposits, at(1)).await;
-    let message = TriggerMessage { batch_id: batch.triggers[0] };
-    let workers: Vec<_> = (0..4).map(|_| app::Db::new(&program.database.url(), None).unwrap()).collect();
+    let message = TriggerMessage {
+        batch_id: batch.triggers[0],
+    };
+    let workers: Vec<_> = (0..4)
+        .map(|_| app::Db::new(&program.database.url(), None).unwrap())
+        .collect();
     let totals = join_all(workers.iter().map(|db| triggers::run_batch(db, message, at(2)))).await;
-    assert_eq!(totals.into_iter().map(|totals| totals.unwrap().granted).sum::<usize>(), 20);
-    assert_eq!(program.text("SELECT count(*) || ' ' || min(rule_id) FROM grants").await, "20 WELCOME");
+    assert_eq!(
+        totals.into_iter().map(|totals| totals.unwrap().granted).sum::<usize>(),
+        20
+    );
+    assert_eq!(
+        program.text("SELECT count(*) || ' ' || min(rule_id) FROM grants").await,
+        "20 WELCOME"
+    );
     program.audit().await;
 }
 
@@ -116,27 +188,63 @@ async fn a_batch_that_was_given_up_says_why_and_is_left_alone() {
     let program = promising().await;
     program.rule(welcome()).await;
     let batch = program.record(vec![deposit("d1", "30", 0)], at(1)).await;
-    let message = TriggerMessage { batch_id: batch.triggers[0] };
-    triggers::give_up(&program.db, message, "rewards: no luck", at(2)).await.unwrap();
-    assert_eq!(triggers::run_batch(&program.db, message, at(3)).await.unwrap().players, 0);
-    assert_eq!(program.text("SELECT error FROM reward_triggers").await, "rewards: no luck");
+    let message = TriggerMessage {
+        batch_id: batch.triggers[0],
+    };
+    triggers::give_up(&program.db, message, "rewards: no luck", at(2))
+        .await
+        .unwrap();
+    assert_eq!(
+        triggers::run_batch(&program.db, message, at(3)).await.unwrap().players,
+        0
+    );
+    assert_eq!(
+        program.text("SELECT error FROM reward_triggers").await,
+        "rewards: no luck"
+    );
 }
 
 #[tokio::test]
 async fn the_first_verification_of_the_identity_calls_its_rules_once() {
     let program = promising().await;
-    program.rule(rule("VERIFIED", "KYC_COMPLETED", json!({ "cadence": "PER_EVENT" }))).await;
+    program
+        .rule(rule("VERIFIED", "KYC_COMPLETED", json!({ "cadence": "PER_EVENT" })))
+        .await;
     for (minutes, id) in (0..).zip(["k1", "k2"]) {
-        program.react(vec![occurrence("P1", id, Action::KycCompleted, at(minutes).now)], at(minutes)).await;
+        program
+            .react(
+                vec![occurrence("P1", id, Action::KycCompleted, at(minutes).now)],
+                at(minutes),
+            )
+            .await;
     }
-    assert_eq!(program.text("SELECT string_agg(period_key, ' ') FROM grants").await, "k1");
+    assert_eq!(
+        program.text("SELECT string_agg(period_key, ' ') FROM grants").await,
+        "k1"
+    );
 }
 
 #[tokio::test]
 async fn a_tier_that_is_reached_calls_its_rules() {
     let program = promising().await;
-    program.rule(rule("TO_SILVER", "TIER_CHANGED", json!({ "conditions": { "tier": "SILVER" } }))).await;
-    program.react(vec![occurrence("P1", "s1", stake(d("10000"), d("0"), "slots", None), at(0).now)], at(0)).await;
+    program
+        .rule(rule(
+            "TO_SILVER",
+            "TIER_CHANGED",
+            json!({ "conditions": { "tier": "SILVER" } }),
+        ))
+        .await;
+    program
+        .react(
+            vec![occurrence(
+                "P1",
+                "s1",
+                stake(d("10000"), d("0"), "slots", None),
+                at(0).now,
+            )],
+            at(0),
+        )
+        .await;
     assert_eq!(program.text("SELECT rule_id FROM grants").await, "TO_SILVER");
     program.audit().await;
 }
@@ -150,38 +258,95 @@ async fn what_happens_calls_a_rule_that_names_no_trigger_once_and_not_for_its_co
         program.rule(untriggered).await;
     }
     // A deposit, and with the stake another segment and another tier.
-    program.record(vec![occurrence("P1", "s0", stake(d("10"), d("0"), "slots", None), at(0).now)], at(0)).await;
+    program
+        .record(
+            vec![occurrence("P1", "s0", stake(d("10"), d("0"), "slots", None), at(0).now)],
+            at(0),
+        )
+        .await;
     let big = occurrence("P1", "s1", stake(d("20000"), d("0"), "slots", None), at(1).now);
     program.react(vec![deposit("d1", "30", 1), big], at(1)).await;
     assert_eq!(
-        program.text("SELECT string_agg(trigger, ' ' ORDER BY trigger) FROM reward_triggers").await,
+        program
+            .text("SELECT string_agg(trigger, ' ' ORDER BY trigger) FROM reward_triggers")
+            .await,
         "DEPOSIT SEGMENT_CHANGED TIER_CHANGED"
     );
-    assert_eq!(program.text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL").await, "0");
-    assert_eq!(program.text("SELECT string_agg(rule_id, ' ') FROM grants").await, "FIRST");
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL")
+            .await,
+        "0"
+    );
+    assert_eq!(
+        program.text("SELECT string_agg(rule_id, ' ') FROM grants").await,
+        "FIRST"
+    );
     program.audit().await;
 }
 
 #[tokio::test]
 async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
     let program = promising().await;
-    program.rule(rule("LOSER", "SEGMENT_CHANGED", json!({ "conditions": { "segment": "LOSING" }, "cadence": "PER_EVENT" }))).await;
-    program.rule(rule("ONCE_LOSER", "SEGMENT_CHANGED", json!({ "priority": 5, "conditions": { "segment": "LOSING" } }))).await;
+    program
+        .rule(rule(
+            "LOSER",
+            "SEGMENT_CHANGED",
+            json!({ "conditions": { "segment": "LOSING" }, "cadence": "PER_EVENT" }),
+        ))
+        .await;
+    program
+        .rule(rule(
+            "ONCE_LOSER",
+            "SEGMENT_CHANGED",
+            json!({ "priority": 5, "conditions": { "segment": "LOSING" } }),
+        ))
+        .await;
     // The first classification is none.
-    program.react(vec![occurrence("P1", "s1", stake(d("10"), d("0"), "slots", None), at(0).now)], at(0)).await;
+    program
+        .react(
+            vec![occurrence("P1", "s1", stake(d("10"), d("0"), "slots", None), at(0).now)],
+            at(0),
+        )
+        .await;
     assert_eq!(program.text("SELECT count(*) FROM grants").await, "0");
-    program.react(vec![occurrence("P1", "s2", stake(d("2000"), d("0"), "slots", None), at(1).now)], at(1)).await;
-    assert_eq!(program.text("SELECT string_agg(rule_id, ' ') FROM grants").await, "LOSER");
+    program
+        .react(
+            vec![occurrence(
+                "P1",
+                "s2",
+                stake(d("2000"), d("0"), "slots", None),
+                at(1).now,
+            )],
+            at(1),
+        )
+        .await;
+    assert_eq!(
+        program.text("SELECT string_agg(rule_id, ' ') FROM grants").await,
+        "LOSER"
+    );
     // A run finds another segment: totals were corrected meanwhile.
     for (won, minutes) in [("1990", 2), ("0", 4)] {
-        program.database.tamper(&format!("UPDATE player_totals SET total_won = {won}")).await;
-        let run = runs::start_batch(&program.db, &[player_id("P1")], Rewards::Evaluate, "test", at(minutes)).await.unwrap();
+        program
+            .database
+            .tamper(&format!("UPDATE player_totals SET total_won = {won}"))
+            .await;
+        let run = runs::start_batch(&program.db, &[player_id("P1")], Rewards::Evaluate, "test", at(minutes))
+            .await
+            .unwrap();
         for message in run.messages() {
-            segmentation::run_shard(&program.db, message, at(minutes)).await.unwrap();
+            segmentation::run_shard(&program.db, message, at(minutes))
+                .await
+                .unwrap();
             rewards::run_shard(&program.db, message, at(minutes + 1)).await.unwrap();
         }
     }
     // In a run there is no event: the rule that pays per event has no period.
-    assert_eq!(program.text("SELECT string_agg(rule_id, ' ' ORDER BY issued_at) FROM grants").await, "LOSER ONCE_LOSER");
+    assert_eq!(
+        program
+            .text("SELECT string_agg(rule_id, ' ' ORDER BY issued_at) FROM grants")
+            .await,
+        "LOSER ONCE_LOSER"
+    );
     program.audit().await;
 }

@@ -24,17 +24,34 @@ async fn ten_thousand_stakes_on_one_player_count_once_each() {
                     };
                     occurrence(player, &name, stake(d("10"), d("0"), "slots", None), at(0).now)
                 };
-                let recordings = activity::record(&db, (0..STAKES).map(event).collect(), "test", at(1)).await.unwrap().recordings;
+                let recordings = activity::record(&db, (0..STAKES).map(event).collect(), "test", at(1))
+                    .await
+                    .unwrap()
+                    .recordings;
                 assert!(recordings.iter().all(Result::is_ok));
             }
         }
     };
     join_all((0..8).map(caller)).await;
-    let totals = "SELECT concat_ws(' ', round(total_wagered, 2), total_bets) FROM player_totals WHERE player_id = 'HOT'";
-    assert_eq!(program.text(totals).await, format!("{}.00 {}", BATCHES * 498 * 10, BATCHES * 498));
-    assert_eq!(program.text("SELECT count(*) FROM activity_events WHERE player_id = 'HOT'").await, (BATCHES * 498).to_string());
+    let totals =
+        "SELECT concat_ws(' ', round(total_wagered, 2), total_bets) FROM player_totals WHERE player_id = 'HOT'";
+    assert_eq!(
+        program.text(totals).await,
+        format!("{}.00 {}", BATCHES * 498 * 10, BATCHES * 498)
+    );
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM activity_events WHERE player_id = 'HOT'")
+            .await,
+        (BATCHES * 498).to_string()
+    );
     let tier = "SELECT tier FROM players WHERE player_id = 'HOT'";
     assert_eq!(program.text(tier).await, "GOLD"); // 1,000 + 1.1 × 8,960 = 10,856 points
-    assert_eq!(program.text("SELECT count(*) FROM point_lots WHERE player_id = 'HOT'").await, "1");
+    assert_eq!(
+        program
+            .text("SELECT count(*) FROM point_lots WHERE player_id = 'HOT'")
+            .await,
+        "1"
+    );
     program.audit().await;
 }

@@ -1,7 +1,7 @@
 //! A program with players, the clock in the test's hands.
 
 use app::activity::{self, Action, Batch, Occurrence, Payout, Stake, Traces};
-use app::triggers::{self, TriggerMessage};
+use app::runs::triggers::{self, TriggerMessage};
 use app::wallet::{self, AddBonus};
 use app::{Context, Db};
 use domain::id::{EventId, PlayerId};
@@ -20,7 +20,10 @@ pub struct TestProgram {
 /// Minutes after noon of a day in UTC.
 pub fn at(minutes: i64) -> Context {
     let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-    Context { now: noon + SignedDuration::from_mins(minutes), new_id: uuid::Uuid::now_v7 }
+    Context {
+        now: noon + SignedDuration::from_mins(minutes),
+        new_id: uuid::Uuid::now_v7,
+    }
 }
 
 pub fn d(text: &str) -> Decimal {
@@ -33,39 +36,71 @@ pub fn player_id(id: &str) -> PlayerId {
 
 pub fn occurrence(player: &str, event: &str, action: Action, at: Timestamp) -> Occurrence {
     let event_id = EventId::parse(event).unwrap();
-    Occurrence { event_id, player_id: player_id(player), at, action, traces: Traces::default() }
+    Occurrence {
+        event_id,
+        player_id: player_id(player),
+        at,
+        action,
+        traces: Traces::default(),
+    }
 }
 
 pub fn stake(amount: Decimal, bonus_amount: Decimal, game: &str, round: Option<&str>) -> Action {
-    Action::Stake(Stake { amount, game: Some(game.into()), round_id: round.map(str::to_owned), bonus_amount })
+    Action::Stake(Stake {
+        amount,
+        game: Some(game.into()),
+        round_id: round.map(str::to_owned),
+        bonus_amount,
+    })
 }
 
 pub fn void(event: &str) -> Action {
-    Action::Void { voids: EventId::parse(event).unwrap() }
+    Action::Void {
+        voids: EventId::parse(event).unwrap(),
+    }
 }
 
 /// One event of the generator.
 pub fn read(event: &Value) -> Occurrence {
     let text = |field: &str| event.get(field).and_then(Value::as_str).map(str::to_owned);
-    let number = |field: &str| event.get(field).map(|value| d(value.to_string().trim_matches('"'))).unwrap_or_default();
+    let number = |field: &str| {
+        event
+            .get(field)
+            .map(|value| d(value.to_string().trim_matches('"')))
+            .unwrap_or_default()
+    };
     let action = match event["type"].as_str().unwrap() {
-        "DEPOSIT" => Action::Deposit { amount: number("amount") },
-        "WITHDRAWAL" => Action::Withdrawal { amount: number("amount") },
+        "DEPOSIT" => Action::Deposit {
+            amount: number("amount"),
+        },
+        "WITHDRAWAL" => Action::Withdrawal {
+            amount: number("amount"),
+        },
         "STAKE" => Action::Stake(Stake {
             amount: number("amount"),
             game: text("game"),
             round_id: text("round_id"),
             bonus_amount: number("bonus_amount"),
         }),
-        "PAYOUT" => Action::Payout(Payout { amount: number("amount"), round_id: text("round_id") }),
+        "PAYOUT" => Action::Payout(Payout {
+            amount: number("amount"),
+            round_id: text("round_id"),
+        }),
         "VOID" => void(&text("voids").unwrap()),
-        "SESSION" => Action::Session { minutes: number("minutes") },
+        "SESSION" => Action::Session {
+            minutes: number("minutes"),
+        },
         "KYC_COMPLETED" => Action::KycCompleted,
         "PROFILE" => Action::Profile { depth: number("value") },
         "LOGIN" => Action::Login,
         other => panic!("event type {other}"),
     };
-    occurrence(event["player_id"].as_str().unwrap(), &text("event_id").unwrap(), action, text("occurred_at").unwrap().parse().unwrap())
+    occurrence(
+        event["player_id"].as_str().unwrap(),
+        &text("event_id").unwrap(),
+        action,
+        text("occurred_at").unwrap().parse().unwrap(),
+    )
 }
 
 impl TestProgram {
@@ -87,7 +122,9 @@ impl TestProgram {
     pub async fn react(&self, events: Vec<Occurrence>, context: Context) -> Batch {
         let batch = self.record(events, context).await;
         for batch_id in &batch.triggers {
-            triggers::run_batch(&self.db, TriggerMessage { batch_id: *batch_id }, context).await.unwrap();
+            triggers::run_batch(&self.db, TriggerMessage { batch_id: *batch_id }, context)
+                .await
+                .unwrap();
         }
         batch
     }
@@ -106,7 +143,9 @@ impl TestProgram {
             eligible_games: None,
             reason: None,
         };
-        wallet::add_bonus(&self.db, &command, None, ACTOR, context).await.unwrap();
+        wallet::add_bonus(&self.db, &command, None, ACTOR, context)
+            .await
+            .unwrap();
     }
 
     pub async fn text(&self, query: &str) -> String {
@@ -139,6 +178,9 @@ impl TestProgram {
                lp, lp_lot, trim_scale((outcome ->> 'real_amount')::numeric), trim_scale((outcome ->> 'forfeited_amount')::numeric), outcome ->> 'remark') FROM activity_events",
         ];
         let all = TABLES.map(|table| format!("({table})")).join(" UNION ALL ");
-        self.text(&format!("SELECT string_agg(line, E'\\n' ORDER BY line) FROM ({all}) AS lines (line)")).await
+        self.text(&format!(
+            "SELECT string_agg(line, E'\\n' ORDER BY line) FROM ({all}) AS lines (line)"
+        ))
+        .await
     }
 }

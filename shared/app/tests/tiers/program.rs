@@ -16,7 +16,10 @@ pub struct Program {
 }
 
 pub fn at(now: &str) -> Context {
-    Context { now: now.parse::<Timestamp>().unwrap(), new_id: uuid::Uuid::now_v7 }
+    Context {
+        now: now.parse::<Timestamp>().unwrap(),
+        new_id: uuid::Uuid::now_v7,
+    }
 }
 
 /// An afternoon.
@@ -40,27 +43,65 @@ impl Program {
     pub async fn require(&self, tier_level: &str, requirements: Value) {
         let tiers = app::tiers::list(&self.db).await.unwrap();
         let tier = tiers.into_iter().find(|tier| tier.tier_level == tier_level).unwrap();
-        app::tiers::update(&self.db, &Tier { requirements: Some(requirements), ..tier }, "test", context()).await.unwrap();
+        app::tiers::update(
+            &self.db,
+            &Tier {
+                requirements: Some(requirements),
+                ..tier
+            },
+            "test",
+            context(),
+        )
+        .await
+        .unwrap();
     }
 
     pub async fn set(&self, settings: Value) {
         let keys: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
-        app::settings::put(&self.db, &serde_json::from_value(settings).unwrap(), &keys, "test", context()).await.unwrap();
+        app::program::settings::put(
+            &self.db,
+            &serde_json::from_value(settings).unwrap(),
+            &keys,
+            "test",
+            context(),
+        )
+        .await
+        .unwrap();
     }
 
     pub async fn add_lp(&self, player_id: &str, amount: &str, context: Context) -> TransactionId {
-        let command = AddLp { player_id: PlayerId::parse(player_id).unwrap(), amount: amount.parse().unwrap(), reason: None };
-        first(wallet::add_lp(&self.db, &command, None::<&IdempotencyKey>, "test", context).await.unwrap()).transaction_id.unwrap()
+        let command = AddLp {
+            player_id: PlayerId::parse(player_id).unwrap(),
+            amount: amount.parse().unwrap(),
+            reason: None,
+        };
+        first(
+            wallet::add_lp(&self.db, &command, None::<&IdempotencyKey>, "test", context)
+                .await
+                .unwrap(),
+        )
+        .transaction_id
+        .unwrap()
     }
 
     pub async fn deduct_lp(&self, player_id: &str, amount: &str, context: Context) -> TransactionId {
         let amount = amount.parse().unwrap();
-        let command = Deduct { player_id: PlayerId::parse(player_id).unwrap(), asset: Asset::Lp, amount, reason: None };
-        first(wallet::deduct(&self.db, &command, None, "test", context).await.unwrap()).transaction_id.unwrap()
+        let command = Deduct {
+            player_id: PlayerId::parse(player_id).unwrap(),
+            asset: Asset::Lp,
+            amount,
+            reason: None,
+        };
+        first(wallet::deduct(&self.db, &command, None, "test", context).await.unwrap())
+            .transaction_id
+            .unwrap()
     }
 
     pub async fn reverse(&self, transaction_id: TransactionId, context: Context) -> TransactionId {
-        match wallet::reverse(&self.db, transaction_id, "mistake", None, "test", context).await.unwrap() {
+        match wallet::reverse(&self.db, transaction_id, "mistake", None, "test", context)
+            .await
+            .unwrap()
+        {
             Answer::First(reversal) | Answer::Replayed(reversal) => reversal.transaction_id,
         }
     }
@@ -75,26 +116,38 @@ impl Program {
     }
 
     pub async fn tier(&self, player_id: &str) -> String {
-        self.text(&format!("SELECT tier FROM players WHERE player_id = '{player_id}'")).await
+        self.text(&format!("SELECT tier FROM players WHERE player_id = '{player_id}'"))
+            .await
     }
 
     /// `BRONZE>SILVER qualified`, …, oldest first.
     pub async fn history(&self, player_id: &str) -> String {
         let moves = "string_agg(from_tier || '>' || to_tier || ' ' || reason, ', ' ORDER BY at)";
-        self.text(&format!("SELECT coalesce({moves}, '') FROM tier_history WHERE player_id = '{player_id}'")).await
+        self.text(&format!(
+            "SELECT coalesce({moves}, '') FROM tier_history WHERE player_id = '{player_id}'"
+        ))
+        .await
     }
 
     pub async fn qualifying_lp(&self, player_id: &str) -> String {
-        self.text(&format!("SELECT sum(lp_earned) FROM player_daily WHERE player_id = '{player_id}'")).await
+        self.text(&format!(
+            "SELECT sum(lp_earned) FROM player_daily WHERE player_id = '{player_id}'"
+        ))
+        .await
     }
 
     pub async fn count(&self, from_where: &str) -> i64 {
-        self.text(&format!("SELECT count(*) FROM {from_where}")).await.parse().unwrap()
+        self.text(&format!("SELECT count(*) FROM {from_where}"))
+            .await
+            .parse()
+            .unwrap()
     }
 
     /// Events of a type, as an array of their payloads, oldest first.
     pub async fn events(&self, event_type: &str) -> Value {
-        let query = format!("SELECT coalesce(json_agg(payload ORDER BY outbox_id), '[]') FROM outbox WHERE event_type = '{event_type}'");
+        let query = format!(
+            "SELECT coalesce(json_agg(payload ORDER BY outbox_id), '[]') FROM outbox WHERE event_type = '{event_type}'"
+        );
         serde_json::from_str(&self.text(&query).await).unwrap()
     }
 

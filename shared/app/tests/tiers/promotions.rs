@@ -5,16 +5,32 @@ use serde_json::json;
 async fn a_thousand_points_make_silver_at_once() {
     let program = Program::new().await;
     program.add_lp("P001", "999.99", context()).await;
-    assert_eq!((program.tier("P001").await, program.history("P001").await), ("BRONZE".into(), String::new()));
+    assert_eq!(
+        (program.tier("P001").await, program.history("P001").await),
+        ("BRONZE".into(), String::new())
+    );
     assert_eq!(program.count("reward_triggers").await, 0);
     program.audit().await;
 
     program.add_lp("P001", "0.01", context()).await;
-    assert_eq!((program.tier("P001").await, program.history("P001").await), ("SILVER".into(), "BRONZE>SILVER qualified".into()));
-    assert_eq!(program.events("tier.changed").await, json!([tier_changed("P001", ("BRONZE", "SILVER"), "qualified", "1000.00")]));
-    assert_eq!(program.text("SELECT sum(value) FROM stats WHERE counter = 'tier:SILVER'").await, "1");
     assert_eq!(
-        program.text("SELECT player_id || ' ' || trigger FROM reward_triggers WHERE trigger_id LIKE 'tier:%'").await,
+        (program.tier("P001").await, program.history("P001").await),
+        ("SILVER".into(), "BRONZE>SILVER qualified".into())
+    );
+    assert_eq!(
+        program.events("tier.changed").await,
+        json!([tier_changed("P001", ("BRONZE", "SILVER"), "qualified", "1000.00")])
+    );
+    assert_eq!(
+        program
+            .text("SELECT sum(value) FROM stats WHERE counter = 'tier:SILVER'")
+            .await,
+        "1"
+    );
+    assert_eq!(
+        program
+            .text("SELECT player_id || ' ' || trigger FROM reward_triggers WHERE trigger_id LIKE 'tier:%'")
+            .await,
         "P001 TIER_CHANGED"
     );
     assert_eq!(program.tier("P002").await, "BRONZE");
@@ -51,7 +67,10 @@ async fn what_is_spent_or_deducted_was_earned_all_the_same() {
     let program = Program::new().await;
     program.add_lp("P001", "1000", context()).await;
     let deduction = program.deduct_lp("P001", "900", context()).await;
-    assert_eq!((program.tier("P001").await, program.qualifying_lp("P001").await), ("SILVER".into(), "1000.0000".into()));
+    assert_eq!(
+        (program.tier("P001").await, program.qualifying_lp("P001").await),
+        ("SILVER".into(), "1000.0000".into())
+    );
     // Nor does what comes back of it count again.
     program.reverse(deduction, context()).await;
     assert_eq!(program.qualifying_lp("P001").await, "1000.0000");
@@ -64,10 +83,15 @@ async fn a_credit_taken_back_no_longer_counts_and_demotes_nobody_at_once() {
     let credit = program.add_lp("P001", "1000", context()).await;
     program.reverse(credit, at("2026-11-24T14:00:00Z")).await;
     assert_eq!(
-        program.text("SELECT string_agg(lp_earned::text, ' ' ORDER BY day) FROM player_daily WHERE lp_earned <> 0").await,
+        program
+            .text("SELECT string_agg(lp_earned::text, ' ' ORDER BY day) FROM player_daily WHERE lp_earned <> 0")
+            .await,
         "1000.0000 -1000.0000"
     );
-    assert_eq!((program.tier("P001").await, program.count("tier_history").await), ("SILVER".into(), 1));
+    assert_eq!(
+        (program.tier("P001").await, program.count("tier_history").await),
+        ("SILVER".into(), 1)
+    );
     assert_eq!(program.count("tier_downgrades").await, 0);
     // What was taken back has to be earned again.
     program.add_lp("P002", "600", context()).await;
@@ -95,10 +119,22 @@ async fn points_count_on_their_day_in_the_programs_time_zone() {
         ("2027-03-28T21:59:59Z", "2027-03-28"),
         ("2027-03-28T22:00:00Z", "2027-03-29"),
     ] {
-        let before = program.text(&format!("SELECT coalesce(sum(lp_earned), 0)::integer FROM player_daily WHERE day = '{day}'")).await;
+        let before = program
+            .text(&format!(
+                "SELECT coalesce(sum(lp_earned), 0)::integer FROM player_daily WHERE day = '{day}'"
+            ))
+            .await;
         program.add_lp("P001", "1", at(now)).await;
-        let after = program.text(&format!("SELECT sum(lp_earned)::integer FROM player_daily WHERE day = '{day}'")).await;
-        assert_eq!(after.parse::<i32>().unwrap(), before.parse::<i32>().unwrap() + 1, "{now}");
+        let after = program
+            .text(&format!(
+                "SELECT sum(lp_earned)::integer FROM player_daily WHERE day = '{day}'"
+            ))
+            .await;
+        assert_eq!(
+            after.parse::<i32>().unwrap(),
+            before.parse::<i32>().unwrap() + 1,
+            "{now}"
+        );
     }
     program.audit().await;
 }
@@ -127,14 +163,20 @@ async fn requirements_hold_a_player_back_until_they_are_met() {
     program.add_lp("P001", "9999", context()).await;
     program.add_lp("P002", "10000", context()).await;
     // Each tier asks for its own: GOLD for points only.
-    assert_eq!((program.tier("P001").await, program.tier("P002").await), ("BRONZE".into(), "GOLD".into()));
+    assert_eq!(
+        (program.tier("P001").await, program.tier("P002").await),
+        ("BRONZE".into(), "GOLD".into())
+    );
 
     assert!(!program.promote(&["P001", "P002"], context()).await);
     program.test.tamper("UPDATE players SET kyc_completed = true").await;
     assert_eq!(program.tier("P001").await, "BRONZE");
     assert!(program.promote(&["P001", "P002"], context()).await);
     assert_eq!(program.history("P001").await, "BRONZE>SILVER qualified");
-    assert_eq!(program.events("tier.changed").await[1], tier_changed("P001", ("BRONZE", "SILVER"), "qualified", "9999.00"));
+    assert_eq!(
+        program.events("tier.changed").await[1],
+        tier_changed("P001", ("BRONZE", "SILVER"), "qualified", "9999.00")
+    );
     assert_eq!(program.count("reward_triggers WHERE player_id = 'P001'").await, 1);
     program.audit().await;
     assert!(!program.promote(&["P001", "P002"], context()).await);
@@ -146,7 +188,10 @@ async fn a_lower_threshold_is_passed_by_the_next_point_that_is_earned() {
     program.add_lp("P001", "900", context()).await;
     let mistake = program.add_lp("P001", "10", context()).await;
     // The threshold falls: players stay where they are until they earn, or the review comes by.
-    program.test.tamper("UPDATE tiers SET lp_min = 800 WHERE tier_level = 'SILVER'").await;
+    program
+        .test
+        .tamper("UPDATE tiers SET lp_min = 800 WHERE tier_level = 'SILVER'")
+        .await;
     assert!(!program.promote(&["P001"], context()).await);
     program.reverse(mistake, context()).await;
     assert_eq!(program.tier("P001").await, "BRONZE");
@@ -158,18 +203,38 @@ async fn a_lower_threshold_is_passed_by_the_next_point_that_is_earned() {
 #[tokio::test]
 async fn a_benefit_that_another_tier_asks_for_stays() {
     let program = Program::new().await;
-    program.require("PLATINUM", json!({ "cashback_multiplier_min": 1.5 })).await;
+    program
+        .require("PLATINUM", json!({ "cashback_multiplier_min": 1.5 }))
+        .await;
     let tiers = app::tiers::list(&program.db).await.unwrap();
     for tier in tiers.iter().rev() {
-        let bare = domain::tier::Tier { benefits: Default::default(), ..tier.clone() };
+        let bare = domain::tier::Tier {
+            benefits: Default::default(),
+            ..tier.clone()
+        };
         let changed = app::tiers::update(&program.db, &bare, "test", context()).await;
         // The last that has it must keep it.
         assert_eq!(changed.is_err(), tier.tier_level == "BRONZE", "{}", tier.tier_level);
     }
     let text = |value: &str| serde_json::from_str::<serde_json::Value>(value).unwrap();
-    for (value, is_multiplier) in [("0", true), ("1000", true), ("1000.1", false), ("-0.1", false), ("true", false)] {
+    for (value, is_multiplier) in [
+        ("0", true),
+        ("1000", true),
+        ("1000.1", false),
+        ("-0.1", false),
+        ("true", false),
+    ] {
         let benefits = serde_json::Map::from_iter([("lp_multiplier".to_owned(), text(value))]);
-        let changed = app::tiers::update(&program.db, &domain::tier::Tier { benefits, ..tiers[2].clone() }, "test", context()).await;
+        let changed = app::tiers::update(
+            &program.db,
+            &domain::tier::Tier {
+                benefits,
+                ..tiers[2].clone()
+            },
+            "test",
+            context(),
+        )
+        .await;
         assert_eq!(changed.is_ok(), is_multiplier, "{value}");
     }
 }
@@ -181,9 +246,15 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
     test.subscribe().await;
     let db = test.db();
     let plenty = json!({ "prior_wager": { "NEW": 1_000_000 } });
-    app::settings::put(&db, &serde_json::from_value(json!({ "profit": plenty })).unwrap(), &["profit".into()], "test", context())
-        .await
-        .unwrap();
+    app::program::settings::put(
+        &db,
+        &serde_json::from_value(json!({ "profit": plenty })).unwrap(),
+        &["profit".into()],
+        "test",
+        context(),
+    )
+    .await
+    .unwrap();
     for number in 0..40 {
         testing::Player::new(&format!("P{number:03}"))
             .deposited(if number % 2 == 0 { "1000" } else { "999.99" })
@@ -196,19 +267,33 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
         "reward_config": { "type": "LOYALTY_POINTS", "formula": "total_deposited" },
     });
     app::rules::create(&db, &rule, "test", context()).await.unwrap();
-    let run = app::rule_runs::start_evaluation(&db, &domain::id::RuleId::parse("POINTS").unwrap(), "test", context()).await.unwrap();
+    let run =
+        app::rules::rule_runs::start_evaluation(&db, &domain::id::RuleId::parse("POINTS").unwrap(), "test", context())
+            .await
+            .unwrap();
     for _ in 0..2 {
         for message in run.messages() {
-            app::rewards::run_shard(&db, message, context()).await.unwrap();
+            app::runs::rewards::run_shard(&db, message, context()).await.unwrap();
         }
     }
     let count = async |from: &str| test.text(&format!("SELECT count(*) FROM {from}")).await;
     assert_eq!(count("grants").await, "40");
     assert_eq!(count("players WHERE tier = 'SILVER'").await, "20");
-    assert_eq!(count("tier_history WHERE from_tier = 'BRONZE' AND to_tier = 'SILVER' AND reason = 'qualified'").await, "20");
+    assert_eq!(
+        count("tier_history WHERE from_tier = 'BRONZE' AND to_tier = 'SILVER' AND reason = 'qualified'").await,
+        "20"
+    );
     assert_eq!(count("outbox WHERE event_type = 'tier.changed'").await, "20");
-    assert_eq!(test.text("SELECT count(*) || ' ' || count(DISTINCT batch_id) FROM reward_triggers").await, "20 1");
-    assert_eq!(test.text("SELECT sum(value)::integer FROM stats WHERE counter = 'tier:SILVER'").await, "20");
+    assert_eq!(
+        test.text("SELECT count(*) || ' ' || count(DISTINCT batch_id) FROM reward_triggers")
+            .await,
+        "20 1"
+    );
+    assert_eq!(
+        test.text("SELECT sum(value)::integer FROM stats WHERE counter = 'tier:SILVER'")
+            .await,
+        "20"
+    );
     testing::audit(&db).await;
 }
 
@@ -223,8 +308,14 @@ async fn nobody_climbs_to_a_tier_that_goes_meanwhile() {
         let db = program.db.clone();
         async move {
             let player_id = domain::id::PlayerId::parse("P001").unwrap();
-            let command = app::wallet::AddLp { player_id, amount: 10_000.into(), reason: None };
-            app::wallet::add_lp(&db, &command, None, "test", context()).await.unwrap();
+            let command = app::wallet::AddLp {
+                player_id,
+                amount: 10_000.into(),
+                reason: None,
+            };
+            app::wallet::add_lp(&db, &command, None, "test", context())
+                .await
+                .unwrap();
         }
     });
     let waiting = "pg_locks WHERE relation = 'tiers'::regclass AND NOT granted";

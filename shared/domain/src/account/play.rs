@@ -40,10 +40,16 @@ impl Account {
     /// `InsufficientBalance` when a stake names more bonus money than there is, or a voided payout is played already.
     pub fn apply(&mut self, event: &Event, past: &Past, points: Option<PlayPoints>, act: &Act<'_>) -> Result<Outcome> {
         let mut outcome = match (&event.action, past) {
-            (_, Past::Voided) => Outcome { remark: Some(Remark::Voided), ..Outcome::default() },
+            (_, Past::Voided) => Outcome {
+                remark: Some(Remark::Voided),
+                ..Outcome::default()
+            },
             (Action::Stake(stake), _) => self.stake(stake, event, points, act)?,
             (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, act)?,
-            (Action::Payout(payout), _) => Outcome { real_amount: payout.amount, ..Outcome::default() },
+            (Action::Payout(payout), _) => Outcome {
+                real_amount: payout.amount,
+                ..Outcome::default()
+            },
             (Action::Void { .. }, Past::TakenBack(taken)) => self.void(taken, event, act)?,
             (Action::Withdrawal { .. }, _) => self.withdrawal(act)?,
             _ => Outcome::default(),
@@ -74,26 +80,48 @@ impl Account {
 
     /// Credits what a stake earns to the lot of its day; the first stake of a day opens it.
     fn earn(&mut self, points: PlayPoints, operation: &Operation) -> Result<()> {
-        let collects = |lot: &Lot| lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at;
+        let collects = |lot: &Lot| {
+            lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
+        };
         match self.lots.iter().position(collects) {
             Some(index) => {
-                self.book.post(Direction::Credit, House::Issuance, (Asset::Lp, points.amount), None, operation)?;
+                self.book.post(
+                    Direction::Credit,
+                    House::Issuance,
+                    (Asset::Lp, points.amount),
+                    None,
+                    operation,
+                )?;
                 self.lots[index].remaining += points.amount;
                 self.move_lots(Asset::Lp, &[(self.lots[index].version, points.amount)]);
                 Ok(())
             }
-            None => self.credit_lot(Asset::Lp, points.amount, House::Issuance, (points.expires_at, Some(points.day)), operation),
+            None => self.credit_lot(
+                Asset::Lp,
+                points.amount,
+                House::Issuance,
+                (points.expires_at, Some(points.day)),
+                operation,
+            ),
         }
     }
 
     /// The lot that collects the points of a day's play.
     pub(crate) fn play_lot(&self, points: PlayPoints) -> Option<i64> {
-        let collects = |lot: &&Lot| lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at;
+        let collects = |lot: &&Lot| {
+            lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
+        };
         self.lots.iter().find(collects).map(|lot| lot.version)
     }
 
     /// Feeds the first active grant; what is more than it requires feeds the next.
-    fn contribute(&mut self, stake: &Stake, occurred_at: Timestamp, outcome: &mut Outcome, act: &Act<'_>) -> Result<Option<Remark>> {
+    fn contribute(
+        &mut self,
+        stake: &Stake,
+        occurred_at: Timestamp,
+        outcome: &mut Outcome,
+        act: &Act<'_>,
+    ) -> Result<Option<Remark>> {
         let mut left = stake.amount;
         for index in 0..self.grants.len() {
             let grant = &self.grants[index];
@@ -103,7 +131,14 @@ impl Account {
             let (grant_id, required) = (grant.grant_id, grant.wagering_left());
             if grant.terms.max_bet.is_some_and(|max_bet| stake.amount > max_bet) {
                 if grant.terms.max_bet_action == MaxBetAction::Forfeit {
-                    self.end(index, GrantStatus::Forfeited, &Act { reason: Some("max_bet"), ..*act })?;
+                    self.end(
+                        index,
+                        GrantStatus::Forfeited,
+                        &Act {
+                            reason: Some("max_bet"),
+                            ..*act
+                        },
+                    )?;
                     outcome.effect(grant_id);
                 }
                 return Ok(Some(Remark::AboveMaxBet));
@@ -112,7 +147,11 @@ impl Account {
             let weight = grant.terms.game_weight(game);
             if weight.is_zero() {
                 let is_unknown = !grant.terms.knows(game);
-                return Ok(Some(if is_unknown { Remark::UnknownGame } else { Remark::GameNotEligible }));
+                return Ok(Some(if is_unknown {
+                    Remark::UnknownGame
+                } else {
+                    Remark::GameNotEligible
+                }));
             }
             let contribution = round_down(left * weight).min(required);
             self.grants[index].wagering_completed += contribution;
@@ -133,7 +172,10 @@ impl Account {
     }
 
     fn payout(&mut self, payout: &Payout, round: &Round, event: &Event, act: &Act<'_>) -> Result<Outcome> {
-        let mut outcome = Outcome { real_amount: payout.amount, ..Outcome::default() };
+        let mut outcome = Outcome {
+            real_amount: payout.amount,
+            ..Outcome::default()
+        };
         let operation = of(event, Kind::Payout, act);
         let parts = round.split(payout.amount)?;
         for (share, part) in round.shares.iter().zip(parts) {
@@ -187,7 +229,10 @@ impl Account {
             None => stored.cloned(),
         };
         let released = self.released.get(&grant_id).copied().unwrap_or_default();
-        ended.map(|ended| EndedGrant { released: ended.released + released, ..ended })
+        ended.map(|ended| EndedGrant {
+            released: ended.released + released,
+            ..ended
+        })
     }
 
     /// Money that comes back to a grant that is over: the player's as far as the bonus was wagered, else lost.
@@ -202,11 +247,22 @@ impl Account {
     }
 
     /// Gives bonus money back to an open grant; below 0: takes it.
-    fn return_bonus(&mut self, grant_id: GrantId, amount: Decimal, operation: &Operation, outcome: &mut Outcome) -> Result<()> {
+    fn return_bonus(
+        &mut self,
+        grant_id: GrantId,
+        amount: Decimal,
+        operation: &Operation,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
         let index = self.open(grant_id)?;
         let available = self.grants[index].balance;
         if available + amount < Decimal::ZERO {
-            return Err(LedgerError::InsufficientBalance { asset: Asset::Bonus, available, requested: -amount }.into());
+            return Err(LedgerError::InsufficientBalance {
+                asset: Asset::Bonus,
+                available,
+                requested: -amount,
+            }
+            .into());
         }
         if !amount.is_zero() {
             self.move_bonus(index, amount, House::Wagering, operation)?;
@@ -221,7 +277,14 @@ impl Account {
             let grant = &self.grants[index];
             if grant.status == GrantStatus::Active && grant.terms.on_withdrawal == OnWithdrawal::Forfeit {
                 outcome.effect(grant.grant_id);
-                self.end(index, GrantStatus::Forfeited, &Act { reason: Some("withdrawal"), ..*act })?;
+                self.end(
+                    index,
+                    GrantStatus::Forfeited,
+                    &Act {
+                        reason: Some("withdrawal"),
+                        ..*act
+                    },
+                )?;
             }
         }
         Ok(outcome)
@@ -242,7 +305,13 @@ impl Outcome {
         let known = self.grants.iter().position(|effect| effect.grant_id == grant_id);
         let index = known.unwrap_or_else(|| {
             let (contribution, bonus, released) = Default::default();
-            self.grants.push(GrantEffect { grant_id, contribution, bonus, released, status: GrantStatus::Active });
+            self.grants.push(GrantEffect {
+                grant_id,
+                contribution,
+                bonus,
+                released,
+                status: GrantStatus::Active,
+            });
             self.grants.len() - 1
         });
         &mut self.grants[index]

@@ -38,20 +38,39 @@ impl Account {
     /// # Errors
     /// `NotReversible`; `NotOpen` when its bonus is over; `InsufficientBalance` when what it gave is spent.
     pub fn reverse(&mut self, transaction: &Reversible, operation: &Operation) -> Result<()> {
-        let refuse = |detail| Err(AccountError::NotReversible { kind: transaction.kind, detail });
+        let refuse = |detail| {
+            Err(AccountError::NotReversible {
+                kind: transaction.kind,
+                detail,
+            })
+        };
         if !transaction.kind.is_reversible() {
             return refuse("play is taken back by a VOID event, and what ends a bonus or points is final");
         }
         // What was due until now has expired by this very operation, after the transaction was read.
-        let settled: Vec<_> = self.book.journal.lot_movements.iter().map(|movement| (movement.asset, movement.lot_version)).collect();
+        let settled: Vec<_> = self
+            .book
+            .journal
+            .lot_movements
+            .iter()
+            .map(|movement| (movement.asset, movement.lot_version))
+            .collect();
         for posting in transaction.postings.iter().rev() {
             let has_expired = !posting.expired.is_zero() || settled.contains(&(posting.asset, posting.version));
             match (posting.asset, posting.direction) {
                 (_, Direction::Credit) if has_expired => return refuse("some of its points have expired"),
                 (Asset::Bonus, _) => self.reverse_bonus(posting, transaction.kind, operation)?,
-                (asset, Direction::Credit) => self.take(asset, posting.amount, posting.house, Some(posting.version), operation)?,
+                (asset, Direction::Credit) => {
+                    self.take(asset, posting.amount, posting.house, Some(posting.version), operation)?
+                }
                 (asset, Direction::Debit) => {
-                    self.book.post(Direction::Credit, posting.house, (asset, posting.amount), None, operation)?;
+                    self.book.post(
+                        Direction::Credit,
+                        posting.house,
+                        (asset, posting.amount),
+                        None,
+                        operation,
+                    )?;
                     self.put_back(posting, &transaction.lot_movements);
                 }
             }
@@ -61,8 +80,12 @@ impl Account {
 
     fn put_back(&mut self, posting: &ReversedPosting, movements: &[LotMovement]) {
         let mut put_back = Vec::new();
-        for movement in movements.iter().filter(|movement| movement.asset == posting.asset && movement.version == posting.version) {
-            let is_it = |lot: &&mut crate::lots::Lot| lot.asset == movement.asset && lot.version == movement.lot_version;
+        for movement in movements
+            .iter()
+            .filter(|movement| movement.asset == posting.asset && movement.version == posting.version)
+        {
+            let is_it =
+                |lot: &&mut crate::lots::Lot| lot.asset == movement.asset && lot.version == movement.lot_version;
             if let Some(lot) = self.lots.iter_mut().find(is_it) {
                 lot.remaining -= movement.amount;
                 put_back.push((movement.lot_version, -movement.amount));
@@ -72,15 +95,25 @@ impl Account {
     }
 
     fn reverse_bonus(&mut self, posting: &ReversedPosting, kind: Kind, operation: &Operation) -> Result<()> {
-        let Some(grant_id) = posting.grant_id else { return Ok(()) };
+        let Some(grant_id) = posting.grant_id else {
+            return Ok(());
+        };
         let index = self.open(grant_id)?;
         if posting.direction == Direction::Debit {
             return self.move_bonus(index, posting.amount, posting.house, operation);
         }
         if !self.grants[index].is_untouched() {
-            return Err(AccountError::NotReversible { kind, detail: "its bonus has been played; forfeit what is left of it" });
+            return Err(AccountError::NotReversible {
+                kind,
+                detail: "its bonus has been played; forfeit what is left of it",
+            });
         }
         self.changed[index] = true;
-        self.book.end(&mut self.grants[index], GrantStatus::Cancelled, posting.house, operation.clone())
+        self.book.end(
+            &mut self.grants[index],
+            GrantStatus::Cancelled,
+            posting.house,
+            operation.clone(),
+        )
     }
 }

@@ -98,8 +98,14 @@ impl History {
 
     /// The grants that events, or rounds, added so far touched.
     pub fn grants(&self) -> impl Iterator<Item = GrantId> {
-        let of_rounds = self.rounds.values().flat_map(|round| round.shares.iter().map(|share| share.grant_id));
-        let of_events = self.recorded.values().flat_map(|recorded| recorded.outcome.grants.iter().map(|effect| effect.grant_id));
+        let of_rounds = self
+            .rounds
+            .values()
+            .flat_map(|round| round.shares.iter().map(|share| share.grant_id));
+        let of_events = self
+            .recorded
+            .values()
+            .flat_map(|recorded| recorded.outcome.grants.iter().map(|effect| effect.grant_id));
         of_rounds.chain(of_events)
     }
 
@@ -119,11 +125,27 @@ impl History {
     pub(super) fn past(&self, event: &Event) -> Result<Past, EventError> {
         match &event.action {
             Action::Stake(_) | Action::Payout(_) if self.voids.contains_key(&event.event_id) => Ok(Past::Voided),
-            Action::Payout(Payout { round_id: Some(round_id), .. }) => {
-                let round = self.rounds.get(round_id).ok_or_else(|| EventError::StakeUnknown { round_id: round_id.clone() })?;
-                let share = |share: &RoundShare| RoundShare { ended: self.ended.get(&share.grant_id).cloned(), ..share.clone() };
-                let shares = round.shares.iter().filter(|share| share.bonus > Decimal::ZERO).map(share).collect();
-                Ok(Past::Round(Round { staked: round.staked, shares }))
+            Action::Payout(Payout {
+                round_id: Some(round_id),
+                ..
+            }) => {
+                let round = self.rounds.get(round_id).ok_or_else(|| EventError::StakeUnknown {
+                    round_id: round_id.clone(),
+                })?;
+                let share = |share: &RoundShare| RoundShare {
+                    ended: self.ended.get(&share.grant_id).cloned(),
+                    ..share.clone()
+                };
+                let shares = round
+                    .shares
+                    .iter()
+                    .filter(|share| share.bonus > Decimal::ZERO)
+                    .map(share)
+                    .collect();
+                Ok(Past::Round(Round {
+                    staked: round.staked,
+                    shares,
+                }))
             }
             Action::Void { voids } => self.voided(voids),
             _ => Ok(Past::Nothing),
@@ -132,12 +154,20 @@ impl History {
 
     fn voided(&self, voids: &EventId) -> Result<Past, EventError> {
         if let Some(by) = self.voids.get(voids) {
-            return Err(EventError::AlreadyVoided { voids: voids.clone(), by: by.clone() });
+            return Err(EventError::AlreadyVoided {
+                voids: voids.clone(),
+                by: by.clone(),
+            });
         }
-        let Some(recorded) = self.recorded.get(voids) else { return Ok(Past::Nothing) };
+        let Some(recorded) = self.recorded.get(voids) else {
+            return Ok(Past::Nothing);
+        };
         let action = &recorded.event.action;
         if !matches!(action, Action::Stake(_) | Action::Payout(_)) {
-            return Err(EventError::NotVoidable { voids: voids.clone(), type_name: action.type_name() });
+            return Err(EventError::NotVoidable {
+                voids: voids.clone(),
+                type_name: action.type_name(),
+            });
         }
         let effect = |effect: &GrantEffect| PastEffect {
             grant_id: effect.grant_id,
@@ -147,7 +177,11 @@ impl History {
         };
         let mut effects: Vec<PastEffect> = recorded.outcome.grants.iter().map(effect).collect();
         effects.sort_by_key(|effect| effect.grant_id);
-        Ok(Past::TakenBack(TakenBack { effects, lp: recorded.outcome.lp, lp_lot: recorded.lp_lot }))
+        Ok(Past::TakenBack(TakenBack {
+            effects,
+            lp: recorded.outcome.lp,
+            lp_lot: recorded.lp_lot,
+        }))
     }
 
     /// The event that a void takes back, if it came.
@@ -173,7 +207,10 @@ impl History {
                 }
             }
             // Also one that was voided: the round has its result.
-            Action::Payout(Payout { round_id: Some(round_id), .. }) => {
+            Action::Payout(Payout {
+                round_id: Some(round_id),
+                ..
+            }) => {
                 self.paid.insert(round_id.clone());
                 self.unsettled.retain(|stake| stake.round_id != *round_id);
             }
@@ -188,8 +225,22 @@ impl History {
     }
 
     fn take_out_of_round(&mut self, voids: &EventId) {
-        let Some(Recorded { event: Event { action: Action::Stake(stake), .. }, outcome, .. }) = self.recorded.get(voids) else { return };
-        if let Some(round) = stake.round_id.as_ref().and_then(|round_id| self.rounds.get_mut(round_id)) {
+        let Some(Recorded {
+            event: Event {
+                action: Action::Stake(stake),
+                ..
+            },
+            outcome,
+            ..
+        }) = self.recorded.get(voids)
+        else {
+            return;
+        };
+        if let Some(round) = stake
+            .round_id
+            .as_ref()
+            .and_then(|round_id| self.rounds.get_mut(round_id))
+        {
             round.staked -= stake.amount;
             share_out(round, outcome, Decimal::ONE);
         }
@@ -202,7 +253,11 @@ fn share_out(round: &mut Round, outcome: &Outcome, sign: Decimal) {
         let bonus = effect.bonus * sign;
         match round.shares.iter_mut().find(|share| share.grant_id == effect.grant_id) {
             Some(share) => share.bonus += bonus,
-            None => round.shares.push(RoundShare { grant_id: effect.grant_id, bonus, ended: None }),
+            None => round.shares.push(RoundShare {
+                grant_id: effect.grant_id,
+                bonus,
+                ended: None,
+            }),
         }
     }
     // As they are read: which of two grants gets the odd cent must not depend on the batch.
@@ -211,8 +266,11 @@ fn share_out(round: &mut Round, outcome: &Outcome, sign: Decimal) {
 
 fn unsettled(round_id: &str, event_id: &EventId, outcome: &Outcome) -> Vec<UnsettledStake> {
     let staked = outcome.grants.iter().filter(|effect| effect.bonus < Decimal::ZERO);
-    let stake =
-        |effect: &GrantEffect| UnsettledStake { grant_id: effect.grant_id, round_id: round_id.to_owned(), event_id: event_id.clone() };
+    let stake = |effect: &GrantEffect| UnsettledStake {
+        grant_id: effect.grant_id,
+        round_id: round_id.to_owned(),
+        event_id: event_id.clone(),
+    };
     staked.map(stake).collect()
 }
 

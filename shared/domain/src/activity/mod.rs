@@ -90,7 +90,11 @@ impl Action {
             | Action::Stake(Stake { amount, .. })
             | Action::Payout(Payout { amount, .. })
             | Action::Withdrawal { amount } => Some(*amount),
-            Action::Void { .. } | Action::Session { .. } | Action::KycCompleted | Action::Profile { .. } | Action::Login => None,
+            Action::Void { .. }
+            | Action::Session { .. }
+            | Action::KycCompleted
+            | Action::Profile { .. }
+            | Action::Login => None,
         }
     }
 }

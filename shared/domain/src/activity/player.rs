@@ -48,7 +48,9 @@ impl Day {
     }
 
     pub fn is_zero(&self) -> bool {
-        [self.deposited, self.wagered, self.won, self.withdrawn].iter().all(Decimal::is_zero)
+        [self.deposited, self.wagered, self.won, self.withdrawn]
+            .iter()
+            .all(Decimal::is_zero)
     }
 }
 
@@ -105,11 +107,18 @@ impl Player {
     ///
     /// # Errors
     /// A rejected event changed nothing.
-    pub fn record(&mut self, event: Event, program: &Program<'_>, act: &Act<'_>) -> Result<Answer<Outcome>, EventError> {
+    pub fn record(
+        &mut self,
+        event: Event,
+        program: &Program<'_>,
+        act: &Act<'_>,
+    ) -> Result<Answer<Outcome>, EventError> {
         if let Some(before) = self.history.recorded(&event.event_id) {
             return match before.event == event {
                 true => Ok(Answer::Replayed(before.outcome.clone())),
-                false => Err(EventError::Reused { event_id: event.event_id }),
+                false => Err(EventError::Reused {
+                    event_id: event.event_id,
+                }),
             };
         }
         check_time(event.occurred_at, program)?;
@@ -130,8 +139,14 @@ impl Player {
         }
         self.qualify(outcome.lp, program);
         self.stand(&event);
-        let lot_of_play = points.filter(|_| !outcome.lp.is_zero()).and_then(|points| self.account.play_lot(points));
-        let recorded = Recorded { event, outcome: outcome.clone(), lp_lot: lot_of_play };
+        let lot_of_play = points
+            .filter(|_| !outcome.lp.is_zero())
+            .and_then(|points| self.account.play_lot(points));
+        let recorded = Recorded {
+            event,
+            outcome: outcome.clone(),
+            lp_lot: lot_of_play,
+        };
         self.history.note(recorded.clone());
         self.recorded.push(recorded);
         let history = &self.history;
@@ -140,7 +155,12 @@ impl Player {
     }
 
     /// The totals after the event, and what it adds to which day.
-    fn tally(&self, event: &Event, past: &Past, program: &Program<'_>) -> Result<(Totals, Option<(Date, Day)>), EventError> {
+    fn tally(
+        &self,
+        event: &Event,
+        past: &Past,
+        program: &Program<'_>,
+    ) -> Result<(Totals, Option<(Date, Day)>), EventError> {
         let mut totals = self.totals.clone();
         let date = program.moment.day_of(event.occurred_at);
         let day = match &event.action {
@@ -148,24 +168,39 @@ impl Player {
             Action::Deposit { amount } => {
                 totals.deposited = raised(totals.deposited, *amount, "total_deposited")?;
                 totals.last_deposit_date = totals.last_deposit_date.max(Some(date));
-                Some(Day { deposited: *amount, ..Day::default() })
+                Some(Day {
+                    deposited: *amount,
+                    ..Day::default()
+                })
             }
             Action::Withdrawal { amount } => {
                 totals.withdrawn = raised(totals.withdrawn, *amount, "total_withdrawn")?;
-                Some(Day { withdrawn: *amount, ..Day::default() })
+                Some(Day {
+                    withdrawn: *amount,
+                    ..Day::default()
+                })
             }
             Action::Stake(stake) => {
                 totals.bets = more_bets(&totals);
                 totals.wagered = raised(totals.wagered, stake.amount, "total_wagered")?;
-                Some(Day { wagered: stake.amount, ..Day::default() })
+                Some(Day {
+                    wagered: stake.amount,
+                    ..Day::default()
+                })
             }
             Action::Payout(payout) => {
                 totals.won = raised(totals.won, payout.amount, "total_won")?;
-                Some(Day { won: payout.amount, ..Day::default() })
+                Some(Day {
+                    won: payout.amount,
+                    ..Day::default()
+                })
             }
             Action::Void { voids } => return Ok(self.untally(self.history.target(voids), totals, program)),
             Action::Session { minutes } => {
-                totals.session_count = totals.session_count.checked_add(1).ok_or(EventError::OutOfRange { what: "session_count" })?;
+                totals.session_count = totals
+                    .session_count
+                    .checked_add(1)
+                    .ok_or(EventError::OutOfRange { what: "session_count" })?;
                 totals.playtime_hours = played(totals.playtime_hours, *minutes)?;
                 None
             }
@@ -176,19 +211,30 @@ impl Player {
 
     /// Takes a stake or a payout out of the totals and of its own day. A file may have put a smaller total in between: what is
     /// not there is not taken.
-    fn untally(&self, voided: Option<&Event>, mut totals: Totals, program: &Program<'_>) -> (Totals, Option<(Date, Day)>) {
+    fn untally(
+        &self,
+        voided: Option<&Event>,
+        mut totals: Totals,
+        program: &Program<'_>,
+    ) -> (Totals, Option<(Date, Day)>) {
         let Some(voided) = voided else { return (totals, None) };
         let day = match &voided.action {
             Action::Stake(stake) => {
                 let wagered = stake.amount.min(totals.wagered);
                 totals.wagered -= wagered;
                 totals.bets = totals.bets.map(|bets| (bets - 1).max(0));
-                Day { wagered: -wagered, ..Day::default() }
+                Day {
+                    wagered: -wagered,
+                    ..Day::default()
+                }
             }
             Action::Payout(payout) => {
                 let won = payout.amount.min(totals.won);
                 totals.won -= won;
-                Day { won: -won, ..Day::default() }
+                Day {
+                    won: -won,
+                    ..Day::default()
+                }
             }
             _ => return (totals, None),
         };
@@ -197,7 +243,9 @@ impl Player {
 
     /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached by now, rounded down to cents of a point.
     fn points(&self, event: &Event, past: &Past, program: &Program<'_>) -> Result<Option<PlayPoints>, EventError> {
-        let Action::Stake(stake) = &event.action else { return Ok(None) };
+        let Action::Stake(stake) = &event.action else {
+            return Ok(None);
+        };
         if *past == Past::Voided || self.earning == Earning::Nothing {
             return Ok(None);
         }
@@ -208,15 +256,23 @@ impl Player {
         // Those of the day and of its lot are a part of these.
         raised(self.qualifying_lp, amount, POINTS)?;
         let day = program.moment.today();
-        let expires_at = settings.lp_expiry_days.map(|days| program.moment.start_of(program.moment.day_in(days.saturating_add(1))));
-        Ok((amount > Decimal::ZERO).then_some(PlayPoints { amount, day, expires_at }))
+        let expires_at = settings
+            .lp_expiry_days
+            .map(|days| program.moment.start_of(program.moment.day_in(days.saturating_add(1))));
+        Ok((amount > Decimal::ZERO).then_some(PlayPoints {
+            amount,
+            day,
+            expires_at,
+        }))
     }
 
     /// Points that were earned count for the tier at once: the next stake earns with its multiplier. A tier that requires more
     /// than points is reached when the batch is written.
     fn qualify(&mut self, lp: Decimal, program: &Program<'_>) {
         self.qualifying_lp += lp;
-        self.rank = program.ladder.climb(self.rank, self.qualifying_lp, |tier| tier.requirements.is_none());
+        self.rank = program
+            .ladder
+            .climb(self.rank, self.qualifying_lp, |tier| tier.requirements.is_none());
     }
 
     /// What the event says of the player themselves, and which rules it calls.
@@ -230,7 +286,13 @@ impl Player {
             }
             // The latest word counts, in whatever order the words come.
             Action::Profile { depth } if self.profile.at.is_none_or(|at| at <= event.occurred_at) => {
-                let before = std::mem::replace(&mut self.profile, Profile { depth: *depth, at: Some(event.occurred_at) });
+                let before = std::mem::replace(
+                    &mut self.profile,
+                    Profile {
+                        depth: *depth,
+                        at: Some(event.occurred_at),
+                    },
+                );
                 if before.depth == *depth {
                     return;
                 }
@@ -239,14 +301,22 @@ impl Player {
             _ => return,
         };
         let (event_id, amount) = (event.event_id.as_str().to_owned(), event.action.amount());
-        self.happened.push(Happened { trigger, event_id, occurred_at: event.occurred_at, amount });
+        self.happened.push(Happened {
+            trigger,
+            event_id,
+            occurred_at: event.occurred_at,
+            amount,
+        });
     }
 }
 
 fn check_time(occurred_at: Timestamp, program: &Program<'_>) -> Result<(), EventError> {
     let (now, days_max) = (program.moment.now(), program.settings.activity.event_age_days_max);
     if occurred_at.duration_since(now) > SignedDuration::from_hours(HOURS_AHEAD_MAX) {
-        return Err(EventError::InFuture { occurred_at, hours_max: HOURS_AHEAD_MAX });
+        return Err(EventError::InFuture {
+            occurred_at,
+            hours_max: HOURS_AHEAD_MAX,
+        });
     }
     if now.duration_since(occurred_at) > SignedDuration::from_hours(24 * i64::from(days_max)) {
         return Err(EventError::TooOld { occurred_at, days_max });
@@ -255,7 +325,9 @@ fn check_time(occurred_at: Timestamp, program: &Program<'_>) -> Result<(), Event
 }
 
 fn raised(total: Decimal, amount: Decimal, what: &'static str) -> Result<Decimal, EventError> {
-    let raised = total.checked_add(amount).filter(|total| *total < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)));
+    let raised = total
+        .checked_add(amount)
+        .filter(|total| *total < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)));
     raised.ok_or(EventError::OutOfRange { what })
 }
 
@@ -269,7 +341,12 @@ fn more_bets(totals: &Totals) -> Option<i64> {
 
 /// Hours, rounded half up to the stored scale.
 fn played(hours: Decimal, minutes: Decimal) -> Result<Decimal, EventError> {
-    let more = (minutes / Decimal::from(60)).round_dp_with_strategy(STORED_SCALE, RoundingStrategy::MidpointAwayFromZero);
-    let hours = hours.checked_add(more).filter(|hours| *hours < Decimal::from(PLAYTIME_HOURS_MAX));
-    hours.ok_or(EventError::OutOfRange { what: "total_playtime_hours" })
+    let more =
+        (minutes / Decimal::from(60)).round_dp_with_strategy(STORED_SCALE, RoundingStrategy::MidpointAwayFromZero);
+    let hours = hours
+        .checked_add(more)
+        .filter(|hours| *hours < Decimal::from(PLAYTIME_HOURS_MAX));
+    hours.ok_or(EventError::OutOfRange {
+        what: "total_playtime_hours",
+    })
 }

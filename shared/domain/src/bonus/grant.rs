@@ -181,13 +181,19 @@ impl Grant {
 
 /// On overflow there is no limit either: the product is beyond every balance.
 fn conversion_limit(amount: Decimal, terms: &GrantTerms) -> Option<Decimal> {
-    terms.max_conversion.and_then(|multiple| amount.checked_mul(multiple)).map(|limit| round_reward(limit, Asset::Bonus))
+    terms
+        .max_conversion
+        .and_then(|multiple| amount.checked_mul(multiple))
+        .map(|limit| round_reward(limit, Asset::Bonus))
 }
 
 /// The order in which stakes feed grants: the one that expires first, then the oldest.
 pub(crate) fn feeding_order(a: &Grant, b: &Grant) -> Ordering {
     let expiry = |grant: &Grant| (grant.expires_at.is_none(), grant.expires_at);
-    expiry(a).cmp(&expiry(b)).then(a.issued_at.cmp(&b.issued_at)).then(a.grant_id.cmp(&b.grant_id))
+    expiry(a)
+        .cmp(&expiry(b))
+        .then(a.issued_at.cmp(&b.issued_at))
+        .then(a.grant_id.cmp(&b.grant_id))
 }
 
 /// A grant that is over, as money still comes back from a round that was played with it.
@@ -240,8 +246,17 @@ mod tests {
     use super::*;
 
     fn ended(status: GrantStatus, max_conversion: Option<i64>) -> EndedGrant {
-        let terms = GrantTerms { max_conversion: max_conversion.map(Decimal::from), ..GrantTerms::default() };
-        EndedGrant { status, amount: 100.into(), terms, converted: 250.into(), released: 30.into() }
+        let terms = GrantTerms {
+            max_conversion: max_conversion.map(Decimal::from),
+            ..GrantTerms::default()
+        };
+        EndedGrant {
+            status,
+            amount: 100.into(),
+            terms,
+            converted: 250.into(),
+            released: 30.into(),
+        }
     }
 
     #[test]
@@ -249,7 +264,12 @@ mod tests {
         assert_eq!(ended(GrantStatus::Completed, None).released_of(40.into()), 40.into());
         assert_eq!(ended(GrantStatus::Completed, Some(3)).released_of(40.into()), 20.into());
         assert_eq!(ended(GrantStatus::Completed, Some(2)).released_of(40.into()), 0.into());
-        for status in [GrantStatus::Expired, GrantStatus::Forfeited, GrantStatus::Cancelled, GrantStatus::Depleted] {
+        for status in [
+            GrantStatus::Expired,
+            GrantStatus::Forfeited,
+            GrantStatus::Cancelled,
+            GrantStatus::Depleted,
+        ] {
             assert_eq!(ended(status, None).released_of(40.into()), 0.into());
         }
     }

@@ -37,7 +37,10 @@ impl Round {
         let mut parts = Vec::with_capacity(self.shares.len());
         for share in &self.shares {
             bonus += share.bonus;
-            let upto = payout.checked_mul(bonus).ok_or(LedgerError::OutOfRange { asset: Asset::Bonus })? / self.staked;
+            let upto = payout
+                .checked_mul(bonus)
+                .ok_or(LedgerError::OutOfRange { asset: Asset::Bonus })?
+                / self.staked;
             let upto = round_reward(upto, Asset::Bonus);
             parts.push(upto - given);
             given = upto;
@@ -51,8 +54,15 @@ mod tests {
     use super::*;
 
     fn round(staked: i64, bonuses: &[i64]) -> Round {
-        let share = |bonus: &i64| RoundShare { grant_id: GrantId(uuid::Uuid::nil()), bonus: Decimal::from(*bonus), ended: None };
-        Round { staked: staked.into(), shares: bonuses.iter().map(share).collect() }
+        let share = |bonus: &i64| RoundShare {
+            grant_id: GrantId(uuid::Uuid::nil()),
+            bonus: Decimal::from(*bonus),
+            ended: None,
+        };
+        Round {
+            staked: staked.into(),
+            shares: bonuses.iter().map(share).collect(),
+        }
     }
 
     fn d(text: &str) -> Decimal {
@@ -68,7 +78,10 @@ mod tests {
     #[test]
     fn grants_that_paid_the_whole_stake_get_the_whole_payout() {
         assert_eq!(round(3, &[1, 2]).split(d("10.00")), Ok(vec![d("3.33"), d("6.67")]));
-        assert_eq!(round(7, &[1, 2, 4]).split(d("0.01")), Ok(vec![d("0"), d("0"), d("0.01")]));
+        assert_eq!(
+            round(7, &[1, 2, 4]).split(d("0.01")),
+            Ok(vec![d("0"), d("0"), d("0.01")])
+        );
     }
 
     #[test]

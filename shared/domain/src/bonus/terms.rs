@@ -75,7 +75,9 @@ impl GrantTerms {
     ///
     /// `deposit` counts only for [`WageringBasis::DepositPlusBonus`].
     pub fn wagering_required(&self, amount: Decimal, deposit: Decimal) -> Option<Decimal> {
-        self.basis(amount, deposit)?.checked_mul(self.wagering_requirement).map(round_requirement)
+        self.basis(amount, deposit)?
+            .checked_mul(self.wagering_requirement)
+            .map(round_requirement)
     }
 }
 
@@ -85,28 +87,47 @@ impl GrantTerms {
         if !self.is_eligible(game) {
             return Decimal::ZERO;
         }
-        let own = self.game_weights.as_ref().and_then(|weights| weights.get(game).copied());
+        let own = self
+            .game_weights
+            .as_ref()
+            .and_then(|weights| weights.get(game).copied());
         own.unwrap_or_else(|| default_game_weight(game))
     }
 
     pub fn is_eligible(&self, game: &str) -> bool {
-        self.eligible_games.as_ref().is_none_or(|games| games.iter().any(|eligible| eligible == game))
+        self.eligible_games
+            .as_ref()
+            .is_none_or(|games| games.iter().any(|eligible| eligible == game))
     }
 
     /// Whether the game has a weight at all, of its own or by default.
     pub fn knows(&self, game: &str) -> bool {
-        self.game_weights.as_ref().is_some_and(|weights| weights.contains_key(game)) || weighted_games().any(|known| known == game)
+        self.game_weights
+            .as_ref()
+            .is_some_and(|weights| weights.contains_key(game))
+            || weighted_games().any(|known| known == game)
     }
 }
 
 /// Games with a weight of their own: the share of a stake that contributes to wagering.
-const GAME_WEIGHTS: [(&str, i64); 8] =
-    [("slots", 100), ("video_poker", 50), ("roulette", 20), ("table", 10), ("blackjack", 10), ("baccarat", 10), ("poker", 10), ("live", 5)];
+const GAME_WEIGHTS: [(&str, i64); 8] = [
+    ("slots", 100),
+    ("video_poker", 50),
+    ("roulette", 20),
+    ("table", 10),
+    ("blackjack", 10),
+    ("baccarat", 10),
+    ("poker", 10),
+    ("live", 5),
+];
 
 /// Share of a stake on `game` that contributes where the terms say nothing: slots 1, video poker 0.5,
 /// roulette 0.2, table games 0.1, live 0.05, anything else 0.
 pub fn default_game_weight(game: &str) -> Decimal {
-    let per_cent = GAME_WEIGHTS.iter().find(|(name, _)| *name == game).map_or(0, |(_, per_cent)| *per_cent);
+    let per_cent = GAME_WEIGHTS
+        .iter()
+        .find(|(name, _)| *name == game)
+        .map_or(0, |(_, per_cent)| *per_cent);
     Decimal::new(per_cent, 2).normalize()
 }
 
@@ -125,11 +146,20 @@ mod tests {
 
     #[test]
     fn the_requirement_is_a_multiple_of_its_basis_rounded_up() {
-        let terms = GrantTerms { wagering_requirement: d("10"), ..GrantTerms::default() };
+        let terms = GrantTerms {
+            wagering_requirement: d("10"),
+            ..GrantTerms::default()
+        };
         assert_eq!(terms.wagering_required(d("480.00"), d("100")), Some(d("4800.00")));
-        let both = GrantTerms { wagering_basis: WageringBasis::DepositPlusBonus, ..terms.clone() };
+        let both = GrantTerms {
+            wagering_basis: WageringBasis::DepositPlusBonus,
+            ..terms.clone()
+        };
         assert_eq!(both.wagering_required(d("100"), d("100")), Some(d("2000")));
-        let odd = GrantTerms { wagering_requirement: d("3.1"), ..terms };
+        let odd = GrantTerms {
+            wagering_requirement: d("3.1"),
+            ..terms
+        };
         assert_eq!(odd.wagering_required(d("33.33"), Decimal::ZERO), Some(d("103.33"))); // 103.323
         assert_eq!(odd.wagering_required(Decimal::MAX, Decimal::ZERO), None);
     }

@@ -44,7 +44,14 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    pub(super) fn intent(self, rule: &Rule, rule_version: i32, period_key: &str, amount: Decimal, now: Timestamp) -> GrantIntent {
+    pub(super) fn intent(
+        self,
+        rule: &Rule,
+        rule_version: i32,
+        period_key: &str,
+        amount: Decimal,
+        now: Timestamp,
+    ) -> GrantIntent {
         let after = |hours: u32| now.checked_add(SignedDuration::from_hours(i64::from(hours))).ok();
         GrantIntent {
             rule_id: rule.rule_id.clone(),
@@ -58,7 +65,10 @@ impl Offer {
             wagering_required: self.wagering_required,
             expires_at: self.terms.as_ref().and_then(|terms| terms.expiry_hours).and_then(after),
             terms: self.terms,
-            lp_expires_at: rule.reward.lp_expiry_days.and_then(|days| after(days.saturating_mul(24))),
+            lp_expires_at: rule
+                .reward
+                .lp_expiry_days
+                .and_then(|days| after(days.saturating_mul(24))),
         }
     }
 }
@@ -98,7 +108,11 @@ impl Passage {
             self.amount = gate.amount;
         }
         self.gates.push(gate);
-        if refused && self.extent == Extent::UntilRefused { Err(Stop::Refused) } else { Ok(()) }
+        if refused && self.extent == Extent::UntilRefused {
+            Err(Stop::Refused)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -116,7 +130,10 @@ impl From<NotApplicable> for Stop {
 
 /// The decision on a rule whose conditions cannot be computed for the player.
 pub(super) fn not_applicable(rule: &Rule, rule_version: i32, obstacle: &EvalError) -> Decision {
-    Decision { reason: Some(obstacle.to_string()), ..undecided(rule, rule_version) }
+    Decision {
+        reason: Some(obstacle.to_string()),
+        ..undecided(rule, rule_version)
+    }
 }
 
 fn undecided(rule: &Rule, rule_version: i32) -> Decision {
@@ -135,10 +152,17 @@ fn undecided(rule: &Rule, rule_version: i32) -> Decision {
 impl Case<'_> {
     pub(super) fn assess(&self, rule: &Rule, rule_version: i32, extent: Extent) -> (Decision, Option<Offer>) {
         let formula_amount = rule.reward.formula.eval(self.candidate.facts);
-        let ask = formula_amount.clone().map_err(NotApplicable::from).and_then(|amount| self.ask(rule, amount));
+        let ask = formula_amount
+            .clone()
+            .map_err(NotApplicable::from)
+            .and_then(|amount| self.ask(rule, amount));
         let reward_amount = ask.as_ref().map_or(Decimal::ZERO, |ask| ask.amount);
         let formula_amount = formula_amount.ok().map(|amount| amount.normalize());
-        let mut decision = Decision { formula_amount, reward_amount, ..undecided(rule, rule_version) };
+        let mut decision = Decision {
+            formula_amount,
+            reward_amount,
+            ..undecided(rule, rule_version)
+        };
         match ask.and_then(|ask| self.pass(rule, &ask, extent)) {
             Ok((passage, offer)) => {
                 (decision.verdict, decision.reason) = verdict(&passage.gates);
@@ -150,7 +174,10 @@ impl Case<'_> {
             Err(obstacle) => {
                 decision.reason = Some(obstacle.to_string());
                 if extent == Extent::AllGates {
-                    decision.gates = self.pass(rule, &Ask::default(), extent).map(|(passage, _)| passage.gates).unwrap_or_default();
+                    decision.gates = self
+                        .pass(rule, &Ask::default(), extent)
+                        .map(|(passage, _)| passage.gates)
+                        .unwrap_or_default();
                 }
                 (decision, None)
             }
@@ -173,7 +200,10 @@ impl Case<'_> {
         if amount >= Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)) {
             return Err(NotApplicable::Overflow);
         }
-        let counts_deposit = reward.terms.as_ref().is_some_and(|terms| terms.wagering_basis == WageringBasis::DepositPlusBonus);
+        let counts_deposit = reward
+            .terms
+            .as_ref()
+            .is_some_and(|terms| terms.wagering_basis == WageringBasis::DepositPlusBonus);
         let deposit = match self.candidate.event.and_then(|event| event.amount) {
             _ if !counts_deposit => Decimal::ZERO,
             Some(deposit) => deposit,
@@ -184,7 +214,11 @@ impl Case<'_> {
 
     /// Through the gates, in their order. The offer is `None` where the way ended early.
     fn pass(&self, rule: &Rule, ask: &Ask, extent: Extent) -> Result<(Passage, Option<Offer>), NotApplicable> {
-        let mut passage = Passage { extent, amount: ask.amount, gates: Vec::with_capacity(5) };
+        let mut passage = Passage {
+            extent,
+            amount: ask.amount,
+            gates: Vec::with_capacity(5),
+        };
         match self.gates(rule, ask, &mut passage) {
             Ok(offer) => Ok((passage, Some(offer))),
             Err(Stop::Refused) => Ok((passage, None)),
@@ -203,30 +237,49 @@ impl Case<'_> {
         passage.step(gate::fraud(player.risk_score, passage.amount, after_penalty))?;
 
         let terms = terms(rule, penalty, settings);
-        let model = self.cost_model(terms.as_ref(), ask.deposit, asset).ok_or(NotApplicable::Overflow)?;
-        let edge = mix_edge(terms.as_ref().and_then(|terms| terms.eligible_games.as_deref()), &settings.profit);
-        let profit = gate::profit(player, reward_type, edge, passage.amount, &model, &settings.profit).ok_or(NotApplicable::Overflow)?;
+        let model = self
+            .cost_model(terms.as_ref(), ask.deposit, asset)
+            .ok_or(NotApplicable::Overflow)?;
+        let edge = mix_edge(
+            terms.as_ref().and_then(|terms| terms.eligible_games.as_deref()),
+            &settings.profit,
+        );
+        let profit = gate::profit(player, reward_type, edge, passage.amount, &model, &settings.profit)
+            .ok_or(NotApplicable::Overflow)?;
         let (expected_revenue, cost) = (profit.revenue, profit.cost);
         passage.step(profit.gate)?;
 
-        let capped = gate::caps(self.room, passage.amount, cost, asset.scale(), &model).ok_or(NotApplicable::Overflow)?;
+        let capped =
+            gate::caps(self.room, passage.amount, cost, asset.scale(), &model).ok_or(NotApplicable::Overflow)?;
         let cost = capped.cost;
         passage.step(capped.gate)?;
 
         let wagering_required = match &terms {
             Some(terms) => {
-                let required = terms.wagering_required(passage.amount, ask.deposit).ok_or(NotApplicable::Overflow)?;
+                let required = terms
+                    .wagering_required(passage.amount, ask.deposit)
+                    .ok_or(NotApplicable::Overflow)?;
                 shown(required, MONEY_SCALE)
             }
             None => Decimal::ZERO,
         };
         passage.step(gate::budget(self.budget.total, self.budget.day, cost, passage.amount))?;
-        Ok(Offer { cost, expected_revenue, wagering_required, terms })
+        Ok(Offer {
+            cost,
+            expected_revenue,
+            wagering_required,
+            terms,
+        })
     }
 
     fn cost_model<'t>(&self, terms: Option<&'t GrantTerms>, deposit: Decimal, asset: Asset) -> Option<CostModel<'t>> {
         match terms {
-            Some(terms) => Some(CostModel::bonus(terms, deposit, self.candidate.player.totals.avg_bet_size(), &self.settings.profit)),
+            Some(terms) => Some(CostModel::bonus(
+                terms,
+                deposit,
+                self.candidate.player.totals.avg_bet_size(),
+                &self.settings.profit,
+            )),
             None => CostModel::points(asset, self.settings),
         }
     }
@@ -249,9 +302,18 @@ pub(crate) fn bonus(
 ) -> Option<(Decimal, WageredCost<'static>)> {
     let profit = decision.gates.iter().position(|gate| gate.name() == "profit")?;
     let judged = profit.checked_sub(1).and_then(|before| decision.gates.get(before))?;
-    let amount = if decision.amount.is_zero() { judged.amount } else { decision.amount };
+    let amount = if decision.amount.is_zero() {
+        judged.amount
+    } else {
+        decision.amount
+    };
     let terms = terms(rule, Penalty::of(player.risk_score), settings)?;
-    let cost = WageredCost::new(Cow::Owned(terms), Decimal::ZERO, player.totals.avg_bet_size(), &settings.profit);
+    let cost = WageredCost::new(
+        Cow::Owned(terms),
+        Decimal::ZERO,
+        player.totals.avg_bet_size(),
+        &settings.profit,
+    );
     Some((amount, cost))
 }
 
@@ -260,9 +322,16 @@ fn verdict(gates: &[GateFigures]) -> (Verdict, Option<String>) {
     if let Some(gate) = gates.iter().find(|gate| gate.verdict == GateVerdict::Refuse) {
         return (Verdict::Refused, Some(format!("refused by the {} gate", gate.name())));
     }
-    let reducing: Vec<&str> = gates.iter().filter(|gate| gate.verdict == GateVerdict::Reduce).map(GateFigures::name).collect();
+    let reducing: Vec<&str> = gates
+        .iter()
+        .filter(|gate| gate.verdict == GateVerdict::Reduce)
+        .map(GateFigures::name)
+        .collect();
     match reducing.as_slice() {
         [] => (Verdict::Granted, None),
-        names => (Verdict::Reduced, Some(format!("reduced by the gates: {}", names.join(", ")))),
+        names => (
+            Verdict::Reduced,
+            Some(format!("reduced by the gates: {}", names.join(", "))),
+        ),
     }
 }

@@ -58,8 +58,17 @@ impl RuleSet {
     /// The rules that are taken to apply at this moment.
     pub fn live_where(&self, moment: &Moment, applies: impl Fn(&Rule) -> bool) -> LiveRules<'_> {
         let rules = self.iter().filter(|(rule, _)| applies(rule));
-        let rules = rules.map(|(rule, version)| LiveRule { rule, version, period_key: rule.cadence.period_key(moment, None) }).collect();
-        LiveRules { rules, moment: moment.clone() }
+        let rules = rules
+            .map(|(rule, version)| LiveRule {
+                rule,
+                version,
+                period_key: rule.cadence.period_key(moment, None),
+            })
+            .collect();
+        LiveRules {
+            rules,
+            moment: moment.clone(),
+        }
     }
 }
 
@@ -111,7 +120,10 @@ impl BudgetRooms {
         let rooms = rules.iter().filter_map(|(rule, _)| {
             let budget = rule.budget?;
             let (total, day) = reserved(&rule.rule_id);
-            let room = BudgetRoom { total: budget.total.map(|limit| limit - total), day: budget.per_day.map(|limit| limit - day) };
+            let room = BudgetRoom {
+                total: budget.total.map(|limit| limit - total),
+                day: budget.per_day.map(|limit| limit - day),
+            };
             Some((rule.rule_id.clone(), room))
         });
         Self(rooms.collect())
@@ -203,7 +215,12 @@ pub struct Evaluation {
 }
 
 /// Evaluates one player. Does not allocate unless a rule matches.
-pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Settings, budgets: &mut BudgetRooms) -> Evaluation {
+pub fn evaluate(
+    candidate: &Candidate<'_>,
+    rules: &LiveRules<'_>,
+    settings: &Settings,
+    budgets: &mut BudgetRooms,
+) -> Evaluation {
     let mut evaluation = Evaluation::default();
     let mut room = CapRoom::of(&candidate.player.spend, &settings.caps);
     let mut groups: Vec<&str> = Vec::new();
@@ -214,7 +231,9 @@ pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Set
         }
         let rule = live.rule;
         let event_id = candidate.event.map(|event| event.event_id.as_str());
-        let Some(period_key) = live.period_key.as_deref().or(event_id) else { continue };
+        let Some(period_key) = live.period_key.as_deref().or(event_id) else {
+            continue;
+        };
         let group = rule.exclusive_group.as_deref();
         if is_paid(candidate.player, rule, period_key) || group.is_some_and(|group| groups.contains(&group)) {
             continue;
@@ -222,7 +241,13 @@ pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Set
         let (decision, offer) = match rule.condition.hold(candidate.facts) {
             Ok(false) => continue,
             Ok(true) => {
-                let case = Case { candidate, settings, now: rules.moment.now(), room: &room, budget: budget_room(rule, budgets) };
+                let case = Case {
+                    candidate,
+                    settings,
+                    now: rules.moment.now(),
+                    room: &room,
+                    budget: budget_room(rule, budgets),
+                };
                 case.assess(rule, live.version, Extent::UntilRefused)
             }
             Err(obstacle) => (judge::not_applicable(rule, live.version, &obstacle), None),
@@ -231,7 +256,9 @@ pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Set
             room.take(offer.cost);
             budgets.reserve(&rule.rule_id, offer.cost);
             groups.extend(group);
-            evaluation.grants.push(offer.intent(rule, live.version, period_key, decision.amount, rules.moment.now()));
+            evaluation
+                .grants
+                .push(offer.intent(rule, live.version, period_key, decision.amount, rules.moment.now()));
         }
         evaluation.facts_read.extend_from_slice(rule.reads());
         evaluation.decisions.push(decision);
@@ -243,13 +270,19 @@ pub fn evaluate(candidate: &Candidate<'_>, rules: &LiveRules<'_>, settings: &Set
 
 /// Whether the rule paid this player in this period already.
 pub(crate) fn is_paid(player: &PlayerSnapshot, rule: &Rule, period_key: &str) -> bool {
-    player.past_grants.iter().any(|past| past.period_key == period_key && past.rule_id == rule.rule_id.as_str())
+    player
+        .past_grants
+        .iter()
+        .any(|past| past.period_key == period_key && past.rule_id == rule.rule_id.as_str())
 }
 
 fn budget_room(rule: &Rule, budgets: &BudgetRooms) -> BudgetRoom {
     match rule.budget {
         None => BudgetRoom::default(),
-        Some(_) => budgets.room(&rule.rule_id).unwrap_or(BudgetRoom { total: Some(Decimal::ZERO), day: Some(Decimal::ZERO) }),
+        Some(_) => budgets.room(&rule.rule_id).unwrap_or(BudgetRoom {
+            total: Some(Decimal::ZERO),
+            day: Some(Decimal::ZERO),
+        }),
     }
 }
 
@@ -276,9 +309,17 @@ pub fn explain(
     budgets: &BudgetRooms,
 ) -> Explanation {
     let room = CapRoom::of(&candidate.player.spend, &settings.caps);
-    let case = Case { candidate, settings, now: moment.now(), room: &room, budget: budget_room(rule, budgets) };
+    let case = Case {
+        candidate,
+        settings,
+        now: moment.now(),
+        room: &room,
+        budget: budget_room(rule, budgets),
+    };
     let (decision, _) = case.assess(rule, rule_version, Extent::AllGates);
-    let period_key = rule.cadence.period_key(moment, candidate.event.map(|event| event.event_id.as_str()));
+    let period_key = rule
+        .cadence
+        .period_key(moment, candidate.event.map(|event| event.event_id.as_str()));
     Explanation {
         matches: rule.matches(candidate.facts),
         already_granted: period_key.is_some_and(|key| is_paid(candidate.player, rule, &key)),

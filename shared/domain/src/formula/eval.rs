@@ -82,7 +82,9 @@ pub enum Flag {
 }
 
 fn null(facts: &Facts<'_>, id: FactId) -> EvalError {
-    EvalError::Null { fact: facts.catalogue().def(id).name.clone() }
+    EvalError::Null {
+        fact: facts.catalogue().def(id).name.clone(),
+    }
 }
 
 impl Number {
@@ -107,7 +109,9 @@ impl Number {
         match self {
             Number::Literal(_) => {}
             Number::Fact(id) => visit(*id),
-            Number::Negate(inner) | Number::Power(inner, _) | Number::Abs(inner) | Number::Round(_, inner) => inner.visit_facts(visit),
+            Number::Negate(inner) | Number::Power(inner, _) | Number::Abs(inner) | Number::Round(_, inner) => {
+                inner.visit_facts(visit)
+            }
             Number::Arithmetic(_, left, right) => {
                 left.visit_facts(visit);
                 right.visit_facts(visit);
@@ -139,7 +143,9 @@ impl Arithmetic {
 }
 
 fn power(base: Decimal, exponent: u32) -> Result<Decimal, EvalError> {
-    (0..exponent).try_fold(Decimal::ONE, |product, _| product.checked_mul(base)).ok_or(EvalError::Overflow)
+    (0..exponent)
+        .try_fold(Decimal::ONE, |product, _| product.checked_mul(base))
+        .ok_or(EvalError::Overflow)
 }
 
 impl Extreme {

@@ -28,9 +28,16 @@ impl Typed {
 /// Reads and type-checks a source.
 pub fn lower(source: &str, catalogue: &Catalogue) -> Result<Typed, FormulaError> {
     let tokens = scan::scan(source)?;
-    let syntax = FormulaError { position: 1, kind: Kind::Syntax };
+    let syntax = FormulaError {
+        position: 1,
+        kind: Kind::Syntax,
+    };
     let tree = build_operator_tree(&scan::rename(&tokens)).map_err(|_| syntax.clone())?;
-    Lowering { tokens: &tokens, catalogue }.node(&tree)
+    Lowering {
+        tokens: &tokens,
+        catalogue,
+    }
+    .node(&tree)
 }
 
 struct Lowering<'a> {
@@ -52,8 +59,14 @@ impl Lowering<'_> {
             (Exp, [base, exponent]) => self.power(base, exponent),
             (Neg, [inner]) => Ok(Typed::Number(Number::Negate(Box::new(self.number("-", inner)?)))),
             (Not, [inner]) => Ok(Typed::Flag(Flag::Not(Box::new(self.flag("!", inner)?)))),
-            (And, [l, r]) => Ok(Typed::Flag(Flag::And(Box::new(self.flag("&&", l)?), Box::new(self.flag("&&", r)?)))),
-            (Or, [l, r]) => Ok(Typed::Flag(Flag::Or(Box::new(self.flag("||", l)?), Box::new(self.flag("||", r)?)))),
+            (And, [l, r]) => Ok(Typed::Flag(Flag::And(
+                Box::new(self.flag("&&", l)?),
+                Box::new(self.flag("&&", r)?),
+            ))),
+            (Or, [l, r]) => Ok(Typed::Flag(Flag::Or(
+                Box::new(self.flag("||", l)?),
+                Box::new(self.flag("||", r)?),
+            ))),
             (Eq, [l, r]) => Ok(Typed::Flag(self.equality("==", Comparison::Equal, l, r)?)),
             (Neq, [l, r]) => Ok(Typed::Flag(self.equality("!=", Comparison::NotEqual, l, r)?)),
             (Lt, [l, r]) => self.comparison("<", Comparison::Less, l, r),
@@ -67,36 +80,57 @@ impl Lowering<'_> {
     }
 
     fn error(&self, node: &Node, kind: Kind) -> FormulaError {
-        FormulaError { position: self.position(node), kind }
+        FormulaError {
+            position: self.position(node),
+            kind,
+        }
     }
 
     /// Of the first value in the node: the tree does not keep the place of operators.
     fn position(&self, node: &Node) -> usize {
         let own = match node.operator() {
-            Operator::VariableIdentifierRead { identifier } | Operator::FunctionIdentifier { identifier } => Some(identifier.as_str()),
+            Operator::VariableIdentifierRead { identifier } | Operator::FunctionIdentifier { identifier } => {
+                Some(identifier.as_str())
+            }
             _ => None,
         };
         let names = own.into_iter().chain(node.iter_identifiers());
-        let places = names.filter_map(scan::token_index).filter_map(|index| self.tokens.get(index));
+        let places = names
+            .filter_map(scan::token_index)
+            .filter_map(|index| self.tokens.get(index));
         places.map(|placed| placed.position).min().unwrap_or(1)
     }
 
     fn value(&self, identifier: &str) -> Result<Typed, FormulaError> {
         let placed = scan::token_index(identifier).and_then(|index| self.tokens.get(index));
-        let Some(Placed { token, position }) = placed else { return Err(FormulaError { position: 1, kind: Kind::Syntax }) };
+        let Some(Placed { token, position }) = placed else {
+            return Err(FormulaError {
+                position: 1,
+                kind: Kind::Syntax,
+            });
+        };
         match token {
             Token::Number(number) => Ok(Typed::Number(Number::Literal(*number))),
             Token::Text(text) => Ok(Typed::Text(Text::Literal(text.clone()))),
             Token::Flag(flag) => Ok(Typed::Flag(Flag::Literal(*flag))),
             Token::Name(name) => self.fact(name, *position),
-            _ => Err(FormulaError { position: *position, kind: Kind::Syntax }),
+            _ => Err(FormulaError {
+                position: *position,
+                kind: Kind::Syntax,
+            }),
         }
     }
 
     fn fact(&self, name: &str, position: usize) -> Result<Typed, FormulaError> {
         let Some(id) = self.catalogue.id(name) else {
             let nearest = self.catalogue.nearest(name).map(str::to_owned);
-            return Err(FormulaError { position, kind: Kind::UnknownFact { name: name.to_owned(), nearest } });
+            return Err(FormulaError {
+                position,
+                kind: Kind::UnknownFact {
+                    name: name.to_owned(),
+                    nearest,
+                },
+            });
         };
         Ok(match self.catalogue.def(id).fact_type {
             FactType::Number => Typed::Number(Number::Fact(id)),
@@ -108,38 +142,83 @@ impl Lowering<'_> {
     fn number(&self, operator: &'static str, node: &Node) -> Result<Number, FormulaError> {
         match self.node(node)? {
             Typed::Number(number) => Ok(number),
-            other => Err(self.error(node, Kind::Type { operator, expected: "numbers", found: other.type_name() })),
+            other => Err(self.error(
+                node,
+                Kind::Type {
+                    operator,
+                    expected: "numbers",
+                    found: other.type_name(),
+                },
+            )),
         }
     }
 
     fn flag(&self, operator: &'static str, node: &Node) -> Result<Flag, FormulaError> {
         match self.node(node)? {
             Typed::Flag(flag) => Ok(flag),
-            other => Err(self.error(node, Kind::Type { operator, expected: "conditions", found: other.type_name() })),
+            other => Err(self.error(
+                node,
+                Kind::Type {
+                    operator,
+                    expected: "conditions",
+                    found: other.type_name(),
+                },
+            )),
         }
     }
 
-    fn arithmetic(&self, operator: Arithmetic, sign: &'static str, left: &Node, right: &Node) -> Result<Typed, FormulaError> {
+    fn arithmetic(
+        &self,
+        operator: Arithmetic,
+        sign: &'static str,
+        left: &Node,
+        right: &Node,
+    ) -> Result<Typed, FormulaError> {
         let (left, right) = (self.number(sign, left)?, self.number(sign, right)?);
-        Ok(Typed::Number(Number::Arithmetic(operator, Box::new(left), Box::new(right))))
+        Ok(Typed::Number(Number::Arithmetic(
+            operator,
+            Box::new(left),
+            Box::new(right),
+        )))
     }
 
     fn power(&self, base: &Node, exponent: &Node) -> Result<Typed, FormulaError> {
         if matches!(base.operator(), Operator::Exp) {
             return Err(self.error(base, Kind::ChainedPower));
         }
-        let Number::Literal(exponent_value) = self.number("^", exponent)? else { return Err(self.error(exponent, Kind::Exponent)) };
-        let whole = exponent_value.is_integer().then(|| exponent_value.to_u32()).flatten().filter(|exponent| *exponent <= EXPONENT_MAX);
+        let Number::Literal(exponent_value) = self.number("^", exponent)? else {
+            return Err(self.error(exponent, Kind::Exponent));
+        };
+        let whole = exponent_value
+            .is_integer()
+            .then(|| exponent_value.to_u32())
+            .flatten()
+            .filter(|exponent| *exponent <= EXPONENT_MAX);
         let exponent = whole.ok_or_else(|| self.error(exponent, Kind::Exponent))?;
-        Ok(Typed::Number(Number::Power(Box::new(self.number("^", base)?), exponent)))
+        Ok(Typed::Number(Number::Power(
+            Box::new(self.number("^", base)?),
+            exponent,
+        )))
     }
 
-    fn comparison(&self, sign: &'static str, comparison: Comparison, left: &Node, right: &Node) -> Result<Typed, FormulaError> {
+    fn comparison(
+        &self,
+        sign: &'static str,
+        comparison: Comparison,
+        left: &Node,
+        right: &Node,
+    ) -> Result<Typed, FormulaError> {
         let (left, right) = (self.number(sign, left)?, self.number(sign, right)?);
         Ok(Typed::Flag(Flag::Compare(comparison, Box::new(left), Box::new(right))))
     }
 
-    fn equality(&self, sign: &'static str, comparison: Comparison, left: &Node, right: &Node) -> Result<Flag, FormulaError> {
+    fn equality(
+        &self,
+        sign: &'static str,
+        comparison: Comparison,
+        left: &Node,
+        right: &Node,
+    ) -> Result<Flag, FormulaError> {
         let equal = match (self.node(left)?, self.node(right)?) {
             (Typed::Number(l), Typed::Number(r)) => return Ok(Flag::Compare(comparison, Box::new(l), Box::new(r))),
             (Typed::Text(l), Typed::Text(r)) => {
@@ -149,16 +228,26 @@ impl Lowering<'_> {
             }
             (Typed::Flag(l), Typed::Flag(r)) => Flag::Same(Box::new(l), Box::new(r)),
             (_, other) => {
-                let kind = Kind::Type { operator: sign, expected: "two values of one type", found: other.type_name() };
+                let kind = Kind::Type {
+                    operator: sign,
+                    expected: "two values of one type",
+                    found: other.type_name(),
+                };
                 return Err(self.error(right, kind));
             }
         };
-        Ok(if comparison == Comparison::NotEqual { Flag::Not(Box::new(equal)) } else { equal })
+        Ok(if comparison == Comparison::NotEqual {
+            Flag::Not(Box::new(equal))
+        } else {
+            equal
+        })
     }
 
     /// A text that is compared with a fact must be one of the fact's values.
     fn check_text(&self, node: &Node, text: &Text, other: &Text) -> Result<(), FormulaError> {
-        let (Text::Literal(text), Text::Fact(id)) = (text, other) else { return Ok(()) };
+        let (Text::Literal(text), Text::Fact(id)) = (text, other) else {
+            return Ok(());
+        };
         match not_a_value(self.catalogue, *id, text) {
             Some(kind) => Err(self.error(node, kind)),
             None => Ok(()),
@@ -167,13 +256,31 @@ impl Lowering<'_> {
 
     fn call(&self, identifier: &str, arguments: &Node) -> Result<Typed, FormulaError> {
         let placed = scan::token_index(identifier).and_then(|index| self.tokens.get(index));
-        let Some(Placed { token: Token::Call(function), position }) = placed else { return Err(self.error(arguments, Kind::Syntax)) };
+        let Some(Placed {
+            token: Token::Call(function),
+            position,
+        }) = placed
+        else {
+            return Err(self.error(arguments, Kind::Syntax));
+        };
         let arguments = arguments_of(arguments);
         let wrong_count = |expected| {
-            let kind = Kind::Arguments { function: function.as_str(), expected, found: arguments.len() };
-            Err(FormulaError { position: *position, kind })
+            let kind = Kind::Arguments {
+                function: function.as_str(),
+                expected,
+                found: arguments.len(),
+            };
+            Err(FormulaError {
+                position: *position,
+                kind,
+            })
         };
-        let round = |rounding, inner: &Node| Ok(Typed::Number(Number::Round(rounding, Box::new(self.number(function.as_str(), inner)?))));
+        let round = |rounding, inner: &Node| {
+            Ok(Typed::Number(Number::Round(
+                rounding,
+                Box::new(self.number(function.as_str(), inner)?),
+            )))
+        };
         match (function, arguments.as_slice()) {
             (Function::Min, [_, _, ..]) => self.extreme(Extreme::Min, "min", &arguments),
             (Function::Max, [_, _, ..]) => self.extreme(Extreme::Max, "max", &arguments),
@@ -189,18 +296,30 @@ impl Lowering<'_> {
     }
 
     fn extreme(&self, extreme: Extreme, name: &'static str, arguments: &[&Node]) -> Result<Typed, FormulaError> {
-        let numbers = arguments.iter().map(|argument| self.number(name, argument)).collect::<Result<_, _>>()?;
+        let numbers = arguments
+            .iter()
+            .map(|argument| self.number(name, argument))
+            .collect::<Result<_, _>>()?;
         Ok(Typed::Number(Number::Extreme(extreme, numbers)))
     }
 
     fn if_else(&self, condition: &Node, yes: &Node, no: &Node) -> Result<Typed, FormulaError> {
         let condition = Box::new(self.flag("if", condition)?);
         match (self.node(yes)?, self.node(no)?) {
-            (Typed::Number(yes), Typed::Number(no)) => Ok(Typed::Number(Number::If(condition, Box::new(yes), Box::new(no)))),
+            (Typed::Number(yes), Typed::Number(no)) => {
+                Ok(Typed::Number(Number::If(condition, Box::new(yes), Box::new(no))))
+            }
             (Typed::Flag(yes), Typed::Flag(no)) => Ok(Typed::Flag(Flag::If(condition, Box::new(yes), Box::new(no)))),
             (_, other) => {
                 let expected = "two numbers or two conditions to choose from";
-                Err(self.error(no, Kind::Type { operator: "if", expected, found: other.type_name() }))
+                Err(self.error(
+                    no,
+                    Kind::Type {
+                        operator: "if",
+                        expected,
+                        found: other.type_name(),
+                    },
+                ))
             }
         }
     }
@@ -209,7 +328,9 @@ impl Lowering<'_> {
 /// The arguments inside the parentheses of a call.
 fn arguments_of(node: &Node) -> Vec<&Node> {
     match (node.operator(), node.children()) {
-        (Operator::RootNode, [inner]) if matches!(inner.operator(), Operator::Tuple) => inner.children().iter().collect(),
+        (Operator::RootNode, [inner]) if matches!(inner.operator(), Operator::Tuple) => {
+            inner.children().iter().collect()
+        }
         (Operator::Tuple, children) => children.iter().collect(),
         _ => vec![node],
     }
@@ -222,5 +343,9 @@ pub fn not_a_value(catalogue: &Catalogue, id: FactId, text: &str) -> Option<Kind
     if values.iter().any(|value| value == text) {
         return None;
     }
-    Some(Kind::NotAValue { text: text.to_owned(), fact: def.name.clone(), values: values.join(", ") })
+    Some(Kind::NotAValue {
+        text: text.to_owned(),
+        fact: def.name.clone(),
+        values: values.join(", "),
+    })
 }

@@ -61,9 +61,17 @@ pub enum FormulaErrorKind {
     #[error("unknown function {name}{}", suggestion(.nearest))]
     UnknownFunction { name: String, nearest: Option<String> },
     #[error("{function} takes {expected}, found {found}")]
-    Arguments { function: &'static str, expected: &'static str, found: usize },
+    Arguments {
+        function: &'static str,
+        expected: &'static str,
+        found: usize,
+    },
     #[error("{operator} needs {expected}, found {found}")]
-    Type { operator: &'static str, expected: &'static str, found: &'static str },
+    Type {
+        operator: &'static str,
+        expected: &'static str,
+        found: &'static str,
+    },
     #[error("{text:?} is no {fact}; it is one of {values}")]
     NotAValue { text: String, fact: String, values: String },
     #[error("an exponent is a whole number from 0 to {}", lower::EXPONENT_MAX)]
@@ -71,13 +79,19 @@ pub enum FormulaErrorKind {
     #[error("write parentheses: a ^ b ^ c has two readings")]
     ChainedPower,
     #[error("the formula gives a {found}; a {expected} is needed")]
-    Result { expected: &'static str, found: &'static str },
+    Result {
+        expected: &'static str,
+        found: &'static str,
+    },
     #[error("cannot be read")]
     Syntax,
 }
 
 fn suggestion(nearest: &Option<String>) -> String {
-    nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+    nearest
+        .as_ref()
+        .map(|name| format!("; did you mean {name}?"))
+        .unwrap_or_default()
 }
 
 /// A formula that gives a number.
@@ -90,7 +104,13 @@ impl Formula {
     pub fn parse(source: &str, catalogue: &Catalogue) -> Result<Self, FormulaError> {
         match lower::lower(source, catalogue)? {
             Typed::Number(number) => Ok(Self(number)),
-            other => Err(FormulaError { position: 1, kind: FormulaErrorKind::Result { expected: "number", found: other.type_name() } }),
+            other => Err(FormulaError {
+                position: 1,
+                kind: FormulaErrorKind::Result {
+                    expected: "number",
+                    found: other.type_name(),
+                },
+            }),
         }
     }
 
@@ -121,7 +141,13 @@ impl Predicate {
     pub fn parse(source: &str, catalogue: &Catalogue) -> Result<Self, FormulaError> {
         match lower::lower(source, catalogue)? {
             Typed::Flag(flag) => Ok(Self(flag)),
-            other => Err(FormulaError { position: 1, kind: FormulaErrorKind::Result { expected: "condition", found: other.type_name() } }),
+            other => Err(FormulaError {
+                position: 1,
+                kind: FormulaErrorKind::Result {
+                    expected: "condition",
+                    found: other.type_name(),
+                },
+            }),
         }
     }
 

@@ -26,8 +26,15 @@ pub enum Function {
 }
 
 impl Function {
-    const ALL: [Function; 7] =
-        [Function::Min, Function::Max, Function::Abs, Function::Floor, Function::Ceil, Function::Round, Function::If];
+    const ALL: [Function; 7] = [
+        Function::Min,
+        Function::Max,
+        Function::Abs,
+        Function::Floor,
+        Function::Ceil,
+        Function::Round,
+        Function::If,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,7 +106,10 @@ fn tokens(source: &str) -> Result<Vec<Placed>, FormulaError> {
             ',' => (Token::Comma, 1),
             _ => operator(&chars[at..], at + 1)?,
         };
-        tokens.push(Placed { token, position: at + 1 });
+        tokens.push(Placed {
+            token,
+            position: at + 1,
+        });
         at += length;
     }
     Ok(tokens)
@@ -144,7 +154,9 @@ fn text(chars: &[char], position: usize) -> Result<(Token, usize), FormulaError>
 }
 
 fn operator(chars: &[char], position: usize) -> Result<(Token, usize), FormulaError> {
-    const OPERATORS: [&str; 14] = ["==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "+", "-", "*", "/", "%"];
+    const OPERATORS: [&str; 14] = [
+        "==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "+", "-", "*", "/", "%",
+    ];
     let starts_with = |operator: &str| operator.chars().enumerate().all(|(i, c)| chars.get(i) == Some(&c));
     // `+=` and its like are assignments too.
     if chars.get(1) == Some(&'=') && "+-*/%^".contains(chars[0]) {
@@ -164,13 +176,21 @@ fn operator(chars: &[char], position: usize) -> Result<(Token, usize), FormulaEr
 /// Turns names before a parenthesis into calls.
 fn name_calls(tokens: &mut [Placed]) -> Result<(), FormulaError> {
     for index in 0..tokens.len() {
-        let Token::Name(name) = &tokens[index].token else { continue };
+        let Token::Name(name) = &tokens[index].token else {
+            continue;
+        };
         if tokens.get(index + 1).is_none_or(|next| next.token != Token::Open) {
             continue;
         }
         let Some(function) = Function::parse(name) else {
             let nearest = nearest(name, Function::ALL.iter().map(|function| function.as_str())).map(str::to_owned);
-            return Err(error(tokens[index].position, Kind::UnknownFunction { name: name.clone(), nearest }));
+            return Err(error(
+                tokens[index].position,
+                Kind::UnknownFunction {
+                    name: name.clone(),
+                    nearest,
+                },
+            ));
         };
         tokens[index].token = Token::Call(function);
     }
@@ -230,7 +250,11 @@ fn check_order(tokens: &[Placed]) -> Result<(), FormulaError> {
                 expect_value = true;
             }
             Token::Open if expect_value => {
-                frames.push(Frame { position, is_call, nesting });
+                frames.push(Frame {
+                    position,
+                    is_call,
+                    nesting,
+                });
                 nesting += 1;
             }
             Token::Close if !expect_value => {

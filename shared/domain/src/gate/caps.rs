@@ -20,7 +20,11 @@ impl CapRoom {
     /// The caps less what the player's rewards cost in the rolling windows; negative after a cap was lowered.
     pub fn of(spend: &RewardSpend, caps: &CapSettings) -> Self {
         let room = |cap: Decimal, spent: Decimal| shown(cap - spent, MONEY_SCALE);
-        Self { day: room(caps.day, spend.day), days_7: room(caps.days_7, spend.days_7), days_30: room(caps.days_30, spend.days_30) }
+        Self {
+            day: room(caps.day, spend.day),
+            days_7: room(caps.days_7, spend.days_7),
+            days_30: room(caps.days_30, spend.days_30),
+        }
     }
 
     /// What fits into all three.
@@ -56,11 +60,19 @@ pub fn caps(room: &CapRoom, amount: Decimal, cost: Decimal, scale: u32, model: &
     let least = room.least();
     let figures = |cost| Figures::Caps(CapFigures { room: *room, cost });
     if cost <= least {
-        return Some(Capped { gate: GateFigures::new(figures(cost), amount, amount), cost });
+        return Some(Capped {
+            gate: GateFigures::new(figures(cost), amount, amount),
+            cost,
+        });
     }
-    let reduced = largest_fitting(amount, scale, |amount| model.cost(amount).is_some_and(|cost| cost <= least));
+    let reduced = largest_fitting(amount, scale, |amount| {
+        model.cost(amount).is_some_and(|cost| cost <= least)
+    });
     let cost = if reduced.is_zero() { cost } else { model.cost(reduced)? };
-    Some(Capped { gate: GateFigures::new(figures(cost), amount, shown(reduced, scale)), cost })
+    Some(Capped {
+        gate: GateFigures::new(figures(cost), amount, shown(reduced, scale)),
+        cost,
+    })
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,7 +85,15 @@ pub struct BudgetFigures {
 
 /// Refuses what costs more than is left of the rule's budget: a budget grants whole amounts or none.
 pub fn budget(total_room: Option<Decimal>, day_room: Option<Decimal>, cost: Decimal, amount: Decimal) -> GateFigures {
-    let figures = Figures::Budget(BudgetFigures { total_room, day_room, cost });
+    let figures = Figures::Budget(BudgetFigures {
+        total_room,
+        day_room,
+        cost,
+    });
     let fits = [total_room, day_room].into_iter().flatten().all(|room| cost <= room);
-    if fits { GateFigures::new(figures, amount, amount) } else { GateFigures::refuse(figures) }
+    if fits {
+        GateFigures::new(figures, amount, amount)
+    } else {
+        GateFigures::refuse(figures)
+    }
 }

@@ -44,7 +44,12 @@ impl<'a> CostModel<'a> {
         unit.checked_mul(settings.unit_cost.redemption_rate).map(Self::PerUnit)
     }
 
-    pub fn bonus(terms: &'a GrantTerms, deposit: Decimal, avg_bet_size: Option<Decimal>, settings: &ProfitSettings) -> Self {
+    pub fn bonus(
+        terms: &'a GrantTerms,
+        deposit: Decimal,
+        avg_bet_size: Option<Decimal>,
+        settings: &ProfitSettings,
+    ) -> Self {
         Self::Wagered(WageredCost::new(Cow::Borrowed(terms), deposit, avg_bet_size, settings))
     }
 
@@ -52,7 +57,9 @@ impl<'a> CostModel<'a> {
     /// `None` on overflow.
     pub fn cost(&self, amount: Decimal) -> Option<Decimal> {
         let cost = match self {
-            CostModel::PerUnit(unit) => amount.checked_mul(*unit)?.round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero),
+            CostModel::PerUnit(unit) => amount
+                .checked_mul(*unit)?
+                .round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero),
             CostModel::Wagered(wagered) => wagered.cost(amount)?,
         };
         Some(shown(cost, MONEY_SCALE))
@@ -60,10 +67,21 @@ impl<'a> CostModel<'a> {
 }
 
 impl<'a> WageredCost<'a> {
-    pub fn new(terms: Cow<'a, GrantTerms>, deposit: Decimal, avg_bet_size: Option<Decimal>, settings: &ProfitSettings) -> Self {
+    pub fn new(
+        terms: Cow<'a, GrantTerms>,
+        deposit: Decimal,
+        avg_bet_size: Option<Decimal>,
+        settings: &ProfitSettings,
+    ) -> Self {
         let bet = terms.max_bet.or(avg_bet_size).filter(|bet| *bet > Decimal::ZERO);
         let house_edge = mix_edge(terms.eligible_games.as_deref(), settings);
-        Self { terms, deposit, bet, house_edge, bet_sd: settings.bet_sd }
+        Self {
+            terms,
+            deposit,
+            bet,
+            house_edge,
+            bet_sd: settings.bet_sd,
+        }
     }
 
     /// `B − edge · E[staked before the requirement is met or the money is gone]`, at least 0 and at most B;
@@ -101,10 +119,21 @@ impl<'a> WageredCost<'a> {
         let estimate = |model, stake: f64, bet: f64, bet_sd: f64| {
             let stake = estimated(stake)?;
             let (bet, bet_sd) = (figure(estimated(bet)?), figure(estimated(bet_sd)?));
-            Some(Estimate { model, bet, bet_sd, expected_stake: figure(stake), cost: figure(self.kept(amount, stake)?) })
+            Some(Estimate {
+                model,
+                bet,
+                bet_sd,
+                expected_stake: figure(stake),
+                cost: figure(self.kept(amount, stake)?),
+            })
         };
         let exact = match expected_stake_exact(&run) {
-            Some(exact) => Some(estimate("flat bets at even money", exact.stake, exact.bet, exact.bet_sd)?),
+            Some(exact) => Some(estimate(
+                "flat bets at even money",
+                exact.stake,
+                exact.bet,
+                exact.bet_sd,
+            )?),
             None => None,
         };
         Some(WageringEstimate {
@@ -113,7 +142,9 @@ impl<'a> WageredCost<'a> {
             requirement: figure(self.terms.wagering_required(amount, self.deposit)?),
             edge: self.house_edge,
             closed_form: estimate("Brownian motion with drift", expected_stake(&run), run.bet, run.bet_sd)?,
-            not_exact: exact.is_none().then(|| format!("the bets would take more than {EXACT_STEPS_MAX} steps to go through")),
+            not_exact: exact
+                .is_none()
+                .then(|| format!("the bets would take more than {EXACT_STEPS_MAX} steps to go through")),
             exact,
         })
     }
@@ -165,9 +196,12 @@ fn estimated(value: f64) -> Option<Decimal> {
 /// Edge of the games a bonus can be played on: the average of the named ones, else the program's.
 pub fn mix_edge(eligible_games: Option<&[String]>, settings: &ProfitSettings) -> Decimal {
     let games = eligible_games.unwrap_or_default();
-    let edges = games.iter().map(|game| settings.game_edge.get(game).copied().unwrap_or(settings.house_edge));
+    let edges = games
+        .iter()
+        .map(|game| settings.game_edge.get(game).copied().unwrap_or(settings.house_edge));
     let sum: Decimal = edges.sum();
-    sum.checked_div(Decimal::from(games.len())).unwrap_or(settings.house_edge)
+    sum.checked_div(Decimal::from(games.len()))
+        .unwrap_or(settings.house_edge)
 }
 
 /// The largest amount up to `amount`, in units of `scale`, for which `fits` holds. 0 if none does.
@@ -176,13 +210,23 @@ pub fn mix_edge(eligible_games: Option<&[String]>, settings: &ProfitSettings) ->
 /// amount; where the cost falls again (a requirement that certainly eats the bonus) the range below the rise
 /// is found.
 pub fn largest_fitting(amount: Decimal, scale: u32, fits: impl Fn(Decimal) -> bool) -> Decimal {
-    let units = |amount: Decimal| amount.checked_mul(Decimal::from(10_i64.pow(scale))).and_then(|units| units.trunc().to_i128());
+    let units = |amount: Decimal| {
+        amount
+            .checked_mul(Decimal::from(10_i64.pow(scale)))
+            .and_then(|units| units.trunc().to_i128())
+    };
     let amount_of = |units: i128| Decimal::try_from_i128_with_scale(units, scale).unwrap_or_default();
-    let Some(mut too_much) = units(amount) else { return Decimal::ZERO };
+    let Some(mut too_much) = units(amount) else {
+        return Decimal::ZERO;
+    };
     let mut fitting = 0;
     while too_much - fitting > 1 {
         let middle = fitting + (too_much - fitting) / 2;
-        if fits(amount_of(middle)) { fitting = middle } else { too_much = middle }
+        if fits(amount_of(middle)) {
+            fitting = middle
+        } else {
+            too_much = middle
+        }
     }
     amount_of(fitting)
 }
@@ -196,8 +240,14 @@ mod tests {
     }
 
     fn bonus_cost(amount: &str, multiplier: &str, max_bet: Option<&str>) -> Decimal {
-        let terms = GrantTerms { wagering_requirement: d(multiplier), max_bet: max_bet.map(d), ..GrantTerms::default() };
-        CostModel::bonus(&terms, Decimal::ZERO, None, &ProfitSettings::default()).cost(d(amount)).unwrap()
+        let terms = GrantTerms {
+            wagering_requirement: d(multiplier),
+            max_bet: max_bet.map(d),
+            ..GrantTerms::default()
+        };
+        CostModel::bonus(&terms, Decimal::ZERO, None, &ProfitSettings::default())
+            .cost(d(amount))
+            .unwrap()
     }
 
     #[test]
@@ -206,7 +256,12 @@ mod tests {
         assert_eq!(bonus_cost("770", "10", None), d("580.89"));
         assert_eq!(bonus_cost("480", "10", None), d("362.11"));
         assert_eq!(bonus_cost("25", "10", Some("5")), d("22.52"));
-        assert_eq!(CostModel::points(Asset::Lp, &Settings::default()).unwrap().cost(d("150")), Some(d("1.50")));
+        assert_eq!(
+            CostModel::points(Asset::Lp, &Settings::default())
+                .unwrap()
+                .cost(d("150")),
+            Some(d("1.50"))
+        );
     }
 
     #[test]
@@ -224,15 +279,25 @@ mod tests {
             ..GrantTerms::default()
         };
         let edge = Decimal::ONE / d("37");
-        let even_money = ProfitSettings { house_edge: edge, bet_sd: d("0.99963"), ..ProfitSettings::default() };
-        let cost = CostModel::bonus(&terms, d("100"), None, &even_money).cost(d("100")).unwrap();
+        let even_money = ProfitSettings {
+            house_edge: edge,
+            bet_sd: d("0.99963"),
+            ..ProfitSettings::default()
+        };
+        let cost = CostModel::bonus(&terms, d("100"), None, &even_money)
+            .cost(d("100"))
+            .unwrap();
         assert!((cost - d("73.48")).abs() < d("0.15"), "{cost}"); // 0.5 % of the stake is 0.13 of cost
     }
 
     /// A bonus of 100 with its deposit of 100, and one of 10 alone, at 1/37.
     #[test]
     fn the_explanation_gives_the_table_of_the_domain_exactly() {
-        let even_money = ProfitSettings { house_edge: Decimal::ONE / d("37"), bet_sd: d("0.99963"), ..ProfitSettings::default() };
+        let even_money = ProfitSettings {
+            house_edge: Decimal::ONE / d("37"),
+            bet_sd: d("0.99963"),
+            ..ProfitSettings::default()
+        };
         let with_deposit = crate::bonus::WageringBasis::DepositPlusBonus;
         for (amount, deposit, multiplier, bet, stake, cost) in [
             ("100", "100", "5", "10", "981.2533", "73.48"),
@@ -247,27 +312,50 @@ mod tests {
             };
             let model = WageredCost::new(Cow::Owned(terms), d(deposit), None, &even_money);
             let explained = model.explain(d(amount)).unwrap();
-            assert_eq!((explained.balance, explained.requirement), (d(amount) + d(deposit), (d(amount) + d(deposit)) * d(multiplier)));
+            assert_eq!(
+                (explained.balance, explained.requirement),
+                (d(amount) + d(deposit), (d(amount) + d(deposit)) * d(multiplier))
+            );
             let exact = explained.exact.unwrap();
-            assert_eq!((exact.expected_stake, exact.cost, exact.bet, exact.bet_sd), (d(stake), d(cost), d(bet), d("0.9996")));
+            assert_eq!(
+                (exact.expected_stake, exact.cost, exact.bet, exact.bet_sd),
+                (d(stake), d(cost), d(bet), d("0.9996"))
+            );
             let closed = explained.closed_form;
-            assert!((closed.expected_stake / exact.expected_stake - Decimal::ONE).abs() < d("0.005"), "{closed:?}");
+            assert!(
+                (closed.expected_stake / exact.expected_stake - Decimal::ONE).abs() < d("0.005"),
+                "{closed:?}"
+            );
             assert_eq!(closed.cost, model.cost(d(amount)).unwrap(), "the gate's");
         }
     }
 
     #[test]
     fn an_explanation_that_would_take_too_long_says_so() {
-        let terms = GrantTerms { wagering_requirement: d("40"), ..GrantTerms::default() };
-        let explained =
-            |average| WageredCost::new(Cow::Borrowed(&terms), d("0"), average, &ProfitSettings::default()).explain(d("100")).unwrap();
+        let terms = GrantTerms {
+            wagering_requirement: d("40"),
+            ..GrantTerms::default()
+        };
+        let explained = |average| {
+            WageredCost::new(Cow::Borrowed(&terms), d("0"), average, &ProfitSettings::default())
+                .explain(d("100"))
+                .unwrap()
+        };
         // 2,000 bets of 2 from 50, and 40,000 of 0.10 from 1,000.
         assert!(explained(None).exact.is_some());
         let long = explained(Some(d("0.1")));
         assert_eq!((long.exact, long.closed_form.bet), (None, d("0.1")));
-        assert_eq!(long.not_exact.as_deref(), Some("the bets would take more than 5000000 steps to go through"));
+        assert_eq!(
+            long.not_exact.as_deref(),
+            Some("the bets would take more than 5000000 steps to go through")
+        );
         // Nothing is staked before a bonus without wagering converts.
-        let free = WageredCost::new(Cow::Owned(GrantTerms::default()), d("0"), None, &ProfitSettings::default());
+        let free = WageredCost::new(
+            Cow::Owned(GrantTerms::default()),
+            d("0"),
+            None,
+            &ProfitSettings::default(),
+        );
         let exact = free.explain(d("25")).unwrap().exact.unwrap();
         assert_eq!((exact.expected_stake, exact.cost), (d("0"), d("25")));
     }
@@ -276,15 +364,24 @@ mod tests {
     fn named_games_give_the_average_of_their_edges() {
         let settings = ProfitSettings::default();
         assert_eq!(mix_edge(None, &settings), d("0.05"));
-        assert_eq!(mix_edge(Some(&["roulette".to_owned(), "blackjack".to_owned()]), &settings), d("0.016"));
+        assert_eq!(
+            mix_edge(Some(&["roulette".to_owned(), "blackjack".to_owned()]), &settings),
+            d("0.016")
+        );
         assert_eq!(mix_edge(Some(&["bingo".to_owned()]), &settings), d("0.05"));
     }
 
     #[test]
     fn the_largest_amount_that_fits_is_found_to_the_cent() {
-        assert_eq!(largest_fitting(d("960.00"), 2, |amount| amount <= d("123.45")), d("123.45"));
+        assert_eq!(
+            largest_fitting(d("960.00"), 2, |amount| amount <= d("123.45")),
+            d("123.45")
+        );
         assert_eq!(largest_fitting(d("7"), 0, |amount| amount <= d("6.5")), d("6"));
         assert_eq!(largest_fitting(d("0.01"), 2, |_| false), Decimal::ZERO);
-        assert_eq!(largest_fitting(d("999999999999999"), 2, |_| true), d("999999999999998.99"));
+        assert_eq!(
+            largest_fitting(d("999999999999999"), 2, |_| true),
+            d("999999999999998.99")
+        );
     }
 }

@@ -16,7 +16,9 @@ pub struct EligibilityFigures {
 
 /// Refuses blocked, inactive and self-excluded players, and those whose standing cannot be read.
 pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal) -> GateFigures {
-    let self_excluded_until = standing.and_then(|standing| standing.self_excluded_until).filter(|until| *until > now);
+    let self_excluded_until = standing
+        .and_then(|standing| standing.self_excluded_until)
+        .filter(|until| *until > now);
     let status = match standing {
         None => "UNKNOWN",
         Some(standing) if standing.is_blocked => "BLOCKED",
@@ -24,8 +26,15 @@ pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal)
         Some(standing) if !standing.is_active => "INACTIVE",
         Some(_) => "ELIGIBLE",
     };
-    let figures = Figures::Eligibility(EligibilityFigures { status, self_excluded_until });
-    if status == "ELIGIBLE" { GateFigures::new(figures, amount, amount) } else { GateFigures::refuse(figures) }
+    let figures = Figures::Eligibility(EligibilityFigures {
+        status,
+        self_excluded_until,
+    });
+    if status == "ELIGIBLE" {
+        GateFigures::new(figures, amount, amount)
+    } else {
+        GateFigures::refuse(figures)
+    }
 }
 
 /// What a risk score does to a reward.
@@ -80,5 +89,9 @@ pub struct FraudFigures {
 pub fn fraud(risk_score: u8, asked: Decimal, amount: Decimal) -> GateFigures {
     let penalty = Penalty::of(risk_score);
     let figures = Figures::Fraud(FraudFigures { risk_score, penalty });
-    if penalty == Penalty::Refusal { GateFigures::refuse(figures) } else { GateFigures::new(figures, asked, amount) }
+    if penalty == Penalty::Refusal {
+        GateFigures::refuse(figures)
+    } else {
+        GateFigures::new(figures, asked, amount)
+    }
 }

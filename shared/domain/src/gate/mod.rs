@@ -51,11 +51,19 @@ impl GateFigures {
             amount if amount < asked => GateVerdict::Reduce,
             _ => GateVerdict::Approve,
         };
-        Self { figures, verdict, amount }
+        Self {
+            figures,
+            verdict,
+            amount,
+        }
     }
 
     fn refuse(figures: Figures) -> Self {
-        Self { figures, verdict: GateVerdict::Refuse, amount: Decimal::ZERO }
+        Self {
+            figures,
+            verdict: GateVerdict::Refuse,
+            amount: Decimal::ZERO,
+        }
     }
 
     /// Whether it is kept with a decision: the profit gate always, as the proof that the reward pays; another one

@@ -39,8 +39,13 @@ fn base_wager(player: &PlayerSnapshot, settings: &ProfitSettings) -> Decimal {
 }
 
 fn multiplier(player: &PlayerSnapshot, reward_type: RewardType, settings: &ProfitSettings) -> Option<Decimal> {
-    let of_segment = player.segment.and_then(|segment| settings.retention_multiplier.get(&segment));
-    let multiplier = of_segment.and_then(|types| types.get(reward_type.as_str())).copied().unwrap_or(Decimal::ONE);
+    let of_segment = player
+        .segment
+        .and_then(|segment| settings.retention_multiplier.get(&segment));
+    let multiplier = of_segment
+        .and_then(|types| types.get(reward_type.as_str()))
+        .copied()
+        .unwrap_or(Decimal::ONE);
     match settings.revenue_basis {
         RevenueBasis::Total => Some(multiplier),
         RevenueBasis::Incremental => multiplier.checked_sub(Decimal::ONE),
@@ -57,7 +62,10 @@ fn revenue(base_wager: Decimal, multiplier: Decimal, edge: Decimal) -> Option<De
 /// Whether the profit is not negative and the return on the cost is high enough.
 fn pays(revenue: Decimal, cost: Decimal, min_roi: Decimal) -> bool {
     let wanted = cost.checked_mul(min_roi);
-    revenue.checked_sub(cost).zip(wanted).is_some_and(|(profit, wanted)| profit >= Decimal::ZERO && profit >= wanted)
+    revenue
+        .checked_sub(cost)
+        .zip(wanted)
+        .is_some_and(|(profit, wanted)| profit >= Decimal::ZERO && profit >= wanted)
 }
 
 /// The gate's answer, and what its caller goes on with.
@@ -83,13 +91,21 @@ pub fn profit(
     let profit = revenue.checked_sub(cost)?;
     let roi = profit.checked_div(cost).map(|roi| roi.round_dp(ROI_SCALE));
     let pays_asked = pays(revenue, cost, settings.min_roi);
-    let passes = |amount| model.cost(amount).is_some_and(|cost| pays(revenue, cost, settings.min_roi));
+    let passes = |amount| {
+        model
+            .cost(amount)
+            .is_some_and(|cost| pays(revenue, cost, settings.min_roi))
+    };
     let granted = match settings.on_unprofitable {
         _ if pays_asked => amount,
         OnUnprofitable::Refuse => Decimal::ZERO,
         OnUnprofitable::Reduce => largest_fitting(amount, reward_type.asset().scale(), passes),
     };
-    let reduced_cost = if granted < amount && !granted.is_zero() { Some(model.cost(granted)?) } else { None };
+    let reduced_cost = if granted < amount && !granted.is_zero() {
+        Some(model.cost(granted)?)
+    } else {
+        None
+    };
     let figures = Figures::Profit(ProfitFigures {
         base_wager: shown(base_wager, MONEY_SCALE),
         multiplier,
@@ -103,6 +119,14 @@ pub fn profit(
     });
     // An amount of 0 asks for nothing, but a gate that would not let it pass says so.
     let refused = granted.is_zero() && !pays_asked;
-    let gate = if refused { GateFigures::refuse(figures) } else { GateFigures::new(figures, amount, granted) };
-    Some(Profit { gate, revenue: shown(revenue, MONEY_SCALE), cost: reduced_cost.unwrap_or(cost) })
+    let gate = if refused {
+        GateFigures::refuse(figures)
+    } else {
+        GateFigures::new(figures, amount, granted)
+    };
+    Some(Profit {
+        gate,
+        revenue: shown(revenue, MONEY_SCALE),
+        cost: reduced_cost.unwrap_or(cost),
+    })
 }

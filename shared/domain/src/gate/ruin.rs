@@ -38,7 +38,13 @@ const SHAPE_MAX: f64 = 1e12;
 ///
 /// Finite, at least 0 and at most `min(W, m)` for any positive input.
 pub fn expected_stake(run: &Run) -> f64 {
-    let Run { balance, bet, requirement, edge, bet_sd } = *run;
+    let Run {
+        balance,
+        bet,
+        requirement,
+        edge,
+        bet_sd,
+    } = *run;
     if balance <= 0.0 || requirement <= 0.0 {
         return 0.0;
     }
@@ -54,7 +60,11 @@ pub fn expected_stake(run: &Run) -> f64 {
     let ruined_by_drift = normal_cdf(a * (drift - 1.0));
     let reflected = 0.5 * erfcx(a * (drift + 1.0) / SQRT_2) * exp(-shape * (drift - 1.0) * (drift - 1.0) / 2.0);
     let expected = mean * (ruined_by_drift - reflected) + requirement * (1.0 - ruined_by_drift - reflected);
-    if expected.is_finite() { expected.clamp(0.0, most) } else { most }
+    if expected.is_finite() {
+        expected.clamp(0.0, most)
+    } else {
+        most
+    }
 }
 
 fn normal_cdf(z: f64) -> f64 {
@@ -118,7 +128,13 @@ pub struct ExactStake {
 ///
 /// `None` where it would take more than [`EXACT_STEPS_MAX`] steps: bets to place × (bets of money + bets to place).
 pub fn expected_stake_exact(run: &Run) -> Option<ExactStake> {
-    let Run { balance, bet, requirement, edge, .. } = *run;
+    let Run {
+        balance,
+        bet,
+        requirement,
+        edge,
+        ..
+    } = *run;
     let units = round(balance / bet).max(1.0);
     let bet = balance / units;
     let bets = requirement / bet;
@@ -128,8 +144,16 @@ pub fn expected_stake_exact(run: &Run) -> Option<ExactStake> {
         return None;
     }
     let whole = expected_bets_exact(units, placed, edge);
-    let expected = if most > placed { whole + last * (expected_bets_exact(units, most, edge) - whole) } else { whole };
-    Some(ExactStake { stake: expected * bet, bet, bet_sd: sqrt(1.0 - edge * edge) })
+    let expected = if most > placed {
+        whole + last * (expected_bets_exact(units, most, edge) - whole)
+    } else {
+        whole
+    };
+    Some(ExactStake {
+        stake: expected * bet,
+        bet,
+        bet_sd: sqrt(1.0 - edge * edge),
+    })
 }
 
 #[cfg(test)]
@@ -137,12 +161,22 @@ mod tests {
     use super::*;
 
     fn even_money(balance: f64, bet: f64, requirement: f64, edge: f64) -> Run {
-        Run { balance, bet, requirement, edge, bet_sd: sqrt(1.0 - edge * edge) }
+        Run {
+            balance,
+            bet,
+            requirement,
+            edge,
+            bet_sd: sqrt(1.0 - edge * edge),
+        }
     }
 
     #[test]
     fn the_dynamic_program_gives_the_table_of_the_domain() {
-        for (balance, bet, requirement, expected) in [(20, 10.0, 100, 981.2533), (20, 10.0, 300, 2480.6710), (10, 1.0, 500, 208.1230)] {
+        for (balance, bet, requirement, expected) in [
+            (20, 10.0, 100, 981.2533),
+            (20, 10.0, 300, 2480.6710),
+            (10, 1.0, 500, 208.1230),
+        ] {
             let stake = expected_bets_exact(balance, requirement, 1.0 / 37.0) * bet;
             assert!((stake - expected).abs() < 5e-5, "{stake} instead of {expected}");
         }
@@ -150,7 +184,11 @@ mod tests {
 
     #[test]
     fn the_closed_form_is_within_half_a_per_cent_of_the_table() {
-        for (x, b, w, exact) in [(200.0, 10.0, 1000.0, 981.2533), (200.0, 10.0, 3000.0, 2480.6710), (10.0, 1.0, 500.0, 208.1230)] {
+        for (x, b, w, exact) in [
+            (200.0, 10.0, 1000.0, 981.2533),
+            (200.0, 10.0, 3000.0, 2480.6710),
+            (10.0, 1.0, 500.0, 208.1230),
+        ] {
             let stake = expected_stake(&even_money(x, b, w, 1.0 / 37.0));
             assert!((stake / exact - 1.0).abs() < 0.005, "{stake} instead of {exact}");
         }
@@ -158,9 +196,17 @@ mod tests {
 
     #[test]
     fn a_run_in_money_gives_the_table_of_the_domain() {
-        for (x, b, w, expected) in [(200.0, 10.0, 1000.0, 981.2533), (200.0, 10.0, 3000.0, 2480.6710), (10.0, 1.0, 500.0, 208.1230)] {
+        for (x, b, w, expected) in [
+            (200.0, 10.0, 1000.0, 981.2533),
+            (200.0, 10.0, 3000.0, 2480.6710),
+            (10.0, 1.0, 500.0, 208.1230),
+        ] {
             // Slots or not: the bets are of even money.
-            let exact = expected_stake_exact(&Run { bet_sd: 5.0, ..even_money(x, b, w, 1.0 / 37.0) }).unwrap();
+            let exact = expected_stake_exact(&Run {
+                bet_sd: 5.0,
+                ..even_money(x, b, w, 1.0 / 37.0)
+            })
+            .unwrap();
             assert!((exact.stake - expected).abs() < 5e-5, "{exact:?} instead of {expected}");
             assert_eq!((exact.bet, exact.bet_sd), (b, sqrt(1.0 - 1.0 / 37.0 / 37.0)));
         }
@@ -171,11 +217,17 @@ mod tests {
         // Bets of 7 are 6.67: three of them are 20. Half of a fourth: with three bets of money, two survive unless all are lost.
         let exact = expected_stake_exact(&even_money(20.0, 7.0, 20.0 / 3.0 * 3.5, 0.0)).unwrap();
         assert_eq!(exact.bet, 20.0 / 3.0);
-        assert!((exact.stake - 20.0 / 3.0 * (3.0 + 0.5 * 7.0 / 8.0)).abs() < 1e-12, "{exact:?}");
+        assert!(
+            (exact.stake - 20.0 / 3.0 * (3.0 + 0.5 * 7.0 / 8.0)).abs() < 1e-12,
+            "{exact:?}"
+        );
         // A bet above the balance is all of it: placed, and placed again if it was won.
         let exact = expected_stake_exact(&even_money(5.0, 100.0, 10.0, 0.5)).unwrap();
         assert_eq!((exact.bet, exact.stake), (5.0, 6.25));
-        assert_eq!(expected_stake_exact(&even_money(5.0, 1.0, 0.0, 0.5)).unwrap().stake, 0.0);
+        assert_eq!(
+            expected_stake_exact(&even_money(5.0, 1.0, 0.0, 0.5)).unwrap().stake,
+            0.0
+        );
     }
 
     #[test]
@@ -215,9 +267,18 @@ mod tests {
                 for requirement in sizes {
                     for edge in [0.0, 1e-12, 0.005, 0.05, 1.0] {
                         for bet_sd in [0.0, 1e-6, 1.0, 5.0, 1e9] {
-                            let run = Run { balance, bet, requirement, edge, bet_sd };
+                            let run = Run {
+                                balance,
+                                bet,
+                                requirement,
+                                edge,
+                                bet_sd,
+                            };
                             let stake = expected_stake(&run);
-                            assert!(stake.is_finite() && stake >= 0.0 && stake <= requirement, "{run:?}: {stake}");
+                            assert!(
+                                stake.is_finite() && stake >= 0.0 && stake <= requirement,
+                                "{run:?}: {stake}"
+                            );
                         }
                     }
                 }

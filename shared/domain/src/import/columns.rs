@@ -42,7 +42,12 @@ impl Column {
     ];
 
     /// Without these four a file is not imported.
-    pub const REQUIRED: [Column; 4] = [Column::PlayerId, Column::TotalDeposited, Column::TotalWagered, Column::TotalWon];
+    pub const REQUIRED: [Column; 4] = [
+        Column::PlayerId,
+        Column::TotalDeposited,
+        Column::TotalWagered,
+        Column::TotalWon,
+    ];
 
     /// The headings under which the column is found; the first is its name.
     pub const fn headings(self) -> &'static [&'static str] {
@@ -78,7 +83,9 @@ impl Column {
     /// Case, blanks, dashes and underscores of a heading do not count: `Total Deposited` is `total_deposited`.
     fn find(heading: &str) -> Option<Self> {
         let wanted = letters(heading);
-        Self::ALL.into_iter().find(|column| column.headings().iter().any(|known| letters(known) == wanted))
+        Self::ALL
+            .into_iter()
+            .find(|column| column.headings().iter().any(|known| letters(known) == wanted))
     }
 }
 
@@ -97,14 +104,26 @@ fn letters(heading: &str) -> String {
 pub enum HeaderError {
     #[error("the header lacks the column{} {}; it has {}", if missing.len() == 1 { "" } else { "s" }, list(missing), found_list(found))]
     Missing { missing: Vec<Column>, found: Vec<String> },
-    #[error("the header has {column} twice: column {first} \"{first_heading}\" and column {second} \"{second_heading}\"")]
-    Twice { column: Column, first: usize, first_heading: String, second: usize, second_heading: String },
+    #[error(
+        "the header has {column} twice: column {first} \"{first_heading}\" and column {second} \"{second_heading}\""
+    )]
+    Twice {
+        column: Column,
+        first: usize,
+        first_heading: String,
+        second: usize,
+        second_heading: String,
+    },
     #[error("the header has {found} columns, more than {COLUMNS_MAX}; this is not a table of players")]
     TooWide { found: usize },
 }
 
 fn list(columns: &[Column]) -> String {
-    columns.iter().map(|column| column.as_str()).collect::<Vec<_>>().join(", ")
+    columns
+        .iter()
+        .map(|column| column.as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn found_list(found: &[String]) -> String {
@@ -112,7 +131,12 @@ fn found_list(found: &[String]) -> String {
     if found.is_empty() {
         return "no headings".into();
     }
-    let mut named = found.iter().take(NAMED_MAX).map(|heading| format!("\"{heading}\"")).collect::<Vec<_>>().join(", ");
+    let mut named = found
+        .iter()
+        .take(NAMED_MAX)
+        .map(|heading| format!("\"{heading}\""))
+        .collect::<Vec<_>>()
+        .join(", ");
     if found.len() > NAMED_MAX {
         named.push_str(" and more");
     }
@@ -136,15 +160,23 @@ pub struct Columns {
 impl Columns {
     /// Reads a header. Trailing empty headings do not belong to it.
     pub fn from_header<S: AsRef<str>>(headings: &[S]) -> Result<(Self, Vec<Warning>), HeaderError> {
-        let width = headings.iter().rposition(|heading| !letters(heading.as_ref()).is_empty()).map_or(0, |last| last + 1);
+        let width = headings
+            .iter()
+            .rposition(|heading| !letters(heading.as_ref()).is_empty())
+            .map_or(0, |last| last + 1);
         if width > COLUMNS_MAX {
             return Err(HeaderError::TooWide { found: width });
         }
         let position = |heading: &S| {
             let heading = heading.as_ref().trim_start_matches('\u{feff}').trim();
-            Position { column: Column::find(heading), heading: shown(heading) }
+            Position {
+                column: Column::find(heading),
+                heading: shown(heading),
+            }
         };
-        let columns = Self { positions: headings.iter().take(width).map(position).collect() };
+        let columns = Self {
+            positions: headings.iter().take(width).map(position).collect(),
+        };
         columns.refuse_twice()?;
         columns.refuse_missing()?;
         let warnings = columns.warnings();
@@ -154,7 +186,11 @@ impl Columns {
     fn refuse_twice(&self) -> Result<(), HeaderError> {
         for (second, position) in self.positions.iter().enumerate() {
             let Some(column) = position.column else { continue };
-            let first = self.positions.iter().take(second).position(|earlier| earlier.column == Some(column));
+            let first = self
+                .positions
+                .iter()
+                .take(second)
+                .position(|earlier| earlier.column == Some(column));
             if let Some(first) = first {
                 return Err(HeaderError::Twice {
                     column,
@@ -174,16 +210,28 @@ impl Columns {
         if missing.is_empty() {
             return Ok(());
         }
-        let found = self.positions.iter().map(|position| position.heading.clone()).filter(|heading| !heading.is_empty()).collect();
+        let found = self
+            .positions
+            .iter()
+            .map(|position| position.heading.clone())
+            .filter(|heading| !heading.is_empty())
+            .collect();
         Err(HeaderError::Missing { missing, found })
     }
 
     fn warnings(&self) -> Vec<Warning> {
-        let unknown = self.positions.iter().enumerate().filter(|(_, position)| position.column.is_none());
+        let unknown = self
+            .positions
+            .iter()
+            .enumerate()
+            .filter(|(_, position)| position.column.is_none());
         unknown
             .map(|(index, Position { heading, .. })| match heading.as_str() {
                 "" => Warning::UnnamedColumn { position: index + 1 },
-                heading => Warning::UnknownColumn { position: index + 1, header: heading.to_owned() },
+                heading => Warning::UnknownColumn {
+                    position: index + 1,
+                    header: heading.to_owned(),
+                },
             })
             .collect()
     }
@@ -204,13 +252,18 @@ impl Columns {
     }
 
     pub(super) fn position_of(&self, column: Column) -> Option<usize> {
-        self.positions.iter().position(|position| position.column == Some(column))
+        self.positions
+            .iter()
+            .position(|position| position.column == Some(column))
     }
 }
 
 /// How many headings of a would-be header are known; a reader uses it to find the delimiter of a CSV file.
 pub fn known_headings<'a>(headings: impl IntoIterator<Item = &'a str>) -> usize {
-    headings.into_iter().filter(|heading| Column::find(heading).is_some()).count()
+    headings
+        .into_iter()
+        .filter(|heading| Column::find(heading).is_some())
+        .count()
 }
 
 #[cfg(test)]
@@ -233,16 +286,29 @@ mod tests {
         assert_eq!(found(all), Column::ALL.map(Some));
         let required = [PlayerId, TotalDeposited, TotalWagered, TotalWon];
         assert_eq!(found("player_id,deposit,wagered,won,sessions,total_playtime_hours"), {
-            required.into_iter().chain([SessionCount, PlaytimeHours]).map(Some).collect::<Vec<_>>()
+            required
+                .into_iter()
+                .chain([SessionCount, PlaytimeHours])
+                .map(Some)
+                .collect::<Vec<_>>()
         });
-        assert_eq!(found("player_id,deposit,wagered,won,total_sessions")[4], Some(SessionCount));
+        assert_eq!(
+            found("player_id,deposit,wagered,won,total_sessions")[4],
+            Some(SessionCount)
+        );
     }
 
     #[test]
     fn case_blanks_dashes_and_a_bom_do_not_count() {
         assert_eq!(
             found("\u{feff}PLAYER ID, Total-Deposited ,TotalWagered,\u{a0}WON\t"),
-            [Column::PlayerId, Column::TotalDeposited, Column::TotalWagered, Column::TotalWon].map(Some)
+            [
+                Column::PlayerId,
+                Column::TotalDeposited,
+                Column::TotalWagered,
+                Column::TotalWon
+            ]
+            .map(Some)
         );
     }
 
@@ -252,9 +318,18 @@ mod tests {
         assert_eq!(columns.width(), 6);
         assert_eq!(
             warnings,
-            [Warning::UnnamedColumn { position: 1 }, Warning::UnknownColumn { position: 4, header: "Favourite Colour".into() }]
+            [
+                Warning::UnnamedColumn { position: 1 },
+                Warning::UnknownColumn {
+                    position: 4,
+                    header: "Favourite Colour".into()
+                }
+            ]
         );
-        assert_eq!(warnings[1].to_string(), "column 4 \"Favourite Colour\" is unknown and was ignored");
+        assert_eq!(
+            warnings[1].to_string(),
+            "column 4 \"Favourite Colour\" is unknown and was ignored"
+        );
     }
 
     #[test]
@@ -265,14 +340,20 @@ mod tests {
             "the header lacks the columns total_deposited, total_wagered; it has \"player_id\", \"Turnover\", \"total_won\""
         );
         let error = columns("player_id,deposit,wagered").unwrap_err();
-        assert_eq!(error.to_string(), "the header lacks the column total_won; it has \"player_id\", \"deposit\", \"wagered\"");
+        assert_eq!(
+            error.to_string(),
+            "the header lacks the column total_won; it has \"player_id\", \"deposit\", \"wagered\""
+        );
         assert!(columns("").unwrap_err().to_string().ends_with("it has no headings"));
     }
 
     #[test]
     fn a_column_twice_is_refused_also_under_its_alias() {
         let error = columns("player_id,deposit,wagered,won,Total Deposited").unwrap_err();
-        assert_eq!(error.to_string(), "the header has total_deposited twice: column 2 \"deposit\" and column 5 \"Total Deposited\"");
+        assert_eq!(
+            error.to_string(),
+            "the header has total_deposited twice: column 2 \"deposit\" and column 5 \"Total Deposited\""
+        );
     }
 
     #[test]

@@ -25,16 +25,33 @@ pub enum Warning {
     /// A column without a heading is not imported.
     UnnamedColumn { position: usize },
     /// A lifetime total that went down is taken as a correction.
-    TotalWentDown { line: u64, player_id: PlayerId, column: columns::Column, from: Decimal, to: Decimal },
+    TotalWentDown {
+        line: u64,
+        player_id: PlayerId,
+        column: columns::Column,
+        from: Decimal,
+        to: Decimal,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownColumn { position, header } => write!(f, "column {position} \"{header}\" is unknown and was ignored"),
+            Self::UnknownColumn { position, header } => {
+                write!(f, "column {position} \"{header}\" is unknown and was ignored")
+            }
             Self::UnnamedColumn { position } => write!(f, "column {position} has no heading and was ignored"),
-            Self::TotalWentDown { line, player_id, column, from, to } => {
-                write!(f, "line {line}: {column} of player {player_id} went down from {from} to {to}; taken as a correction")
+            Self::TotalWentDown {
+                line,
+                player_id,
+                column,
+                from,
+                to,
+            } => {
+                write!(
+                    f,
+                    "line {line}: {column} of player {player_id} went down from {from} to {to}; taken as a correction"
+                )
             }
         }
     }
@@ -43,8 +60,11 @@ impl fmt::Display for Warning {
 /// A piece of a file, fit to be shown and stored: at most [`SHOWN_CHARS_MAX`] characters, none of them a control
 /// character (PostgreSQL refuses NUL, terminals obey the others).
 pub fn shown(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN_CHARS_MAX)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
     if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
         shown.push('…');
     }

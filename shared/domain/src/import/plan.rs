@@ -52,7 +52,9 @@ pub struct DailyDelta {
 impl DailyDelta {
     /// Nothing to write.
     pub fn is_zero(&self) -> bool {
-        [self.deposited, self.wagered, self.won, self.withdrawn].iter().all(Decimal::is_zero)
+        [self.deposited, self.wagered, self.won, self.withdrawn]
+            .iter()
+            .all(Decimal::is_zero)
     }
 }
 
@@ -87,9 +89,19 @@ pub fn plan(row: &PlayerRow, existing: Option<&Existing>, import_day: Date, now:
         Some(_) => Outcome::Updated,
     };
     let registered_at = row.registered_at.or(before.registered_at);
-    let share = if is_nothing(&before.totals) { first_share(registered_at, now) } else { Share::Whole };
+    let share = if is_nothing(&before.totals) {
+        first_share(registered_at, now)
+    } else {
+        Share::Whole
+    };
     let daily = daily(&totals, &before.totals, import_day, share);
-    RowPlan { outcome, warnings: went_down(row, &totals, &before.totals), totals, profile, daily }
+    RowPlan {
+        outcome,
+        warnings: went_down(row, &totals, &before.totals),
+        totals,
+        profile,
+        daily,
+    }
 }
 
 fn merge(row: &RowTotals, before: &Totals) -> Totals {
@@ -111,7 +123,9 @@ fn changed<T: Clone + PartialEq>(row: &Option<T>, before: &Option<T>) -> Option<
 
 /// No money has been counted yet.
 fn is_nothing(totals: &Totals) -> bool {
-    [totals.deposited, totals.wagered, totals.won, totals.withdrawn].iter().all(Decimal::is_zero)
+    [totals.deposited, totals.wagered, totals.won, totals.withdrawn]
+        .iter()
+        .all(Decimal::is_zero)
 }
 
 /// How much of a difference lands in the windows.
@@ -164,13 +178,23 @@ fn went_down(row: &PlayerRow, after: &Totals, before: &Totals) -> Vec<Warning> {
         (Column::TotalWagered, before.wagered, after.wagered),
         (Column::TotalWon, before.won, after.won),
         (Column::TotalWithdrawn, before.withdrawn, after.withdrawn),
-        (Column::SessionCount, before.session_count.into(), after.session_count.into()),
+        (
+            Column::SessionCount,
+            before.session_count.into(),
+            after.session_count.into(),
+        ),
         (Column::PlaytimeHours, before.playtime_hours, after.playtime_hours),
         (Column::TotalBets, bets(before), bets(after)),
     ]
     .into_iter()
     .filter(|(_, from, to)| to < from)
-    .map(|(column, from, to)| Warning::TotalWentDown { line: row.line, player_id: row.player_id.clone(), column, from, to })
+    .map(|(column, from, to)| Warning::TotalWentDown {
+        line: row.line,
+        player_id: row.player_id.clone(),
+        column,
+        from,
+        to,
+    })
     .collect()
 }
 

@@ -21,7 +21,12 @@ fn row(deposited: &str, wagered: &str, won: &str) -> PlayerRow {
     PlayerRow {
         line: 3,
         player_id: PlayerId::parse("P002").unwrap(),
-        totals: RowTotals { deposited: d(deposited), wagered: d(wagered), won: d(won), ..RowTotals::default() },
+        totals: RowTotals {
+            deposited: d(deposited),
+            wagered: d(wagered),
+            won: d(won),
+            ..RowTotals::default()
+        },
         email: None,
         name: None,
         registered_at: None,
@@ -29,7 +34,13 @@ fn row(deposited: &str, wagered: &str, won: &str) -> PlayerRow {
 }
 
 fn delta(deposited: &str, wagered: &str, won: &str, withdrawn: &str) -> DailyDelta {
-    DailyDelta { day: DAY, deposited: d(deposited), wagered: d(wagered), won: d(won), withdrawn: d(withdrawn) }
+    DailyDelta {
+        day: DAY,
+        deposited: d(deposited),
+        wagered: d(wagered),
+        won: d(won),
+        withdrawn: d(withdrawn),
+    }
 }
 
 /// What is stored after `plan` was carried out.
@@ -47,7 +58,10 @@ fn stored(before: Option<&Existing>, plan: &RowPlan) -> Existing {
 fn a_new_player_brings_the_whole_total_into_the_window() {
     let plan = plan(&row("1000", "5000", "200"), None, DAY, now());
     assert_eq!(plan.outcome, Outcome::Created);
-    assert_eq!((plan.totals.deposited, plan.totals.wagered, plan.totals.won), (d("1000"), d("5000"), d("200")));
+    assert_eq!(
+        (plan.totals.deposited, plan.totals.wagered, plan.totals.won),
+        (d("1000"), d("5000"), d("200"))
+    );
     assert_eq!(plan.daily, delta("1000", "5000", "200", "0"));
     assert_eq!(plan.warnings, []);
 }
@@ -78,7 +92,10 @@ fn the_share_begins_on_the_31st_day() {
 
 #[test]
 fn a_player_without_totals_counts_as_new_and_keeps_the_stored_registration() {
-    let existing = Existing { registered_at: Some(at("2025-12-01T00:00:00Z")), ..Existing::default() };
+    let existing = Existing {
+        registered_at: Some(at("2025-12-01T00:00:00Z")),
+        ..Existing::default()
+    };
     let plan = plan(&row("900", "0", "0"), Some(&existing), DAY, now());
     assert_eq!(plan.outcome, Outcome::Updated);
     assert_eq!(plan.daily.deposited, d("300"));
@@ -106,9 +123,18 @@ fn a_total_that_went_down_is_a_correction_with_a_warning() {
     let player_id = PlayerId::parse("P002").unwrap();
     assert_eq!(
         plan.warnings,
-        [Warning::TotalWentDown { line: 3, player_id, column: Column::TotalWagered, from: d("5000"), to: d("4000") }]
+        [Warning::TotalWentDown {
+            line: 3,
+            player_id,
+            column: Column::TotalWagered,
+            from: d("5000"),
+            to: d("4000")
+        }]
     );
-    assert_eq!(plan.warnings[0].to_string(), "line 3: total_wagered of player P002 went down from 5000 to 4000; taken as a correction");
+    assert_eq!(
+        plan.warnings[0].to_string(),
+        "line 3: total_wagered of player P002 went down from 5000 to 4000; taken as a correction"
+    );
 }
 
 #[test]
@@ -145,7 +171,13 @@ fn a_changed_name_alone_is_an_update_that_writes_only_the_name() {
     named.name = Some("Anne".into());
     let plan = plan(&named, Some(&before), DAY, now());
     assert_eq!(plan.outcome, Outcome::Updated);
-    assert_eq!(plan.profile, ProfileChange { name: Some("Anne".into()), ..ProfileChange::default() });
+    assert_eq!(
+        plan.profile,
+        ProfileChange {
+            name: Some("Anne".into()),
+            ..ProfileChange::default()
+        }
+    );
     assert!(plan.daily.is_zero());
 }
 

@@ -114,7 +114,9 @@ pub enum RowProblem {
     Boolean,
     #[error("is formatted as a date or time in the spreadsheet")]
     UnexpectedDate,
-    #[error("is a number of more than 15 digits, which a spreadsheet rounds; format the column as text and enter it again")]
+    #[error(
+        "is a number of more than 15 digits, which a spreadsheet rounds; format the column as text and enter it again"
+    )]
     RoundedNumber,
     #[error("is a formula without a stored result; open the workbook, let it calculate, and save it")]
     Formula,
@@ -129,8 +131,16 @@ impl PlayerRow {
     /// Reads the cells of a row, in the order of the header. Cells that are missing at the end are empty.
     ///
     /// `Ok(None)`: the row is blank and does not count. `Err`: all that is wrong, never empty.
-    pub fn parse<'a>(columns: &Columns, line: u64, cells: impl IntoIterator<Item = Cell<'a>>) -> Result<Option<Self>, Vec<RowError>> {
-        let mut reader = Reader { columns, line, errors: Vec::new() };
+    pub fn parse<'a>(
+        columns: &Columns,
+        line: u64,
+        cells: impl IntoIterator<Item = Cell<'a>>,
+    ) -> Result<Option<Self>, Vec<RowError>> {
+        let mut reader = Reader {
+            columns,
+            line,
+            errors: Vec::new(),
+        };
         let mut fields = Fields::default();
         let mut blank = true;
         for (index, cell) in cells.into_iter().enumerate() {
@@ -189,14 +199,35 @@ impl Reader<'_> {
 
     /// Only the first: a row that is shifted has many.
     fn too_many(&mut self, index: usize, cell: &Cell<'_>) {
-        if !self.errors.iter().any(|error| matches!(error.reason, RowProblem::TooManyCells { .. })) {
-            let reason = RowProblem::TooManyCells { column: index + 1, width: self.columns.width() };
-            self.errors.push(RowError { line: self.line, column: None, value: Some(shown_cell(cell)), reason });
+        if !self
+            .errors
+            .iter()
+            .any(|error| matches!(error.reason, RowProblem::TooManyCells { .. }))
+        {
+            let reason = RowProblem::TooManyCells {
+                column: index + 1,
+                width: self.columns.width(),
+            };
+            self.errors.push(RowError {
+                line: self.line,
+                column: None,
+                value: Some(shown_cell(cell)),
+                reason,
+            });
         }
     }
 
     fn required(&mut self, fields: Fields) -> Option<PlayerRow> {
-        let Fields { player_id, deposited, wagered, won, optional, email, name, registered_at } = fields;
+        let Fields {
+            player_id,
+            deposited,
+            wagered,
+            won,
+            optional,
+            email,
+            name,
+            registered_at,
+        } = fields;
         for (column, found) in [
             (Column::PlayerId, player_id.is_some()),
             (Column::TotalDeposited, deposited.is_some()),
@@ -207,15 +238,39 @@ impl Reader<'_> {
                 self.missing(column);
             }
         }
-        let totals = RowTotals { deposited: deposited?, wagered: wagered?, won: won?, ..optional };
-        Some(PlayerRow { line: self.line, player_id: player_id?, totals, email, name, registered_at })
+        let totals = RowTotals {
+            deposited: deposited?,
+            wagered: wagered?,
+            won: won?,
+            ..optional
+        };
+        Some(PlayerRow {
+            line: self.line,
+            player_id: player_id?,
+            totals,
+            email,
+            name,
+            registered_at,
+        })
     }
 
     /// A required value that is not there; one that was refused has its error already.
     fn missing(&mut self, column: Column) {
-        let heading = self.columns.position_of(column).map(|index| self.columns.heading(index).to_owned());
-        if !self.errors.iter().any(|error| error.column.is_some() && error.column == heading) {
-            self.errors.push(RowError { line: self.line, column: heading, value: None, reason: RowProblem::Required });
+        let heading = self
+            .columns
+            .position_of(column)
+            .map(|index| self.columns.heading(index).to_owned());
+        if !self
+            .errors
+            .iter()
+            .any(|error| error.column.is_some() && error.column == heading)
+        {
+            self.errors.push(RowError {
+                line: self.line,
+                column: heading,
+                value: None,
+                reason: RowProblem::Required,
+            });
         }
     }
 }
@@ -240,7 +295,9 @@ impl Fields {
             Column::TotalWagered => self.wagered = Some(amount(text, STORED_SCALE)?),
             Column::TotalWon => self.won = Some(amount(text, STORED_SCALE)?),
             Column::TotalWithdrawn => totals.withdrawn = Some(amount(text, STORED_SCALE)?),
-            Column::SessionCount => totals.session_count = Some(count(text, i64::from(i32::MAX))?.to_i32().unwrap_or(i32::MAX)),
+            Column::SessionCount => {
+                totals.session_count = Some(count(text, i64::from(i32::MAX))?.to_i32().unwrap_or(i32::MAX))
+            }
             Column::PlaytimeHours => totals.playtime_hours = Some(playtime(text)?),
             Column::TotalBets => totals.bets = Some(count(text, i64::MAX)?),
             Column::LastDepositDate => totals.last_deposit_date = Some(day(text)?),
@@ -262,7 +319,10 @@ fn amount(text: &str, scale: u32) -> Result<Decimal, RowProblem> {
 /// A whole number; `25.0` is one.
 fn count(text: &str, max: i64) -> Result<i64, RowProblem> {
     match amount(text, 0) {
-        Ok(value) => value.to_i64().filter(|value| *value <= max).ok_or(RowProblem::AboveMax { max }),
+        Ok(value) => value
+            .to_i64()
+            .filter(|value| *value <= max)
+            .ok_or(RowProblem::AboveMax { max }),
         Err(RowProblem::Amount(AmountError::Scale { .. })) => Err(RowProblem::NotWhole),
         Err(problem) => Err(problem),
     }
@@ -271,7 +331,9 @@ fn count(text: &str, max: i64) -> Result<i64, RowProblem> {
 fn playtime(text: &str) -> Result<Decimal, RowProblem> {
     let hours = amount(text, PLAYTIME_SCALE)?;
     if hours >= Decimal::from(PLAYTIME_HOURS_END) {
-        return Err(RowProblem::AboveMax { max: PLAYTIME_HOURS_END - 1 });
+        return Err(RowProblem::AboveMax {
+            max: PLAYTIME_HOURS_END - 1,
+        });
     }
     Ok(hours)
 }
@@ -301,17 +363,29 @@ fn instant(text: &str) -> Result<Timestamp, RowProblem> {
 /// Splits `2026-01-31T18:30:00Z` after the day, which is stricter than the parser behind it: that takes `20260131` too.
 fn date_and_rest(text: &str) -> Result<(Date, &str), RowProblem> {
     let (day, rest) = text.split_at_checked(10).ok_or(RowProblem::Date)?;
-    let shape = |(index, byte): (usize, u8)| if matches!(index, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    let shape = |(index, byte): (usize, u8)| {
+        if matches!(index, 4 | 7) {
+            byte == b'-'
+        } else {
+            byte.is_ascii_digit()
+        }
+    };
     if !day.bytes().enumerate().all(shape) || !(rest.is_empty() || rest.starts_with(['T', 't', ' '])) {
         return Err(RowProblem::Date);
     }
     let day: Date = day.parse().map_err(|_| RowProblem::Date)?;
-    if (FIRST_DATE..=LAST_DATE).contains(&day) { Ok((day, rest)) } else { Err(RowProblem::DateRange) }
+    if (FIRST_DATE..=LAST_DATE).contains(&day) {
+        Ok((day, rest))
+    } else {
+        Err(RowProblem::DateRange)
+    }
 }
 
 /// Loosely: one `@` with something on both sides, no blanks. Only a message can prove an address.
 pub fn email(text: &str) -> Result<String, RowProblem> {
-    let both_sides = text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
+    let both_sides = text
+        .split_once('@')
+        .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
     if !both_sides || text.len() > EMAIL_BYTES_MAX || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return Err(RowProblem::Email);
     }

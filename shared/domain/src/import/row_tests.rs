@@ -23,12 +23,19 @@ fn d(text: &str) -> Decimal {
 fn wrong(header: &str, cells: &[&str]) -> Vec<(Option<String>, Option<String>, RowProblem)> {
     let errors = parse(&columns(header), cells).unwrap_err();
     assert!(errors.iter().all(|error| error.line == 7));
-    errors.into_iter().map(|error| (error.column, error.value, error.reason)).collect()
+    errors
+        .into_iter()
+        .map(|error| (error.column, error.value, error.reason))
+        .collect()
 }
 
 /// The one problem of a row that is right but for `value` in `heading`.
 fn problem(heading: &str, value: &str) -> Option<RowProblem> {
-    let errors = parse(&columns(&format!("player_id,deposit,wagered,won,{heading}")), &["P1", "1", "2", "3", value]).err()?;
+    let errors = parse(
+        &columns(&format!("player_id,deposit,wagered,won,{heading}")),
+        &["P1", "1", "2", "3", value],
+    )
+    .err()?;
     assert_eq!(errors.len(), 1, "{errors:?}");
     assert_eq!(errors[0].column.as_deref(), Some(heading));
     Some(errors[0].reason.clone())
@@ -76,7 +83,15 @@ fn a_full_row_is_read() {
 #[test]
 fn empty_and_missing_optional_cells_say_nothing() {
     let row = parse(&all_columns(), &["P1", "1", "2", "3", " ", ""]).unwrap().unwrap();
-    assert_eq!(row.totals, RowTotals { deposited: d("1"), wagered: d("2"), won: d("3"), ..RowTotals::default() });
+    assert_eq!(
+        row.totals,
+        RowTotals {
+            deposited: d("1"),
+            wagered: d("2"),
+            won: d("3"),
+            ..RowTotals::default()
+        }
+    );
     assert_eq!((row.email, row.name, row.registered_at), (None, None, None));
 }
 
@@ -88,12 +103,19 @@ fn a_blank_row_does_not_count() {
 
 #[test]
 fn all_errors_of_a_row_are_reported_in_the_order_of_the_row() {
-    let found = wrong("Player ID,won,wagered,deposit,sessions,email", &["a b", "x", "-1", "", "2.5", "nobody"]);
+    let found = wrong(
+        "Player ID,won,wagered,deposit,sessions,email",
+        &["a b", "x", "-1", "", "2.5", "nobody"],
+    );
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(
         found,
         [
-            (some("Player ID"), some("a b"), RowProblem::PlayerId(TextIdError::Character)),
+            (
+                some("Player ID"),
+                some("a b"),
+                RowProblem::PlayerId(TextIdError::Character)
+            ),
             (some("won"), some("x"), RowProblem::Amount(AmountError::NotANumber)),
             (some("wagered"), some("-1"), RowProblem::Amount(AmountError::Negative)),
             (some("sessions"), some("2.5"), RowProblem::NotWhole),
@@ -120,24 +142,42 @@ fn more_values_than_columns_are_one_error_and_empty_ones_none() {
     assert!(parse(&columns(header), &["P1", "1", "2", "3", "", " "]).is_ok());
     assert_eq!(
         wrong(header, &["P1", "1", "2", "3", "", "5", "6"]),
-        [(None, Some("5".to_owned()), RowProblem::TooManyCells { column: 6, width: 4 })]
+        [(
+            None,
+            Some("5".to_owned()),
+            RowProblem::TooManyCells { column: 6, width: 4 }
+        )]
     );
 }
 
 #[test]
 fn cells_of_unknown_columns_are_ignored_whatever_they_hold() {
     let columns = columns("player_id,deposit,shoe size,wagered,won");
-    let refused = Cell::Refused { shown: "#N/A".into(), reason: RowProblem::SpreadsheetError };
+    let refused = Cell::Refused {
+        shown: "#N/A".into(),
+        reason: RowProblem::SpreadsheetError,
+    };
     let cells = [Cell::from("P1"), "1".into(), refused, "2".into(), "3".into()];
     assert!(PlayerRow::parse(&columns, 2, cells).unwrap().is_some());
 }
 
 #[test]
 fn a_cell_the_reader_refused_is_an_error_of_its_column() {
-    let refused = Cell::Refused { shown: "#N/A".into(), reason: RowProblem::SpreadsheetError };
+    let refused = Cell::Refused {
+        shown: "#N/A".into(),
+        reason: RowProblem::SpreadsheetError,
+    };
     let cells = [Cell::from("P1"), "1".into(), refused, "3".into()];
     let errors = PlayerRow::parse(&columns("player_id,deposit,wagered,won"), 2, cells).unwrap_err();
-    let [RowError { line: 2, column: Some(column), value: Some(value), reason: RowProblem::SpreadsheetError }] = errors.as_slice() else {
+    let [
+        RowError {
+            line: 2,
+            column: Some(column),
+            value: Some(value),
+            reason: RowProblem::SpreadsheetError,
+        },
+    ] = errors.as_slice()
+    else {
         panic!("{errors:?}");
     };
     assert_eq!((column.as_str(), value.as_str()), ("wagered", "#N/A"));
@@ -145,12 +185,29 @@ fn a_cell_the_reader_refused_is_an_error_of_its_column() {
 
 #[test]
 fn hostile_amounts_are_refused() {
-    for value in
-        ["NaN", "inf", "-Infinity", "１２", "1 000", "0x10", "1e400", "9223372036854775808", "1.0000000000000000001", "$5", "5€", "=1+1"]
-    {
-        assert!(matches!(problem("total_withdrawn", value), Some(RowProblem::Amount(_))), "{value}");
+    for value in [
+        "NaN",
+        "inf",
+        "-Infinity",
+        "１２",
+        "1 000",
+        "0x10",
+        "1e400",
+        "9223372036854775808",
+        "1.0000000000000000001",
+        "$5",
+        "5€",
+        "=1+1",
+    ] {
+        assert!(
+            matches!(problem("total_withdrawn", value), Some(RowProblem::Amount(_))),
+            "{value}"
+        );
     }
-    assert_eq!(problem("total_withdrawn", "1.23456"), Some(RowProblem::Amount(AmountError::Scale { scale: 4 })));
+    assert_eq!(
+        problem("total_withdrawn", "1.23456"),
+        Some(RowProblem::Amount(AmountError::Scale { scale: 4 }))
+    );
     for value in ["1,5", "1,234.50", "1.234,50"] {
         assert_eq!(problem("total_withdrawn", value), Some(RowProblem::Comma), "{value}");
     }
@@ -161,25 +218,47 @@ fn hostile_amounts_are_refused() {
 #[test]
 fn counts_are_whole_and_fit_their_columns() {
     assert_eq!(problem("sessions", "2147483647"), None);
-    assert_eq!(problem("sessions", "2147483648"), Some(RowProblem::AboveMax { max: 2_147_483_647 }));
+    assert_eq!(
+        problem("sessions", "2147483648"),
+        Some(RowProblem::AboveMax { max: 2_147_483_647 })
+    );
     assert_eq!(problem("sessions", "1.5"), Some(RowProblem::NotWhole));
     assert_eq!(problem("total_bets", "999999999999999"), None);
     assert_eq!(problem("playtime_hours", "999999999.99"), None);
-    assert_eq!(problem("playtime_hours", "1000000000"), Some(RowProblem::AboveMax { max: 999_999_999 }));
-    assert_eq!(problem("playtime_hours", "0.125"), Some(RowProblem::Amount(AmountError::Scale { scale: 2 })));
+    assert_eq!(
+        problem("playtime_hours", "1000000000"),
+        Some(RowProblem::AboveMax { max: 999_999_999 })
+    );
+    assert_eq!(
+        problem("playtime_hours", "0.125"),
+        Some(RowProblem::Amount(AmountError::Scale { scale: 2 }))
+    );
 }
 
 #[test]
 fn dates_are_iso_dates_or_rfc_3339_times() {
     let read = |text: &str| {
-        let row = parse(&columns("player_id,deposit,wagered,won,last_deposit_date,registered_at"), &["P1", "1", "2", "3", text, text]);
-        row.map(|row| row.unwrap()).map(|row| (row.totals.last_deposit_date.unwrap().to_string(), row.registered_at.unwrap().to_string()))
+        let row = parse(
+            &columns("player_id,deposit,wagered,won,last_deposit_date,registered_at"),
+            &["P1", "1", "2", "3", text, text],
+        );
+        row.map(|row| row.unwrap()).map(|row| {
+            (
+                row.totals.last_deposit_date.unwrap().to_string(),
+                row.registered_at.unwrap().to_string(),
+            )
+        })
     };
-    let expect = |text: &str, day: &str, at: &str| assert_eq!(read(text), Ok((day.to_owned(), at.to_owned())), "{text}");
+    let expect =
+        |text: &str, day: &str, at: &str| assert_eq!(read(text), Ok((day.to_owned(), at.to_owned())), "{text}");
     expect("2024-02-29", "2024-02-29", "2024-02-29T00:00:00Z");
     expect("2024-05-01T00:30:00+02:00", "2024-05-01", "2024-04-30T22:30:00Z");
     expect("2024-05-01 10:00:00", "2024-05-01", "2024-05-01T10:00:00Z");
-    expect("2024-05-01T10:00:00.123456789Z", "2024-05-01", "2024-05-01T10:00:00.123456Z");
+    expect(
+        "2024-05-01T10:00:00.123456789Z",
+        "2024-05-01",
+        "2024-05-01T10:00:00.123456Z",
+    );
     for text in [
         "2023-02-29",
         "2024-13-01",
@@ -195,7 +274,11 @@ fn dates_are_iso_dates_or_rfc_3339_times() {
         assert_eq!(problem("registered_at", text), Some(RowProblem::Date), "{text}");
     }
     for text in ["1899-12-31", "2200-01-01", "0000-01-01", "9999-12-31"] {
-        assert_eq!(problem("last_deposit_date", text), Some(RowProblem::DateRange), "{text}");
+        assert_eq!(
+            problem("last_deposit_date", text),
+            Some(RowProblem::DateRange),
+            "{text}"
+        );
     }
 }
 
@@ -208,13 +291,21 @@ fn emails_are_checked_loosely() {
     for bad in ["a", "@b", "a@", "a@b@c", "a b@c", "a@b\u{7}"] {
         assert_eq!(problem("email", bad), Some(RowProblem::Email), "{bad}");
     }
-    assert_eq!(problem("email", &format!("{}@b", "a".repeat(253))), Some(RowProblem::Email));
+    assert_eq!(
+        problem("email", &format!("{}@b", "a".repeat(253))),
+        Some(RowProblem::Email)
+    );
 }
 
 #[test]
 fn a_formula_as_a_name_is_text() {
     let text = "=HYPERLINK(\"http://evil.example\")";
-    let row = parse(&columns("player_id,deposit,wagered,won,name"), &["P1", "1", "2", "3", text]).unwrap().unwrap();
+    let row = parse(
+        &columns("player_id,deposit,wagered,won,name"),
+        &["P1", "1", "2", "3", text],
+    )
+    .unwrap()
+    .unwrap();
     assert_eq!(row.name.as_deref(), Some(text));
 }
 
@@ -228,7 +319,10 @@ fn names_have_200_characters_and_no_control_characters() {
 
 #[test]
 fn values_in_errors_are_short_and_harmless() {
-    let found = wrong("player_id,deposit,wagered,won", &["P1", &"9".repeat(1000), "2", "\u{1b}[31m"]);
+    let found = wrong(
+        "player_id,deposit,wagered,won",
+        &["P1", &"9".repeat(1000), "2", "\u{1b}[31m"],
+    );
     assert_eq!(found[0].1.as_ref().unwrap().chars().count(), 101);
     assert_eq!(found[1].1.as_deref(), Some("\u{fffd}[31m"));
 }

@@ -106,12 +106,23 @@ pub fn detect(totals: &Totals, facts: &RiskFacts, settings: &Settings) -> Vec<Fi
         (SignalType::BonusOnlyPlay, bonus_only_play(totals, facts, risk)),
         (SignalType::ImmediateWithdrawal, immediate_withdrawal(facts, risk)),
         (SignalType::BetManipulation, bet_manipulation(facts, risk)),
-        (SignalType::AbnormalWinRate, abnormal_win_rate(totals, risk, &settings.profit)),
-        (SignalType::LowRiskWagering, low_risk_wagering(facts, risk, &settings.profit)),
+        (
+            SignalType::AbnormalWinRate,
+            abnormal_win_rate(totals, risk, &settings.profit),
+        ),
+        (
+            SignalType::LowRiskWagering,
+            low_risk_wagering(facts, risk, &settings.profit),
+        ),
         (SignalType::MultiAccount, multi_account(facts, risk)),
         (SignalType::DepositCycling, deposit_cycling(facts, risk)),
     ];
-    let finding = |(signal_type, evidence): (_, Option<Value>)| Some(Finding { signal_type, evidence: evidence? });
+    let finding = |(signal_type, evidence): (_, Option<Value>)| {
+        Some(Finding {
+            signal_type,
+            evidence: evidence?,
+        })
+    };
     found.into_iter().filter_map(finding).collect()
 }
 
@@ -126,7 +137,10 @@ fn immediate_withdrawal(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value>
         return None;
     }
     let limit = SignedDuration::from_hours(i64::from(risk.immediate_withdrawal_hours));
-    let withdrawals = facts.cashier.iter().filter(|event| event.kind == CashierKind::Withdrawal);
+    let withdrawals = facts
+        .cashier
+        .iter()
+        .filter(|event| event.kind == CashierKind::Withdrawal);
     withdrawals.rev().find_map(|withdrawal| {
         let bonus = facts.bonuses.iter().rev().find(|bonus| bonus.at <= withdrawal.at)?;
         (withdrawal.at.duration_since(bonus.at) <= limit).then(|| {
@@ -144,7 +158,11 @@ fn immediate_withdrawal(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value>
 /// The newest active bonus whose last stakes differ too much.
 fn bet_manipulation(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     facts.played.iter().filter(|grant| grant.is_active).find_map(|grant| {
-        let RecentStakes { count, smallest, largest } = grant.recent;
+        let RecentStakes {
+            count,
+            smallest,
+            largest,
+        } = grant.recent;
         let limit = smallest.checked_mul(risk.bet_spread_above)?;
         (count >= i64::from(risk.bet_stakes_min) && largest > limit).then(|| {
             json!({
@@ -203,11 +221,17 @@ fn square_root(value: Decimal) -> Option<Decimal> {
 
 /// The newest bonus of which too much money was staked on games with a small edge.
 fn low_risk_wagering(facts: &RiskFacts, risk: &RiskSettings, profit: &ProfitSettings) -> Option<Value> {
-    let is_low = |game: &str| profit.game_edge.get(game).copied().unwrap_or(profit.house_edge) < risk.low_risk_edge_below;
+    let is_low =
+        |game: &str| profit.game_edge.get(game).copied().unwrap_or(profit.house_edge) < risk.low_risk_edge_below;
     facts.played.iter().find_map(|grant| {
         let stakes: i64 = grant.games.iter().map(|stakes| stakes.count).sum();
         let staked: Decimal = grant.games.iter().map(|stakes| stakes.staked).sum();
-        let low: Decimal = grant.games.iter().filter(|stakes| is_low(&stakes.game)).map(|stakes| stakes.staked).sum();
+        let low: Decimal = grant
+            .games
+            .iter()
+            .filter(|stakes| is_low(&stakes.game))
+            .map(|stakes| stakes.staked)
+            .sum();
         let limit = staked.checked_mul(risk.low_risk_share_above)?;
         (stakes >= i64::from(risk.low_risk_stakes_min) && low > limit).then(|| {
             json!({
@@ -226,7 +250,12 @@ const SHARED_MAX: usize = 20;
 fn multi_account(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     let counts = |shared: &&Shared| shared.accounts <= i64::from(risk.hub_accounts) && !shared.rewarded.is_empty();
     let view = |shared: &Shared| {
-        let Shared { kind, mark, accounts, rewarded } = shared;
+        let Shared {
+            kind,
+            mark,
+            accounts,
+            rewarded,
+        } = shared;
         json!({ "kind": kind, "mark": mark, "accounts": accounts, "rewarded_players": rewarded })
     };
     let shared: Vec<Value> = facts.shared.iter().filter(counts).take(SHARED_MAX).map(view).collect();
@@ -252,14 +281,24 @@ impl Cycle {
     /// Answers true when the step ends the cycle: enough was withdrawn after a bonus. Amounts are in range: their sums are.
     fn step(&mut self, step: Step<'_>, share: Decimal) -> bool {
         match step {
-            Step::Deposit(amount) if self.withdrawn > Decimal::ZERO => *self = Self { deposited: amount, ..Self::default() },
+            Step::Deposit(amount) if self.withdrawn > Decimal::ZERO => {
+                *self = Self {
+                    deposited: amount,
+                    ..Self::default()
+                }
+            }
             Step::Deposit(amount) => self.deposited += amount,
             Step::Bonus => self.has_bonus = self.deposited > Decimal::ZERO,
             // Not after a bonus: what was deposited is gone.
-            Step::Withdrawal(event) if !self.has_bonus => self.deposited = (self.deposited - event.amount).max(Decimal::ZERO),
+            Step::Withdrawal(event) if !self.has_bonus => {
+                self.deposited = (self.deposited - event.amount).max(Decimal::ZERO)
+            }
             Step::Withdrawal(event) => {
                 self.withdrawn += event.amount;
-                return self.deposited.checked_mul(share).is_some_and(|least| self.withdrawn >= least);
+                return self
+                    .deposited
+                    .checked_mul(share)
+                    .is_some_and(|least| self.withdrawn >= least);
             }
         }
         false
@@ -273,7 +312,12 @@ fn deposit_cycling(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
         CashierKind::Deposit => (event.at, 0, Step::Deposit(event.amount)),
         CashierKind::Withdrawal => (event.at, 2, Step::Withdrawal(event)),
     });
-    let mut steps: Vec<_> = facts.bonuses.iter().map(|bonus| (bonus.at, 1, Step::Bonus)).chain(events).collect();
+    let mut steps: Vec<_> = facts
+        .bonuses
+        .iter()
+        .map(|bonus| (bonus.at, 1, Step::Bonus))
+        .chain(events)
+        .collect();
     steps.sort_by_key(|(at, order, _)| (*at, *order));
 
     let mut ends: Vec<&CashierEvent> = Vec::new();
@@ -290,6 +334,7 @@ fn deposit_cycling(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     let last = &ends[ends.len().checked_sub(count)?..];
     let (first, latest) = (last.first()?, last.last()?);
     let limit = SignedDuration::from_hours(24 * i64::from(risk.cycle_days));
-    (latest.at.duration_since(first.at) <= limit)
-        .then(|| json!({ "cycles": count, "withdrawals": last.iter().map(|event| &event.event_id).collect::<Vec<_>>() }))
+    (latest.at.duration_since(first.at) <= limit).then(
+        || json!({ "cycles": count, "withdrawals": last.iter().map(|event| &event.event_id).collect::<Vec<_>>() }),
+    )
 }

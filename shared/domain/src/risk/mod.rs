@@ -5,7 +5,8 @@
 mod detect;
 
 pub use detect::{
-    CashierEvent, CashierKind, Finding, GameStakes, PlayedGrant, ReceivedBonus, RecentStakes, RiskFacts, Shared, SharedKind, detect,
+    CashierEvent, CashierKind, Finding, GameStakes, PlayedGrant, ReceivedBonus, RecentStakes, RiskFacts, Shared,
+    SharedKind, detect,
 };
 
 use crate::id::{PlayerId, SignalId};
@@ -173,7 +174,12 @@ impl Signal {
         self.status = match (judgement, self.status) {
             (Judgement::Confirm, SignalStatus::Open) => SignalStatus::Confirmed,
             (Judgement::Resolve, SignalStatus::Open | SignalStatus::Confirmed) => SignalStatus::Resolved,
-            (_, status) => return Err(AlreadyJudged { signal_id: self.signal_id, status }),
+            (_, status) => {
+                return Err(AlreadyJudged {
+                    signal_id: self.signal_id,
+                    status,
+                });
+            }
         };
         self.decision = Some(decision);
         Ok(())
@@ -197,7 +203,11 @@ impl Signal {
             SignalStatus::Resolved => Decimal::ZERO,
         };
         let points = Decimal::from(10 * u32::from(self.severity)) * weight;
-        Contribution { age_days, weight, points: points.round_dp(2) }
+        Contribution {
+            age_days,
+            weight,
+            points: points.round_dp(2),
+        }
     }
 }
 
@@ -238,7 +248,10 @@ fn power_of_half(part: Decimal) -> Decimal {
 
 /// `min(100, 10 × sum of severities)`, each weighted by its age, rounded to the nearest whole number, half up.
 pub fn score<'a>(signals: impl IntoIterator<Item = &'a Signal>, now: Timestamp, half_life_days: u32) -> u8 {
-    let sum: Decimal = signals.into_iter().map(|signal| signal.contribution(now, half_life_days).points).sum();
+    let sum: Decimal = signals
+        .into_iter()
+        .map(|signal| signal.contribution(now, half_life_days).points)
+        .sum();
     let rounded = sum.round_dp_with_strategy(0, RoundingStrategy::MidpointAwayFromZero);
     rounded.min(Decimal::ONE_HUNDRED).to_u8().unwrap_or(100)
 }
@@ -260,9 +273,20 @@ pub fn plan(latest: &[Signal], findings: Vec<Finding>) -> Plan {
     for finding in findings {
         match latest.iter().find(|signal| signal.signal_type == finding.signal_type) {
             Some(signal) if signal.evidence == finding.evidence => {}
-            Some(Signal { status: SignalStatus::Confirmed, .. }) => {}
-            Some(Signal { status: SignalStatus::Open, signal_id, .. }) => plan.renew.push((*signal_id, finding.evidence)),
-            Some(Signal { status: SignalStatus::Resolved, .. }) | None => plan.raise.push(finding),
+            Some(Signal {
+                status: SignalStatus::Confirmed,
+                ..
+            }) => {}
+            Some(Signal {
+                status: SignalStatus::Open,
+                signal_id,
+                ..
+            }) => plan.renew.push((*signal_id, finding.evidence)),
+            Some(Signal {
+                status: SignalStatus::Resolved,
+                ..
+            })
+            | None => plan.raise.push(finding),
         }
     }
     plan

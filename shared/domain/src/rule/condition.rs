@@ -78,11 +78,26 @@ impl Test {
 
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
-    Compare { fact: FactId, test: Test, pointer: String, expected: Value },
-    When { predicate: Predicate, pointer: String, source: String },
+    Compare {
+        fact: FactId,
+        test: Test,
+        pointer: String,
+        expected: Value,
+    },
+    When {
+        predicate: Predicate,
+        pointer: String,
+        source: String,
+    },
     All(Vec<Node>),
-    Any { parts: Vec<Node>, pointer: String },
-    Not { parts: Vec<Node>, pointer: String },
+    Any {
+        parts: Vec<Node>,
+        pointer: String,
+    },
+    Not {
+        parts: Vec<Node>,
+        pointer: String,
+    },
 }
 
 /// All that must hold for a rule to apply.
@@ -91,8 +106,19 @@ pub struct Condition(Vec<Node>);
 
 impl Condition {
     /// Reads an object of conditions that stands at `pointer`. Every error is collected.
-    pub(super) fn parse(value: &Value, pointer: &str, catalogue: &Catalogue, checks: Checks, errors: &mut Errors) -> Self {
-        let mut reader = Reader { catalogue, checks, errors, comparisons: 0 };
+    pub(super) fn parse(
+        value: &Value,
+        pointer: &str,
+        catalogue: &Catalogue,
+        checks: Checks,
+        errors: &mut Errors,
+    ) -> Self {
+        let mut reader = Reader {
+            catalogue,
+            checks,
+            errors,
+            comparisons: 0,
+        };
         Self(reader.object(value, pointer, 0))
     }
 
@@ -155,24 +181,60 @@ impl Node {
 
     fn explain(&self, facts: &Facts<'_>, results: &mut Vec<ConditionResult>) {
         let met = self.holds(facts) == Ok(true);
-        let held =
-            |parts: &[Node]| json!(format!("{} of {} hold", parts.iter().filter(|p| p.holds(facts) == Ok(true)).count(), parts.len()));
+        let held = |parts: &[Node]| {
+            json!(format!(
+                "{} of {} hold",
+                parts.iter().filter(|p| p.holds(facts) == Ok(true)).count(),
+                parts.len()
+            ))
+        };
         match self {
-            Node::Compare { fact, pointer, expected, .. } => {
+            Node::Compare {
+                fact,
+                pointer,
+                expected,
+                ..
+            } => {
                 let actual = facts.get(*fact).map_or(Value::Null, FactValue::to_json);
-                results.push(ConditionResult { pointer: pointer.clone(), expected: expected.clone(), actual, met });
+                results.push(ConditionResult {
+                    pointer: pointer.clone(),
+                    expected: expected.clone(),
+                    actual,
+                    met,
+                });
             }
-            Node::When { predicate, pointer, source } => {
-                let actual = predicate.eval(facts).map_or_else(|error| json!(error.to_string()), Value::from);
-                results.push(ConditionResult { pointer: pointer.clone(), expected: json!(source), actual, met });
+            Node::When {
+                predicate,
+                pointer,
+                source,
+            } => {
+                let actual = predicate
+                    .eval(facts)
+                    .map_or_else(|error| json!(error.to_string()), Value::from);
+                results.push(ConditionResult {
+                    pointer: pointer.clone(),
+                    expected: json!(source),
+                    actual,
+                    met,
+                });
             }
             Node::All(parts) => parts.iter().for_each(|part| part.explain(facts, results)),
             Node::Any { parts, pointer } => {
-                results.push(ConditionResult { pointer: pointer.clone(), expected: json!("at least one holds"), actual: held(parts), met });
+                results.push(ConditionResult {
+                    pointer: pointer.clone(),
+                    expected: json!("at least one holds"),
+                    actual: held(parts),
+                    met,
+                });
                 parts.iter().for_each(|part| part.explain(facts, results));
             }
             Node::Not { parts, pointer } => {
-                results.push(ConditionResult { pointer: pointer.clone(), expected: json!("not all hold"), actual: held(parts), met });
+                results.push(ConditionResult {
+                    pointer: pointer.clone(),
+                    expected: json!("not all hold"),
+                    actual: held(parts),
+                    met,
+                });
                 parts.iter().for_each(|part| part.explain(facts, results));
             }
         }
@@ -182,7 +244,9 @@ impl Node {
         match self {
             Node::Compare { fact, .. } => visit(*fact),
             Node::When { predicate, .. } => predicate.visit_facts(visit),
-            Node::All(parts) | Node::Any { parts, .. } | Node::Not { parts, .. } => parts.iter().for_each(|part| part.visit_facts(visit)),
+            Node::All(parts) | Node::Any { parts, .. } | Node::Not { parts, .. } => {
+                parts.iter().for_each(|part| part.visit_facts(visit))
+            }
         }
     }
 }
@@ -223,11 +287,16 @@ impl Reader<'_, '_> {
     /// The conditions of an object; all of them must hold.
     fn object(&mut self, value: &Value, pointer: &str, depth: usize) -> Vec<Node> {
         let Value::Object(map) = value else {
-            self.errors.push(pointer, "type", format!("must be an object of conditions, is {}", type_name(value)));
+            self.errors.push(
+                pointer,
+                "type",
+                format!("must be an object of conditions, is {}", type_name(value)),
+            );
             return Vec::new();
         };
         if depth > NESTING_MAX {
-            self.errors.push(pointer, "range", format!("conditions nest at most {NESTING_MAX} deep"));
+            self.errors
+                .push(pointer, "range", format!("conditions nest at most {NESTING_MAX} deep"));
             return Vec::new();
         }
         let mut nodes = Vec::new();
@@ -260,21 +329,35 @@ impl Reader<'_, '_> {
     /// The objects of `all` and `any`.
     fn list(&mut self, value: &Value, pointer: &str, depth: usize) -> Vec<Node> {
         let Value::Array(items) = value else {
-            self.errors.push(pointer, "type", format!("must be a list of conditions, is {}", type_name(value)));
+            self.errors.push(
+                pointer,
+                "type",
+                format!("must be a list of conditions, is {}", type_name(value)),
+            );
             return Vec::new();
         };
         let parts = items.iter().enumerate();
-        parts.map(|(index, item)| Node::All(self.object(item, &child(pointer, index), depth + 1))).collect()
+        parts
+            .map(|(index, item)| Node::All(self.object(item, &child(pointer, index), depth + 1)))
+            .collect()
     }
 
     fn when(&mut self, value: &Value, pointer: String) -> Option<Node> {
         let Value::String(source) = value else {
-            self.errors.push(pointer, "type", format!("must be a formula in a text, is {}", type_name(value)));
+            self.errors.push(
+                pointer,
+                "type",
+                format!("must be a formula in a text, is {}", type_name(value)),
+            );
             return None;
         };
         self.count(&pointer)?;
         match Predicate::parse(source, self.catalogue) {
-            Ok(predicate) => Some(Node::When { predicate, pointer, source: source.clone() }),
+            Ok(predicate) => Some(Node::When {
+                predicate,
+                pointer,
+                source: source.clone(),
+            }),
             Err(error) => {
                 self.errors.push(pointer, "formula", error.to_string());
                 None
@@ -286,7 +369,11 @@ impl Reader<'_, '_> {
     fn count(&mut self, pointer: &str) -> Option<()> {
         self.comparisons += 1;
         if self.comparisons == COMPARISONS_MAX + 1 {
-            self.errors.push(pointer, "range", format!("a rule has at most {COMPARISONS_MAX} comparisons"));
+            self.errors.push(
+                pointer,
+                "range",
+                format!("a rule has at most {COMPARISONS_MAX} comparisons"),
+            );
         }
         (self.comparisons <= COMPARISONS_MAX).then_some(())
     }
@@ -296,13 +383,23 @@ impl Reader<'_, '_> {
         if let Some(id) = self.catalogue.id(key) {
             return Some(Key::Fact(id));
         }
-        let min = key.strip_suffix("_min").and_then(|fact| self.catalogue.id(fact)).map(Key::Min);
-        min.or_else(|| key.strip_suffix("_max").and_then(|fact| self.catalogue.id(fact)).map(Key::Max))
+        let min = key
+            .strip_suffix("_min")
+            .and_then(|fact| self.catalogue.id(fact))
+            .map(Key::Min);
+        min.or_else(|| {
+            key.strip_suffix("_max")
+                .and_then(|fact| self.catalogue.id(fact))
+                .map(Key::Max)
+        })
     }
 
     fn fact(&mut self, key: &str, value: &Value, at: String, nodes: &mut Vec<Node>) {
         let Some(key) = self.key(key) else {
-            let fact = key.strip_suffix("_min").or_else(|| key.strip_suffix("_max")).unwrap_or(key);
+            let fact = key
+                .strip_suffix("_min")
+                .or_else(|| key.strip_suffix("_max"))
+                .unwrap_or(key);
             let guess = self.catalogue.nearest(key).or_else(|| self.catalogue.nearest(fact));
             let guess = guess.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             self.errors.push(at, "unknown", format!("unknown fact {fact}{guess}"));
@@ -328,21 +425,25 @@ impl Reader<'_, '_> {
     /// `{"min", "max", "equals", "in", "not", "exists"}` of one fact.
     fn tests(&mut self, fact: FactId, tests: &Map<String, Value>, pointer: &str, nodes: &mut Vec<Node>) {
         if tests.is_empty() {
-            self.errors.push(pointer, "required", "must hold min, max, equals, in, not or exists");
+            self.errors
+                .push(pointer, "required", "must hold min, max, equals, in, not or exists");
         }
         for (name, value) in tests {
             let at = child(pointer, name);
             let test = match (name.as_str(), value) {
                 ("min", value) => self.bound(fact, value, &at).map(Test::Min),
                 ("max", value) => self.bound(fact, value, &at).map(Test::Max),
-                ("equals", value) => self.constant(fact, value, &at).map(|constant| Test::AnyOf(vec![constant])),
+                ("equals", value) => self
+                    .constant(fact, value, &at)
+                    .map(|constant| Test::AnyOf(vec![constant])),
                 ("in", Value::Array(_)) => self.constants(fact, value, &at).map(Test::AnyOf),
                 ("in", other) => self.wrong_type(&at, "a list", other),
                 ("not", value) => self.constants(fact, value, &at).map(Test::NoneOf),
                 ("exists", Value::Bool(exists)) => Some(Test::Exists(*exists)),
                 ("exists", other) => self.wrong_type(&at, "true or false", other),
                 _ => {
-                    self.errors.push(&at, "unknown", "is none of min, max, equals, in, not, exists");
+                    self.errors
+                        .push(&at, "unknown", "is none of min, max, equals, in, not, exists");
                     None
                 }
             };
@@ -352,21 +453,34 @@ impl Reader<'_, '_> {
     }
 
     fn wrong_type(&mut self, pointer: &str, expected: &str, value: &Value) -> Option<Test> {
-        self.errors.push(pointer, "type", format!("must be {expected}, is {}", type_name(value)));
+        self.errors
+            .push(pointer, "type", format!("must be {expected}, is {}", type_name(value)));
         None
     }
 
     fn compare(&mut self, fact: FactId, test: Option<Test>, expected: &Value, pointer: String, nodes: &mut Vec<Node>) {
         let Some(test) = test else { return };
         if self.count(&pointer).is_some() {
-            nodes.push(Node::Compare { fact, test, pointer, expected: expected.clone() });
+            nodes.push(Node::Compare {
+                fact,
+                test,
+                pointer,
+                expected: expected.clone(),
+            });
         }
     }
 
     fn bound(&mut self, fact: FactId, value: &Value, pointer: &str) -> Option<Decimal> {
         let def = self.catalogue.def(fact);
         if def.fact_type != FactType::Number {
-            self.errors.push(pointer, "type", format!("{} is a {}; only numbers have a minimum or a maximum", def.name, def.fact_type));
+            self.errors.push(
+                pointer,
+                "type",
+                format!(
+                    "{} is a {}; only numbers have a minimum or a maximum",
+                    def.name, def.fact_type
+                ),
+            );
             return None;
         }
         read_decimal(value, pointer, ANY_NUMBER, self.errors)
@@ -386,7 +500,11 @@ impl Reader<'_, '_> {
                 Some(Constant::Text(text.clone()))
             }
             (expected, other) => {
-                self.errors.push(pointer, "type", format!("{} is a {expected}; this is {}", def.name, type_name(other)));
+                self.errors.push(
+                    pointer,
+                    "type",
+                    format!("{} is a {expected}; this is {}", def.name, type_name(other)),
+                );
                 None
             }
         }
@@ -394,12 +512,18 @@ impl Reader<'_, '_> {
 
     /// A value, or a list of them.
     fn constants(&mut self, fact: FactId, value: &Value, pointer: &str) -> Option<Vec<Constant>> {
-        let Value::Array(items) = value else { return Some(vec![self.constant(fact, value, pointer)?]) };
+        let Value::Array(items) = value else {
+            return Some(vec![self.constant(fact, value, pointer)?]);
+        };
         if items.is_empty() {
-            self.errors.push(pointer, "range", "an empty list has no value to compare with");
+            self.errors
+                .push(pointer, "range", "an empty list has no value to compare with");
             return None;
         }
-        let constants = items.iter().enumerate().map(|(index, item)| self.constant(fact, item, &child(pointer, index)));
+        let constants = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| self.constant(fact, item, &child(pointer, index)));
         constants.collect::<Vec<_>>().into_iter().collect()
     }
 
@@ -413,14 +537,23 @@ impl Reader<'_, '_> {
     }
 
     fn check_range(&mut self, min: Option<&Value>, max: Option<&Value>, pointer: &str) {
-        let number = |value: Option<&Value>| value.and_then(|value| super::fields::decimal(value, ANY_NUMBER.scale).ok());
+        let number =
+            |value: Option<&Value>| value.and_then(|value| super::fields::decimal(value, ANY_NUMBER.scale).ok());
         if let (Some(min), Some(max)) = (number(min), number(max))
             && min > max
         {
-            self.errors.push(pointer, "range", format!("the minimum {min} is above the maximum {max}"));
+            self.errors.push(
+                pointer,
+                "range",
+                format!("the minimum {min} is above the maximum {max}"),
+            );
         }
     }
 }
 
 /// A number in a condition: either sign, 15 integer digits, 10 decimal places.
-const ANY_NUMBER: Bounds = Bounds { min: Decimal::MIN, max: None, scale: 10 };
+const ANY_NUMBER: Bounds = Bounds {
+    min: Decimal::MIN,
+    max: None,
+    scale: 10,
+};

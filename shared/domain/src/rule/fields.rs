@@ -61,11 +61,19 @@ pub struct Bounds {
 
 impl Bounds {
     pub const fn at_least_zero(scale: u32) -> Self {
-        Self { min: Decimal::ZERO, max: None, scale }
+        Self {
+            min: Decimal::ZERO,
+            max: None,
+            scale,
+        }
     }
 
     pub const fn share() -> Self {
-        Self { min: Decimal::ZERO, max: Some(Decimal::ONE), scale: 4 }
+        Self {
+            min: Decimal::ZERO,
+            max: Some(Decimal::ONE),
+            scale: 4,
+        }
     }
 }
 
@@ -85,10 +93,17 @@ impl<'a, 'e> Fields<'a, 'e> {
             return None;
         };
         for name in map.keys().filter(|name| !names.contains(&name.as_str())) {
-            let guess = nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            let guess = nearest(name, names.iter().copied())
+                .map(|near| format!("; did you mean {near}?"))
+                .unwrap_or_default();
             errors.push(child(pointer, name), "unknown", format!("unknown field{guess}"));
         }
-        Some(Self { map, pointer: pointer.to_owned(), names, errors })
+        Some(Self {
+            map,
+            pointer: pointer.to_owned(),
+            names,
+            errors,
+        })
     }
 
     pub fn get(&self, name: &str) -> Option<&'a Value> {
@@ -128,8 +143,15 @@ impl<'a, 'e> Fields<'a, 'e> {
             self.wrong_type(name, "a text", value);
             return None;
         };
-        if text.trim().is_empty() || text.chars().count() > chars_max || text.chars().any(|c| c.is_control() && c != '\n') {
-            self.error(name, "format", format!("must have 1 to {chars_max} characters, none of them a control character"));
+        if text.trim().is_empty()
+            || text.chars().count() > chars_max
+            || text.chars().any(|c| c.is_control() && c != '\n')
+        {
+            self.error(
+                name,
+                "format",
+                format!("must have 1 to {chars_max} characters, none of them a control character"),
+            );
             return None;
         }
         Some(text)
@@ -149,7 +171,10 @@ impl<'a, 'e> Fields<'a, 'e> {
     /// A whole number in `min..=max`.
     pub fn whole(&mut self, name: &str, min: i32, max: i32) -> Option<i32> {
         let value = self.get(name)?;
-        let number = value.as_i64().and_then(|number| i32::try_from(number).ok()).filter(|number| (min..=max).contains(number));
+        let number = value
+            .as_i64()
+            .and_then(|number| i32::try_from(number).ok())
+            .filter(|number| (min..=max).contains(number));
         if number.is_none() {
             let code = if value.is_number() { "range" } else { "type" };
             self.error(name, code, format!("must be a whole number from {min} to {max}"));
@@ -174,13 +199,21 @@ impl<'a, 'e> Fields<'a, 'e> {
         let value = self.get(name)?;
         let parsed = value.as_str().and_then(|text| text.parse().ok());
         if parsed.is_none() {
-            self.error(name, "format", "must be a time in RFC 3339, such as 2026-11-23T00:00:00Z");
+            self.error(
+                name,
+                "format",
+                "must be a time in RFC 3339, such as 2026-11-23T00:00:00Z",
+            );
         }
         parsed
     }
 
     /// A list that is not empty, with each item read by `read`; an item that stands twice is an error.
-    pub fn list<T: PartialEq>(&mut self, name: &str, read: impl Fn(&Value, &str, &mut Errors) -> Option<T>) -> Option<Vec<T>> {
+    pub fn list<T: PartialEq>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&Value, &str, &mut Errors) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let value = self.get(name)?;
         let Value::Array(items) = value else {
             self.wrong_type(name, "a list", value);
@@ -193,7 +226,9 @@ impl<'a, 'e> Fields<'a, 'e> {
         let mut list = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let at = child(&pointer, index);
-            let Some(item) = read(item, &at, self.errors) else { continue };
+            let Some(item) = read(item, &at, self.errors) else {
+                continue;
+            };
             if list.contains(&item) {
                 self.errors.push(at, "duplicate", "stands twice in the list");
             } else {
@@ -208,7 +243,11 @@ pub fn read_decimal(value: &Value, pointer: &str, bounds: Bounds, errors: &mut E
     match decimal(value, bounds.scale) {
         Ok(number) if number < bounds.min || bounds.max.is_some_and(|max| number > max) => {
             let up_to = bounds.max.map(|max| format!(" and at most {max}")).unwrap_or_default();
-            errors.push(pointer, "range", format!("must be at least {}{up_to}, is {number}", bounds.min));
+            errors.push(
+                pointer,
+                "range",
+                format!("must be at least {}{up_to}, is {number}", bounds.min),
+            );
             None
         }
         Ok(number) => Some(number),
@@ -223,15 +262,27 @@ pub fn read_decimal(value: &Value, pointer: &str, bounds: Bounds, errors: &mut E
     }
 }
 
-pub fn read_choice<T: Copy>(value: &Value, pointer: &str, choices: &[(&'static str, T)], errors: &mut Errors) -> Option<T> {
+pub fn read_choice<T: Copy>(
+    value: &Value,
+    pointer: &str,
+    choices: &[(&'static str, T)],
+    errors: &mut Errors,
+) -> Option<T> {
     let Some(text) = value.as_str() else {
         errors.push(pointer, "type", format!("must be a text, is {}", type_name(value)));
         return None;
     };
-    let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
+    let found = choices
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, choice)| *choice);
     if found.is_none() {
         let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        errors.push(pointer, "unknown", format!("{text:?} is not one of {}", names.join(", ")));
+        errors.push(
+            pointer,
+            "unknown",
+            format!("{text:?} is not one of {}", names.join(", ")),
+        );
     }
     found
 }

@@ -46,7 +46,10 @@ impl Trigger {
     ];
 
     pub fn as_str(self) -> &'static str {
-        Self::CHOICES.iter().find(|(_, trigger)| *trigger == self).map_or("", |(name, _)| name)
+        Self::CHOICES
+            .iter()
+            .find(|(_, trigger)| *trigger == self)
+            .map_or("", |(name, _)| name)
     }
 
     /// Of a file, a run, an event, or of a reward that these gave.
@@ -55,7 +58,10 @@ impl Trigger {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        Self::CHOICES.iter().find(|(name, _)| *name == text).map(|(_, trigger)| *trigger)
+        Self::CHOICES
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, trigger)| *trigger)
     }
 }
 
@@ -122,7 +128,14 @@ impl Rule {
     /// # Errors
     /// Everything that is wrong with it, each with a JSON pointer.
     pub fn parse(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, Vec<FieldError>> {
-        Self::read(value, &reward::Context { catalogue, settings, checks: Checks::Save })
+        Self::read(
+            value,
+            &reward::Context {
+                catalogue,
+                settings,
+                checks: Checks::Save,
+            },
+        )
     }
 
     /// Reads a rule that was saved. Settings and tiers may have changed since: games, tiers and wagering
@@ -131,7 +144,14 @@ impl Rule {
     /// # Errors
     /// As [`Rule::parse`]; a fact that has gone with the benefit of a tier is one.
     pub fn load(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, Vec<FieldError>> {
-        Self::read(value, &reward::Context { catalogue, settings, checks: Checks::Load })
+        Self::read(
+            value,
+            &reward::Context {
+                catalogue,
+                settings,
+                checks: Checks::Load,
+            },
+        )
     }
 
     fn read(value: &Value, context: &reward::Context<'_>) -> Result<Self, Vec<FieldError>> {
@@ -146,7 +166,10 @@ impl Rule {
         let name = fields.text("name", NAME_CHARS_MAX);
         let condition = fields.required("conditions").map(|conditions| {
             let pointer = fields.pointer("conditions");
-            (conditions, Condition::parse(conditions, &pointer, context.catalogue, context.checks, fields.errors()))
+            (
+                conditions,
+                Condition::parse(conditions, &pointer, context.catalogue, context.checks, fields.errors()),
+            )
         });
         let reward = fields.required("reward_config").and_then(|config| {
             let pointer = fields.pointer("reward_config");
@@ -155,8 +178,12 @@ impl Rule {
         let description = fields.text("description", DESCRIPTION_CHARS_MAX).map(str::to_owned);
         let priority = fields.whole("priority", -PRIORITY_MAX, PRIORITY_MAX).unwrap_or(0);
         let is_active = fields.flag("is_active", true);
-        let cadence = fields.one_of("cadence", &Cadence::ALL.map(|cadence| (cadence.as_str(), cadence))).unwrap_or_default();
-        let triggers = fields.list("trigger", |item, at, errors| read_choice(item, at, &Trigger::CHOICES, errors));
+        let cadence = fields
+            .one_of("cadence", &Cadence::ALL.map(|cadence| (cadence.as_str(), cadence)))
+            .unwrap_or_default();
+        let triggers = fields.list("trigger", |item, at, errors| {
+            read_choice(item, at, &Trigger::CHOICES, errors)
+        });
         let days_of_week = fields.list("days_of_week", read_weekday);
         let (starts_at, ends_at) = period(fields);
         let budget = budget(fields);
@@ -199,9 +226,17 @@ impl Rule {
             ("trigger", self.triggers.as_ref().map(|triggers| json!(triggers))),
             ("starts_at", self.starts_at.map(|at| json!(at))),
             ("ends_at", self.ends_at.map(|at| json!(at))),
-            ("days_of_week", self.days_of_week.as_ref().map(|days| json!(days.iter().map(|day| weekday_name(*day)).collect::<Vec<_>>()))),
+            (
+                "days_of_week",
+                self.days_of_week
+                    .as_ref()
+                    .map(|days| json!(days.iter().map(|day| weekday_name(*day)).collect::<Vec<_>>())),
+            ),
             ("budget", self.budget.map(|budget| json!(budget))),
-            ("exclusive_group", self.exclusive_group.as_ref().map(|group| json!(group))),
+            (
+                "exclusive_group",
+                self.exclusive_group.as_ref().map(|group| json!(group)),
+            ),
         ];
         for (name, value) in optional {
             if let Some(value) = value {
@@ -245,7 +280,10 @@ impl Rule {
         self.is_active
             && self.starts_at.is_none_or(|starts_at| starts_at <= moment.now())
             && self.ends_at.is_none_or(|ends_at| moment.now() < ends_at)
-            && self.days_of_week.as_ref().is_none_or(|days| days.contains(&moment.today().weekday()))
+            && self
+                .days_of_week
+                .as_ref()
+                .is_none_or(|days| days.contains(&moment.today().weekday()))
     }
 }
 
@@ -254,7 +292,9 @@ fn rule_id(fields: &mut Fields<'_, '_>) -> Option<RuleId> {
         fields.error("rule_id", "type", "must be a text");
         return None;
     };
-    RuleId::parse(text).map_err(|error| fields.error("rule_id", "format", error.to_string())).ok()
+    RuleId::parse(text)
+        .map_err(|error| fields.error("rule_id", "format", error.to_string()))
+        .ok()
 }
 
 fn read_weekday(item: &Value, pointer: &str, errors: &mut Errors) -> Option<Weekday> {
@@ -271,7 +311,11 @@ fn period(fields: &mut Fields<'_, '_>) -> (Option<Timestamp>, Option<Timestamp>)
     if let (Some(starts_at), Some(ends_at)) = (starts_at, ends_at)
         && ends_at <= starts_at
     {
-        fields.error("ends_at", "range", format!("{ends_at} is not after starts_at {starts_at}"));
+        fields.error(
+            "ends_at",
+            "range",
+            format!("{ends_at} is not after starts_at {starts_at}"),
+        );
     }
     (starts_at, ends_at)
 }
@@ -284,7 +328,10 @@ fn budget(fields: &mut Fields<'_, '_>) -> Option<Budget> {
     if inner.get("total").is_none() && inner.get("per_day").is_none() {
         inner.error("total", "required", "a budget needs total, per_day or both");
     }
-    Some(Budget { total: inner.decimal("total", bounds), per_day: inner.decimal("per_day", bounds) })
+    Some(Budget {
+        total: inner.decimal("total", bounds),
+        per_day: inner.decimal("per_day", bounds),
+    })
 }
 
 fn reads(condition: &Condition, reward: &Reward) -> Vec<FactId> {

@@ -46,7 +46,10 @@ impl RewardType {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        Self::CHOICES.iter().find(|(name, _)| *name == text).map(|(_, reward_type)| *reward_type)
+        Self::CHOICES
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, reward_type)| *reward_type)
     }
 
     /// What the player receives.
@@ -112,7 +115,14 @@ const TERMS: [&str; 10] = [
     "requires_opt_in",
 ];
 /// Those whose value is a decimal, also when it was written as a text.
-const DECIMALS: [&str; 6] = ["amount", "min_amount", "max_amount", "wagering_requirement", "max_bet", "max_conversion"];
+const DECIMALS: [&str; 6] = [
+    "amount",
+    "min_amount",
+    "max_amount",
+    "wagering_requirement",
+    "max_bet",
+    "max_conversion",
+];
 
 pub(crate) const EXPIRY_HOURS_MAX: i32 = 24 * 366 * 10;
 const EXPIRY_DAYS_MAX: i32 = 366 * 100;
@@ -135,19 +145,31 @@ impl Reward {
         let asset = reward_type.map_or(Asset::Bonus, RewardType::asset);
         let formula = formula(&mut fields, context, asset);
         let bounds = Bounds::at_least_zero(asset.scale());
-        let (min_amount, max_amount) = (fields.decimal("min_amount", bounds), fields.decimal("max_amount", bounds));
+        let (min_amount, max_amount) = (
+            fields.decimal("min_amount", bounds),
+            fields.decimal("max_amount", bounds),
+        );
         if let (Some(min), Some(max)) = (min_amount, max_amount)
             && min > max
         {
             fields.error("min_amount", "range", format!("{min} is above max_amount {max}"));
         }
         let terms = terms(&mut fields, context);
-        let lp_expiry_days = fields.whole("lp_expiry_days", 1, EXPIRY_DAYS_MAX).and_then(|days| u32::try_from(days).ok());
+        let lp_expiry_days = fields
+            .whole("lp_expiry_days", 1, EXPIRY_DAYS_MAX)
+            .and_then(|days| u32::try_from(days).ok());
         if let Some(reward_type) = reward_type {
             check_belongs(&mut fields, reward_type);
         }
         let terms = (asset == Asset::Bonus).then_some(terms);
-        Some(Self { reward_type: reward_type?, formula: formula?, min_amount, max_amount, terms, lp_expiry_days })
+        Some(Self {
+            reward_type: reward_type?,
+            formula: formula?,
+            min_amount,
+            max_amount,
+            terms,
+            lp_expiry_days,
+        })
     }
 
     /// Calls `visit` with every fact the amount depends on.
@@ -186,20 +208,31 @@ fn formula(fields: &mut Fields<'_, '_>, context: &Context<'_>, asset: Asset) -> 
 }
 
 fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
-    let basis = [("BONUS", WageringBasis::Bonus), ("DEPOSIT_PLUS_BONUS", WageringBasis::DepositPlusBonus)];
+    let basis = [
+        ("BONUS", WageringBasis::Bonus),
+        ("DEPOSIT_PLUS_BONUS", WageringBasis::DepositPlusBonus),
+    ];
     let terms = GrantTerms {
         wagering_requirement: fields.decimal("wagering_requirement", multiplier()).unwrap_or_default(),
         wagering_basis: fields.one_of("wagering_basis", &basis).unwrap_or_default(),
-        expiry_hours: fields.whole("expiry_hours", 1, EXPIRY_HOURS_MAX).and_then(|hours| u32::try_from(hours).ok()),
+        expiry_hours: fields
+            .whole("expiry_hours", 1, EXPIRY_HOURS_MAX)
+            .and_then(|hours| u32::try_from(hours).ok()),
         eligible_games: fields.list("eligible_games", |item, at, errors| game(item, at, context, errors)),
         game_weights: game_weights(fields, context),
         max_bet: fields.decimal("max_bet", Bounds::at_least_zero(MONEY_SCALE)),
         max_bet_action: fields
-            .one_of("max_bet_action", &[("IGNORE", MaxBetAction::Ignore), ("FORFEIT", MaxBetAction::Forfeit)])
+            .one_of(
+                "max_bet_action",
+                &[("IGNORE", MaxBetAction::Ignore), ("FORFEIT", MaxBetAction::Forfeit)],
+            )
             .unwrap_or_default(),
         max_conversion: fields.decimal("max_conversion", multiplier()),
         on_withdrawal: fields
-            .one_of("on_withdrawal", &[("FORFEIT", OnWithdrawal::Forfeit), ("KEEP", OnWithdrawal::Keep)])
+            .one_of(
+                "on_withdrawal",
+                &[("FORFEIT", OnWithdrawal::Forfeit), ("KEEP", OnWithdrawal::Keep)],
+            )
             .unwrap_or_default(),
         requires_opt_in: fields.flag("requires_opt_in", false),
     };
@@ -209,7 +242,11 @@ fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
 
 /// Of wagering requirements and conversion limits.
 pub(crate) fn multiplier() -> Bounds {
-    Bounds { min: Decimal::ZERO, max: Some(Decimal::from(MULTIPLIER_MAX)), scale: STORED_SCALE }
+    Bounds {
+        min: Decimal::ZERO,
+        max: Some(Decimal::from(MULTIPLIER_MAX)),
+        scale: STORED_SCALE,
+    }
 }
 
 /// Limits that would let nothing through, and a requirement above what the jurisdiction allows.
@@ -222,15 +259,25 @@ pub(crate) fn check_terms(fields: &mut Fields<'_, '_>, terms: &GrantTerms, setti
     if let (Checks::Save, Some(allowed)) = (checks, settings.max_wagering_multiplier)
         && terms.wagering_requirement > allowed
     {
-        let detail = format!("{} is above the {allowed} that the jurisdiction allows", terms.wagering_requirement);
+        let detail = format!(
+            "{} is above the {allowed} that the jurisdiction allows",
+            terms.wagering_requirement
+        );
         fields.error("wagering_requirement", "range", detail);
     }
 }
 
 /// A game that has an edge in the settings or a weight by default.
 fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<String> {
-    let Some(name) = item.as_str().filter(|name| !name.trim().is_empty() && name.chars().count() <= GAME_CHARS_MAX) else {
-        errors.push(pointer, "type", format!("must be the name of a game of at most {GAME_CHARS_MAX} characters"));
+    let Some(name) = item
+        .as_str()
+        .filter(|name| !name.trim().is_empty() && name.chars().count() <= GAME_CHARS_MAX)
+    else {
+        errors.push(
+            pointer,
+            "type",
+            format!("must be the name of a game of at most {GAME_CHARS_MAX} characters"),
+        );
         return None;
     };
     check_game(name, pointer, context, errors)?;
@@ -238,11 +285,21 @@ fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors)
 }
 
 fn check_game(name: &str, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<()> {
-    let known = || context.settings.profit.game_edge.keys().map(String::as_str).chain(weighted_games());
+    let known = || {
+        context
+            .settings
+            .profit
+            .game_edge
+            .keys()
+            .map(String::as_str)
+            .chain(weighted_games())
+    };
     if context.checks == Checks::Load || known().any(|game| game == name) {
         return Some(());
     }
-    let guess = nearest(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let guess = nearest(name, known())
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
     errors.push(pointer, "unknown", format!("unknown game {name:?}{guess}"));
     None
 }
@@ -251,7 +308,11 @@ fn game_weights(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<BT
     let value = fields.get("game_weights")?;
     let pointer = fields.pointer("game_weights");
     let Value::Object(map) = value else {
-        fields.error("game_weights", "type", "must be an object of games and their shares from 0 to 1");
+        fields.error(
+            "game_weights",
+            "type",
+            "must be an object of games and their shares from 0 to 1",
+        );
         return None;
     };
     let mut weights = BTreeMap::new();
@@ -270,20 +331,33 @@ fn check_belongs(fields: &mut Fields<'_, '_>, reward_type: RewardType) {
     let asset = reward_type.asset();
     for name in TERMS {
         if asset != Asset::Bonus && fields.get(name).is_some() {
-            fields.error(name, "unknown", format!("{reward_type} is not wagered and has no {name}"));
+            fields.error(
+                name,
+                "unknown",
+                format!("{reward_type} is not wagered and has no {name}"),
+            );
         }
     }
     if !matches!(asset, Asset::Lp | Asset::Rp) && fields.get("lp_expiry_days").is_some() {
-        fields.error("lp_expiry_days", "unknown", format!("{reward_type} gives no points; a bonus has expiry_hours"));
+        fields.error(
+            "lp_expiry_days",
+            "unknown",
+            format!("{reward_type} gives no points; a bonus has expiry_hours"),
+        );
     }
 }
 
 /// The given fields, with numbers as numbers and without nulls.
 pub(super) fn normalise(value: &Value) -> Value {
-    let Value::Object(map) = value else { return value.clone() };
+    let Value::Object(map) = value else {
+        return value.clone();
+    };
     let mut normal = Map::new();
     for (key, value) in map.iter().filter(|(_, value)| !value.is_null()) {
-        let number = DECIMALS.contains(&key.as_str()).then(|| super::fields::decimal(value, Decimal::MAX_SCALE).ok()).flatten();
+        let number = DECIMALS
+            .contains(&key.as_str())
+            .then(|| super::fields::decimal(value, Decimal::MAX_SCALE).ok())
+            .flatten();
         let value = match (value, number) {
             (Value::String(_), Some(number)) => crate::facts::number_to_json(number),
             _ => value.clone(),

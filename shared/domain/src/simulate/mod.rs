@@ -39,16 +39,35 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(scenario: Scenario<'a>) -> Self {
         let period_key = scenario.subject.0.cadence.period_key(scenario.rules.moment(), None);
-        Self { scenario, period_key, tally: Tally::default(), all: AllTally::default() }
+        Self {
+            scenario,
+            period_key,
+            tally: Tally::default(),
+            all: AllTally::default(),
+        }
     }
 
     fn add(&mut self, candidate: &Candidate<'_>, settings: &Settings) -> (Outcome, Evaluation) {
-        let Scenario { rules, budgets, subject: (rule, _) } = &mut self.scenario;
+        let Scenario {
+            rules,
+            budgets,
+            subject: (rule, _),
+        } = &mut self.scenario;
         let evaluation = evaluate(candidate, rules, settings, budgets);
-        let outcome = match evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id) {
+        let outcome = match evaluation
+            .decisions
+            .iter()
+            .find(|decision| decision.rule_id == rule.rule_id)
+        {
             Some(decision) => decision.verdict.into(),
             None if !rule.matches(candidate.facts) => Outcome::NoMatch,
-            None if self.period_key.as_deref().is_some_and(|key| is_paid(candidate.player, rule, key)) => Outcome::AlreadyGranted,
+            None if self
+                .period_key
+                .as_deref()
+                .is_some_and(|key| is_paid(candidate.player, rule, key)) =>
+            {
+                Outcome::AlreadyGranted
+            }
             None => Outcome::Displaced,
         };
         self.tally.add(outcome, rule, &evaluation);
@@ -73,7 +92,12 @@ pub struct Simulation<'a> {
 }
 
 impl<'a> Simulation<'a> {
-    pub fn new(scenario: Scenario<'a>, current: Option<Scenario<'a>>, catalogue: &'a Catalogue, settings: &'a Settings) -> Self {
+    pub fn new(
+        scenario: Scenario<'a>,
+        current: Option<Scenario<'a>>,
+        catalogue: &'a Catalogue,
+        settings: &'a Settings,
+    ) -> Self {
         Self {
             catalogue,
             settings,
@@ -91,7 +115,11 @@ impl<'a> Simulation<'a> {
     /// Answers what became of the player, and what they would get of the rule.
     pub fn add(&mut self, player: &PlayerSnapshot) -> (Outcome, Decimal) {
         let facts = Facts::of(player, self.catalogue, &self.moment, None);
-        let candidate = Candidate { player, facts: &facts, event: None };
+        let candidate = Candidate {
+            player,
+            facts: &facts,
+            event: None,
+        };
         let (outcome, evaluation) = self.side.add(&candidate, self.settings);
         let (rule, _) = self.side.scenario.subject;
         self.players += 1;
@@ -100,12 +128,18 @@ impl<'a> Simulation<'a> {
         self.by_segment.add(segment, outcome, rule, &evaluation);
         self.by_tier.add(&player.tier, outcome, rule, &evaluation);
         if self.samples.wants(outcome) {
-            self.samples.push(outcome, report::draw(&candidate, rule, outcome, &evaluation, self.settings));
+            self.samples.push(
+                outcome,
+                report::draw(&candidate, rule, outcome, &evaluation, self.settings),
+            );
         }
         if let Some(current) = &mut self.current {
             current.add(&candidate, self.settings);
         }
-        let decision = evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id);
+        let decision = evaluation
+            .decisions
+            .iter()
+            .find(|decision| decision.rule_id == rule.rule_id);
         (outcome, decision.map_or(Decimal::ZERO, |decision| decision.amount))
     }
 

@@ -123,7 +123,10 @@ impl Drawn {
 
     fn explained(self) -> Sample {
         let wagering = self.bonus.and_then(|(amount, cost)| cost.explain(amount));
-        Sample { wagering, ..self.sample }
+        Sample {
+            wagering,
+            ..self.sample
+        }
     }
 }
 
@@ -150,9 +153,18 @@ pub struct Difference {
     pub all_rules_cost: Decimal,
 }
 
-pub(super) fn draw(candidate: &Candidate<'_>, rule: &Rule, outcome: Outcome, evaluation: &Evaluation, settings: &Settings) -> Drawn {
+pub(super) fn draw(
+    candidate: &Candidate<'_>,
+    rule: &Rule,
+    outcome: Outcome,
+    evaluation: &Evaluation,
+    settings: &Settings,
+) -> Drawn {
     let player = candidate.player;
-    let decision = evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id);
+    let decision = evaluation
+        .decisions
+        .iter()
+        .find(|decision| decision.rule_id == rule.rule_id);
     let sample = Sample {
         player_id: player.player_id.clone(),
         segment: player.segment,
@@ -163,11 +175,23 @@ pub(super) fn draw(candidate: &Candidate<'_>, rule: &Rule, outcome: Outcome, eva
         decision: decision.cloned(),
         wagering: None,
     };
-    Drawn { sample, bonus: decision.and_then(|decision| bonus(player, rule, decision, settings)) }
+    Drawn {
+        sample,
+        bonus: decision.and_then(|decision| bonus(player, rule, decision, settings)),
+    }
 }
 
 pub(super) fn of(simulation: Simulation<'_>) -> Report {
-    let Simulation { side, current, players, by_segment, by_tier, samples, rooms_before, .. } = simulation;
+    let Simulation {
+        side,
+        current,
+        players,
+        by_segment,
+        by_tier,
+        samples,
+        rooms_before,
+        ..
+    } = simulation;
     let (rule, _) = side.scenario.subject;
     let asset = rule.reward.reward_type.asset();
     let figures = rounded(side.tally.figures.clone(), asset);
@@ -178,11 +202,15 @@ pub(super) fn of(simulation: Simulation<'_>) -> Report {
         reward_type: rule.reward.reward_type,
         currency_type: asset,
         expected_profit: profit(&figures),
-        roi: profit(&figures).checked_div(figures.cost).map(|roi| roi.round_dp(ROI_SCALE)),
+        roi: profit(&figures)
+            .checked_div(figures.cost)
+            .map(|roi| roi.round_dp(ROI_SCALE)),
         amounts: distribution(side.tally.amounts, asset),
         by_segment: groups(by_segment, asset),
         by_tier: groups(by_tier, asset),
-        budget: rule.budget.map(|limits| budget_use(limits, room, &figures, &side.tally.gates)),
+        budget: rule
+            .budget
+            .map(|limits| budget_use(limits, room, &figures, &side.tally.gates)),
         gates: gates(&side.tally.gates, asset),
         samples: samples.take().into_iter().map(Drawn::explained).collect(),
         all_rules: all_rules(&side.all),
@@ -208,7 +236,12 @@ fn groups(groups: Groups, asset: Asset) -> Vec<Group> {
     let group = |(name, players, figures)| {
         let figures = rounded(figures, asset);
         let name: String = name;
-        Group { name: Some(name).filter(|name| !name.is_empty()), players, expected_profit: profit(&figures), figures }
+        Group {
+            name: Some(name).filter(|name| !name.is_empty()),
+            players,
+            expected_profit: profit(&figures),
+            figures,
+        }
     };
     let mut groups: Vec<Group> = groups.0.into_iter().map(group).collect();
     groups.sort_by(|a, b| a.name.cmp(&b.name));
@@ -218,18 +251,36 @@ fn groups(groups: Groups, asset: Asset) -> Vec<Group> {
 const GATES: [&str; 5] = ["eligibility", "fraud", "profit", "caps", "budget"];
 
 fn gates(tallies: &BTreeMap<&'static str, (Count, Count)>, asset: Asset) -> Vec<GateTally> {
-    let stopped = |count: Count| Stopped { amount: shown(count.amount, asset.scale()), ..count };
+    let stopped = |count: Count| Stopped {
+        amount: shown(count.amount, asset.scale()),
+        ..count
+    };
     let gate = |name: &'static str| {
         let (refused, reduced) = tallies.get(name).copied().unwrap_or_default();
-        GateTally { name, refused: stopped(refused), reduced: stopped(reduced) }
+        GateTally {
+            name,
+            refused: stopped(refused),
+            reduced: stopped(reduced),
+        }
     };
     GATES.map(gate).to_vec()
 }
 
-fn budget_use(limits: Budget, room: BudgetRoom, figures: &Figures, gates: &BTreeMap<&'static str, (Count, Count)>) -> BudgetUse {
+fn budget_use(
+    limits: Budget,
+    room: BudgetRoom,
+    figures: &Figures,
+    gates: &BTreeMap<&'static str, (Count, Count)>,
+) -> BudgetUse {
     let shown = |room: Option<Decimal>| room.map(|room| shown(room, MONEY_SCALE));
     let is_reached = gates.get("budget").is_some_and(|(refused, _)| refused.count > 0);
-    BudgetUse { limits, total_room: shown(room.total), day_room: shown(room.day), spent: figures.cost, is_reached }
+    BudgetUse {
+        limits,
+        total_room: shown(room.total),
+        day_room: shown(room.day),
+        spent: figures.cost,
+        is_reached,
+    }
 }
 
 fn all_rules(tally: &AllTally) -> AllRules {
@@ -262,7 +313,9 @@ fn distribution(mut amounts: Vec<Decimal>, asset: Asset) -> Option<Distribution>
     let (first, last) = (*amounts.first()?, *amounts.last()?);
     // Nearest rank: the smallest amount that at least so many per cent of the players get no more than.
     let quantile = |per_cent: usize| amounts[(amounts.len() * per_cent).div_ceil(100).saturating_sub(1)];
-    let sum = amounts.iter().fold(Decimal::ZERO, |sum, amount| sum.saturating_add(*amount));
+    let sum = amounts
+        .iter()
+        .fold(Decimal::ZERO, |sum, amount| sum.saturating_add(*amount));
     let mean = sum / Decimal::from(amounts.len());
     let shown = |amount: Decimal| shown(amount, asset.scale());
     Some(Distribution {

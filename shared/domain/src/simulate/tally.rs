@@ -102,7 +102,13 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn add(&mut self, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
         self.figures.add(outcome, rule, evaluation);
-        let Some(decision) = evaluation.decisions.iter().find(|decision| decision.rule_id == rule.rule_id) else { return };
+        let Some(decision) = evaluation
+            .decisions
+            .iter()
+            .find(|decision| decision.rule_id == rule.rule_id)
+        else {
+            return;
+        };
         if !decision.amount.is_zero() {
             self.amounts.push(decision.amount);
         }
@@ -111,7 +117,11 @@ impl Tally {
 
     fn gates(&mut self, decision: &Decision) {
         let mut asked = decision.reward_amount;
-        for gate in decision.gates.iter().filter(|gate| gate.verdict != GateVerdict::Approve) {
+        for gate in decision
+            .gates
+            .iter()
+            .filter(|gate| gate.verdict != GateVerdict::Approve)
+        {
             let (refused, reduced) = self.gates.entry(gate.name()).or_default();
             match gate.verdict {
                 GateVerdict::Refuse => refused.add(asked),

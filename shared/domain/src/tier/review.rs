@@ -60,17 +60,32 @@ pub enum Finding {
 impl Ladder {
     /// Decides about one player. Asked again at the same instant, after what it found was done, it finds nothing.
     pub fn review(&self, standing: &Standing, grace: &Grace, meets: impl Fn(&Tier) -> bool) -> Finding {
-        let Standing { rank, qualifying_lp, due_at } = *standing;
+        let Standing {
+            rank,
+            qualifying_lp,
+            due_at,
+        } = *standing;
         let climbed = self.climb(rank, qualifying_lp, &meets);
         if climbed > rank {
             return Finding::Climbs { to: climbed };
         }
         if self.holds(rank, qualifying_lp, &meets) {
-            return if due_at.is_some() { Finding::Recovers } else { Finding::Unchanged };
+            return if due_at.is_some() {
+                Finding::Recovers
+            } else {
+                Finding::Unchanged
+            };
         }
         let to = Rank(rank.0.saturating_sub(1));
         if grace.now < due_at.unwrap_or(grace.first_due) {
-            return if due_at.is_some() { Finding::Unchanged } else { Finding::Lapses { to, due_at: grace.first_due } };
+            return if due_at.is_some() {
+                Finding::Unchanged
+            } else {
+                Finding::Lapses {
+                    to,
+                    due_at: grace.first_due,
+                }
+            };
         }
         let next_due = (!self.holds(to, qualifying_lp, &meets)).then_some(grace.next_due);
         Finding::Falls { to, next_due }
@@ -97,12 +112,19 @@ mod tests {
     }
 
     fn grace(now: &str, days: u32) -> Grace {
-        let settings = Settings { time_zone: "Europe/Berlin".into(), ..Settings::default() };
+        let settings = Settings {
+            time_zone: "Europe/Berlin".into(),
+            ..Settings::default()
+        };
         Grace::new(&Moment::new(at(now), &settings).unwrap(), days)
     }
 
     fn review(rank: usize, lp: i64, due_at: Option<&str>, grace: &Grace) -> Finding {
-        let standing = Standing { rank: Rank(rank), qualifying_lp: lp.into(), due_at: due_at.map(at) };
+        let standing = Standing {
+            rank: Rank(rank),
+            qualifying_lp: lp.into(),
+            due_at: due_at.map(at),
+        };
         ladder().review(&standing, grace, |_| true)
     }
 
@@ -111,41 +133,83 @@ mod tests {
         // Found on 10 November at 03:00 in Berlin, due when 10 December begins there.
         let due = "2026-12-09T23:00:00Z";
         let found = grace("2026-11-10T02:00:00Z", 30);
-        assert_eq!(review(2, 9_999, None, &found), Finding::Lapses { to: Rank(1), due_at: at(due) });
+        assert_eq!(
+            review(2, 9_999, None, &found),
+            Finding::Lapses {
+                to: Rank(1),
+                due_at: at(due)
+            }
+        );
         assert_eq!(review(2, 9_999, Some(due), &found), Finding::Unchanged);
-        assert_eq!(review(2, 9_999, Some(due), &grace("2026-12-09T22:59:59Z", 30)), Finding::Unchanged);
+        assert_eq!(
+            review(2, 9_999, Some(due), &grace("2026-12-09T22:59:59Z", 30)),
+            Finding::Unchanged
+        );
         let on_the_day = grace("2026-12-09T23:00:00Z", 30);
-        assert_eq!(review(2, 9_999, Some(due), &on_the_day), Finding::Falls { to: Rank(1), next_due: None });
+        assert_eq!(
+            review(2, 9_999, Some(due), &on_the_day),
+            Finding::Falls {
+                to: Rank(1),
+                next_due: None
+            }
+        );
         // Below SILVER too: the next step has a grace of its own.
         let next = Some(at("2027-01-08T23:00:00Z"));
-        assert_eq!(review(2, 999, Some(due), &on_the_day), Finding::Falls { to: Rank(1), next_due: next });
-        assert_eq!(review(1, 999, Some("2027-01-08T23:00:00Z"), &on_the_day), Finding::Unchanged);
+        assert_eq!(
+            review(2, 999, Some(due), &on_the_day),
+            Finding::Falls {
+                to: Rank(1),
+                next_due: next
+            }
+        );
+        assert_eq!(
+            review(1, 999, Some("2027-01-08T23:00:00Z"), &on_the_day),
+            Finding::Unchanged
+        );
         assert_eq!(review(0, -1, None, &on_the_day), Finding::Unchanged);
     }
 
     #[test]
     fn who_qualifies_again_keeps_the_tier_or_climbs() {
         let late = grace("2027-06-01T02:00:00Z", 30);
-        assert_eq!(review(2, 10_000, Some("2027-05-01T00:00:00Z"), &late), Finding::Recovers);
-        assert_eq!(review(1, 10_000, Some("2027-05-01T00:00:00Z"), &late), Finding::Climbs { to: Rank(2) });
+        assert_eq!(
+            review(2, 10_000, Some("2027-05-01T00:00:00Z"), &late),
+            Finding::Recovers
+        );
+        assert_eq!(
+            review(1, 10_000, Some("2027-05-01T00:00:00Z"), &late),
+            Finding::Climbs { to: Rank(2) }
+        );
         assert_eq!(review(1, 1_000, None, &late), Finding::Unchanged);
     }
 
     #[test]
     fn grace_counts_days_not_hours() {
         // 30 days over the end of summer time are 721 hours, over its beginning 719.
-        let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2026-10-09T22:00:00Z", 30)) else { panic!() };
+        let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2026-10-09T22:00:00Z", 30)) else {
+            panic!()
+        };
         assert_eq!(
-            (due_at.to_string(), at("2026-10-09T22:00:00Z").duration_until(due_at).as_hours()),
+            (
+                due_at.to_string(),
+                at("2026-10-09T22:00:00Z").duration_until(due_at).as_hours()
+            ),
             ("2026-11-08T23:00:00Z".into(), 721)
         );
-        let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2027-03-09T23:00:00Z", 30)) else { panic!() };
+        let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2027-03-09T23:00:00Z", 30)) else {
+            panic!()
+        };
         assert_eq!(
-            (due_at.to_string(), at("2027-03-09T23:00:00Z").duration_until(due_at).as_hours()),
+            (
+                due_at.to_string(),
+                at("2027-03-09T23:00:00Z").duration_until(due_at).as_hours()
+            ),
             ("2027-04-08T22:00:00Z".into(), 719)
         );
         // Found on the day of the change itself, one day of grace.
-        let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2026-10-25T00:30:00Z", 1)) else { panic!() };
+        let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2026-10-25T00:30:00Z", 1)) else {
+            panic!()
+        };
         assert_eq!(due_at.to_string(), "2026-10-25T23:00:00Z");
     }
 
@@ -153,7 +217,13 @@ mod tests {
     fn without_grace_one_review_takes_one_step() {
         let now = grace("2026-11-10T02:00:00Z", 0);
         let tomorrow = at("2026-11-10T23:00:00Z");
-        assert_eq!(review(2, 0, None, &now), Finding::Falls { to: Rank(1), next_due: Some(tomorrow) });
+        assert_eq!(
+            review(2, 0, None, &now),
+            Finding::Falls {
+                to: Rank(1),
+                next_due: Some(tomorrow)
+            }
+        );
         assert_eq!(review(1, 0, Some("2026-11-10T23:00:00Z"), &now), Finding::Unchanged);
     }
 }

@@ -26,7 +26,12 @@ fn after_hours(hours: i64) -> Timestamp {
 /// Raised at noon.
 fn signal(signal_type: SignalType, evidence: Value) -> Signal {
     let player_id = PlayerId::parse("P001").unwrap();
-    Signal::raised(SignalId(Uuid::from_u128(1)), player_id, Finding { signal_type, evidence }, noon())
+    Signal::raised(
+        SignalId(Uuid::from_u128(1)),
+        player_id,
+        Finding { signal_type, evidence },
+        noon(),
+    )
 }
 
 fn open(signal_type: SignalType) -> Signal {

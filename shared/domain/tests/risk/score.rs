@@ -1,12 +1,17 @@
 use crate::{after_hours, d, noon, open, signal};
 use domain::risk::SignalType::{
-    self, AbnormalWinRate, BetManipulation, BonusOnlyPlay, DepositCycling, ImmediateWithdrawal, LowRiskWagering, ManualReview, MultiAccount,
+    self, AbnormalWinRate, BetManipulation, BonusOnlyPlay, DepositCycling, ImmediateWithdrawal, LowRiskWagering,
+    ManualReview, MultiAccount,
 };
 use domain::risk::{Decision, Finding, Judgement, Plan, Signal, SignalStatus, plan, score, weight};
 use serde_json::json;
 
 fn decision() -> Decision {
-    Decision { at: noon(), by: "ann".into(), note: "seen".into() }
+    Decision {
+        at: noon(),
+        by: "ann".into(),
+        note: "seen".into(),
+    }
 }
 
 fn judged(mut signal: Signal, judgements: &[Judgement]) -> Signal {
@@ -66,14 +71,27 @@ fn a_score_is_worked_by_hand() {
 
 #[test]
 fn a_weight_halves_with_the_half_life_and_steps_by_whole_days() {
-    for (age, half_life, expected) in
-        [(0, 90, "1"), (90, 90, "0.5"), (180, 90, "0.25"), (30, 90, "0.793701"), (7, 14, "0.707107"), (1, 1, "0.5"), (4_000, 1, "0")]
-    {
+    for (age, half_life, expected) in [
+        (0, 90, "1"),
+        (90, 90, "0.5"),
+        (180, 90, "0.25"),
+        (30, 90, "0.793701"),
+        (7, 14, "0.707107"),
+        (1, 1, "0.5"),
+        (4_000, 1, "0"),
+    ] {
         assert_eq!(weight(age, half_life), d(expected), "{age} of {half_life}");
     }
-    let hour_by_hour: Vec<i64> = [0, 23, 24, 47, 48].into_iter().map(|hours| open(MultiAccount).age_days(after_hours(hours))).collect();
+    let hour_by_hour: Vec<i64> = [0, 23, 24, 47, 48]
+        .into_iter()
+        .map(|hours| open(MultiAccount).age_days(after_hours(hours)))
+        .collect();
     assert_eq!(hour_by_hour, [0, 0, 1, 1, 2]);
-    assert_eq!(open(MultiAccount).age_days(after_hours(-48)), 0, "a clock that goes back does not add weight");
+    assert_eq!(
+        open(MultiAccount).age_days(after_hours(-48)),
+        0,
+        "a clock that goes back does not add weight"
+    );
 }
 
 #[test]
@@ -82,32 +100,84 @@ fn a_confirmed_signal_counts_in_full_and_a_resolved_one_not_at_all() {
     assert_eq!(score([&confirmed], after_hours(24 * 180), 90), 80);
     let resolved = judged(open(MultiAccount), &[Judgement::Resolve]);
     assert_eq!(score([&resolved], noon(), 90), 0);
-    assert_eq!(score([&judged(open(MultiAccount), &[Judgement::Confirm, Judgement::Resolve])], noon(), 90), 0);
+    assert_eq!(
+        score(
+            [&judged(open(MultiAccount), &[Judgement::Confirm, Judgement::Resolve])],
+            noon(),
+            90
+        ),
+        0
+    );
 }
 
 #[test]
 fn a_signal_is_confirmed_once_and_resolved_once() {
-    let refused = |judgements: &[Judgement], next| judged(open(MultiAccount), judgements).judge(next, decision()).unwrap_err().status;
-    assert_eq!(refused(&[Judgement::Confirm], Judgement::Confirm), SignalStatus::Confirmed);
-    assert_eq!(refused(&[Judgement::Resolve], Judgement::Resolve), SignalStatus::Resolved);
-    assert_eq!(refused(&[Judgement::Resolve], Judgement::Confirm), SignalStatus::Resolved);
+    let refused = |judgements: &[Judgement], next| {
+        judged(open(MultiAccount), judgements)
+            .judge(next, decision())
+            .unwrap_err()
+            .status
+    };
+    assert_eq!(
+        refused(&[Judgement::Confirm], Judgement::Confirm),
+        SignalStatus::Confirmed
+    );
+    assert_eq!(
+        refused(&[Judgement::Resolve], Judgement::Resolve),
+        SignalStatus::Resolved
+    );
+    assert_eq!(
+        refused(&[Judgement::Resolve], Judgement::Confirm),
+        SignalStatus::Resolved
+    );
 }
 
 #[test]
 fn what_is_known_by_its_evidence_changes_nothing() {
     let seen = json!({ "bonuses": 1 });
-    let findings = |bonuses: i64| vec![Finding { signal_type: BonusOnlyPlay, evidence: json!({ "bonuses": bonuses }) }];
+    let findings = |bonuses: i64| {
+        vec![Finding {
+            signal_type: BonusOnlyPlay,
+            evidence: json!({ "bonuses": bonuses }),
+        }]
+    };
     let open = signal(BonusOnlyPlay, seen.clone());
     let confirmed = judged(open.clone(), &[Judgement::Confirm]);
     let resolved = judged(open.clone(), &[Judgement::Resolve]);
     for known in [&open, &confirmed, &resolved] {
-        assert_eq!(plan(std::slice::from_ref(known), findings(1)), Plan::default(), "{:?}", known.status);
+        assert_eq!(
+            plan(std::slice::from_ref(known), findings(1)),
+            Plan::default(),
+            "{:?}",
+            known.status
+        );
     }
-    let raise = Plan { raise: findings(2), renew: Vec::new() };
+    let raise = Plan {
+        raise: findings(2),
+        renew: Vec::new(),
+    };
     assert_eq!(plan(&[], findings(2)), raise);
-    assert_eq!(plan(std::slice::from_ref(&resolved), findings(2)), raise, "new evidence after a resolved signal");
+    assert_eq!(
+        plan(std::slice::from_ref(&resolved), findings(2)),
+        raise,
+        "new evidence after a resolved signal"
+    );
     let renewed = plan(std::slice::from_ref(&open), findings(2));
-    assert_eq!(renewed, Plan { raise: Vec::new(), renew: vec![(open.signal_id, json!({ "bonuses": 2 }))] });
-    assert_eq!(plan(std::slice::from_ref(&confirmed), findings(2)), Plan::default(), "a person saw other evidence");
-    assert_eq!(plan(&[open], Vec::new()), Plan::default(), "a signal stays until it is resolved");
+    assert_eq!(
+        renewed,
+        Plan {
+            raise: Vec::new(),
+            renew: vec![(open.signal_id, json!({ "bonuses": 2 }))]
+        }
+    );
+    assert_eq!(
+        plan(std::slice::from_ref(&confirmed), findings(2)),
+        Plan::default(),
+        "a person saw other evidence"
+    );
+    assert_eq!(
+        plan(&[open], Vec::new()),
+        Plan::default(),
+        "a signal stays until it is resolved"
+    );
 }

@@ -17,15 +17,31 @@ fn catalogue_with_spins() -> Catalogue {
 }
 
 fn with_conditions(conditions: Value, catalogue: &Catalogue) -> Result<Rule, String> {
-    let rule = Rule::parse(&rule_json("R", json!({"conditions": conditions})), catalogue, &Settings::default());
-    rule.map_err(|errors| errors.iter().map(|error| format!("{} {}", error.pointer, error.code)).collect::<Vec<_>>().join(", "))
+    let rule = Rule::parse(
+        &rule_json("R", json!({"conditions": conditions})),
+        catalogue,
+        &Settings::default(),
+    );
+    rule.map_err(|errors| {
+        errors
+            .iter()
+            .map(|error| format!("{} {}", error.pointer, error.code))
+            .collect::<Vec<_>>()
+            .join(", ")
+    })
 }
 
 #[test]
 fn conditions_hold_as_the_conformance_table_says() {
     let catalogue = catalogue_with_spins();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/conditions.csv");
-    let mut rows = csv::ReaderBuilder::new().delimiter(b'|').quoting(false).flexible(true).comment(Some(b'#')).from_path(path).unwrap();
+    let mut rows = csv::ReaderBuilder::new()
+        .delimiter(b'|')
+        .quoting(false)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .from_path(path)
+        .unwrap();
     let (mut wrong, mut cases) = (Vec::new(), 0);
     for row in rows.records() {
         let row = row.unwrap();
@@ -35,12 +51,18 @@ fn conditions_hold_as_the_conformance_table_says() {
         assert!(kept.keys().all(|name| catalogue.id(name).is_some()), "{kept:?}");
         let facts = Facts::from_json(&kept, &catalogue);
         let found = match with_conditions(conditions, &catalogue) {
-            Ok(rule) => rule.condition.hold(&facts).map_or_else(|error| error.to_string(), |held| held.to_string()),
+            Ok(rule) => rule
+                .condition
+                .hold(&facts)
+                .map_or_else(|error| error.to_string(), |held| held.to_string()),
             Err(errors) => errors,
         };
         cases += 1;
         if found != expected {
-            wrong.push(format!("{source} with {}\n  expected {expected}\n  found    {found}", &row[1]));
+            wrong.push(format!(
+                "{source} with {}\n  expected {expected}\n  found    {found}",
+                &row[1]
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -60,7 +82,10 @@ fn deep_and_long_conditions_are_refused() {
     let deep = (0..100).fold(json!({"net_loss": 1}), |inner, _| json!({"not": inner}));
     assert!(with_conditions(deep, &catalogue).unwrap_err().ends_with(" range"));
     let long: Vec<Value> = (0..1_000).map(|number| json!({"net_loss": number})).collect();
-    assert_eq!(with_conditions(json!({"any": long}), &catalogue).unwrap_err(), "/conditions/any/200/net_loss range");
+    assert_eq!(
+        with_conditions(json!({"any": long}), &catalogue).unwrap_err(),
+        "/conditions/any/200/net_loss range"
+    );
 }
 
 #[test]
@@ -76,7 +101,10 @@ fn an_explanation_shows_every_condition_with_what_it_met() {
     let rule = with_conditions(conditions, &catalogue).unwrap();
     let mut explained = Vec::new();
     for result in rule.condition.explain(&facts) {
-        explained.push(format!("{} {} {} {}", result.pointer, result.expected, result.actual, result.met));
+        explained.push(format!(
+            "{} {} {} {}",
+            result.pointer, result.expected, result.actual, result.met
+        ));
     }
     assert_eq!(
         explained,
@@ -94,7 +122,21 @@ fn an_explanation_shows_every_condition_with_what_it_met() {
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
-    let keys = ["net_loss", "net_loss_min", "segment", "kyc_completed", "any", "all", "not", "when", "min", "in", "exists", "\u{7f}", ""];
+    let keys = [
+        "net_loss",
+        "net_loss_min",
+        "segment",
+        "kyc_completed",
+        "any",
+        "all",
+        "not",
+        "when",
+        "min",
+        "in",
+        "exists",
+        "\u{7f}",
+        "",
+    ];
     let key = prop_oneof![4 => prop::sample::select(keys.to_vec()).prop_map(str::to_owned), 1 => any::<String>()];
     let leaf = prop_oneof![
         Just(Value::Null),

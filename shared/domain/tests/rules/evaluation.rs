@@ -1,6 +1,8 @@
 //! Which rules are tried, in which order, and when it is enough.
 
-use crate::support::{catalogue, d, deposit, evaluate_player, evaluate_with, moment, parse_rule, player, rule, rule_set, sample_player};
+use crate::support::{
+    catalogue, d, deposit, evaluate_player, evaluate_with, moment, parse_rule, player, rule, rule_set, sample_player,
+};
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, RuleSet, Verdict, evaluate};
 use domain::facts::{EventFacts, Facts};
 use domain::period::Moment;
@@ -15,7 +17,10 @@ fn anyone() -> PlayerSnapshot {
 }
 
 fn at_most(max_rewards_per_evaluation: u32) -> Settings {
-    Settings { max_rewards_per_evaluation, ..Settings::default() }
+    Settings {
+        max_rewards_per_evaluation,
+        ..Settings::default()
+    }
 }
 
 /// Rules: id, priority, and what is not as in [`rule`].
@@ -36,7 +41,8 @@ fn granted(evaluation: &Evaluation) -> Vec<&str> {
 
 const NEVER: fn() -> Value = || json!({"conditions": {"segment": "VIP"}});
 const REFUSED: fn() -> Value = || json!({"reward_config": {"type": "TICKETS", "amount": 900_000}});
-const NO_AMOUNT: fn() -> Value = || json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": "net_loss / total_won * 0"}});
+const NO_AMOUNT: fn() -> Value =
+    || json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": "net_loss / total_won * 0"}});
 
 fn in_group(group: &str) -> Value {
     json!({"exclusive_group": group})
@@ -55,19 +61,76 @@ fn the_highest_priority_that_passes_wins_and_exclusivity_only_excludes_what_is_b
         (vec![("B", 1, any()), ("A", 1, any())], 1, vec!["A"]),
         (vec![("A", -1, any()), ("B", 0, any())], 1, vec!["B"]),
         (vec![("A", 3, NEVER()), ("B", 2, any()), ("C", 1, any())], 1, vec!["B"]),
-        (vec![("A", 3, REFUSED()), ("B", 2, any()), ("C", 1, any())], 1, vec!["B"]),
+        (
+            vec![("A", 3, REFUSED()), ("B", 2, any()), ("C", 1, any())],
+            1,
+            vec!["B"],
+        ),
         (vec![("A", 3, NO_AMOUNT()), ("B", 2, any())], 1, vec!["B"]),
-        (vec![("A", 3, any()), ("B", 2, any()), ("C", 1, any())], 2, vec!["A", "B"]),
-        (vec![("A", 3, any()), ("B", 2, any()), ("C", 1, any())], 10, vec!["A", "B", "C"]),
+        (
+            vec![("A", 3, any()), ("B", 2, any()), ("C", 1, any())],
+            2,
+            vec!["A", "B"],
+        ),
+        (
+            vec![("A", 3, any()), ("B", 2, any()), ("C", 1, any())],
+            10,
+            vec!["A", "B", "C"],
+        ),
         (vec![("A", 3, any())], 0, vec![]),
-        (vec![("A", 3, in_group("g")), ("B", 2, in_group("g")), ("C", 1, any())], 10, vec!["A", "C"]),
-        (vec![("A", 3, any()), ("B", 2, in_group("g")), ("C", 1, in_group("g"))], 10, vec!["A", "B"]),
-        (vec![("A", 3, in_group("g")), ("B", 2, in_group("h")), ("C", 1, in_group("g"))], 10, vec!["A", "B"]),
-        (vec![("A", 3, in_the_group(REFUSED())), ("B", 2, in_group("g"))], 10, vec!["B"]),
+        (
+            vec![("A", 3, in_group("g")), ("B", 2, in_group("g")), ("C", 1, any())],
+            10,
+            vec!["A", "C"],
+        ),
+        (
+            vec![("A", 3, any()), ("B", 2, in_group("g")), ("C", 1, in_group("g"))],
+            10,
+            vec!["A", "B"],
+        ),
+        (
+            vec![
+                ("A", 3, in_group("g")),
+                ("B", 2, in_group("h")),
+                ("C", 1, in_group("g")),
+            ],
+            10,
+            vec!["A", "B"],
+        ),
+        (
+            vec![("A", 3, in_the_group(REFUSED())), ("B", 2, in_group("g"))],
+            10,
+            vec!["B"],
+        ),
         (vec![("A", 3, REFUSED()), ("B", 2, REFUSED())], 10, vec![]),
-        (vec![("A", 3, in_the_group(NEVER())), ("B", 2, in_group("g")), ("C", 1, in_group("g"))], 10, vec!["B"]),
-        (vec![("A", 3, in_the_group(NO_AMOUNT())), ("B", 2, in_group("g")), ("C", 1, in_group("g"))], 10, vec!["B"]),
-        (vec![("A", 4, in_group("g")), ("B", 3, in_group("g")), ("C", 2, any()), ("D", 1, any())], 2, vec!["A", "C"]),
+        (
+            vec![
+                ("A", 3, in_the_group(NEVER())),
+                ("B", 2, in_group("g")),
+                ("C", 1, in_group("g")),
+            ],
+            10,
+            vec!["B"],
+        ),
+        (
+            vec![
+                ("A", 3, in_the_group(NO_AMOUNT())),
+                ("B", 2, in_group("g")),
+                ("C", 1, in_group("g")),
+            ],
+            10,
+            vec!["B"],
+        ),
+        (
+            vec![
+                ("A", 4, in_group("g")),
+                ("B", 3, in_group("g")),
+                ("C", 2, any()),
+                ("D", 1, any()),
+            ],
+            2,
+            vec!["A", "C"],
+        ),
         (vec![("B", 1, in_group("g")), ("A", 1, in_group("g"))], 10, vec!["A"]),
     ];
     assert!(constellations.len() >= 12);
@@ -79,23 +142,42 @@ fn the_highest_priority_that_passes_wins_and_exclusivity_only_excludes_what_is_b
 
 #[test]
 fn what_does_not_match_is_not_recorded_and_what_is_refused_is() {
-    let set = rules(&[("A", 3, NEVER()), ("B", 2, REFUSED()), ("C", 1, json!({})), ("D", 0, json!({}))]);
+    let set = rules(&[
+        ("A", 3, NEVER()),
+        ("B", 2, REFUSED()),
+        ("C", 1, json!({})),
+        ("D", 0, json!({})),
+    ]);
     let evaluation = evaluate_player(&anyone(), &set, &at_most(1));
-    let decided: Vec<_> = evaluation.decisions.iter().map(|decision| (decision.rule_id.as_str(), decision.verdict)).collect();
+    let decided: Vec<_> = evaluation
+        .decisions
+        .iter()
+        .map(|decision| (decision.rule_id.as_str(), decision.verdict))
+        .collect();
     assert_eq!(decided, [("B", Verdict::Refused), ("C", Verdict::Granted)]); // D is below what was granted
 }
 
 #[test]
 fn a_player_without_a_matching_rule_leaves_nothing() {
-    assert_eq!(evaluate_player(&anyone(), &rules(&[("A", 1, NEVER())]), &at_most(1)), Evaluation::default());
+    assert_eq!(
+        evaluate_player(&anyone(), &rules(&[("A", 1, NEVER())]), &at_most(1)),
+        Evaluation::default()
+    );
 }
 
 #[test]
 fn what_cannot_be_computed_is_not_applicable_with_the_reason() {
     let reason = |formula: &str| {
-        let set = rules(&[("A", 1, json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": formula}}))]);
+        let set = rules(&[(
+            "A",
+            1,
+            json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": formula}}),
+        )]);
         let evaluation = evaluate_player(&anyone(), &set, &at_most(1));
-        assert_eq!((evaluation.grants.len(), evaluation.decisions[0].verdict), (0, Verdict::NotApplicable));
+        assert_eq!(
+            (evaluation.grants.len(), evaluation.decisions[0].verdict),
+            (0, Verdict::NotApplicable)
+        );
         assert!(evaluation.decisions[0].gates.is_empty());
         evaluation.decisions[0].reason.clone().unwrap()
     };
@@ -115,18 +197,37 @@ fn conditions_that_cannot_be_computed_are_not_applicable_with_the_reason() {
         let set = rules(&[("A", 2, json!({"conditions": conditions})), ("B", 1, json!({}))]);
         let evaluation = evaluate_player(&anyone(), &set, &at_most(1));
         let decision = &evaluation.decisions[0];
-        let of_a = (decision.rule_id.as_str() == "A").then(|| (decision.verdict, decision.reason.clone().unwrap_or_default()));
+        let of_a =
+            (decision.rule_id.as_str() == "A").then(|| (decision.verdict, decision.reason.clone().unwrap_or_default()));
         (of_a, granted(&evaluation).join(" "))
     };
     let not_applicable = |reason: &str| (Some((Verdict::NotApplicable, reason.to_owned())), "B".to_owned());
-    assert_eq!(decided(json!({"when": "100 / net_loss > 1"})), not_applicable("division by zero"));
-    assert_eq!(decided(json!({"not": {"when": "100 / net_loss > 1"}})), not_applicable("division by zero"));
-    assert_eq!(decided(json!({"any": [{"when": "total_wagered ^ 8 > 1"}, {"segment": "VIP"}]})), not_applicable("the value is too large"));
+    assert_eq!(
+        decided(json!({"when": "100 / net_loss > 1"})),
+        not_applicable("division by zero")
+    );
+    assert_eq!(
+        decided(json!({"not": {"when": "100 / net_loss > 1"}})),
+        not_applicable("division by zero")
+    );
+    assert_eq!(
+        decided(json!({"any": [{"when": "total_wagered ^ 8 > 1"}, {"segment": "VIP"}]})),
+        not_applicable("the value is too large")
+    );
     // What decides without it, decides: in whichever order.
     let matched = (Some((Verdict::Granted, String::new())), "A".to_owned());
-    assert_eq!(decided(json!({"any": [{"when": "100 / net_loss > 1"}, {"net_loss": 0}]})), matched);
-    assert_eq!(decided(json!({"any": [{"net_loss": 0}, {"when": "100 / net_loss > 1"}]})), matched);
-    assert_eq!(decided(json!({"when": "100 / net_loss > 1", "segment": "VIP"})), (None, "B".to_owned()));
+    assert_eq!(
+        decided(json!({"any": [{"when": "100 / net_loss > 1"}, {"net_loss": 0}]})),
+        matched
+    );
+    assert_eq!(
+        decided(json!({"any": [{"net_loss": 0}, {"when": "100 / net_loss > 1"}]})),
+        matched
+    );
+    assert_eq!(
+        decided(json!({"when": "100 / net_loss > 1", "segment": "VIP"})),
+        (None, "B".to_owned())
+    );
     // A fact that is not known fails its comparison, and the rule does not match.
     assert_eq!(decided(json!({"when": "total_bets > 1"})), (None, "B".to_owned()));
 }
@@ -134,45 +235,99 @@ fn conditions_that_cannot_be_computed_are_not_applicable_with_the_reason() {
 #[test]
 fn amounts_are_held_between_their_limits_and_rounded_down() {
     let amounts = |config: Value| {
-        let evaluation = evaluate_player(&anyone(), &rules(&[("A", 1, json!({"reward_config": config}))]), &at_most(1));
-        (evaluation.decisions[0].formula_amount.unwrap(), evaluation.decisions[0].amount)
+        let evaluation = evaluate_player(
+            &anyone(),
+            &rules(&[("A", 1, json!({"reward_config": config}))]),
+            &at_most(1),
+        );
+        (
+            evaluation.decisions[0].formula_amount.unwrap(),
+            evaluation.decisions[0].amount,
+        )
     };
-    assert_eq!(amounts(json!({"type": "LOYALTY_POINTS", "formula": "7.777"})), (d("7.777"), d("7.77")));
-    assert_eq!(amounts(json!({"type": "TICKETS", "formula": "7.777"})), (d("7.777"), d("7")));
-    assert_eq!(amounts(json!({"type": "LOYALTY_POINTS", "formula": "7.777", "min_amount": 10})), (d("7.777"), d("10")));
-    assert_eq!(amounts(json!({"type": "LOYALTY_POINTS", "formula": "7.777", "max_amount": 5})), (d("7.777"), d("5")));
+    assert_eq!(
+        amounts(json!({"type": "LOYALTY_POINTS", "formula": "7.777"})),
+        (d("7.777"), d("7.77"))
+    );
+    assert_eq!(
+        amounts(json!({"type": "TICKETS", "formula": "7.777"})),
+        (d("7.777"), d("7"))
+    );
+    assert_eq!(
+        amounts(json!({"type": "LOYALTY_POINTS", "formula": "7.777", "min_amount": 10})),
+        (d("7.777"), d("10"))
+    );
+    assert_eq!(
+        amounts(json!({"type": "LOYALTY_POINTS", "formula": "7.777", "max_amount": 5})),
+        (d("7.777"), d("5"))
+    );
 }
 
 #[test]
 fn one_reward_per_rule_and_period() {
     let paid = |period_key: &str| PlayerSnapshot {
-        past_grants: vec![PastGrant { rule_id: "A".into(), period_key: period_key.into() }],
+        past_grants: vec![PastGrant {
+            rule_id: "A".into(),
+            period_key: period_key.into(),
+        }],
         ..anyone()
     };
-    for (cadence, period_key) in [("ONCE", "ONCE"), ("DAILY", "2026-11-23"), ("WEEKLY", "2026-W48"), ("MONTHLY", "2026-11")] {
+    for (cadence, period_key) in [
+        ("ONCE", "ONCE"),
+        ("DAILY", "2026-11-23"),
+        ("WEEKLY", "2026-W48"),
+        ("MONTHLY", "2026-11"),
+    ] {
         let set = rules(&[("A", 2, json!({"cadence": cadence})), ("B", 1, json!({}))]);
         let evaluation = evaluate_player(&paid(period_key), &set, &at_most(1));
         assert_eq!(granted(&evaluation), ["B"], "{cadence}");
         assert_eq!(evaluation.decisions.len(), 1);
         let before = evaluate_player(&paid("2025"), &set, &at_most(1));
-        assert_eq!((granted(&before), before.grants[0].period_key.as_str()), (vec!["A"], period_key));
+        assert_eq!(
+            (granted(&before), before.grants[0].period_key.as_str()),
+            (vec!["A"], period_key)
+        );
     }
 }
 
 #[test]
 fn a_rule_per_event_pays_once_for_each_event_and_never_without_one() {
-    let set = rules(&[("A", 1, json!({"cadence": "PER_EVENT", "reward_config": {"type": "LOYALTY_POINTS", "formula": "event_amount"}}))]);
+    let set = rules(&[(
+        "A",
+        1,
+        json!({"cadence": "PER_EVENT", "reward_config": {"type": "LOYALTY_POINTS", "formula": "event_amount"}}),
+    )]);
     let mut budgets = BudgetRooms::default();
     assert_eq!(evaluate_player(&anyone(), &set, &at_most(1)), Evaluation::default());
     let first = evaluate_with(&anyone(), &set, &at_most(1), Some(&deposit("E1", "40")), &mut budgets);
-    assert_eq!((first.grants[0].period_key.as_str(), first.grants[0].amount), ("E1", d("40")));
-    let paid = PlayerSnapshot { past_grants: vec![PastGrant { rule_id: "A".into(), period_key: "E1".into() }], ..anyone() };
-    assert!(evaluate_with(&paid, &set, &at_most(1), Some(&deposit("E1", "40")), &mut budgets).grants.is_empty());
-    assert!(!evaluate_with(&paid, &set, &at_most(1), Some(&deposit("E2", "40")), &mut budgets).grants.is_empty());
+    assert_eq!(
+        (first.grants[0].period_key.as_str(), first.grants[0].amount),
+        ("E1", d("40"))
+    );
+    let paid = PlayerSnapshot {
+        past_grants: vec![PastGrant {
+            rule_id: "A".into(),
+            period_key: "E1".into(),
+        }],
+        ..anyone()
+    };
+    assert!(
+        evaluate_with(&paid, &set, &at_most(1), Some(&deposit("E1", "40")), &mut budgets)
+            .grants
+            .is_empty()
+    );
+    assert!(
+        !evaluate_with(&paid, &set, &at_most(1), Some(&deposit("E2", "40")), &mut budgets)
+            .grants
+            .is_empty()
+    );
 }
 
 fn is_live(changes: Value, trigger: Trigger, now: &str, time_zone: &str) -> bool {
-    let settings = Settings { time_zone: time_zone.into(), ..Settings::default() };
+    let settings = Settings {
+        time_zone: time_zone.into(),
+        ..Settings::default()
+    };
     let moment = Moment::new(now.parse().unwrap(), &settings).unwrap();
     !rule_set(vec![rule("A", changes)]).live(trigger, &moment).is_empty()
 }
@@ -191,17 +346,38 @@ fn rules_apply_while_they_are_active_in_their_time_and_on_their_days() {
     assert!(at(json!({"days_of_week": ["MON", "TUE"]}), monday));
     assert!(!at(json!({"days_of_week": ["SUN"]}), monday));
     // 23:30 UTC on Sunday is Monday in Berlin.
-    assert!(is_live(json!({"days_of_week": ["MON"]}), Trigger::Import, "2026-11-22T23:30:00Z", "Europe/Berlin"));
-    assert!(!is_live(json!({"days_of_week": ["MON"]}), Trigger::Import, "2026-11-22T23:30:00Z", "UTC"));
+    assert!(is_live(
+        json!({"days_of_week": ["MON"]}),
+        Trigger::Import,
+        "2026-11-22T23:30:00Z",
+        "Europe/Berlin"
+    ));
+    assert!(!is_live(
+        json!({"days_of_week": ["MON"]}),
+        Trigger::Import,
+        "2026-11-22T23:30:00Z",
+        "UTC"
+    ));
 }
 
 #[test]
 fn days_of_the_week_are_those_of_the_clock_on_the_wall_when_it_is_changed() {
     // Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to 23:00 UTC.
-    for (first, last) in [("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"), ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z")] {
+    for (first, last) in [
+        ("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"),
+        ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z"),
+    ] {
         let second = jiff::SignedDuration::from_secs(1);
-        let [before, after] = [first.parse::<jiff::Timestamp>().unwrap() - second, last.parse::<jiff::Timestamp>().unwrap() + second];
-        for (now, day) in [(before.to_string(), "SAT"), (first.into(), "SUN"), (last.into(), "SUN"), (after.to_string(), "MON")] {
+        let [before, after] = [
+            first.parse::<jiff::Timestamp>().unwrap() - second,
+            last.parse::<jiff::Timestamp>().unwrap() + second,
+        ];
+        for (now, day) in [
+            (before.to_string(), "SAT"),
+            (first.into(), "SUN"),
+            (last.into(), "SUN"),
+            (after.to_string(), "MON"),
+        ] {
             let days: Vec<&str> = ["SAT", "SUN", "MON"]
                 .into_iter()
                 .filter(|name| is_live(json!({"days_of_week": [name]}), Trigger::Import, &now, "Europe/Berlin"))
@@ -216,7 +392,11 @@ fn rules_apply_to_their_triggers() {
     let live = |changes: Value, trigger| is_live(changes, trigger, "2026-11-23T12:00:00Z", "UTC");
     // One that names none is for everything but consequences.
     use Trigger::{Deposit, Import, KycCompleted, Profile, Recalculation, SegmentChanged, TierChanged};
-    assert!([Import, Recalculation, Deposit, KycCompleted, Profile].into_iter().all(|trigger| live(json!({}), trigger)));
+    assert!(
+        [Import, Recalculation, Deposit, KycCompleted, Profile]
+            .into_iter()
+            .all(|trigger| live(json!({}), trigger))
+    );
     assert!(!live(json!({}), SegmentChanged) && !live(json!({}), TierChanged));
     assert!(live(json!({"trigger": ["TIER_CHANGED"]}), TierChanged));
     assert!(live(json!({"trigger": ["DEPOSIT", "IMPORT"]}), Trigger::Import));
@@ -235,9 +415,17 @@ fn deposit_bonus() -> Rule {
 
 #[test]
 fn a_deposit_bonus_is_wagered_with_its_deposit() {
-    let evaluation =
-        evaluate_with(&anyone(), &rule_set(vec![deposit_bonus()]), &at_most(1), Some(&deposit("E", "100")), &mut BudgetRooms::default());
-    assert_eq!((evaluation.grants[0].amount, evaluation.grants[0].wagering_required), (d("100"), d("1000")));
+    let evaluation = evaluate_with(
+        &anyone(),
+        &rule_set(vec![deposit_bonus()]),
+        &at_most(1),
+        Some(&deposit("E", "100")),
+        &mut BudgetRooms::default(),
+    );
+    assert_eq!(
+        (evaluation.grants[0].amount, evaluation.grants[0].wagering_required),
+        (d("100"), d("1000"))
+    );
 }
 
 #[test]
@@ -245,7 +433,10 @@ fn a_deposit_bonus_without_a_deposit_is_not_applicable() {
     let mut definition = deposit_bonus().definition().clone();
     definition["reward_config"]["formula"] = json!("100");
     let evaluation = evaluate_player(&anyone(), &rule_set(vec![parse_rule(&definition)]), &at_most(1));
-    assert_eq!(evaluation.decisions[0].reason.as_deref(), Some("the wagering requirement counts a deposit and there is none"));
+    assert_eq!(
+        evaluation.decisions[0].reason.as_deref(),
+        Some("the wagering requirement counts a deposit and there is none")
+    );
 }
 
 #[test]
@@ -259,10 +450,16 @@ fn a_grant_carries_its_terms_and_when_it_ends() {
                 "max_bet": 5, "max_bet_action": "FORFEIT", "max_conversion": 3, "on_withdrawal": "KEEP", "requires_opt_in": true,
             }}),
         ),
-        ("B", 1, json!({"reward_config": {"type": "REWARD_POINTS", "amount": 10, "lp_expiry_days": 30}})),
+        (
+            "B",
+            1,
+            json!({"reward_config": {"type": "REWARD_POINTS", "amount": 10, "lp_expiry_days": 30}}),
+        ),
     ]);
     let evaluation = evaluate_player(&anyone(), &set, &at_most(2));
-    let [bonus, points] = evaluation.grants.as_slice() else { panic!("{:#?}", evaluation.decisions) };
+    let [bonus, points] = evaluation.grants.as_slice() else {
+        panic!("{:#?}", evaluation.decisions)
+    };
     assert_eq!(bonus.wagering_required, d("25"));
     assert_eq!(bonus.expires_at.unwrap().to_string(), "2026-11-25T12:00:00Z");
     assert_eq!(
@@ -272,33 +469,61 @@ fn a_grant_carries_its_terms_and_when_it_ends() {
             "max_bet_action": "FORFEIT", "max_conversion": 3, "on_withdrawal": "KEEP", "requires_opt_in": true,
         })
     );
-    assert_eq!((points.terms.as_ref(), points.expires_at, points.wagering_required), (None, None, d("0")));
+    assert_eq!(
+        (points.terms.as_ref(), points.expires_at, points.wagering_required),
+        (None, None, d("0"))
+    );
     assert_eq!(points.lp_expires_at.unwrap().to_string(), "2026-12-23T12:00:00Z");
 }
 
 #[test]
 fn facts_of_the_event_and_of_days_come_from_the_program_time_zone() {
-    let settings = Settings { time_zone: "Europe/Berlin".into(), ..Settings::default() };
+    let settings = Settings {
+        time_zone: "Europe/Berlin".into(),
+        ..Settings::default()
+    };
     let moment = Moment::new("2026-11-22T23:30:00Z".parse().unwrap(), &settings).unwrap();
     let mut player = sample_player("P002");
     player.totals.last_deposit_date = Some("2026-11-16".parse().unwrap());
     player.registered_at = Some("2026-11-21T23:00:00Z".parse().unwrap()); // the 22nd in Berlin
     let catalogue = catalogue();
-    let event = EventFacts { game: Some("slots".into()), ..deposit("E", "12.5") };
-    let facts =
-        Facts::of(&player, &catalogue, &moment, Some(&EventFacts { occurred_at: moment.now(), ..event.clone() })).to_json(catalogue.all());
+    let event = EventFacts {
+        game: Some("slots".into()),
+        ..deposit("E", "12.5")
+    };
+    let facts = Facts::of(
+        &player,
+        &catalogue,
+        &moment,
+        Some(&EventFacts {
+            occurred_at: moment.now(),
+            ..event.clone()
+        }),
+    )
+    .to_json(catalogue.all());
     assert_eq!(facts["days_since_last_deposit"], json!(7));
     assert_eq!(facts["account_age_days"], json!(1));
     assert_eq!(facts["day_of_week"], json!("MON"));
-    assert_eq!((facts["event_amount"].to_string(), &facts["event_game"]), ("12.5".to_owned(), &json!("slots")));
+    assert_eq!(
+        (facts["event_amount"].to_string(), &facts["event_game"]),
+        ("12.5".to_owned(), &json!("slots"))
+    );
 }
 
 #[test]
 fn unknown_facts_are_null() {
     let (catalogue, moment) = (catalogue(), moment());
-    let player = PlayerSnapshot { segment: None, tier: "WOOD".into(), ..anyone() };
+    let player = PlayerSnapshot {
+        segment: None,
+        tier: "WOOD".into(),
+        ..anyone()
+    };
     let facts = Facts::of(&player, &catalogue, &moment, None).to_json(catalogue.all());
-    let nulls: Vec<&str> = facts.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.as_str()).collect();
+    let nulls: Vec<&str> = facts
+        .iter()
+        .filter(|(_, value)| value.is_null())
+        .map(|(name, _)| name.as_str())
+        .collect();
     let expected = [
         "account_age_days",
         "avg_bet_size",
@@ -336,9 +561,17 @@ fn the_kept_facts_give_the_same_amount_again() {
         for decision in &first.decisions {
             let (rule, _) = set.get(&decision.rule_id).unwrap();
             let only_this = rule_set(vec![rule.clone()]);
-            let candidate = Candidate { player: &player, facts: &again, event: None };
-            let repeated =
-                evaluate(&candidate, &only_this.live(Trigger::Import, &moment), &Settings::default(), &mut BudgetRooms::default());
+            let candidate = Candidate {
+                player: &player,
+                facts: &again,
+                event: None,
+            };
+            let repeated = evaluate(
+                &candidate,
+                &only_this.live(Trigger::Import, &moment),
+                &Settings::default(),
+                &mut BudgetRooms::default(),
+            );
             assert_eq!(&repeated.decisions[0], decision);
         }
     }

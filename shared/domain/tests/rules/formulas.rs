@@ -16,10 +16,15 @@ fn result(source: &str, facts: &Facts<'_>, catalogue: &Catalogue) -> String {
     };
     let formula = Formula::parse(source, catalogue);
     if let Err(FormulaErrorKind::Result { found: "condition", .. }) = formula.as_ref().map_err(|error| &error.kind) {
-        return Predicate::parse(source, catalogue).unwrap().eval(facts).map_or_else(failed, |flag| flag.to_string());
+        return Predicate::parse(source, catalogue)
+            .unwrap()
+            .eval(facts)
+            .map_or_else(failed, |flag| flag.to_string());
     }
     match formula {
-        Ok(formula) => formula.eval(facts).map_or_else(failed, |number| number.normalize().to_string()),
+        Ok(formula) => formula
+            .eval(facts)
+            .map_or_else(failed, |number| number.normalize().to_string()),
         Err(error) => format!("refused: {error}"),
     }
 }
@@ -28,7 +33,13 @@ fn result(source: &str, facts: &Facts<'_>, catalogue: &Catalogue) -> String {
 fn formulas_give_what_the_conformance_table_says() {
     let catalogue = catalogue();
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/formula.csv");
-    let mut rows = csv::ReaderBuilder::new().delimiter(b';').quoting(false).flexible(true).comment(Some(b'#')).from_path(path).unwrap();
+    let mut rows = csv::ReaderBuilder::new()
+        .delimiter(b';')
+        .quoting(false)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .from_path(path)
+        .unwrap();
     let (mut wrong, mut cases) = (Vec::new(), 0);
     for row in rows.records() {
         let row = row.unwrap();
@@ -63,21 +74,43 @@ fn hostile_formulas_are_refused_at_once() {
     let open = "(".repeat(NESTING_MAX + 1) + "1" + &")".repeat(NESTING_MAX + 1);
     assert_eq!(refusal(&open), FormulaErrorKind::TooDeep);
     assert_eq!(refusal(&("-".repeat(NESTING_MAX + 1) + "1")), FormulaErrorKind::TooDeep);
-    assert_eq!(refusal(&("!".repeat(NESTING_MAX + 1) + "true")), FormulaErrorKind::TooDeep);
-    assert_eq!(refusal(&("-(".repeat(20) + "1" + &")".repeat(20))), FormulaErrorKind::TooDeep);
-    assert_eq!(refusal(&("abs(".repeat(40) + "1" + &")".repeat(40))), FormulaErrorKind::TooDeep);
-    assert_eq!(refusal(&("1".to_owned() + &"-1".repeat(OPERATORS_MAX + 1))), FormulaErrorKind::TooManyOperators);
+    assert_eq!(
+        refusal(&("!".repeat(NESTING_MAX + 1) + "true")),
+        FormulaErrorKind::TooDeep
+    );
+    assert_eq!(
+        refusal(&("-(".repeat(20) + "1" + &")".repeat(20))),
+        FormulaErrorKind::TooDeep
+    );
+    assert_eq!(
+        refusal(&("abs(".repeat(40) + "1" + &")".repeat(40))),
+        FormulaErrorKind::TooDeep
+    );
+    assert_eq!(
+        refusal(&("1".to_owned() + &"-1".repeat(OPERATORS_MAX + 1))),
+        FormulaErrorKind::TooManyOperators
+    );
     assert_eq!(refusal("9^9^9^9"), FormulaErrorKind::ChainedPower);
     assert_eq!(refusal("net_loss = 1"), FormulaErrorKind::Assignment);
     assert_eq!(refusal("1; 2"), FormulaErrorKind::Chain);
-    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
 fn what_the_bounds_allow_is_evaluated() {
     let (catalogue, moment, player) = (catalogue(), moment(), sample_player("P002"));
     let facts = Facts::of(&player, &catalogue, &moment, None);
-    let value = |source: &str| Formula::parse(source, &catalogue).unwrap().eval(&facts).unwrap().to_string();
+    let value = |source: &str| {
+        Formula::parse(source, &catalogue)
+            .unwrap()
+            .eval(&facts)
+            .unwrap()
+            .to_string()
+    };
     assert_eq!(value(&("(".repeat(NESTING_MAX) + "1" + &")".repeat(NESTING_MAX))), "1");
     assert_eq!(value(&("-".repeat(NESTING_MAX) + "1")), "1");
     assert_eq!(value(&("1".to_owned() + &"+1".repeat(OPERATORS_MAX))), "101");
@@ -87,10 +120,17 @@ fn what_the_bounds_allow_is_evaluated() {
 #[test]
 fn a_formula_names_the_facts_it_reads() {
     let catalogue = catalogue();
-    let formula = Formula::parse("if(kyc_completed && segment == \"VIP\", max(net_loss, lp_balance), -total_won ^ 2)", &catalogue).unwrap();
+    let formula = Formula::parse(
+        "if(kyc_completed && segment == \"VIP\", max(net_loss, lp_balance), -total_won ^ 2)",
+        &catalogue,
+    )
+    .unwrap();
     let mut names = Vec::new();
     formula.visit_facts(&mut |id| names.push(catalogue.def(id).name.clone()));
-    assert_eq!(names, ["kyc_completed", "segment", "net_loss", "lp_balance", "total_won"]);
+    assert_eq!(
+        names,
+        ["kyc_completed", "segment", "net_loss", "lp_balance", "total_won"]
+    );
 }
 
 /// Pieces of formulas, so that random sources come close to being right.

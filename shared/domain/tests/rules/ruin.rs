@@ -8,20 +8,41 @@ use proptest::prelude::*;
 use rust_decimal::Decimal;
 
 fn even_money(balance: f64, bet: f64, requirement: f64, edge: f64) -> Run {
-    Run { balance, bet, requirement, edge, bet_sd: (1.0 - edge * edge).sqrt() }
+    Run {
+        balance,
+        bet,
+        requirement,
+        edge,
+        bet_sd: (1.0 - edge * edge).sqrt(),
+    }
 }
 
 /// Balances of 10 bets and more: below that a bet is too large a part of the money for a diffusion.
 #[test]
 fn the_closed_form_is_within_half_a_per_cent_of_the_exact_stake() {
     let mut cases = 0;
-    for (edge, bet) in [(0.0, 1.0), (0.005, 2.5), (0.01, 10.0), (0.02, 1.0), (1.0 / 37.0, 10.0), (0.05, 0.5), (0.1, 1.0)] {
+    for (edge, bet) in [
+        (0.0, 1.0),
+        (0.005, 2.5),
+        (0.01, 10.0),
+        (0.02, 1.0),
+        (1.0 / 37.0, 10.0),
+        (0.05, 0.5),
+        (0.1, 1.0),
+    ] {
         for balance in [10_u32, 12, 16, 20, 30, 50, 80, 120] {
-            for bets in [1_u32, 2, 5, 10, 20, 40].map(|multiple| balance * multiple).into_iter().filter(|bets| *bets <= 1_000) {
+            for bets in [1_u32, 2, 5, 10, 20, 40]
+                .map(|multiple| balance * multiple)
+                .into_iter()
+                .filter(|bets| *bets <= 1_000)
+            {
                 let exact = expected_bets_exact(balance, bets, edge) * bet;
                 let run = even_money(f64::from(balance) * bet, bet, f64::from(bets) * bet, edge);
                 let closed = expected_stake(&run);
-                assert!((closed / exact - 1.0).abs() < 0.005, "{run:?}: {closed}, exactly {exact}");
+                assert!(
+                    (closed / exact - 1.0).abs() < 0.005,
+                    "{run:?}: {closed}, exactly {exact}"
+                );
                 cases += 1;
             }
         }
@@ -48,8 +69,12 @@ fn with_less_than_ten_bets_of_money_the_closed_form_errs_low() {
 #[test]
 fn the_exact_stake_falls_as_the_bets_grow() {
     for edge in [0.0, 1.0 / 37.0, 0.1] {
-        let stakes = [1_u32, 2, 3, 4, 6, 8, 12, 24].map(|bet| expected_bets_exact(240 / bet, 2_400 / bet, edge) * f64::from(bet));
-        assert!(stakes.is_sorted_by(|small, large| small > large), "{stakes:?} at {edge}");
+        let stakes = [1_u32, 2, 3, 4, 6, 8, 12, 24]
+            .map(|bet| expected_bets_exact(240 / bet, 2_400 / bet, edge) * f64::from(bet));
+        assert!(
+            stakes.is_sorted_by(|small, large| small > large),
+            "{stakes:?} at {edge}"
+        );
     }
 }
 

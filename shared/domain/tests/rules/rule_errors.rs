@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 fn errors_with(value: &Value, settings: &Settings) -> Vec<String> {
     match Rule::parse(value, &catalogue(), settings) {
         Ok(_) => Vec::new(),
-        Err(errors) => errors.iter().map(|error| format!("{} {}", error.pointer, error.code)).collect(),
+        Err(errors) => errors
+            .iter()
+            .map(|error| format!("{} {}", error.pointer, error.code))
+            .collect(),
     }
 }
 
@@ -57,8 +60,10 @@ fn a_rule_with_everything_is_read_and_written_back() {
 
 #[test]
 fn defaults_are_filled_in_and_texts_of_numbers_become_numbers() {
-    let rule =
-        rule_json("R", json!({"description": null, "reward_config": {"type": "LOYALTY_POINTS", "amount": "10.50", "max_amount": null}}));
+    let rule = rule_json(
+        "R",
+        json!({"description": null, "reward_config": {"type": "LOYALTY_POINTS", "amount": "10.50", "max_amount": null}}),
+    );
     let rule = Rule::parse(&rule, &catalogue(), &Settings::default()).unwrap();
     let expected = json!({
         "rule_id": "R", "name": "R", "priority": 0, "is_active": true, "cadence": "ONCE", "conditions": {},
@@ -84,7 +89,12 @@ fn all_errors_are_collected() {
     ];
     assert_eq!(errors_with(&rule, &Settings::default()), expected);
     assert_eq!(errors_with(&json!([]), &Settings::default()), [" type"]);
-    let missing = ["/rule_id required", "/name required", "/conditions required", "/reward_config required"];
+    let missing = [
+        "/rule_id required",
+        "/name required",
+        "/conditions required",
+        "/reward_config required",
+    ];
     assert_eq!(errors_with(&json!({}), &Settings::default()), missing);
 }
 
@@ -105,8 +115,14 @@ fn errors_of_the_rule_itself() {
         (json!({"cadence": "YEARLY"}), "/cadence unknown"),
         (json!({"days_of_week": ["MON", "XYZ"]}), "/days_of_week/1 unknown"),
         (json!({"starts_at": "yesterday"}), "/starts_at format"),
-        (json!({"starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-11-22T00:00:00Z"}), "/ends_at range"),
-        (json!({"starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-11-23T00:00:00Z"}), "/ends_at range"),
+        (
+            json!({"starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-11-22T00:00:00Z"}),
+            "/ends_at range",
+        ),
+        (
+            json!({"starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-11-23T00:00:00Z"}),
+            "/ends_at range",
+        ),
         (json!({"budget": 5}), "/budget type"),
         (json!({"budget": {}}), "/budget/total required"),
         (json!({"budget": {"total": -1}}), "/budget/total range"),
@@ -127,8 +143,14 @@ fn errors_of_the_reward() {
         (json!({"type": null}), "/reward_config/type required"),
         (json!({"amount": null}), "/reward_config/formula required"),
         (json!({"formula": "net_loss"}), "/reward_config/amount duplicate"),
-        (json!({"amount": null, "formula": "net_los"}), "/reward_config/formula formula"),
-        (json!({"amount": null, "formula": "net_loss > 1"}), "/reward_config/formula formula"),
+        (
+            json!({"amount": null, "formula": "net_los"}),
+            "/reward_config/formula formula",
+        ),
+        (
+            json!({"amount": null, "formula": "net_loss > 1"}),
+            "/reward_config/formula formula",
+        ),
         (json!({"amount": null, "formula": 5}), "/reward_config/formula type"),
         (json!({"amount": -5}), "/reward_config/amount range"),
         (json!({"amount": 0.001}), "/reward_config/amount range"),
@@ -139,23 +161,50 @@ fn errors_of_the_reward() {
         (json!({"max_amount": -1}), "/reward_config/max_amount range"),
         (json!({"max_bet": -5}), "/reward_config/max_bet range"),
         (json!({"max_conversion": -1}), "/reward_config/max_conversion range"),
-        (json!({"min_amount": 5, "max_amount": 4}), "/reward_config/min_amount range"),
-        (json!({"wagering_requirement": -1}), "/reward_config/wagering_requirement range"),
-        (json!({"wagering_requirement": 1001}), "/reward_config/wagering_requirement range"),
-        (json!({"wagering_basis": "DEPOSIT"}), "/reward_config/wagering_basis unknown"),
+        (
+            json!({"min_amount": 5, "max_amount": 4}),
+            "/reward_config/min_amount range",
+        ),
+        (
+            json!({"wagering_requirement": -1}),
+            "/reward_config/wagering_requirement range",
+        ),
+        (
+            json!({"wagering_requirement": 1001}),
+            "/reward_config/wagering_requirement range",
+        ),
+        (
+            json!({"wagering_basis": "DEPOSIT"}),
+            "/reward_config/wagering_basis unknown",
+        ),
         (json!({"expiry_hours": 0}), "/reward_config/expiry_hours range"),
         (json!({"expiry_hours": 1.5}), "/reward_config/expiry_hours range"),
         (json!({"eligible_games": []}), "/reward_config/eligible_games range"),
-        (json!({"eligible_games": ["slot"]}), "/reward_config/eligible_games/0 unknown"),
-        (json!({"game_weights": {"slots": 1.5}}), "/reward_config/game_weights/slots range"),
-        (json!({"game_weights": {"slotz": 1}}), "/reward_config/game_weights/slotz unknown"),
+        (
+            json!({"eligible_games": ["slot"]}),
+            "/reward_config/eligible_games/0 unknown",
+        ),
+        (
+            json!({"game_weights": {"slots": 1.5}}),
+            "/reward_config/game_weights/slots range",
+        ),
+        (
+            json!({"game_weights": {"slotz": 1}}),
+            "/reward_config/game_weights/slotz unknown",
+        ),
         (json!({"max_bet": 0}), "/reward_config/max_bet range"),
-        (json!({"max_bet_action": "WARN"}), "/reward_config/max_bet_action unknown"),
+        (
+            json!({"max_bet_action": "WARN"}),
+            "/reward_config/max_bet_action unknown",
+        ),
         (json!({"max_conversion": 0}), "/reward_config/max_conversion range"),
         (json!({"on_withdrawal": "ASK"}), "/reward_config/on_withdrawal unknown"),
         (json!({"requires_opt_in": 1}), "/reward_config/requires_opt_in type"),
         (json!({"lp_expiry_days": 5}), "/reward_config/lp_expiry_days unknown"),
-        (json!({"wagering_requirment": 5}), "/reward_config/wagering_requirment unknown"),
+        (
+            json!({"wagering_requirment": 5}),
+            "/reward_config/wagering_requirment unknown",
+        ),
     ] {
         assert_eq!(reward_errors(changes.clone()), [expected], "{changes}");
     }
@@ -167,50 +216,101 @@ fn errors_of_the_reward() {
 
 /// The words of the first error.
 fn detail(changes: Value, settings: &Settings) -> String {
-    Rule::parse(&rule_json("R", changes), &catalogue(), settings).unwrap_err().swap_remove(0).detail
+    Rule::parse(&rule_json("R", changes), &catalogue(), settings)
+        .unwrap_err()
+        .swap_remove(0)
+        .detail
 }
 
 #[test]
 fn every_slip_is_answered_with_what_was_expected() {
-    let uk = Settings { max_wagering_multiplier: Some(d("10")), ..Settings::default() };
+    let uk = Settings {
+        max_wagering_multiplier: Some(d("10")),
+        ..Settings::default()
+    };
     let bonus = |changes: Value| {
         let mut config = json!({"type": "BONUS_BALANCE", "amount": 10});
-        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
         json!({"reward_config": config})
     };
     let formula = |formula: &str| json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": formula}});
     let conditions = |conditions: Value| json!({"conditions": conditions});
     for (changes, expected) in [
-        (conditions(json!({"net_los_min": 1})), "unknown fact net_los; did you mean net_loss?"),
+        (
+            conditions(json!({"net_los_min": 1})),
+            "unknown fact net_los; did you mean net_loss?",
+        ),
         (conditions(json!({"segment": 5})), "segment is a text; this is a number"),
-        (conditions(json!({"segment_min": 5})), "segment is a text; only numbers have a minimum or a maximum"),
-        (conditions(json!({"segment": "LOOSING"})), "\"LOOSING\" is no segment; it is one of NEW, WINNING, BREAKEVEN, LOSING, VIP"),
+        (
+            conditions(json!({"segment_min": 5})),
+            "segment is a text; only numbers have a minimum or a maximum",
+        ),
+        (
+            conditions(json!({"segment": "LOOSING"})),
+            "\"LOOSING\" is no segment; it is one of NEW, WINNING, BREAKEVEN, LOSING, VIP",
+        ),
         (conditions(json!({"any": []})), "an empty any never holds"),
-        (conditions(json!({"net_loss": {"min": 5, "max": 4}})), "the minimum 5 is above the maximum 4"),
-        (conditions(json!({"net_loss_min": 5, "net_loss_max": 4})), "the minimum 5 is above the maximum 4"),
-        (conditions(json!({"when": "net_loss > "})), "at character 10: expected a value, found the end"),
-        (formula("net_loss * (1 + 2"), "at character 12: this parenthesis has no partner"),
-        (formula("net_los * 2"), "at character 1: unknown fact net_los; did you mean net_loss?"),
-        (bonus(json!({"min_amount": 5, "max_amount": 4})), "5 is above max_amount 4"),
-        (bonus(json!({"eligible_games": ["slot"]})), "unknown game \"slot\"; did you mean slots?"),
-        (bonus(json!({"game_weights": {"slot": 1}})), "unknown game \"slot\"; did you mean slots?"),
+        (
+            conditions(json!({"net_loss": {"min": 5, "max": 4}})),
+            "the minimum 5 is above the maximum 4",
+        ),
+        (
+            conditions(json!({"net_loss_min": 5, "net_loss_max": 4})),
+            "the minimum 5 is above the maximum 4",
+        ),
+        (
+            conditions(json!({"when": "net_loss > "})),
+            "at character 10: expected a value, found the end",
+        ),
+        (
+            formula("net_loss * (1 + 2"),
+            "at character 12: this parenthesis has no partner",
+        ),
+        (
+            formula("net_los * 2"),
+            "at character 1: unknown fact net_los; did you mean net_loss?",
+        ),
+        (
+            bonus(json!({"min_amount": 5, "max_amount": 4})),
+            "5 is above max_amount 4",
+        ),
+        (
+            bonus(json!({"eligible_games": ["slot"]})),
+            "unknown game \"slot\"; did you mean slots?",
+        ),
+        (
+            bonus(json!({"game_weights": {"slot": 1}})),
+            "unknown game \"slot\"; did you mean slots?",
+        ),
         (
             bonus(json!({"type": "BONUS"})),
             "\"BONUS\" is not one of BONUS_BALANCE, CASHBACK, FREE_PLAY, LOYALTY_POINTS, REWARD_POINTS, TICKETS",
         ),
         (bonus(json!({"amount": -5})), "must be at least 0, is -5"),
-        (bonus(json!({"wagering_requirement": 11})), "11 is above the 10 that the jurisdiction allows"),
+        (
+            bonus(json!({"wagering_requirement": 11})),
+            "11 is above the 10 that the jurisdiction allows",
+        ),
         (
             json!({"trigger": ["IMPORTS"]}),
             "\"IMPORTS\" is not one of IMPORT, RECALCULATION, DEPOSIT, KYC_COMPLETED, PROFILE, SEGMENT_CHANGED, TIER_CHANGED",
         ),
-        (json!({"cadence": "WEEKLI"}), "\"WEEKLI\" is not one of ONCE, DAILY, WEEKLY, MONTHLY, PER_EVENT"),
+        (
+            json!({"cadence": "WEEKLI"}),
+            "\"WEEKLI\" is not one of ONCE, DAILY, WEEKLY, MONTHLY, PER_EVENT",
+        ),
         (json!({"budget": {"total": -1}}), "must be at least 0, is -1"),
         (
             json!({"starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-11-22T00:00:00Z"}),
             "2026-11-22T00:00:00Z is not after starts_at 2026-11-23T00:00:00Z",
         ),
-        (json!({"starts_at": "tomorrow"}), "must be a time in RFC 3339, such as 2026-11-23T00:00:00Z"),
+        (
+            json!({"starts_at": "tomorrow"}),
+            "must be a time in RFC 3339, such as 2026-11-23T00:00:00Z",
+        ),
     ] {
         assert_eq!(detail(changes.clone(), &uk), expected, "{changes}");
     }
@@ -221,29 +321,52 @@ fn hostile_sources_are_refused_at_save_at_once() {
     let parentheses = format!("{}1{}", "(".repeat(10_000), ")".repeat(10_000));
     let minuses = format!("{}1", "-".repeat(20_000));
     let megabyte = "1+".repeat(500_000) + "1";
-    for source in [parentheses.as_str(), &minuses, &megabyte, "9^9^9^9", "net_loss = 1", "1; 2"] {
-        let rule = json!({"conditions": {"when": source}, "reward_config": {"type": "LOYALTY_POINTS", "formula": source}});
+    for source in [
+        parentheses.as_str(),
+        &minuses,
+        &megabyte,
+        "9^9^9^9",
+        "net_loss = 1",
+        "1; 2",
+    ] {
+        let rule =
+            json!({"conditions": {"when": source}, "reward_config": {"type": "LOYALTY_POINTS", "formula": source}});
         let started = std::time::Instant::now();
-        assert_eq!(errors(rule), ["/conditions/when formula", "/reward_config/formula formula"]);
+        assert_eq!(
+            errors(rule),
+            ["/conditions/when formula", "/reward_config/formula formula"]
+        );
         assert!(started.elapsed().as_millis() < 100, "{:?}", started.elapsed());
     }
 }
 
 #[test]
 fn a_mistyped_field_is_answered_with_the_nearest() {
-    let rule = rule_json("R", json!({"reward_config": {"type": "BONUS_BALANCE", "amount": 1, "wagering_requirment": 5}}));
+    let rule = rule_json(
+        "R",
+        json!({"reward_config": {"type": "BONUS_BALANCE", "amount": 1, "wagering_requirment": 5}}),
+    );
     let errors = Rule::parse(&rule, &catalogue(), &Settings::default()).unwrap_err();
     assert_eq!(errors[0].detail, "unknown field; did you mean wagering_requirement?");
 }
 
 #[test]
 fn wagering_above_what_the_jurisdiction_allows_is_refused_at_save_and_readable_afterwards() {
-    let uk = Settings { max_wagering_multiplier: Some(d("10")), ..Settings::default() };
+    let uk = Settings {
+        max_wagering_multiplier: Some(d("10")),
+        ..Settings::default()
+    };
     let with = |multiplier: i64| {
-        rule_json("R", json!({"reward_config": {"type": "BONUS_BALANCE", "amount": 1, "wagering_requirement": multiplier}}))
+        rule_json(
+            "R",
+            json!({"reward_config": {"type": "BONUS_BALANCE", "amount": 1, "wagering_requirement": multiplier}}),
+        )
     };
     assert!(errors_with(&with(10), &uk).is_empty());
-    assert_eq!(errors_with(&with(11), &uk), ["/reward_config/wagering_requirement range"]);
+    assert_eq!(
+        errors_with(&with(11), &uk),
+        ["/reward_config/wagering_requirement range"]
+    );
     assert!(Rule::load(&with(11), &catalogue(), &uk).is_ok());
 }
 
@@ -259,7 +382,13 @@ fn a_saved_rule_stays_readable_when_its_tier_and_its_games_go() {
     let mut settings = Settings::default();
     settings.profit.game_edge.insert("keno".into(), d("0.2"));
     assert!(Rule::parse(&definition, &catalogue(), &settings).is_ok());
-    let bronze_only = domain::facts::Catalogue::new(&Ladder::new(crate::support::ladder().tiers()[..1].to_vec()).unwrap());
-    assert_eq!(Rule::parse(&definition, &bronze_only, &Settings::default()).unwrap_err().len(), 4);
+    let bronze_only =
+        domain::facts::Catalogue::new(&Ladder::new(crate::support::ladder().tiers()[..1].to_vec()).unwrap());
+    assert_eq!(
+        Rule::parse(&definition, &bronze_only, &Settings::default())
+            .unwrap_err()
+            .len(),
+        4
+    );
     assert!(Rule::load(&definition, &bronze_only, &Settings::default()).is_ok());
 }

@@ -38,8 +38,14 @@ fn every_player_of_the_sample_gets_what_was_worked_by_hand() {
     ];
     for (player_id, rule_id, asset, amount, cost) in expected {
         let evaluation = evaluation(player_id);
-        let [grant] = evaluation.grants.as_slice() else { panic!("{player_id}: {:#?}", evaluation.decisions) };
-        assert_eq!((grant.rule_id.as_str(), grant.asset, grant.amount), (rule_id, asset, d(amount)), "{player_id}");
+        let [grant] = evaluation.grants.as_slice() else {
+            panic!("{player_id}: {:#?}", evaluation.decisions)
+        };
+        assert_eq!(
+            (grant.rule_id.as_str(), grant.asset, grant.amount),
+            (rule_id, asset, d(amount)),
+            "{player_id}"
+        );
         assert_eq!(grant.cost, d(cost), "{player_id}");
         assert_eq!(evaluation.decisions.last().unwrap().amount, grant.amount, "{player_id}");
     }
@@ -48,7 +54,11 @@ fn every_player_of_the_sample_gets_what_was_worked_by_hand() {
 #[test]
 fn p002_is_refused_two_rewards_and_granted_the_third() {
     let evaluation = evaluation("P002");
-    let decided: Vec<_> = evaluation.decisions.iter().map(|d| (d.rule_id.as_str(), d.verdict, d.reward_amount)).collect();
+    let decided: Vec<_> = evaluation
+        .decisions
+        .iter()
+        .map(|d| (d.rule_id.as_str(), d.verdict, d.reward_amount))
+        .collect();
     assert_eq!(
         decided,
         [
@@ -57,9 +67,16 @@ fn p002_is_refused_two_rewards_and_granted_the_third() {
             ("LOSS_CASHBACK", Verdict::Granted, d("480.00")),
         ]
     );
-    for (index, revenue, cost) in [(0, "375.00", "753.12"), (1, "450.00", "580.89"), (2, "450.00", "362.11")] {
+    for (index, revenue, cost) in [
+        (0, "375.00", "753.12"),
+        (1, "450.00", "580.89"),
+        (2, "450.00", "362.11"),
+    ] {
         let figures = profit_figures(&evaluation, index);
-        assert_eq!((figures["revenue"].to_string(), figures["cost"].to_string()), (revenue.to_owned(), cost.to_owned()));
+        assert_eq!(
+            (figures["revenue"].to_string(), figures["cost"].to_string()),
+            (revenue.to_owned(), cost.to_owned())
+        );
     }
     let grant = &evaluation.grants[0];
     assert_eq!(grant.wagering_required, d("4800.00"));
@@ -81,7 +98,12 @@ fn a_decision_is_stored_with_its_amounts_at_their_scale() {
     assert_eq!(decision["verdict"], "REFUSED");
     assert_eq!(decision["reason"], "refused by the profit gate");
     assert_eq!(decision["reward_amount"].to_string(), "960.00");
-    let names: Vec<_> = decision["gates"].as_array().unwrap().iter().map(|gate| gate["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = decision["gates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|gate| gate["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["eligibility", "fraud", "profit"]);
     assert_eq!(decision["gates"][2]["verdict"], "REFUSE");
     assert_eq!(
@@ -118,7 +140,11 @@ fn amount(player_id: &str, tier: &str, formula: &str, max_amount: &str) -> Decim
     let mut rule = sample_rule("LOSS_CASHBACK");
     rule["reward_config"]["formula"] = json!(formula);
     rule["reward_config"]["max_amount"] = json!(max_amount);
-    let evaluation = evaluate_player(&player, &crate::support::rule_set(vec![crate::support::parse_rule(&rule)]), &Settings::default());
+    let evaluation = evaluate_player(
+        &player,
+        &crate::support::rule_set(vec![crate::support::parse_rule(&rule)]),
+        &Settings::default(),
+    );
     evaluation.decisions[0].reward_amount
 }
 
@@ -126,7 +152,16 @@ fn amount(player_id: &str, tier: &str, formula: &str, max_amount: &str) -> Decim
 fn the_worked_amounts_of_the_domain() {
     assert_eq!(amount("P002", "BRONZE", "net_loss * 0.10", "500"), d("480.00"));
     assert_eq!(amount("P003", "BRONZE", "net_loss * 0.10", "500"), d("500.00"));
-    assert_eq!(amount("P002", "GOLD", "net_loss * 0.10 * cashback_multiplier", "5000"), d("720.00"));
-    assert_eq!(amount("P003", "BRONZE", "net_loss * 0.15 + total_wagered * 0.01", "800"), d("800.00"));
-    assert_eq!(amount("P003", "BRONZE", "net_loss * 0.15 + total_wagered * 0.01", "5000"), d("1250.00"));
+    assert_eq!(
+        amount("P002", "GOLD", "net_loss * 0.10 * cashback_multiplier", "5000"),
+        d("720.00")
+    );
+    assert_eq!(
+        amount("P003", "BRONZE", "net_loss * 0.15 + total_wagered * 0.01", "800"),
+        d("800.00")
+    );
+    assert_eq!(
+        amount("P003", "BRONZE", "net_loss * 0.15 + total_wagered * 0.01", "5000"),
+        d("1250.00")
+    );
 }

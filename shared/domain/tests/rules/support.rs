@@ -26,7 +26,9 @@ pub fn moment() -> Moment {
 }
 
 fn sample_file(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../events/sample").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../events/sample")
+        .join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -44,13 +46,22 @@ pub fn sample_rules() -> Vec<Value> {
 }
 
 pub fn sample_rule(rule_id: &str) -> Value {
-    sample_rules().into_iter().find(|rule| rule["rule_id"] == rule_id).unwrap()
+    sample_rules()
+        .into_iter()
+        .find(|rule| rule["rule_id"] == rule_id)
+        .unwrap()
 }
 
 /// A player of BRONZE whose whole life is the last 30 days, as after a first import.
 pub fn player(player_id: &str, deposited: &str, wagered: &str, won: &str, session_count: i32) -> PlayerSnapshot {
-    let totals =
-        Totals { deposited: d(deposited), wagered: d(wagered), won: d(won), session_count, playtime_hours: d("10"), ..Totals::default() };
+    let totals = Totals {
+        deposited: d(deposited),
+        wagered: d(wagered),
+        won: d(won),
+        session_count,
+        playtime_hours: d("10"),
+        ..Totals::default()
+    };
     let windows = Windows {
         wagered_7d: totals.wagered,
         wagered_30d: totals.wagered,
@@ -62,7 +73,11 @@ pub fn player(player_id: &str, deposited: &str, wagered: &str, won: &str, sessio
     };
     PlayerSnapshot {
         player_id: PlayerId::parse(player_id).unwrap(),
-        standing: Some(Standing { is_active: true, is_blocked: false, self_excluded_until: None }),
+        standing: Some(Standing {
+            is_active: true,
+            is_blocked: false,
+            self_excluded_until: None,
+        }),
         segment: Some(classify(&totals, &SegmentThresholds::default())),
         tier: "BRONZE".to_owned(),
         totals,
@@ -80,7 +95,10 @@ pub fn player(player_id: &str, deposited: &str, wagered: &str, won: &str, sessio
 /// A player of `players.csv`.
 pub fn sample_player(player_id: &str) -> PlayerSnapshot {
     let file = sample_file("players.csv");
-    let line = file.lines().find(|line| line.split(',').next() == Some(player_id)).unwrap();
+    let line = file
+        .lines()
+        .find(|line| line.split(',').next() == Some(player_id))
+        .unwrap();
     let cells: Vec<&str> = line.split(',').collect();
     player(player_id, cells[1], cells[2], cells[3], cells[4].parse().unwrap())
 }
@@ -130,10 +148,28 @@ pub fn evaluate_with(
 ) -> Evaluation {
     let (catalogue, moment) = (catalogue(), moment());
     let facts = Facts::of(player, &catalogue, &moment, event);
-    let trigger = if event.is_some() { Trigger::Deposit } else { Trigger::Import };
-    evaluate(&Candidate { player, facts: &facts, event }, &rules.live(trigger, &moment), settings, budgets)
+    let trigger = if event.is_some() {
+        Trigger::Deposit
+    } else {
+        Trigger::Import
+    };
+    evaluate(
+        &Candidate {
+            player,
+            facts: &facts,
+            event,
+        },
+        &rules.live(trigger, &moment),
+        settings,
+        budgets,
+    )
 }
 
 pub fn deposit(event_id: &str, amount: &str) -> EventFacts {
-    EventFacts { event_id: event_id.to_owned(), occurred_at: NOW.parse().unwrap(), amount: Some(d(amount)), game: None }
+    EventFacts {
+        event_id: event_id.to_owned(),
+        occurred_at: NOW.parse().unwrap(),
+        amount: Some(d(amount)),
+        game: None,
+    }
 }

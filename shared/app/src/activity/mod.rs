@@ -1,0 +1,467 @@
+//! Activity: events that count once, for ever. A batch is one transaction with a fixed number of statements; each of its events
+//! is accepted, known or rejected on its own, and all come to the same as one at a time.
+
+use crate::error::{Error, Result};
+pub use crate::players::risk::Traces;
+use crate::program::Program;
+use crate::runs::segmentation;
+use crate::runs::triggers::segment_changed;
+use crate::wallet::books::{self, above_zero, at_least_zero};
+use domain::account::{Account, Journal};
+pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
+use domain::activity::{Earning, EventError, Happened, Player, Recorded};
+use domain::bonus::GrantStatus;
+use domain::context::Context;
+use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
+use domain::idempotency::Answer;
+use domain::ledger::Act;
+use domain::money::{Asset, MONEY_SCALE, check_amount};
+use domain::problem::FieldError;
+use domain::segment::{Segment, classify};
+use domain::tier::Rank;
+use futures_util::try_join;
+use jiff::{Timestamp, Unit};
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::activity::{PlayerStanding, SavedStanding};
+use store::platform::stats::{self, Slot};
+use store::players::segments::SegmentChange;
+use store::runs::triggers::NewTrigger;
+use store::{Db, Tx, transaction};
+
+/// Longest name of a game or a round, in characters.
+const NAME_CHARACTERS_MAX: usize = 64;
+const MINUTES_MAX: i64 = 24 * 60;
+
+/// Something that is said to have happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occurrence {
+    /// Counts once, for ever.
+    pub event_id: EventId,
+    pub player_id: PlayerId,
+    pub at: Timestamp,
+    pub action: Action,
+    /// No part of the event's content: of one that comes again, they are not looked at.
+    pub traces: Traces,
+}
+
+/// Whether an event was recorded, now or before, and what it did; or why it was rejected.
+pub type Recording = Result<Answer<Outcome>>;
+
+#[derive(Debug)]
+pub struct Batch {
+    /// In the order of the occurrences.
+    pub recordings: Vec<Recording>,
+    /// What wants a message on the reward queue. One that is lost is found by the scheduler.
+    pub triggers: Vec<TriggerBatchId>,
+}
+
+/// Records events, whatever their players and their order, in one transaction. A rejected one (`NotFound` player,
+/// `Validation`, `Conflict`, `InsufficientBalance`, `Overflow`) changes nothing, and the others go on.
+///
+/// # Errors
+/// Ours only: then nothing was recorded, and the caller sends the batch again.
+pub async fn record(db: &Db, occurrences: Vec<Occurrence>, actor: &str, context: Context) -> Result<Batch> {
+    let checked: Vec<Result<(Event, Traces)>> = occurrences.into_iter().map(Occurrence::check).collect();
+    let valid: Vec<(&Event, &Traces)> = checked
+        .iter()
+        .filter_map(|checked| checked.as_ref().ok())
+        .map(|(event, traces)| (event, traces))
+        .collect();
+    let act = Act {
+        actor,
+        reason: None,
+        context,
+    };
+    let written: Result<Written> = if valid.is_empty() {
+        Ok(Written::default())
+    } else {
+        transaction!(db, |tx| record_in_tx(tx, &valid, act))
+    };
+    let mut written = written?;
+    let mut recordings = written.recordings.drain(..);
+    let recordings = checked.into_iter().map(|checked| match checked {
+        // As many as there are valid events.
+        Ok(_) => recordings.next().unwrap_or_else(|| {
+            Err(Error::Stored {
+                what: "batch",
+                detail: "an event has no result".into(),
+            })
+        }),
+        Err(error) => Err(error),
+    });
+    Ok(Batch {
+        recordings: recordings.collect(),
+        triggers: written.triggers,
+    })
+}
+
+/// One event: see [`record`].
+pub async fn record_one(db: &Db, occurrence: Occurrence, actor: &str, context: Context) -> Recording {
+    let mut batch = record(db, vec![occurrence], actor, context).await?;
+    batch.recordings.pop().unwrap_or_else(|| {
+        Err(Error::Stored {
+            what: "batch",
+            detail: "an event has no result".into(),
+        })
+    })
+}
+
+impl Occurrence {
+    /// Instants are kept to the microsecond.
+    fn check(self) -> Result<(Event, Traces)> {
+        let Self {
+            event_id,
+            player_id,
+            at,
+            action,
+            traces,
+        } = self;
+        traces.check()?;
+        check_action(&action)?;
+        let invalid = |_| invalid("/occurred_at", "range", "is out of range".into());
+        let event = Event {
+            event_id,
+            player_id,
+            occurred_at: at.round(Unit::Microsecond).map_err(invalid)?,
+            action,
+        };
+        Ok((event, traces))
+    }
+}
+
+fn invalid(pointer: &str, code: &'static str, detail: String) -> Error {
+    Error::Validation(vec![FieldError::new(pointer, code, detail)])
+}
+
+fn check_action(action: &Action) -> Result<()> {
+    match action {
+        Action::Deposit { amount } | Action::Withdrawal { amount } => {
+            above_zero(*amount, Asset::Bonus, "/amount")?;
+        }
+        Action::Stake(stake) => {
+            above_zero(stake.amount, Asset::Bonus, "/amount")?;
+            at_least_zero(stake.bonus_amount, Asset::Bonus, "/bonus_amount")?;
+            if stake.bonus_amount > stake.amount {
+                let detail = format!("{} is more than the stake of {}", stake.bonus_amount, stake.amount);
+                return Err(invalid("/bonus_amount", "range", detail));
+            }
+            check_name("/game", stake.game.as_deref())?;
+            check_name("/round_id", stake.round_id.as_deref())?;
+        }
+        Action::Payout(payout) => {
+            at_least_zero(payout.amount, Asset::Bonus, "/amount")?;
+            check_name("/round_id", payout.round_id.as_deref())?;
+        }
+        Action::Session { minutes } => check_number("/minutes", *minutes, MINUTES_MAX)?,
+        Action::Profile { depth } => check_number("/value", *depth, 100)?,
+        Action::Void { .. } | Action::KycCompleted | Action::Login => {}
+    }
+    Ok(())
+}
+
+fn check_number(pointer: &str, value: Decimal, most: i64) -> Result<()> {
+    match check_amount(value, MONEY_SCALE) {
+        Err(error) => Err(invalid(pointer, "range", format!("{value} {error}"))),
+        Ok(value) if value > Decimal::from(most) => {
+            Err(invalid(pointer, "range", format!("must be 0 to {most}, is {value}")))
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {
+    let is_wrong = |name: &str| {
+        name.is_empty() || name.chars().any(char::is_control) || name.chars().nth(NAME_CHARACTERS_MAX).is_some()
+    };
+    if name.is_some_and(is_wrong) {
+        return Err(invalid(
+            pointer,
+            "format",
+            format!("must have 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character"),
+        ));
+    }
+    Ok(())
+}
+
+impl From<EventError> for Error {
+    fn from(error: EventError) -> Self {
+        let (code, detail) = (error.code(), error.to_string());
+        match error {
+            EventError::Account(error) => error.into(),
+            EventError::OutOfRange { .. } => Self::Overflow(detail),
+            EventError::InFuture { .. } | EventError::TooOld { .. } => invalid("/occurred_at", code, detail),
+            _ => Self::conflict(code, detail),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Written {
+    recordings: Vec<Recording>,
+    triggers: Vec<TriggerBatchId>,
+}
+
+async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], act: Act<'_>) -> Result<Written> {
+    let ids: Vec<&str> = events
+        .iter()
+        .map(|(event, _)| event.player_id.as_str())
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    // Blocked or not: it happened.
+    let locked = store::players::lock_all(tx, &ids).await?;
+    let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
+    let program = Program::load(tx, act.context.now).await?;
+    let mut players = Players::load(tx, &ids, events, &program, &act).await?;
+    let mut recordings = Vec::with_capacity(events.len());
+    let mut seen = Vec::new();
+    for (event, traces) in events {
+        let recording = players.record(event, &program, &act);
+        if let Ok(Answer::First(_)) = recording {
+            seen.push((&event.player_id, *traces));
+        }
+        recordings.push(recording);
+    }
+    store::players::risk_facts::add_traces(
+        tx,
+        &seen
+            .iter()
+            .flat_map(|(player_id, traces)| traces.of(player_id))
+            .collect::<Vec<_>>(),
+        act.context.now,
+    )
+    .await?;
+    let triggers = players.write(tx, &program, &act).await?;
+    Ok(Written { recordings, triggers })
+}
+
+/// The players of a batch, in the order of their ids.
+struct Players(BTreeMap<PlayerId, (Player, PlayerStanding)>);
+
+impl Players {
+    /// The caller holds the locks.
+    async fn load(
+        tx: &Tx<'_>,
+        ids: &[&str],
+        events: &[(&Event, &Traces)],
+        program: &Program,
+        act: &Act<'_>,
+    ) -> Result<Self> {
+        let events: Vec<&Event> = events
+            .iter()
+            .map(|(event, _)| *event)
+            .filter(|event| ids.binary_search(&event.player_id.as_str()).is_ok())
+            .collect();
+        let since = program.qualifying_since();
+        let (standings, accounts, mut histories, qualifying) = try_join!(
+            store::activity::standings(tx, ids),
+            store::wallet::accounts::load(tx, ids),
+            store::activity::histories(tx, &events),
+            store::tiers::standings(tx, ids, since)
+        )?;
+        let mut qualifying: HashMap<PlayerId, Decimal> = qualifying
+            .into_iter()
+            .map(|standing| (standing.player_id, standing.qualifying_lp))
+            .collect();
+        let mut accounts: HashMap<PlayerId, Account> = accounts
+            .into_iter()
+            .map(|account| (account.player_id().clone(), account))
+            .collect();
+        let mut players = BTreeMap::new();
+        for standing in standings {
+            let mut account = accounts
+                .remove(&standing.player_id)
+                .ok_or_else(|| Error::not_found("player", &standing.player_id))?;
+            account.settle(act)?;
+            let history = histories.remove(&standing.player_id).unwrap_or_default();
+            let player = Player {
+                totals: standing.totals.clone(),
+                rank: program.ladder.rank(&standing.tier).unwrap_or(Rank(0)),
+                qualifying_lp: qualifying.remove(&standing.player_id).unwrap_or_default(),
+                earning: earning(&standing, act.context.now),
+                kyc_completed: standing.kyc_completed,
+                profile: standing.profile,
+                last_activity_at: standing.last_activity_at,
+                history,
+                days: BTreeMap::new(),
+                recorded: Vec::new(),
+                happened: Vec::new(),
+                account,
+            };
+            players.insert(standing.player_id.clone(), (player, standing));
+        }
+        let mut players = Self(players);
+        players.load_grants(tx, &events, act).await?;
+        Ok(players)
+    }
+
+    /// Of the grants that the events may touch: those that are over, and the rounds that may still pay the others.
+    async fn load_grants(&mut self, tx: &Tx<'_>, events: &[&Event], act: &Act<'_>) -> Result<()> {
+        let may_empty = |event: &&&Event| match &event.action {
+            Action::Stake(stake) => stake.bonus_amount > Decimal::ZERO,
+            Action::Void { .. } => true,
+            _ => false,
+        };
+        let emptying: BTreeSet<&str> = events
+            .iter()
+            .filter(may_empty)
+            .map(|event| event.player_id.as_str())
+            .collect();
+        let (mut touched, mut emptied) = (BTreeSet::new(), Vec::new());
+        for (player_id, (player, _)) in &self.0 {
+            touched.extend(
+                player
+                    .history
+                    .grants()
+                    .filter(|id| !is_open(&player.account, *id))
+                    .map(|id| (player_id.as_str(), id)),
+            );
+            let active = player
+                .account
+                .grants()
+                .iter()
+                .filter(|grant| grant.status == GrantStatus::Active);
+            let may_be_emptied =
+                active.filter(|grant| grant.balance.is_zero() || emptying.contains(player_id.as_str()));
+            emptied.extend(may_be_emptied.map(|grant| (player_id.as_str(), grant.grant_id)));
+        }
+        let touched: Vec<_> = touched.into_iter().collect();
+        let since = books::rounds_since(act.context.now);
+        let (ended, unsettled) = try_join!(
+            store::activity::ended(tx, &touched),
+            store::activity::unsettled(tx, &emptied, since)
+        )?;
+        for (player_id, grant_id, grant) in ended {
+            if let Some((player, _)) = self.0.get_mut(&player_id) {
+                player.history.add_ended(grant_id, grant);
+            }
+        }
+        for (player_id, stake) in unsettled {
+            if let Some((player, _)) = self.0.get_mut(&player_id) {
+                player.history.add_unsettled(stake);
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, event: &Event, program: &Program, act: &Act<'_>) -> Recording {
+        let (player, _) = self
+            .0
+            .get_mut(&event.player_id)
+            .ok_or_else(|| Error::not_found("player", &event.player_id))?;
+        let program = domain::activity::Program {
+            settings: &program.settings,
+            ladder: &program.ladder,
+            moment: &program.moment,
+        };
+        Ok(player.record(event.clone(), &program, act)?)
+    }
+
+    /// What the events came to. Answers what wants a message.
+    async fn write(self, tx: &Tx<'_>, program: &Program, act: &Act<'_>) -> Result<Vec<TriggerBatchId>> {
+        let now = act.context.now;
+        let changed = || self.0.values().filter(|(player, _)| !player.recorded.is_empty());
+        let recorded: Vec<&Recorded> = changed().flat_map(|(player, _)| &player.recorded).collect();
+        store::activity::add(tx, &recorded, now).await?;
+        let totals: Vec<_> = changed()
+            .filter(|(player, standing)| player.totals != standing.totals)
+            .map(|(player, _)| (player.player_id(), &player.totals))
+            .collect();
+        store::activity::save_totals(tx, &totals, now).await?;
+        let days: Vec<_> = changed()
+            .flat_map(|(player, _)| player.days.iter().map(|(date, day)| (player.player_id(), *date, *day)))
+            .filter(|(.., day)| !day.is_zero())
+            .collect();
+        store::activity::add_days(tx, &days).await?;
+        store::activity::save_standings(tx, &changed().map(|(player, _)| saved(player)).collect::<Vec<_>>()).await?;
+        let segments: Vec<SegmentChange> = changed()
+            .filter_map(|(player, standing)| segment_change(player, standing.segment, program))
+            .collect();
+        store::players::segments::change(tx, &segments, None, now).await?;
+
+        let mut triggers: Vec<NewTrigger> = changed()
+            .flat_map(|(player, _)| {
+                player
+                    .happened
+                    .iter()
+                    .map(|happened| new_trigger(player.player_id(), happened))
+            })
+            .collect();
+        triggers.extend(
+            segments
+                .iter()
+                .filter_map(|change| segment_changed(change, act.context)),
+        );
+        let batch_id = TriggerBatchId((act.context.new_id)());
+        store::runs::triggers::add(tx, batch_id, &triggers, now).await?;
+        let own = (!triggers.is_empty()).then_some(batch_id);
+
+        let ids: Vec<PlayerId> = changed().map(|(player, _)| player.player_id().clone()).collect();
+        let mut journal = Journal::default();
+        // A player of whom nothing was recorded keeps even what has expired by now: what is refused changes no row.
+        for (player, _) in self.0.into_values().filter(|(player, _)| !player.recorded.is_empty()) {
+            journal.append(player.account.into_journal());
+        }
+        let slot = Slot::of(ids.first());
+        let changed: Vec<&str> = ids.iter().map(PlayerId::as_str).collect();
+        let of_tiers = books::write_changed(
+            tx,
+            &journal,
+            &segmentation::events(&segments),
+            &changed,
+            slot,
+            act.context,
+        )
+        .await?;
+        stats::add(tx, &segmentation::counters(&segments), slot).await?;
+        Ok([own, of_tiers].into_iter().flatten().collect())
+    }
+}
+
+fn is_open(account: &Account, grant_id: GrantId) -> bool {
+    account
+        .grants()
+        .iter()
+        .any(|grant| grant.grant_id == grant_id && grant.status.is_open())
+}
+
+/// Play of those who may not be given anything earns nothing, now or later.
+fn earning(standing: &PlayerStanding, now: Timestamp) -> Earning {
+    let who = &standing.standing;
+    let is_excluded = who.self_excluded_until.is_some_and(|until| now < until);
+    if who.is_active && !who.is_blocked && !is_excluded {
+        Earning::Earns
+    } else {
+        Earning::Nothing
+    }
+}
+
+fn saved(player: &Player) -> SavedStanding<'_> {
+    SavedStanding {
+        player_id: player.player_id(),
+        kyc_completed: player.kyc_completed,
+        profile: player.profile,
+        last_activity_at: player.last_activity_at,
+    }
+}
+
+fn segment_change(player: &Player, from: Option<Segment>, program: &Program) -> Option<SegmentChange> {
+    let to = classify(&player.totals, &program.settings.segments);
+    (from != Some(to)).then(|| SegmentChange {
+        player_id: player.player_id().clone(),
+        from,
+        to,
+    })
+}
+
+fn new_trigger(player_id: &PlayerId, happened: &Happened) -> NewTrigger {
+    NewTrigger {
+        player_id: player_id.clone(),
+        trigger: happened.trigger,
+        trigger_id: happened.event_id.clone(),
+        occurred_at: happened.occurred_at,
+        amount: happened.amount,
+        game: None,
+    }
+}

@@ -1,0 +1,103 @@
+//! Forgetting what nobody needs any more: the program keeps its books, not its scaffolding.
+
+use crate::error::Result;
+use domain::context::Context;
+use domain::settings::Settings;
+use jiff::{SignedDuration, Timestamp};
+use store::{Db, Tx, transaction};
+
+/// Rows of one transaction: a fraction of a second.
+const ROWS_MAX: i64 = 5_000;
+
+/// What is forgotten, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Answers under idempotency keys. The keys stay taken: a posting by hand is known by its key, and the same key with a
+    /// second effect would break I6.
+    Answers,
+    RunPlayers,
+    Triggers,
+    ScheduleRuns,
+    /// Webhooks that were delivered, and those of webhooks that were deleted.
+    Deliveries,
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [
+        Self::Answers,
+        Self::RunPlayers,
+        Self::Triggers,
+        Self::ScheduleRuns,
+        Self::Deliveries,
+    ];
+
+    /// As a cursor, and as the name of the figure.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answers => "answers_forgotten",
+            Self::RunPlayers => "run_players_forgotten",
+            Self::Triggers => "triggers_forgotten",
+            Self::ScheduleRuns => "schedule_runs_forgotten",
+            Self::Deliveries => "deliveries_forgotten",
+        }
+    }
+
+    /// The kind a cursor names; the first without one.
+    pub fn at(cursor: Option<&str>) -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|kind| Some(kind.as_str()) == cursor)
+            .unwrap_or(Self::Answers)
+    }
+
+    /// Where to go on when so many rows were forgotten: a full page may be followed by another.
+    fn after(self, rows: u64) -> Option<Self> {
+        if rows >= ROWS_MAX.unsigned_abs() {
+            Some(self)
+        } else {
+            Self::ALL.into_iter().skip_while(|kind| *kind != self).nth(1)
+        }
+    }
+
+    fn days(self, settings: &Settings) -> u32 {
+        let retention = &settings.retention;
+        match self {
+            Self::Answers => retention.idempotency_answer_days,
+            Self::RunPlayers => retention.run_player_days,
+            Self::Triggers => retention.trigger_days,
+            Self::ScheduleRuns => retention.schedule_run_days,
+            Self::Deliveries => retention.delivery_days,
+        }
+    }
+}
+
+/// Forgets a page of this kind. Answers how many rows, and which kind is to be looked at next.
+pub async fn forget(db: &Db, kind: Kind, context: Context) -> Result<(u64, Option<Kind>)> {
+    let settings = crate::program::settings::get(db).await?;
+    let before = days_before(context.now, kind.days(&settings));
+    if kind == Kind::Deliveries {
+        let rows = crate::platform::webhooks::forget_delivered(db, before, ROWS_MAX).await?;
+        return Ok((rows, kind.after(rows)));
+    }
+    transaction!(db, |tx| forget_in_tx(tx, kind, before, context))
+}
+
+async fn forget_in_tx(tx: &Tx<'_>, kind: Kind, before: Timestamp, context: Context) -> Result<(u64, Option<Kind>)> {
+    let rows = match kind {
+        Kind::Answers => store::jobs::retention::forget_answers(tx, before, ROWS_MAX, context.now).await?,
+        Kind::Triggers => store::jobs::retention::forget_triggers(tx, before, ROWS_MAX).await?,
+        Kind::ScheduleRuns => store::jobs::retention::forget_schedule_runs(tx, before, ROWS_MAX).await?,
+        // One run at a time, however few players it had.
+        Kind::RunPlayers => match store::jobs::retention::forget_run_players(tx, before, ROWS_MAX).await? {
+            Some(rows) => return Ok((rows, Some(kind))),
+            None => 0,
+        },
+        Kind::Deliveries => 0,
+    };
+    Ok((rows, kind.after(rows)))
+}
+
+fn days_before(now: Timestamp, days: u32) -> Timestamp {
+    now.checked_sub(SignedDuration::from_hours(24 * i64::from(days)))
+        .unwrap_or(Timestamp::MIN)
+}

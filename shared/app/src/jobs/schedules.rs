@@ -1,0 +1,592 @@
+//! What the program does by itself. A tick writes down what became due since the last one, and works on it page by page; each
+//! page is saved with where the next begins, so that whoever is killed is followed by another.
+
+use crate::error::{Error, Result};
+use crate::jobs::retention;
+use crate::platform::idempotent;
+use crate::runs::triggers::TriggerMessage;
+use crate::runs::{self, Rewards, RunStarted};
+use domain::context::Context;
+use domain::id::{PlayerId, ScheduleRunId};
+use domain::idempotency::{Answer, IdempotencyKey};
+use domain::problem::FieldError;
+pub use domain::schedule::Job;
+use domain::schedule::Timing;
+use domain::settings::Settings;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use store::jobs::schedules::NewScheduleRun;
+pub use store::jobs::schedules::{ScheduleRun, Status};
+use store::{Db, Tx, transaction};
+use uuid::Uuid;
+
+/// Who starts what is due.
+const SCHEDULE: &str = "schedule";
+/// Players of one page: a second of work.
+const EXPIRE_PLAYERS: u16 = 500;
+const REVIEW_PLAYERS: u16 = 2_000;
+const SCAN_PLAYERS: i64 = 1_000;
+/// Rows that an audit's findings name of each broken invariant.
+const EXAMPLES_MAX: usize = 5;
+
+/// Writes down what became due since it was last looked, once however often it is called. A job of which a run is not over
+/// waits for its end; of several due times that were missed, the last is made good. Answers what was added.
+///
+/// A job that is met for the first time has nothing to make good.
+pub async fn plan(db: &Db, context: Context) -> Result<Vec<ScheduleRunId>> {
+    transaction!(db, |tx| plan_in_tx(tx, context))
+}
+
+async fn plan_in_tx(tx: &Tx<'_>, context: Context) -> Result<Vec<ScheduleRunId>> {
+    let settings = crate::program::settings::load(tx).await?;
+    let zone = zone(&settings)?;
+    let seen = store::jobs::schedules::lock(tx, &Job::ALL, context.now).await?;
+    let open = store::jobs::schedules::open_jobs(tx).await?;
+    let mut added = Vec::new();
+    let mut looked_at = Vec::new();
+    for (job, seen_at) in seen.into_iter().filter(|(job, _)| !open.contains(job)) {
+        looked_at.push(job);
+        let Some(timing) = settings.schedules.timing(job) else {
+            continue;
+        };
+        let Some(due) = timing.last_due(context.now, &zone).filter(|due| *due > seen_at) else {
+            continue;
+        };
+        let skipped = timing.between(seen_at, due, &zone);
+        let new = new_run(job, due, SCHEDULE, skipped, context);
+        if store::jobs::schedules::add(tx, &new, context.now).await? {
+            added.push(new.schedule_run_id);
+        }
+    }
+    store::jobs::schedules::see(tx, &looked_at, context.now).await?;
+    Ok(added)
+}
+
+fn new_run(job: Job, scheduled_for: Timestamp, started_by: &str, skipped: u32, context: Context) -> NewScheduleRun {
+    let schedule_run_id = ScheduleRunId((context.new_id)());
+    NewScheduleRun {
+        schedule_run_id,
+        job,
+        scheduled_for,
+        started_by: started_by.to_owned(),
+        skipped,
+    }
+}
+
+fn zone(settings: &Settings) -> Result<TimeZone> {
+    TimeZone::get(&settings.time_zone).map_err(|error| Error::Stored {
+        what: "time zone",
+        detail: error.to_string(),
+    })
+}
+
+/// Starts a job by hand for a time, now if none is given; the same time twice starts it once. The run is then there to be
+/// claimed by its id.
+///
+/// # Errors
+/// `Validation`: the time lies in the future.
+pub async fn start(
+    db: &Db,
+    job: Job,
+    scheduled_for: Option<Timestamp>,
+    actor: &str,
+    context: Context,
+) -> Result<ScheduleRunId> {
+    let scheduled_for = scheduled_for.unwrap_or(context.now);
+    if scheduled_for > context.now {
+        return Err(Error::Validation(vec![FieldError::new(
+            "/scheduled_for",
+            "range",
+            "must not be in the future",
+        )]));
+    }
+    transaction!(db, |tx| start_in_tx(tx, job, scheduled_for, actor, context))
+}
+
+async fn start_in_tx(
+    tx: &Tx<'_>,
+    job: Job,
+    scheduled_for: Timestamp,
+    actor: &str,
+    context: Context,
+) -> Result<ScheduleRunId> {
+    let new = new_run(job, scheduled_for, actor, 0, context);
+    store::jobs::schedules::add(tx, &new, context.now).await?;
+    let run = store::jobs::schedules::find(tx, job, scheduled_for).await?;
+    run.map(|run| run.schedule_run_id)
+        .ok_or_else(|| Error::not_found("scheduled run", job))
+}
+
+/// Starts a job now, once under a key.
+pub async fn start_once(
+    db: &Db,
+    job: Job,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<ScheduleRunId>> {
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        start_in_tx(tx, job, context.now, actor, context)
+    ))
+}
+
+/// Makes a run over all players by hand, once under a key. Its messages are the caller's to send.
+pub async fn recalculate_once(
+    db: &Db,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<RunStarted>> {
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        recalculate_now(tx, actor, context)
+    ))
+}
+
+async fn recalculate_now(tx: &Tx<'_>, actor: &str, context: Context) -> Result<RunStarted> {
+    let id = start_in_tx(tx, Job::Recalculate, context.now, actor, context).await?;
+    let claimed = claim_in_tx(tx, Some(id), context).await?;
+    if let Some(claimed) = claimed
+        && let (Standing::Started(started), _) = recalculate_in_tx(tx, &claimed, context).await?
+    {
+        return Ok(started);
+    }
+    Err(Error::conflict(
+        "started_already",
+        "a recalculation was started at this very instant",
+    ))
+}
+
+/// A run that is worked on, and the claim that allows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    pub run: ScheduleRun,
+    claim: Uuid,
+}
+
+/// Takes up the most urgent run that waits, or this one. `None`: there is none, or somebody else works on it.
+///
+/// One that was taken up too often without a page being saved is ended as FAILED instead, and comes back so.
+pub async fn claim(db: &Db, only: Option<ScheduleRunId>, context: Context) -> Result<Option<Claimed>> {
+    transaction!(db, |tx| claim_in_tx(tx, only, context))
+}
+
+async fn claim_in_tx(tx: &Tx<'_>, only: Option<ScheduleRunId>, context: Context) -> Result<Option<Claimed>> {
+    let claim = (context.new_id)();
+    let Some(mut run) = store::jobs::schedules::claim(tx, only, claim, context.now).await? else {
+        return Ok(None);
+    };
+    if run.attempts > attempts_max(run.job) {
+        run.attempts -= 1;
+        let error = run
+            .error
+            .take()
+            .unwrap_or_else(|| "who worked on it was ended before a page was done".to_owned());
+        let error = format!("given up after {} attempts: {error}", run.attempts);
+        end(&mut run, Status::Failed, Some(error), context);
+    } else {
+        run.available_at = later(context.now, lease(run.job));
+    }
+    store::jobs::schedules::save(tx, &run, claim).await?;
+    Ok(Some(Claimed { run, claim }))
+}
+
+/// How long a claim holds without a page being saved: many times what a page takes. After it the next tick takes over.
+fn lease(job: Job) -> SignedDuration {
+    match job {
+        Job::Audit => SignedDuration::from_mins(15),
+        _ => SignedDuration::from_mins(1),
+    }
+}
+
+/// Jobs that come every few minutes are soon due again.
+fn attempts_max(job: Job) -> i32 {
+    match job {
+        Job::Recover | Job::Expire => 2,
+        _ => 6,
+    }
+}
+
+/// How long a failed run rests: 1, 2, 4, 8 and 16 minutes.
+fn rest(attempts: i32) -> SignedDuration {
+    let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(4);
+    SignedDuration::from_mins(1 << doublings)
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// What one page of a job came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Page {
+    /// Where the next page begins; `None`: that was the last.
+    pub next: Option<String>,
+    /// Figures, added to those of the pages before.
+    pub counts: Vec<(&'static str, i64)>,
+    /// Of an audit: the invariants that are broken.
+    pub broken: Vec<Broken>,
+    /// Of a tier review: what evaluates rules because of it. If nobody sends it, the recovery does.
+    pub triggers: Option<TriggerMessage>,
+}
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Broken {
+    pub invariant: &'static str,
+    /// Rows that break it.
+    pub rows: i64,
+    /// Keys of the first of them.
+    pub first: Vec<String>,
+}
+
+/// Why a page failed. Operators are shown its own words; what lies underneath is for the log.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a run stands after a page.
+#[derive(Debug)]
+pub enum Standing {
+    /// There is another page.
+    More,
+    Ended,
+    /// A run over players was made, whose messages are to be sent. If they are not, the recovery finds it.
+    Started(RunStarted),
+    /// Recorded; tried again later, or given up.
+    Failed(Failure),
+    /// The claim ran out, and somebody else works on it.
+    Lost,
+}
+
+/// Works on one page of a job and saves what came of it. An error of the job is recorded, and is no error of this.
+///
+/// [`Job::Recover`] is none of these: it wants queues. See [`crate::jobs::recovery`] and [`save`].
+pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Worked> {
+    if claimed.run.job != Job::Recalculate {
+        let page = page(db, &claimed.run, context).await.map_err(Failure::from);
+        let triggers = page.as_ref().ok().and_then(|page| page.triggers);
+        return Ok(Worked {
+            standing: save(db, claimed, page, context).await?,
+            triggers,
+        });
+    }
+    let standing = match recalculate(db, claimed, context).await {
+        Ok((standing, run)) => {
+            claimed.run = run;
+            standing
+        }
+        Err(error) => save(db, claimed, Err(error.into()), context).await?,
+    };
+    Ok(Worked {
+        standing,
+        triggers: None,
+    })
+}
+
+/// What one call of [`work`] came to.
+#[derive(Debug)]
+pub struct Worked {
+    pub standing: Standing,
+    /// For the reward queue. If it is not sent, the recovery finds what it stands for.
+    pub triggers: Option<TriggerMessage>,
+}
+
+async fn recalculate(db: &Db, claimed: &Claimed, context: Context) -> Result<(Standing, ScheduleRun)> {
+    transaction!(db, |tx| recalculate_in_tx(tx, claimed, context))
+}
+
+/// The run is made in the transaction that ends the scheduled one, so it is made once.
+async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> Result<(Standing, ScheduleRun)> {
+    let mut run = claimed.run.clone();
+    if !store::jobs::schedules::lock_claimed(tx, run.schedule_run_id, claimed.claim).await? {
+        return Ok((Standing::Lost, run));
+    }
+    let started = runs::start_recalculation_in_tx(tx, Rewards::Evaluate, &run.started_by, context).await?;
+    run.run_id = Some(started.run_id);
+    add(&mut run.counts, &[("shards", i64::from(started.shards))]);
+    end(&mut run, Status::Completed, None, context);
+    store::jobs::schedules::save(tx, &run, claimed.claim).await?;
+    Ok((Standing::Started(started), run))
+}
+
+async fn page(db: &Db, run: &ScheduleRun, context: Context) -> Result<Page> {
+    match run.job {
+        Job::Expire => expire(db, context).await,
+        Job::TierReview => review(db, run.cursor.as_deref(), context).await,
+        Job::RiskScan => scan(db, run.cursor.as_deref(), context).await,
+        Job::Retention => forget(db, run.cursor.as_deref(), context).await,
+        Job::Audit => audit(db).await,
+        Job::Recover | Job::Recalculate => Err(Error::conflict("not_paged", format!("{} has no pages", run.job))),
+    }
+}
+
+async fn expire(db: &Db, context: Context) -> Result<Page> {
+    let expired = crate::jobs::expiry::expire_due(db, EXPIRE_PLAYERS, context).await?;
+    let ended = expired.bonuses_expired + expired.bonuses_depleted + expired.point_lots_expired;
+    // Who was due and has nothing that ended would be found for ever.
+    let next = (expired.players == usize::from(EXPIRE_PLAYERS) && ended > 0).then(String::new);
+    let counts = vec![
+        ("players", count(expired.players)),
+        ("bonuses_expired", count(expired.bonuses_expired)),
+        ("bonuses_depleted", count(expired.bonuses_depleted)),
+        ("point_lots_expired", count(expired.point_lots_expired)),
+    ];
+    Ok(Page {
+        next,
+        counts,
+        ..Page::default()
+    })
+}
+
+async fn review(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
+    let reviewed = crate::tiers::review::review(db, after, REVIEW_PLAYERS, context).await?;
+    let counts = vec![
+        ("players", count(reviewed.players)),
+        ("promoted", count(reviewed.promoted)),
+        ("demoted", count(reviewed.demoted)),
+        ("due_announced", count(reviewed.due_announced)),
+        ("recovered", count(reviewed.recovered)),
+    ];
+    let triggers = reviewed.batch_id.map(|batch_id| TriggerMessage { batch_id });
+    Ok(Page {
+        next: reviewed.last_player_id.map(String::from),
+        counts,
+        triggers,
+        ..Page::default()
+    })
+}
+
+async fn scan(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
+    let ids = store::players::ids_after(&db.client().await?, after, SCAN_PLAYERS).await?;
+    let totals = crate::players::risk::scan(db, &ids, context).await?;
+    let is_full = i64::try_from(ids.len()).is_ok_and(|players| players == SCAN_PLAYERS);
+    let next = ids.last().map(PlayerId::to_string).filter(|_| is_full);
+    let counts = vec![
+        ("players", count(totals.players)),
+        ("signals_raised", count(totals.raised)),
+        ("signals_renewed", count(totals.renewed)),
+        ("scores_changed", count(totals.scores_changed)),
+    ];
+    Ok(Page {
+        next,
+        counts,
+        ..Page::default()
+    })
+}
+
+async fn forget(db: &Db, cursor: Option<&str>, context: Context) -> Result<Page> {
+    let kind = retention::Kind::at(cursor);
+    let (rows, next) = retention::forget(db, kind, context).await?;
+    let counts = vec![(kind.as_str(), i64::try_from(rows).unwrap_or(i64::MAX))];
+    Ok(Page {
+        next: next.map(|kind| kind.as_str().to_owned()),
+        counts,
+        ..Page::default()
+    })
+}
+
+async fn audit(db: &Db) -> Result<Page> {
+    let invariants = crate::jobs::audit::run(db).await?;
+    let checked = count(invariants.len());
+    let broken: Vec<Broken> = invariants
+        .into_iter()
+        .filter(|invariant| !invariant.holds())
+        .map(|invariant| Broken {
+            invariant: invariant.name,
+            rows: invariant.broken,
+            first: invariant.examples.into_iter().take(EXAMPLES_MAX).collect(),
+        })
+        .collect();
+    let rows = broken.iter().map(|broken| broken.rows).sum();
+    let counts = vec![
+        ("invariants", checked),
+        ("invariants_broken", count(broken.len())),
+        ("rows_broken", rows),
+    ];
+    Ok(Page {
+        counts,
+        broken,
+        ..Page::default()
+    })
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn add(counts: &mut BTreeMap<String, i64>, more: &[(&'static str, i64)]) {
+    for (name, number) in more {
+        let sum = counts.entry((*name).to_owned()).or_default();
+        *sum = sum.saturating_add(*number);
+    }
+}
+
+/// Saves what a page of a claimed run came to, or why it failed.
+pub async fn save(db: &Db, claimed: &mut Claimed, page: Result<Page, Failure>, context: Context) -> Result<Standing> {
+    let mut run = claimed.run.clone();
+    let standing = match page {
+        Ok(page) => turn(&mut run, page, context),
+        Err(error) => {
+            fail(&mut run, error.to_string(), context);
+            Standing::Failed(error)
+        }
+    };
+    let saved = save_run(db, &run, claimed.claim).await?;
+    claimed.run = run;
+    Ok(if saved { standing } else { Standing::Lost })
+}
+
+async fn save_run(db: &Db, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
+    transaction!(db, |tx| save_in_tx(tx, run, claim))
+}
+
+async fn save_in_tx(tx: &Tx<'_>, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
+    Ok(store::jobs::schedules::save(tx, run, claim).await?)
+}
+
+fn turn(run: &mut ScheduleRun, page: Page, context: Context) -> Standing {
+    add(&mut run.counts, &page.counts);
+    run.attempts = 0;
+    run.cursor = page.next;
+    run.error = None;
+    if run.cursor.is_some() {
+        run.available_at = later(context.now, lease(run.job));
+        return Standing::More;
+    }
+    if page.broken.is_empty() {
+        end(run, Status::Completed, None, context);
+    } else {
+        let error = format!("{} invariants are broken", page.broken.len());
+        run.findings = Some(json!(page.broken));
+        end(run, Status::CompletedWithErrors, Some(error), context);
+    }
+    Standing::Ended
+}
+
+fn fail(run: &mut ScheduleRun, error: String, context: Context) {
+    // A page may have been saved since it was claimed.
+    run.attempts = run.attempts.max(1);
+    if run.attempts >= attempts_max(run.job) {
+        end(run, Status::Failed, Some(error), context);
+    } else {
+        run.available_at = later(context.now, rest(run.attempts));
+        run.error = Some(error);
+    }
+}
+
+fn end(run: &mut ScheduleRun, status: Status, error: Option<String>, context: Context) {
+    run.status = status;
+    run.error = error;
+    run.available_at = context.now;
+    run.finished_at = Some(context.now);
+}
+
+/// Time is up: the next tick goes on.
+pub async fn leave(db: &Db, claimed: &Claimed, context: Context) -> Result<()> {
+    let run = ScheduleRun {
+        available_at: context.now,
+        ..claimed.run.clone()
+    };
+    save_run(db, &run, claimed.claim).await?;
+    Ok(())
+}
+
+/// A scheduled run as functions show it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScheduleRunView {
+    pub schedule_run_id: ScheduleRunId,
+    pub job: Job,
+    pub scheduled_for: Timestamp,
+    /// `schedule`, or who started it by hand.
+    pub started_by: String,
+    /// Earlier due times that were missed, for which this one stands.
+    pub skipped: i32,
+    /// `RUNNING` (or waiting for its next attempt), `COMPLETED`, `COMPLETED_WITH_ERRORS` (an audit that found something) or
+    /// `FAILED`.
+    pub status: &'static str,
+    /// What was done so far.
+    pub counts: BTreeMap<String, i64>,
+    /// Of an audit: the broken invariants, each with its rows.
+    pub findings: Option<Value>,
+    /// Of a recalculation: the run that it made.
+    pub run_id: Option<domain::id::RunId>,
+    /// Why it failed, the last time it was tried.
+    pub error: Option<String>,
+    /// While it runs: when it is tried again, if nobody works on it.
+    pub next_attempt_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+impl From<ScheduleRun> for ScheduleRunView {
+    fn from(run: ScheduleRun) -> Self {
+        Self {
+            schedule_run_id: run.schedule_run_id,
+            job: run.job,
+            scheduled_for: run.scheduled_for,
+            started_by: run.started_by,
+            skipped: run.skipped,
+            status: run.status.as_str(),
+            counts: run.counts,
+            findings: run.findings,
+            run_id: run.run_id,
+            error: run.error,
+            next_attempt_at: (run.status == Status::Running).then_some(run.available_at),
+            created_at: run.created_at,
+            finished_at: run.finished_at,
+        }
+    }
+}
+
+pub async fn get(db: &Db, id: ScheduleRunId) -> Result<ScheduleRunView> {
+    let run = store::jobs::schedules::get(&db.client().await?, id).await?;
+    Ok(run.ok_or_else(|| Error::not_found("scheduled run", id))?.into())
+}
+
+/// A job, when it is due, and what became of it the last time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScheduleView {
+    pub job: Job,
+    /// `03:00`, in the program's time zone.
+    pub daily_at: Option<String>,
+    pub every_minutes: Option<u32>,
+    /// `null`: the job is switched off.
+    pub next_due: Option<Timestamp>,
+    pub last_run: Option<ScheduleRunView>,
+}
+
+/// All jobs, in order of urgency.
+pub async fn list(db: &Db, now: Timestamp) -> Result<Vec<ScheduleView>> {
+    let client = db.client().await?;
+    let settings = crate::program::settings::load(&client).await?;
+    let zone = zone(&settings)?;
+    let mut latest: BTreeMap<Job, ScheduleRun> = store::jobs::schedules::latest(&client)
+        .await?
+        .into_iter()
+        .map(|run| (run.job, run))
+        .collect();
+    let view = |job: Job| {
+        let timing = settings.schedules.timing(job);
+        let (daily_at, every_minutes) = match timing {
+            Some(Timing::Daily(time)) => (Some(time.to_string()), None),
+            Some(Timing::Every { minutes }) => (None, Some(minutes)),
+            None => (None, None),
+        };
+        let next_due = timing.and_then(|timing| timing.next_due(now, &zone));
+        ScheduleView {
+            job,
+            daily_at,
+            every_minutes,
+            next_due,
+            last_run: latest.remove(&job).map(Into::into),
+        }
+    };
+    Ok(Job::ALL.into_iter().map(view).collect())
+}

@@ -1,0 +1,126 @@
+//! What people did, for those who look after them.
+
+use crate::{Db, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use store::Page;
+pub use store::platform::audit_log::Entry;
+use uuid::Uuid;
+
+/// One write by a person, and what it changed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Written {
+    #[serde(flatten)]
+    pub entry: Entry,
+    /// By pointer; none where the entry lacks a side.
+    pub changes: Vec<Change>,
+}
+
+/// One place that differs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Change {
+    /// JSON pointer into `before` and `after`.
+    pub pointer: String,
+    /// Absent: it was not there before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// Absent: it is not there any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+/// Newest first; of one subject (`noun:id`), or of all.
+pub async fn list(db: &Db, subject: Option<&str>, page: &Page<Uuid>) -> Result<Vec<Written>> {
+    let entries = store::platform::audit_log::list(&db.client().await?, subject, page).await?;
+    Ok(entries.into_iter().map(written).collect())
+}
+
+fn written(entry: Entry) -> Written {
+    let mut changes = Vec::new();
+    if let (Some(before), Some(after)) = (&entry.before, &entry.after) {
+        compare("", Some(before), Some(after), &mut changes);
+    }
+    Written { entry, changes }
+}
+
+/// Objects are compared field by field, everything else as a whole: of a list, a person wants to see both.
+fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
+    match (before, after) {
+        (Some(Value::Object(before)), Some(Value::Object(after))) => compare_fields(pointer, before, after, changes),
+        (before, after) if before == after => {}
+        (before, after) => changes.push(Change {
+            pointer: pointer.to_owned(),
+            before: before.cloned(),
+            after: after.cloned(),
+        }),
+    }
+}
+
+fn compare_fields(pointer: &str, before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut Vec<Change>) {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        compare(&pointer, before.get(name), after.get(name), changes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn changes(before: &Value, after: &Value) -> Value {
+        let mut changes = Vec::new();
+        compare("", Some(before), Some(after), &mut changes);
+        json!(changes)
+    }
+
+    #[test]
+    fn a_change_names_the_place_and_both_sides() {
+        let before = json!({
+            "priority": 10, "conditions": { "segment": ["LOSING"], "net_loss_min": 100 },
+            "reward_config": { "formula": "net_loss * 0.10", "max_amount": 500 }, "a/b~c": null,
+        });
+        let after = json!({
+            "priority": 11, "conditions": { "segment": ["LOSING", "VIP"], "session_count_min": 3 },
+            "reward_config": { "formula": "net_loss * 0.10", "max_amount": 500 }, "a/b~c": 1,
+        });
+        let expected = json!([
+            { "pointer": "/a~1b~0c", "before": null, "after": 1 },
+            { "pointer": "/conditions/net_loss_min", "before": 100 },
+            { "pointer": "/conditions/segment", "before": ["LOSING"], "after": ["LOSING", "VIP"] },
+            { "pointer": "/conditions/session_count_min", "after": 3 },
+            { "pointer": "/priority", "before": 10, "after": 11 },
+        ]);
+        assert_eq!(changes(&before, &after), expected);
+        assert_eq!(changes(&before, &before), json!([]));
+        assert_eq!(
+            changes(&json!("USD"), &json!("EUR")),
+            json!([{ "pointer": "", "before": "USD", "after": "EUR" }])
+        );
+    }
+
+    #[test]
+    fn what_was_made_or_ended_has_no_changes() {
+        let entry = |before: Option<Value>, after: Option<Value>| Entry {
+            audit_id: Uuid::nil(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            actor: "test".to_owned(),
+            action: "rule.create".to_owned(),
+            subject: "rule:R".to_owned(),
+            before,
+            after,
+            reason: None,
+        };
+        let rule = || Some(json!({ "priority": 1 }));
+        for (before, after, count) in [
+            (None, rule(), 0),
+            (rule(), None, 0),
+            (rule(), rule(), 0),
+            (rule(), Some(json!({})), 1),
+        ] {
+            assert_eq!(written(entry(before, after)).changes.len(), count);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! One business key, one effect: the key is claimed in the transaction that has the effect.
+
+use crate::error::{Error, Result};
+use domain::idempotency::{Answer, IdempotencyKey};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::Tx;
+use store::platform::idempotency::Claim;
+
+/// Stored with the answer; what HTTP makes of it is the function's business.
+const SUCCEEDED: u16 = 200;
+
+/// Runs `effect` unless the key had its effect before; then the first answer is given again. Without a key each request
+/// is a new one. A refused effect rolls its claim back with everything else.
+pub(crate) async fn once<T, F>(
+    tx: &Tx<'_>,
+    key: Option<&IdempotencyKey>,
+    now: Timestamp,
+    effect: F,
+) -> Result<Answer<T>>
+where
+    T: Serialize + DeserializeOwned,
+    F: Future<Output = Result<T>>,
+{
+    let Some(key) = key else {
+        return effect.await.map(Answer::First);
+    };
+    match store::platform::idempotency::claim(tx, &key.scope, &key.key, &key.request_hash, now).await? {
+        Claim::Reused => Err(Error::IdempotencyKeyReused),
+        Claim::Forgotten => Err(Error::conflict(
+            "idempotency_key_expired",
+            "the idempotency key was used so long ago that its answer is no longer kept; what it did stands",
+        )),
+        Claim::Replay { response, .. } => serde_json::from_value(response).map(Answer::Replayed).map_err(stored),
+        Claim::First => {
+            let value = effect.await?;
+            let response = serde_json::to_value(&value).map_err(stored)?;
+            store::platform::idempotency::answer(tx, &key.scope, &key.key, SUCCEEDED, &response).await?;
+            Ok(Answer::First(value))
+        }
+    }
+}
+
+fn stored(error: serde_json::Error) -> Error {
+    Error::Stored {
+        what: "answer of an idempotency key",
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,7 @@
+//! What every operator's platform has: keys, webhooks, an audit log, idempotency, figures.
+
+pub mod analytics;
+pub mod audit_log;
+pub(crate) mod idempotent;
+pub mod keys;
+pub mod webhooks;

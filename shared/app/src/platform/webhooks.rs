@@ -1,0 +1,322 @@
+//! Webhooks: made and ended by people; and the relay's part: from the outbox to deliveries, claimed, tried, written down.
+//!
+//! The relay's own loop and the call over HTTP are the function's. No transaction is open while a target is called.
+
+use crate::{Context, Db, Error, Result};
+use domain::id::{PlayerId, WebhookId};
+use domain::webhook::{Attempt, DeliveryStatus, Message, Next, PING, Target, check_event_types};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use store::platform::audit_log::{self, Entry};
+use store::platform::webhooks::Tried;
+pub use store::platform::webhooks::{Delivery, Due, Endpoint, Webhook};
+use store::platform::{outbox, webhooks};
+use store::{Page, Tx, transaction};
+use uuid::Uuid;
+
+/// Most webhooks at a time: each event is kept once for each of them.
+pub const WEBHOOKS_MAX: i64 = 20;
+
+const DISPATCHED_AT_A_TIME: i64 = 1_000;
+
+/// How long a claim holds: longer than a call may last, for who claims calls at once.
+const CLAIMED_FOR: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a person gives to register one.
+#[derive(Debug, Clone)]
+pub struct NewWebhook {
+    pub target: Target,
+    pub description: Option<String>,
+    /// `None`: all.
+    pub event_types: Option<Vec<String>>,
+}
+
+/// It is told of what is dispatched from now on. `secret` is kept as it is, since every delivery is signed with it, and
+/// goes nowhere else.
+pub async fn create(db: &Db, new: &NewWebhook, secret: &str, actor: &str, context: Context) -> Result<Webhook> {
+    let errors = new.event_types.as_deref().map(check_event_types).unwrap_or_default();
+    if !errors.is_empty() {
+        return Err(Error::Validation(errors));
+    }
+    transaction!(db, |tx| create_in_tx(tx, new, secret, actor, context))
+}
+
+async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, actor: &str, context: Context) -> Result<Webhook> {
+    webhooks::lock_all(tx).await?;
+    if webhooks::count(tx).await? >= WEBHOOKS_MAX {
+        return Err(Error::conflict(
+            "too_many_webhooks",
+            format!("there may be {WEBHOOKS_MAX} webhooks, and there are"),
+        ));
+    }
+    let webhook = Webhook {
+        webhook_id: WebhookId((context.new_id)()),
+        url: new.target.as_str().to_owned(),
+        description: new.description.clone(),
+        event_types: new.event_types.clone(),
+        created_at: context.now,
+        created_by: actor.to_owned(),
+    };
+    webhooks::insert(tx, &webhook, secret).await?;
+    audit(
+        tx,
+        "webhook.create",
+        webhook.webhook_id,
+        (None, Some(json!(webhook))),
+        actor,
+        context,
+    )
+    .await?;
+    Ok(webhook)
+}
+
+/// In the order in which they were made.
+pub async fn list(db: &Db, page: &Page<Uuid>) -> Result<Vec<Webhook>> {
+    Ok(webhooks::list(&db.client().await?, page).await?)
+}
+
+/// Ends one: nothing more is sent, not what waits either.
+pub async fn delete(db: &Db, webhook_id: WebhookId, actor: &str, context: Context) -> Result<Webhook> {
+    transaction!(db, |tx| delete_in_tx(tx, webhook_id, actor, context))
+}
+
+async fn delete_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, actor: &str, context: Context) -> Result<Webhook> {
+    let webhook = webhooks::lock(tx, webhook_id)
+        .await?
+        .ok_or_else(|| not_found(webhook_id))?;
+    webhooks::delete(tx, webhook_id, context.now).await?;
+    audit(
+        tx,
+        "webhook.delete",
+        webhook_id,
+        (Some(json!(webhook)), None),
+        actor,
+        context,
+    )
+    .await?;
+    Ok(webhook)
+}
+
+/// What is needed to call it.
+pub async fn endpoint(db: &Db, webhook_id: WebhookId) -> Result<Endpoint> {
+    let found = webhooks::endpoints(&db.client().await?, Some(webhook_id)).await?;
+    found.into_iter().next().ok_or_else(|| not_found(webhook_id))
+}
+
+/// All that are called.
+pub async fn endpoints(db: &Db) -> Result<Vec<Endpoint>> {
+    Ok(webhooks::endpoints(&db.client().await?, None).await?)
+}
+
+/// Newest first; of one status, or of all.
+pub async fn deliveries(
+    db: &Db,
+    webhook_id: WebhookId,
+    status: Option<DeliveryStatus>,
+    skip: i64,
+    limit: i64,
+) -> Result<Vec<Delivery>> {
+    endpoint(db, webhook_id).await?;
+    let statuses = status.map_or_else(|| DeliveryStatus::ALL.to_vec(), |status| vec![status]);
+    Ok(webhooks::deliveries(&db.client().await?, webhook_id, &statuses, skip, limit).await?)
+}
+
+/// Sends a parked delivery again, from its first attempt on. The player's later events may be through already.
+pub async fn retry(db: &Db, webhook_id: WebhookId, delivery_id: i64, actor: &str, context: Context) -> Result<()> {
+    transaction!(db, |tx| retry_in_tx(tx, webhook_id, delivery_id, actor, context))
+}
+
+async fn retry_in_tx(
+    tx: &Tx<'_>,
+    webhook_id: WebhookId,
+    delivery_id: i64,
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    webhooks::lock(tx, webhook_id)
+        .await?
+        .ok_or_else(|| not_found(webhook_id))?;
+    let found = webhooks::find(tx, webhook_id, delivery_id).await?;
+    let (player_id, status) = found.ok_or_else(|| Error::not_found("delivery", delivery_id))?;
+    let parked = status == DeliveryStatus::Parked
+        && webhooks::reopen(tx, webhook_id, &player_id, delivery_id, context.now).await?;
+    if !parked {
+        return Err(Error::conflict(
+            "delivery_not_parked",
+            "only a parked delivery can be sent again",
+        ));
+    }
+    let after = json!({"delivery_id": delivery_id, "player_id": player_id, "status": DeliveryStatus::Pending});
+    audit(tx, "webhook.retry", webhook_id, (None, Some(after)), actor, context).await
+}
+
+fn not_found(webhook_id: WebhookId) -> Error {
+    Error::not_found("webhook", webhook_id)
+}
+
+async fn audit(
+    tx: &Tx<'_>,
+    action: &str,
+    webhook_id: WebhookId,
+    (before, after): (Option<Value>, Option<Value>),
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    let entry = Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: action.into(),
+        subject: format!("webhook:{webhook_id}"),
+        before,
+        after,
+        reason: None,
+    };
+    Ok(audit_log::append(tx, &entry).await?)
+}
+
+/// Turns a bounded number of events of the outbox into deliveries, one for each webhook that wants them. Answers how many
+/// events; 0 where there is none, or where another relay is at it.
+pub async fn dispatch(db: &Db, context: Context) -> Result<usize> {
+    if !outbox::any(&db.client().await?).await? {
+        return Ok(0);
+    }
+    transaction!(db, |tx| dispatch_in_tx(tx, context))
+}
+
+async fn dispatch_in_tx(tx: &Tx<'_>, context: Context) -> Result<usize> {
+    if !outbox::try_be_dispatcher(tx).await? {
+        return Ok(0);
+    }
+    let outbox_ids = outbox::first(tx, DISPATCHED_AT_A_TIME).await?;
+    let event_ids: Vec<Uuid> = outbox_ids.iter().map(|_| (context.new_id)()).collect();
+    outbox::fan_out(tx, &outbox_ids, &event_ids, context.now).await?;
+    Ok(outbox_ids.len())
+}
+
+/// Deliveries that are this relay's to try, at most one for each player.
+#[derive(Debug)]
+pub struct Claim {
+    pub claim_id: Uuid,
+    pub due: Vec<Due>,
+}
+
+/// Claims what is due for a webhook. Who does not [`record`] it within a minute loses it to the next who asks.
+pub async fn claim(db: &Db, webhook_id: WebhookId, limit: i64, context: Context) -> Result<Claim> {
+    let claim_id = (context.new_id)();
+    let client = db.client().await?;
+    let streams = webhooks::claim(
+        &client,
+        webhook_id,
+        claim_id,
+        limit,
+        context.now,
+        context.now + CLAIMED_FOR,
+    )
+    .await?;
+    let due = if streams.is_empty() {
+        Vec::new()
+    } else {
+        webhooks::heads(&client, webhook_id, &streams).await?
+    };
+    Ok(Claim { claim_id, due })
+}
+
+/// The body of a delivery: the same at each attempt.
+pub fn body(due: &Due) -> String {
+    let message = Message {
+        event_id: due.event_id,
+        event_type: &due.event_type,
+        player_id: Some(due.player_id.as_str()),
+        occurred_at: due.occurred_at,
+        data: &due.payload,
+    };
+    message.to_json()
+}
+
+/// A test event: its id and body.
+pub fn ping(webhook_id: WebhookId, context: Context) -> (Uuid, String) {
+    let event_id = (context.new_id)();
+    let data = json!({ "webhook_id": webhook_id });
+    let message = Message {
+        event_id,
+        event_type: PING,
+        player_id: None,
+        occurred_at: context.now,
+        data: &data,
+    };
+    (event_id, message.to_json())
+}
+
+/// What these attempts came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    pub delivered: usize,
+    /// To be tried again.
+    pub failed: usize,
+    pub parked: usize,
+    /// The claim was over before, and somebody else has the delivery now.
+    pub lost: usize,
+}
+
+/// Writes down what became of what was claimed, and lets each player's next event come up.
+pub async fn record(
+    db: &Db,
+    webhook_id: WebhookId,
+    claim_id: Uuid,
+    tried: &[(Due, Attempt)],
+    context: Context,
+) -> Result<Recorded> {
+    transaction!(db, |tx| record_in_tx(tx, webhook_id, claim_id, tried, context.now))
+}
+
+async fn record_in_tx(
+    tx: &Tx<'_>,
+    webhook_id: WebhookId,
+    claim_id: Uuid,
+    tried: &[(Due, Attempt)],
+    now: Timestamp,
+) -> Result<Recorded> {
+    let players: Vec<&str> = tried.iter().map(|(due, _)| due.player_id.as_str()).collect();
+    let held: HashSet<PlayerId> = webhooks::hold(tx, webhook_id, claim_id, &players)
+        .await?
+        .into_iter()
+        .collect();
+    let ours: Vec<Tried<'_>> = tried
+        .iter()
+        .filter(|(due, _)| held.contains(&due.player_id))
+        .map(|(due, attempt)| outcome(due, attempt, now))
+        .collect();
+    webhooks::record(tx, webhook_id, claim_id, &ours, now).await?;
+    let count = |status| ours.iter().filter(|one| one.status == status).count();
+    Ok(Recorded {
+        delivered: count(DeliveryStatus::Delivered),
+        failed: count(DeliveryStatus::Pending),
+        parked: count(DeliveryStatus::Parked),
+        lost: tried.len() - ours.len(),
+    })
+}
+
+fn outcome<'a>(due: &'a Due, attempt: &'a Attempt, now: Timestamp) -> Tried<'a> {
+    let next = attempt.next(due.attempts);
+    let due_at = match next {
+        Next::TryAgain { due_at } => due_at,
+        Next::Delivered | Next::Parked => now,
+    };
+    Tried {
+        player_id: &due.player_id,
+        delivery_id: due.delivery_id,
+        attempt,
+        status: next.into(),
+        due_at,
+    }
+}
+
+/// Removes deliveries that are over since before `older_than`, and those of deleted webhooks, at most `limit` of each; answers
+/// how many. Parked ones stay for as long as their webhook does.
+pub async fn forget_delivered(db: &Db, older_than: Timestamp, limit: i64) -> Result<u64> {
+    let client = db.client().await?;
+    let delivered = webhooks::forget_delivered(&client, older_than, limit).await?;
+    Ok(delivered + webhooks::forget_deleted(&client, limit).await?)
+}

@@ -1,0 +1,297 @@
+//! Players, one at a time, as staff see and change them.
+
+pub mod risk;
+
+use crate::error::{Error, Result};
+use crate::platform::analytics::RewardView;
+use crate::program::Program;
+use crate::wallet::books;
+use domain::context::Context;
+use domain::facts::Facts;
+use domain::id::PlayerId;
+use domain::import::row;
+use domain::ledger::Act;
+use domain::metrics::Totals;
+use domain::problem::FieldError;
+use domain::segment::classify;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+use store::platform::analytics::RewardFilter;
+use store::platform::audit_log::{self, Entry};
+use store::platform::stats::{self, Counter, Slot};
+use store::players::segments::SegmentChange;
+pub use store::players::{Filter, Player};
+use store::players::{NewPlayer, Profile, SegmentMove};
+pub use store::wallet::grants::StoredDecisions;
+use store::{Db, Executor, Page, Tx, transaction};
+use uuid::Uuid;
+
+/// Longest searched text: an email.
+const PREFIX_BYTES_MAX: usize = row::EMAIL_BYTES_MAX;
+
+/// In the order of their ids.
+pub async fn list(db: &Db, filter: &Filter, page: &Page<String>) -> Result<Vec<Player>> {
+    let client = db.client().await?;
+    check_filter(&client, filter).await?;
+    let ids = store::players::find(&client, filter, page).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    Ok(store::players::load(&client, &ids).await?)
+}
+
+async fn check_filter(executor: &impl Executor, filter: &Filter) -> Result<()> {
+    let mut errors = Vec::new();
+    if let Some(tier) = &filter.tier
+        && crate::tiers::ladder(executor).await?.rank(tier).is_none()
+    {
+        errors.push(FieldError::new(
+            "?tier",
+            "unknown",
+            format!("there is no tier {tier:?}"),
+        ));
+    }
+    if let Some(prefix) = &filter.prefix
+        && (prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control))
+    {
+        errors.push(FieldError::new(
+            "?q",
+            "format",
+            format!("must have at most {PREFIX_BYTES_MAX} bytes, none of them a control character"),
+        ));
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Validation(errors))
+    }
+}
+
+pub async fn get(db: &Db, player_id: &PlayerId) -> Result<Player> {
+    load(&db.client().await?, player_id).await
+}
+
+async fn load(executor: &impl Executor, player_id: &PlayerId) -> Result<Player> {
+    let mut players = store::players::load(executor, &[player_id.as_str()]).await?;
+    players.pop().ok_or_else(|| missing(player_id))
+}
+
+fn missing(player_id: &PlayerId) -> Error {
+    Error::not_found("player", player_id)
+}
+
+/// A player who has done nothing yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    pub player_id: PlayerId,
+    pub email: Option<String>,
+    pub name: Option<String>,
+}
+
+/// Adds a player, in the lowest tier and the segment of somebody who has staked nothing.
+///
+/// # Errors
+/// `Conflict` when the id is taken; `Validation`.
+pub async fn create(db: &Db, registration: &Registration, actor: &str, context: Context) -> Result<Player> {
+    check_profile(registration.email.as_deref(), registration.name.as_deref())?;
+    transaction!(db, |tx| create_in_tx(tx, registration, actor, context))
+}
+
+async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, actor: &str, context: Context) -> Result<Player> {
+    let Registration { player_id, email, name } = registration;
+    store::tiers::pin(tx).await?;
+    let tier = crate::tiers::ladder(tx).await?.lowest().tier_level.clone();
+    let segment = classify(&Totals::default(), &crate::program::settings::load(tx).await?.segments);
+    let new = NewPlayer {
+        player_id: player_id.clone(),
+        email: email.clone(),
+        name: name.clone(),
+        tier: tier.clone(),
+    };
+    if !store::players::insert(tx, &new, context.now).await? {
+        return Err(Error::conflict(
+            "duplicate",
+            format!("there is a player {player_id} already"),
+        ));
+    }
+    let first = SegmentChange {
+        player_id: player_id.clone(),
+        from: None,
+        to: segment,
+    };
+    store::players::segments::change(tx, &[first], None, context.now).await?;
+    let player = load(tx, player_id).await?;
+    audit(tx, "player.create", player_id, (None, &player.profile), actor, context).await?;
+    let counters = [
+        Counter::PlayersTotal,
+        Counter::PlayersActive,
+        Counter::Segment(segment),
+        Counter::Tier(tier),
+    ];
+    stats::add(
+        tx,
+        &counters.map(|counter| (counter, Decimal::ONE)),
+        Slot::of(player_id),
+    )
+    .await?;
+    Ok(player)
+}
+
+/// What to change; `None` leaves a value as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub email: Option<Option<String>>,
+    pub name: Option<Option<String>>,
+    pub is_active: Option<bool>,
+    pub is_blocked: Option<bool>,
+    pub self_excluded_until: Option<Option<Timestamp>>,
+}
+
+impl Changes {
+    /// The player gets no rewards any more, and keeps everything else.
+    pub fn deactivation() -> Self {
+        Self {
+            is_active: Some(false),
+            ..Self::default()
+        }
+    }
+
+    fn excludes(&self, now: Timestamp) -> bool {
+        self.self_excluded_until.flatten().is_some_and(|until| now < until)
+    }
+
+    fn apply(&self, before: &Profile) -> Profile {
+        Profile {
+            email: self.email.clone().unwrap_or_else(|| before.email.clone()),
+            name: self.name.clone().unwrap_or_else(|| before.name.clone()),
+            is_active: self.is_active.unwrap_or(before.is_active),
+            is_blocked: self.is_blocked.unwrap_or(before.is_blocked),
+            self_excluded_until: self.self_excluded_until.unwrap_or(before.self_excluded_until),
+        }
+    }
+}
+
+/// Changes a player, and keeps who did it. What stays the same is not written.
+pub async fn update(db: &Db, player_id: &PlayerId, changes: &Changes, actor: &str, context: Context) -> Result<Player> {
+    check_profile(
+        changes.email.as_ref().and_then(|email| email.as_deref()),
+        changes.name.as_ref().and_then(|name| name.as_deref()),
+    )?;
+    transaction!(db, |tx| update_in_tx(tx, player_id, changes, actor, context))
+}
+
+async fn update_in_tx(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    changes: &Changes,
+    actor: &str,
+    context: Context,
+) -> Result<Player> {
+    let before = store::players::lock(tx, player_id)
+        .await?
+        .ok_or_else(|| missing(player_id))?;
+    let after = changes.apply(&before);
+    if after != before {
+        store::players::save_profile(tx, player_id, &after).await?;
+        if changes.excludes(context.now) {
+            forfeit_bonuses(tx, player_id, actor, context).await?;
+        }
+        audit(tx, "player.update", player_id, (Some(&before), &after), actor, context).await?;
+        let delta = Decimal::from(i32::from(after.is_active) - i32::from(before.is_active));
+        stats::add(tx, &[(Counter::PlayersActive, delta)], Slot::of(player_id)).await?;
+    }
+    load(tx, player_id).await
+}
+
+/// Who excludes themselves plays no bonus any more, at once.
+async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, actor: &str, context: Context) -> Result<()> {
+    let act = Act {
+        actor,
+        reason: Some("self_exclusion"),
+        context,
+    };
+    let mut account = books::account(tx, player_id, &act).await?;
+    account.forfeit_all(&act)?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), context).await?;
+    Ok(())
+}
+
+/// Every fact by name, null where unknown: what a rule sees of the player.
+pub async fn facts(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<Map<String, Value>> {
+    let client = db.client().await?;
+    let program = Program::load(&client, now).await?;
+    let players = crate::program::snapshot::load(&client, &[player_id.as_str()], &program).await?;
+    let player = players.first().ok_or_else(|| missing(player_id))?;
+    let facts = Facts::of(player, &program.catalogue, &program.moment, None);
+    Ok(facts.to_json(program.catalogue.all()))
+}
+
+/// Newest first.
+pub async fn segments(db: &Db, player_id: &PlayerId, page: &Page<Timestamp>) -> Result<Vec<SegmentMove>> {
+    let client = db.client().await?;
+    check_exists(&client, player_id).await?;
+    Ok(store::players::segment_history(&client, player_id, page).await?)
+}
+
+/// What evaluations decided for and against the player, newest first.
+pub async fn decisions(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<StoredDecisions>> {
+    let client = db.client().await?;
+    check_exists(&client, player_id).await?;
+    Ok(store::wallet::grants::decisions(&client, player_id, page).await?)
+}
+
+/// Newest first, each with the decision behind it.
+pub async fn grants(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<RewardView>> {
+    let client = db.client().await?;
+    check_exists(&client, player_id).await?;
+    let filter = RewardFilter {
+        player_id: Some(player_id.clone()),
+        ..RewardFilter::default()
+    };
+    let rewards = store::platform::analytics::rewards(&client, &filter, page).await?;
+    Ok(rewards.into_iter().map(RewardView::from).collect())
+}
+
+async fn check_exists(executor: &impl Executor, player_id: &PlayerId) -> Result<()> {
+    if store::players::exists(executor, player_id).await? {
+        Ok(())
+    } else {
+        Err(missing(player_id))
+    }
+}
+
+/// As of the rows of a file.
+fn check_profile(email: Option<&str>, name: Option<&str>) -> Result<()> {
+    let mut errors = Vec::new();
+    if let Some(Err(problem)) = email.map(row::email) {
+        errors.push(FieldError::new("/email", "format", problem.to_string()));
+    }
+    if let Some(Err(problem)) = name.map(row::name) {
+        errors.push(FieldError::new("/name", "format", problem.to_string()));
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Validation(errors))
+    }
+}
+
+async fn audit(
+    tx: &Tx<'_>,
+    action: &str,
+    player_id: &PlayerId,
+    (before, after): (Option<&Profile>, &Profile),
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    let entry = Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: action.into(),
+        subject: format!("player:{player_id}"),
+        before: before.map(|profile| json!(profile)),
+        after: Some(json!(after)),
+        reason: None,
+    };
+    Ok(audit_log::append(tx, &entry).await?)
+}

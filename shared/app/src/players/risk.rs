@@ -1,0 +1,446 @@
+//! Fraud signals: found from what is stored, judged by people, and counted in the risk score that the gates read.
+
+use crate::error::{Error, Result};
+use crate::wallet::books::{self, Purpose};
+use domain::context::Context;
+use domain::gate::Penalty;
+use domain::id::{PlayerId, SignalId};
+use domain::player::PlayerSnapshot;
+use domain::problem::FieldError;
+use domain::risk::{Contribution, Decision, Finding, RiskFacts, detect, plan, score};
+pub use domain::risk::{Judgement, Signal, SignalStatus, SignalType};
+use domain::settings::Settings;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+use store::platform::audit_log::{self, Entry};
+use store::platform::outbox::Event;
+pub use store::players::signals::{SignalFilter, SignalState, Subject};
+use store::{Db, Page, Tx, transaction};
+use uuid::Uuid;
+
+/// Longest note, in characters.
+const NOTE_CHARACTERS_MAX: usize = 1_000;
+
+/// What a scan did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ScanTotals {
+    pub players: usize,
+    pub raised: usize,
+    /// Open signals with new evidence.
+    pub renewed: usize,
+    pub scores_changed: usize,
+}
+
+/// Looks for signals of these players, and brings their scores up to now. A fixed number of statements: call it with
+/// thousands. Unknown ids are left out. A scan of unchanged facts changes no signal, and on the same day no score.
+pub async fn scan(db: &Db, player_ids: &[PlayerId], context: Context) -> Result<ScanTotals> {
+    transaction!(db, |tx| scan_players(tx, player_ids, context))
+}
+
+async fn scan_players(tx: &Tx<'_>, player_ids: &[PlayerId], context: Context) -> Result<ScanTotals> {
+    let ids: Vec<&str> = player_ids.iter().map(PlayerId::as_str).collect();
+    store::players::lock_all(tx, &ids).await?;
+    let settings = crate::program::settings::load(tx).await?;
+    let mut subjects = store::players::signals::subjects(tx, &ids).await?;
+    scan_in_tx(tx, &mut subjects, &settings, context).await
+}
+
+/// Before players are evaluated: what is found counts at once.
+pub(crate) async fn scan_snapshots(
+    tx: &Tx<'_>,
+    players: &mut [PlayerSnapshot],
+    settings: &Settings,
+    context: Context,
+) -> Result<()> {
+    let subject = |player: &PlayerSnapshot| Subject {
+        player_id: player.player_id.clone(),
+        totals: player.totals.clone(),
+        risk_score: player.risk_score,
+    };
+    let mut subjects: Vec<Subject> = players.iter().map(subject).collect();
+    scan_in_tx(tx, &mut subjects, settings, context).await?;
+    for (player, subject) in players.iter_mut().zip(subjects) {
+        player.risk_score = subject.risk_score;
+    }
+    Ok(())
+}
+
+/// The caller holds the players' locks; the subjects' scores are those of now afterwards.
+async fn scan_in_tx(
+    tx: &Tx<'_>,
+    subjects: &mut [Subject],
+    settings: &Settings,
+    context: Context,
+) -> Result<ScanTotals> {
+    let ids: Vec<&str> = subjects.iter().map(|subject| subject.player_id.as_str()).collect();
+    let undeposited = subjects.iter().filter(|subject| subject.totals.deposited.is_zero());
+    let undeposited: Vec<&str> = undeposited.map(|subject| subject.player_id.as_str()).collect();
+    let facts = store::players::risk_facts::load(tx, &ids, &undeposited, context.now, &settings.risk).await?;
+    let latest = store::players::signals::latest(tx, &ids).await?;
+    let mut scan = Scan {
+        facts,
+        latest,
+        settings,
+        context,
+        raised: Vec::new(),
+        renewed: Vec::new(),
+        scores: Vec::new(),
+    };
+    for subject in subjects.iter_mut() {
+        scan.look_at(subject);
+    }
+    scan.write(tx, subjects.len()).await
+}
+
+/// What is known, and what a scan of it writes.
+struct Scan<'a> {
+    facts: HashMap<PlayerId, RiskFacts>,
+    latest: HashMap<PlayerId, Vec<Signal>>,
+    settings: &'a Settings,
+    context: Context,
+    raised: Vec<Signal>,
+    renewed: Vec<Signal>,
+    scores: Vec<(PlayerId, u8)>,
+}
+
+impl Scan<'_> {
+    fn look_at(&mut self, subject: &mut Subject) {
+        let (id, now) = (&subject.player_id, self.context.now);
+        let nothing = RiskFacts::default();
+        let findings = detect(&subject.totals, self.facts.get(id).unwrap_or(&nothing), self.settings);
+        let mut signals = self.latest.remove(id).unwrap_or_default();
+        let plan = plan(&signals, findings);
+        for (signal_id, evidence) in plan.renew {
+            if let Some(signal) = signals.iter_mut().find(|signal| signal.signal_id == signal_id) {
+                signal.evidence = evidence;
+                signal.last_seen_at = now;
+                self.renewed.push(signal.clone());
+            }
+        }
+        for finding in plan.raise {
+            let signal = Signal::raised(SignalId((self.context.new_id)()), id.clone(), finding, now);
+            self.raised.push(signal.clone());
+            signals.push(signal);
+        }
+        let score = score(&signals, now, self.settings.risk.half_life_days);
+        if score != subject.risk_score {
+            self.scores.push((id.clone(), score));
+            subject.risk_score = score;
+        }
+    }
+
+    async fn write(self, tx: &Tx<'_>, players: usize) -> Result<ScanTotals> {
+        let now = self.context.now;
+        store::players::signals::add(tx, &self.raised).await?;
+        store::players::signals::renew(tx, &self.renewed, now).await?;
+        store::players::signals::save_scores(tx, &self.scores).await?;
+        store::platform::outbox::add(tx, &self.raised.iter().map(raised_event).collect::<Vec<_>>(), now).await?;
+        let (raised, renewed, scores_changed) = (self.raised.len(), self.renewed.len(), self.scores.len());
+        Ok(ScanTotals {
+            players,
+            raised,
+            renewed,
+            scores_changed,
+        })
+    }
+}
+
+fn raised_event(signal: &Signal) -> Event {
+    let payload = json!({
+        "player_id": signal.player_id,
+        "signal_id": signal.signal_id,
+        "type": signal.signal_type,
+        "severity": signal.severity,
+        "evidence": signal.evidence,
+        "raised_at": signal.raised_at,
+    });
+    Event {
+        player_id: signal.player_id.clone(),
+        event_type: "signal.raised",
+        payload,
+    }
+}
+
+/// Newest first.
+pub async fn list(db: &Db, filter: &SignalFilter, page: &Page<Uuid>) -> Result<Vec<Signal>> {
+    Ok(store::players::signals::list(&db.client().await?, filter, page).await?)
+}
+
+/// A signal as the API shows one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SignalView {
+    pub signal_id: SignalId,
+    pub player_id: PlayerId,
+    #[serde(rename = "type")]
+    pub signal_type: SignalType,
+    pub severity: u8,
+    pub status: SignalStatus,
+    pub evidence: Value,
+    pub raised_at: Timestamp,
+    /// When the evidence last changed.
+    pub last_seen_at: Timestamp,
+    /// Who confirmed or resolved it, when and why.
+    pub decided_by: Option<String>,
+    pub decided_at: Option<Timestamp>,
+    pub note: Option<String>,
+}
+
+impl From<Signal> for SignalView {
+    fn from(signal: Signal) -> Self {
+        let Signal {
+            signal_id,
+            player_id,
+            signal_type,
+            severity,
+            evidence,
+            raised_at,
+            last_seen_at,
+            status,
+            decision,
+        } = signal;
+        let (decided_at, decided_by, note) = match decision {
+            Some(Decision { at, by, note }) => (Some(at), Some(by), Some(note)),
+            None => (None, None, None),
+        };
+        Self {
+            signal_id,
+            player_id,
+            signal_type,
+            severity,
+            status,
+            evidence,
+            raised_at,
+            last_seen_at,
+            decided_by,
+            decided_at,
+            note,
+        }
+    }
+}
+
+/// How a player's score is made up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RiskProfile {
+    pub player_id: PlayerId,
+    /// As stored, which is what the gates read: of the last scan or judgement.
+    pub risk_score: u8,
+    /// As a scan would make it now.
+    pub current_score: u8,
+    /// Of the stored score.
+    pub penalty: Penalty,
+    pub half_life_days: u32,
+    /// Open and confirmed signals, oldest first, with what each adds now.
+    pub signals: Vec<(Signal, Contribution)>,
+}
+
+pub async fn profile(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<RiskProfile> {
+    let mut client = db.client().await?;
+    let tx = store::snapshot(&mut client).await?;
+    let half_life_days = crate::program::settings::load(&tx).await?.risk.half_life_days;
+    let subject = store::players::signals::subjects(&tx, &[player_id.as_str()])
+        .await?
+        .pop();
+    let risk_score = subject.ok_or_else(|| Error::not_found("player", player_id))?.risk_score;
+    let signals = store::players::signals::open(&tx, player_id).await?;
+    let current_score = score(&signals, now, half_life_days);
+    let with_contribution = |signal: Signal| (signal.contribution(now, half_life_days), signal);
+    let signals = signals
+        .into_iter()
+        .map(with_contribution)
+        .map(|(contribution, signal)| (signal, contribution))
+        .collect();
+    Ok(RiskProfile {
+        player_id: player_id.clone(),
+        risk_score,
+        current_score,
+        penalty: Penalty::of(risk_score),
+        half_life_days,
+        signals,
+    })
+}
+
+/// A person confirms a signal (it counts in full from now on) or resolves it (it counts no more). The score follows at once.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it was judged before, though a confirmed signal can be resolved; `Validation`.
+pub async fn judge(
+    db: &Db,
+    signal_id: SignalId,
+    judgement: Judgement,
+    note: &str,
+    actor: &str,
+    context: Context,
+) -> Result<Signal> {
+    check_note(note)?;
+    transaction!(db, |tx| judge_in_tx(tx, signal_id, judgement, note, actor, context))
+}
+
+async fn judge_in_tx(
+    tx: &Tx<'_>,
+    signal_id: SignalId,
+    judgement: Judgement,
+    note: &str,
+    actor: &str,
+    context: Context,
+) -> Result<Signal> {
+    let missing = || Error::not_found("signal", signal_id);
+    let owner = store::players::signals::get(tx, signal_id)
+        .await?
+        .ok_or_else(missing)?
+        .player_id;
+    books::lock(tx, &owner, Purpose::Correct, context.now).await?;
+    // Read again: somebody may have judged it before we had the lock.
+    let before = store::players::signals::get(tx, signal_id).await?.ok_or_else(missing)?;
+    let mut after = before.clone();
+    let decision = Decision {
+        at: context.now,
+        by: actor.to_owned(),
+        note: note.to_owned(),
+    };
+    after
+        .judge(judgement, decision)
+        .map_err(|error| Error::conflict("signal_not_open", error.to_string()))?;
+    store::players::signals::judge(tx, &after).await?;
+    save_score(tx, &owner, context.now).await?;
+    let action = match judgement {
+        Judgement::Confirm => "signal.confirm",
+        Judgement::Resolve => "signal.resolve",
+    };
+    audit(tx, action, Some(&before), &after, note, actor, context).await?;
+    Ok(after)
+}
+
+/// A person raises MANUAL_REVIEW: the player gets no rewards until it is resolved, or has faded.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when the player is flagged already; `Validation`.
+pub async fn flag(db: &Db, player_id: &PlayerId, note: &str, actor: &str, context: Context) -> Result<Signal> {
+    check_note(note)?;
+    transaction!(db, |tx| flag_in_tx(tx, player_id, note, actor, context))
+}
+
+async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, actor: &str, context: Context) -> Result<Signal> {
+    books::lock(tx, player_id, Purpose::Correct, context.now).await?;
+    let open = store::players::signals::open(tx, player_id).await?;
+    if let Some(signal) = open
+        .iter()
+        .find(|signal| signal.signal_type == SignalType::ManualReview)
+    {
+        let detail = format!("player {player_id} is flagged already: signal {}", signal.signal_id);
+        return Err(Error::conflict("already_flagged", detail));
+    }
+    let finding = Finding {
+        signal_type: SignalType::ManualReview,
+        evidence: json!({ "note": note, "by": actor }),
+    };
+    let signal = Signal::raised(SignalId((context.new_id)()), player_id.clone(), finding, context.now);
+    store::players::signals::add(tx, std::slice::from_ref(&signal)).await?;
+    save_score(tx, player_id, context.now).await?;
+    store::platform::outbox::add(tx, &[raised_event(&signal)], context.now).await?;
+    audit(tx, "signal.flag", None, &signal, note, actor, context).await?;
+    Ok(signal)
+}
+
+async fn save_score(tx: &Tx<'_>, player_id: &PlayerId, now: Timestamp) -> Result<()> {
+    let half_life_days = crate::program::settings::load(tx).await?.risk.half_life_days;
+    let score = score(
+        &store::players::signals::open(tx, player_id).await?,
+        now,
+        half_life_days,
+    );
+    Ok(store::players::signals::save_scores(tx, &[(player_id.clone(), score)]).await?)
+}
+
+fn check_note(note: &str) -> Result<()> {
+    let is_wrong = note.trim().is_empty()
+        || note.chars().nth(NOTE_CHARACTERS_MAX).is_some()
+        || note.chars().any(|c| c.is_control() && c != '\n');
+    if is_wrong {
+        let detail =
+            format!("must have 1 to {NOTE_CHARACTERS_MAX} characters that say something, and no control characters");
+        return Err(Error::Validation(vec![FieldError::new("/note", "format", detail)]));
+    }
+    Ok(())
+}
+
+async fn audit(
+    tx: &Tx<'_>,
+    action: &str,
+    before: Option<&Signal>,
+    after: &Signal,
+    note: &str,
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    let entry = Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: action.into(),
+        subject: format!("signal:{}", after.signal_id),
+        before: before.map(audited),
+        after: Some(audited(after)),
+        reason: Some(note.into()),
+    };
+    Ok(audit_log::append(tx, &entry).await?)
+}
+
+fn audited(signal: &Signal) -> Value {
+    json!({ "player_id": signal.player_id, "type": signal.signal_type, "status": signal.status, "severity": signal.severity })
+}
+
+/// What a player was seen with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Traces {
+    pub device_id: Option<String>,
+    pub payment_method: Option<String>,
+    /// Kept for people who look into a case; no rule counts it.
+    pub ip: Option<String>,
+}
+
+/// Longest device id or payment method, in characters.
+const TRACE_CHARACTERS_MAX: usize = 200;
+
+impl Traces {
+    pub(crate) fn check(&self) -> Result<()> {
+        let texts = BTreeMap::from([
+            ("/device_id", &self.device_id),
+            ("/payment_method", &self.payment_method),
+            ("/ip", &self.ip),
+        ]);
+        let is_wrong = |text: &str| {
+            text.trim().is_empty()
+                || text.chars().nth(TRACE_CHARACTERS_MAX).is_some()
+                || text.chars().any(char::is_control)
+        };
+        let wrong = texts
+            .into_iter()
+            .filter(|(_, text)| text.as_deref().is_some_and(is_wrong));
+        let detail = format!("must have 1 to {TRACE_CHARACTERS_MAX} characters, none of them a control character");
+        let errors: Vec<_> = wrong
+            .map(|(pointer, _)| FieldError::new(pointer, "format", detail.clone()))
+            .collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Validation(errors))
+        }
+    }
+
+    /// As they are fingerprinted: without the blanks around them.
+    pub(crate) fn of<'a>(
+        &'a self,
+        player_id: &'a PlayerId,
+    ) -> impl Iterator<Item = (&'a PlayerId, &'static str, &'a str)> {
+        let kinds = [
+            ("DEVICE", &self.device_id),
+            ("PAYMENT_METHOD", &self.payment_method),
+            ("IP", &self.ip),
+        ];
+        kinds
+            .into_iter()
+            .filter_map(move |(kind, text)| Some((player_id, kind, text.as_deref()?.trim())))
+    }
+}

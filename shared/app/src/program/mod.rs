@@ -1,0 +1,84 @@
+//! The program as one transaction sees it: settings, ladder, fact catalogue and the rules that are switched on.
+
+pub mod settings;
+pub mod snapshot;
+
+use crate::error::{Error, Result};
+use domain::evaluate::RuleSet;
+use domain::facts::Catalogue;
+use domain::period::Moment;
+use domain::problem::FieldError;
+use domain::rule::Rule;
+use domain::settings::Settings;
+use domain::tier::Ladder;
+use futures_util::future::try_join;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde_json::Value;
+use store::Executor;
+use store::rules::StoredRule;
+
+#[derive(Debug)]
+pub struct Program {
+    pub settings: Settings,
+    pub ladder: Ladder,
+    pub catalogue: Catalogue,
+    pub moment: Moment,
+}
+
+impl Program {
+    pub async fn load(executor: &impl Executor, now: Timestamp) -> Result<Self> {
+        let (settings, ladder) =
+            try_join(crate::program::settings::load(executor), crate::tiers::ladder(executor)).await?;
+        let moment = Moment::new(now, &settings).map_err(|error| Error::Stored {
+            what: "time zone",
+            detail: error.to_string(),
+        })?;
+        let catalogue = Catalogue::new(&ladder);
+        Ok(Self {
+            settings,
+            ladder,
+            catalogue,
+            moment,
+        })
+    }
+
+    /// The rules that are switched on, at their current versions.
+    pub async fn rules(&self, executor: &impl Executor) -> Result<RuleSet> {
+        let mut rules = Vec::new();
+        for (definition, version) in store::rules::load_live(executor).await? {
+            rules.push((self.read(&definition)?, version));
+        }
+        Ok(RuleSet::new(rules))
+    }
+
+    /// A rule at the version that is stored with it, switched on or not.
+    pub fn rule(&self, stored: &StoredRule) -> Result<Rule> {
+        self.read(&stored.definition)
+    }
+
+    fn read(&self, definition: &Value) -> Result<Rule> {
+        Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| stored("rule", &errors))
+    }
+
+    /// The first day whose LP count for the tiers; `None`: all days do.
+    pub fn qualifying_since(&self) -> Option<Date> {
+        self.settings
+            .tier_qualification_days
+            .map(|days| self.moment.first_of_last(days))
+    }
+
+    /// The day of an instant in the program's time zone.
+    pub fn day(&self, at: Timestamp) -> Date {
+        self.moment.day_of(at)
+    }
+}
+
+fn stored(what: &'static str, errors: &[FieldError]) -> Error {
+    let detail = errors
+        .iter()
+        .map(|error| format!("{} {}", error.pointer, error.detail))
+        .collect::<Vec<_>>()
+        .join("; ");
+    Error::Stored { what, detail }
+}

@@ -1,0 +1,77 @@
+//! The program's settings: what is stored, over the defaults.
+
+use crate::{Context, Db, Error, Result};
+use domain::settings::Settings;
+use serde_json::{Map, Value};
+use store::platform::audit_log::{self, Entry};
+use store::{Executor, Tx};
+
+pub async fn get(db: &Db) -> Result<Settings> {
+    load(&db.client().await?).await
+}
+
+/// Within a transaction, or without.
+pub async fn load(executor: &impl Executor) -> Result<Settings> {
+    read(store::program::settings::load(executor).await?)
+}
+
+/// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and answers all settings.
+/// A key is replaced whole: what is left out inside of it has its default. Refuses values out of range, each with
+/// its place.
+pub async fn put(db: &Db, given: &Settings, keys: &[String], actor: &str, context: Context) -> Result<Settings> {
+    store::transaction!(db, |tx| put_in_tx(tx, given, keys, actor, context))
+}
+
+async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], actor: &str, context: Context) -> Result<Settings> {
+    store::program::settings::lock(tx).await?;
+    let before = object(&load(tx).await?)?;
+    let given = object(given)?;
+    let pick = |from: &Map<String, Value>| -> Map<String, Value> {
+        keys.iter()
+            .filter_map(|key| Some((key.clone(), from.get(key)?.clone())))
+            .collect()
+    };
+    let changed = pick(&given);
+    let mut after = before.clone();
+    after.extend(changed.clone());
+    let settings = read(after)?;
+    let errors = settings.validate();
+    if !errors.is_empty() {
+        return Err(Error::Validation(errors));
+    }
+    store::program::settings::save(tx, &changed, actor, context.now).await?;
+    let entry = Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: "settings.update".into(),
+        subject: "settings".into(),
+        before: Some(Value::Object(pick(&before))),
+        after: Some(Value::Object(changed)),
+        reason: None,
+    };
+    audit_log::append(tx, &entry).await?;
+    Ok(settings)
+}
+
+fn read(stored: Map<String, Value>) -> Result<Settings> {
+    serde_json::from_value(Value::Object(stored)).map_err(|error| unusable(&error))
+}
+
+fn object(settings: &Settings) -> Result<Map<String, Value>> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Error::Stored {
+            what: "settings",
+            detail: "not an object".into(),
+        }),
+        Err(error) => Err(unusable(&error)),
+    }
+}
+
+fn unusable(error: &serde_json::Error) -> Error {
+    Error::Stored {
+        what: "settings",
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,285 @@
+//! Rules: checked and versioned at every save, tried on one player.
+
+pub mod rule_runs;
+pub mod simulation;
+pub mod simulation_runs;
+
+use crate::error::{Error, Result};
+use crate::program::Program;
+use domain::context::Context;
+use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
+use domain::facts::{FactDef, Facts};
+use domain::id::{PlayerId, RuleId};
+use domain::problem::FieldError;
+use domain::rule::Rule;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use store::platform::audit_log::{self, Entry};
+pub use store::rules::{RuleVersion, StoredRule};
+use store::{Db, Executor, Page, Tx, transaction};
+
+/// What `/rules/…` means besides rules.
+const RESERVED_IDS: [&str; 2] = ["facts", "simulate"];
+
+/// Rules that are not archived, in the order of their ids.
+pub async fn list(db: &Db, is_active: Option<bool>, page: &Page<String>) -> Result<Vec<StoredRule>> {
+    Ok(store::rules::list(&db.client().await?, is_active, page).await?)
+}
+
+/// Archived or not.
+pub async fn get(db: &Db, rule_id: &RuleId) -> Result<StoredRule> {
+    load(&db.client().await?, rule_id).await
+}
+
+pub(crate) async fn load(executor: &impl Executor, rule_id: &RuleId) -> Result<StoredRule> {
+    store::rules::get(executor, rule_id)
+        .await?
+        .ok_or_else(|| Error::not_found("rule", rule_id))
+}
+
+/// Newest first.
+pub async fn versions(db: &Db, rule_id: &RuleId, page: &Page<i32>) -> Result<Vec<RuleVersion>> {
+    let client = db.client().await?;
+    load(&client, rule_id).await?;
+    Ok(store::rules::versions(&client, rule_id, page).await?)
+}
+
+/// Everything a rule can read.
+pub async fn facts(db: &Db, now: Timestamp) -> Result<Vec<FactDef>> {
+    Ok(Program::load(&db.client().await?, now).await?.catalogue.defs().to_vec())
+}
+
+/// Saves the first version of a rule.
+///
+/// # Errors
+/// `Validation`, each wrong place with its pointer; `Conflict` when the id is taken, by an archived rule too.
+pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
+    transaction!(db, |tx| create_in_tx(tx, rule, actor, context))
+}
+
+async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
+    let rule = parse(tx, rule, context.now).await?;
+    if RESERVED_IDS.contains(&rule.rule_id.as_str()) {
+        let detail = format!("{} is the name of something else at this address", rule.rule_id);
+        return Err(Error::Validation(vec![FieldError::new("/rule_id", "range", detail)]));
+    }
+    if !store::rules::insert(tx, &rule.rule_id, rule.definition(), actor, context.now).await? {
+        return Err(Error::conflict(
+            "duplicate",
+            format!("there is a rule {} already", rule.rule_id),
+        ));
+    }
+    audit(
+        tx,
+        "rule.create",
+        &rule.rule_id,
+        (None, Some(rule.definition())),
+        actor,
+        context,
+    )
+    .await?;
+    load(tx, &rule.rule_id).await
+}
+
+/// Saves another version, which is the current one from now on. Grants keep theirs. `rule` need not say its id again.
+///
+/// # Errors
+/// `NotFound`; `Conflict` for an archived rule; `Validation`.
+pub async fn update(db: &Db, rule_id: &RuleId, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
+    let mut rule = rule.clone();
+    if let Value::Object(fields) = &mut rule {
+        let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
+        if *given != json!(rule_id) {
+            return Err(Error::Validation(vec![FieldError::new(
+                "/rule_id",
+                "range",
+                format!("must be {rule_id} or absent"),
+            )]));
+        }
+    }
+    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, actor, context))
+}
+
+async fn update_in_tx(
+    tx: &Tx<'_>,
+    rule_id: &RuleId,
+    rule: &Value,
+    actor: &str,
+    context: Context,
+) -> Result<StoredRule> {
+    let before = lock(tx, rule_id).await?;
+    let rule = parse(tx, rule, context.now).await?;
+    store::rules::save(tx, rule_id, before.version + 1, rule.definition(), actor, context.now).await?;
+    audit(
+        tx,
+        "rule.update",
+        rule_id,
+        (Some(&before.definition), Some(rule.definition())),
+        actor,
+        context,
+    )
+    .await?;
+    load(tx, rule_id).await
+}
+
+/// Ends a rule for good. Its grants and its versions stay.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is archived already.
+pub async fn archive(db: &Db, rule_id: &RuleId, actor: &str, context: Context) -> Result<StoredRule> {
+    transaction!(db, |tx| archive_in_tx(tx, rule_id, actor, context))
+}
+
+async fn archive_in_tx(tx: &Tx<'_>, rule_id: &RuleId, actor: &str, context: Context) -> Result<StoredRule> {
+    let before = lock(tx, rule_id).await?;
+    store::rules::archive(tx, rule_id, context.now).await?;
+    audit(
+        tx,
+        "rule.archive",
+        rule_id,
+        (Some(&before.definition), None),
+        actor,
+        context,
+    )
+    .await?;
+    load(tx, rule_id).await
+}
+
+/// The rule as nobody else can change it until the transaction ends.
+async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<StoredRule> {
+    if !store::rules::lock(tx, rule_id).await? {
+        return Err(Error::not_found("rule", rule_id));
+    }
+    not_archived(load(tx, rule_id).await?)
+}
+
+pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
+    match rule.archived_at {
+        None => Ok(rule),
+        Some(at) => Err(Error::conflict(
+            "archived",
+            format!("rule {} is archived since {at}", rule.rule_id),
+        )),
+    }
+}
+
+/// Reads a rule under the ladder and the settings as they are, and keeps the ladder so until the rule is saved.
+async fn parse(tx: &Tx<'_>, rule: &Value, now: Timestamp) -> Result<Rule> {
+    store::tiers::pin(tx).await?;
+    let program = Program::load(tx, now).await?;
+    check(rule, &program).map_err(Error::Validation)
+}
+
+/// A rule that somebody wants to save.
+pub(crate) fn check(rule: &Value, program: &Program) -> Result<Rule, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    refuse_nul(rule, "", &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Rule::parse(rule, &program.catalogue, &program.settings)
+}
+
+/// PostgreSQL cannot keep the character U+0000.
+fn refuse_nul(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
+    let mut check = |text: &str| {
+        if text.contains('\0') {
+            errors.push(FieldError::new(pointer, "format", "must not hold the character U+0000"));
+        }
+    };
+    match value {
+        Value::String(text) => check(text),
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, item)| refuse_nul(item, &format!("{pointer}/{index}"), errors));
+        }
+        Value::Object(fields) => {
+            fields.keys().for_each(|name| check(name));
+            for (name, value) in fields {
+                refuse_nul(
+                    value,
+                    &format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    errors,
+                );
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// What a rule would do for a player now, and what it saw.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    pub explanation: Explanation,
+    /// Whether the rule is switched on and in its time. It was tried as if it were.
+    pub is_live: bool,
+    /// Every fact by name, null where unknown.
+    pub facts: Map<String, Value>,
+}
+
+/// Tries a rule on a player; nothing is written.
+///
+/// # Errors
+/// `NotFound` of the rule or the player; `Conflict` for an archived rule.
+pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestamp) -> Result<Trial> {
+    let client = db.client().await?;
+    let stored = not_archived(load(&client, rule_id).await?)?;
+    let program = Program::load(&client, now).await?;
+    let players = crate::program::snapshot::load(&client, &[player_id.as_str()], &program).await?;
+    let player = players.first().ok_or_else(|| Error::not_found("player", player_id))?;
+    let rule = program.rule(&stored)?;
+
+    let reserved = store::rules::reserved(&client, rule_id, program.moment.today()).await?;
+    let budgets = BudgetRooms::of(&RuleSet::new(vec![(rule.clone(), stored.version)]), |_| reserved);
+    let facts = Facts::of(player, &program.catalogue, &program.moment, None);
+    let candidate = Candidate {
+        player,
+        facts: &facts,
+        event: None,
+    };
+    let explanation = explain(
+        &candidate,
+        &rule,
+        stored.version,
+        &program.moment,
+        &program.settings,
+        &budgets,
+    );
+    Ok(Trial {
+        explanation,
+        is_live: rule.is_on(&program.moment),
+        facts: facts.to_json(program.catalogue.all()),
+    })
+}
+
+async fn audit(
+    tx: &Tx<'_>,
+    action: &str,
+    rule_id: &RuleId,
+    (before, after): (Option<&Value>, Option<&Value>),
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    let entry = Entry {
+        before: before.cloned(),
+        after: after.cloned(),
+        ..entry(action, rule_id, actor, context)
+    };
+    Ok(audit_log::append(tx, &entry).await?)
+}
+
+/// What a person does with a rule, for the audit log.
+pub(crate) fn entry(action: &str, rule_id: &RuleId, actor: &str, context: Context) -> Entry {
+    Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: action.into(),
+        subject: format!("rule:{rule_id}"),
+        before: None,
+        after: None,
+        reason: None,
+    }
+}

@@ -1,0 +1,181 @@
+//! Runs about one rule: its evaluation over all players, and the revocation of its open grants.
+//!
+//! Their messages go the way of all shards. Segments stay as they are: what a simulation showed is what is evaluated.
+
+use crate::error::{Error, Result};
+use crate::program::Program;
+use crate::rules;
+use crate::runs::{RunStarted, create};
+use crate::wallet::books;
+use domain::account::Journal;
+use domain::bonus::GrantStatus;
+use domain::context::Context;
+use domain::id::{RuleId, RunId};
+use domain::ledger::Act;
+use domain::period::{Cadence, Moment};
+use domain::problem::FieldError;
+use domain::rule::Rule;
+use serde_json::json;
+use store::platform::audit_log::{self, Entry};
+use store::platform::stats::Slot;
+use store::runs::{NewRun, RewardTotals, Rewards, RunKind, Scope, Shard};
+use store::{Db, Tx, transaction};
+
+/// Longest reason, in characters.
+const REASON_CHARS_MAX: usize = 500;
+
+/// Starts a run over all players in which only this rule is evaluated, whatever its triggers. Each shard takes the version
+/// that is current by then, and grants nothing when the rule was switched off meanwhile.
+///
+/// # Errors
+/// `NotFound`; `Conflict` for a rule that is archived, switched off, not in its time, or pays per event.
+pub async fn start_evaluation(db: &Db, rule_id: &RuleId, actor: &str, context: Context) -> Result<RunStarted> {
+    transaction!(db, |tx| start_evaluation_in_tx(tx, rule_id, actor, context))
+}
+
+async fn start_evaluation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, actor: &str, context: Context) -> Result<RunStarted> {
+    let stored = rules::not_archived(rules::load(tx, rule_id).await?)?;
+    let program = Program::load(tx, context.now).await?;
+    applies_now(&program.rule(&stored)?, &program.moment)?;
+    let run = new_run(RunKind::Evaluation, Scope::All, rule_id, None, actor, context);
+    start(tx, &run, rules::entry("rule.evaluate", rule_id, actor, context)).await
+}
+
+fn applies_now(rule: &Rule, moment: &Moment) -> Result<()> {
+    let rule_id = &rule.rule_id;
+    if !rule.is_active {
+        Err(Error::conflict("not_active", format!("rule {rule_id} is switched off")))
+    } else if !rule.is_on(moment) {
+        Err(Error::conflict(
+            "not_live",
+            format!("rule {rule_id} does not apply now: see its starts_at, ends_at and days_of_week"),
+        ))
+    } else if rule.cadence == Cadence::PerEvent {
+        Err(Error::conflict(
+            "needs_event",
+            format!("rule {rule_id} pays per event, and an evaluation has none"),
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Starts a run that cancels the open grants of a rule, of all its versions, archived or not. What their bonuses hold goes
+/// back to issuance; nothing that was converted or spent is touched, and a budget stays reserved. Who is granted the rule
+/// meanwhile may keep it: switch it off first.
+///
+/// # Errors
+/// `NotFound`; `Validation` of the reason.
+pub async fn start_revocation(
+    db: &Db,
+    rule_id: &RuleId,
+    reason: &str,
+    actor: &str,
+    context: Context,
+) -> Result<RunStarted> {
+    let chars = reason.chars().count();
+    if !(1..=REASON_CHARS_MAX).contains(&chars) || reason.trim().is_empty() || reason.contains('\0') {
+        let detail = format!("must be a text of 1 to {REASON_CHARS_MAX} characters, without U+0000");
+        return Err(Error::Validation(vec![FieldError::new("/reason", "format", detail)]));
+    }
+    transaction!(db, |tx| start_revocation_in_tx(tx, rule_id, reason, actor, context))
+}
+
+async fn start_revocation_in_tx(
+    tx: &Tx<'_>,
+    rule_id: &RuleId,
+    reason: &str,
+    actor: &str,
+    context: Context,
+) -> Result<RunStarted> {
+    rules::load(tx, rule_id).await?;
+    let run = new_run(
+        RunKind::Revocation,
+        Scope::Holders,
+        rule_id,
+        Some(reason),
+        actor,
+        context,
+    );
+    start(
+        tx,
+        &run,
+        Entry {
+            reason: Some(reason.to_owned()),
+            ..rules::entry("rule.revoke", rule_id, actor, context)
+        },
+    )
+    .await
+}
+
+fn new_run(
+    kind: RunKind,
+    scope: Scope,
+    rule_id: &RuleId,
+    reason: Option<&str>,
+    actor: &str,
+    context: Context,
+) -> NewRun {
+    NewRun {
+        run_id: RunId((context.new_id)()),
+        kind,
+        scope,
+        rewards: Rewards::Evaluate,
+        created_by: actor.to_owned(),
+        created_at: context.now,
+        rule_id: Some(rule_id.clone()),
+        reason: reason.map(str::to_owned),
+    }
+}
+
+async fn start(tx: &Tx<'_>, run: &NewRun, entry: Entry) -> Result<RunStarted> {
+    let started = create(tx, run).await?;
+    audit_log::append(
+        tx,
+        &Entry {
+            after: Some(json!({ "run_id": run.run_id })),
+            ..entry
+        },
+    )
+    .await?;
+    Ok(started)
+}
+
+/// Cancels what the players of a locked shard hold of the run's rule, in the name of who started the run.
+pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -> Result<RewardTotals> {
+    let rule_id = shard.rule_id.as_ref().map(RuleId::as_str);
+    let revoke = Act {
+        actor: &shard.created_by,
+        reason: shard.reason.as_deref(),
+        context,
+    };
+    let ids = store::runs::lock_players(tx, shard).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut journal = Journal::default();
+    for mut account in store::wallet::accounts::load(tx, &ids).await? {
+        // What has expired has expired, and is not cancelled.
+        account.settle(&Act { reason: None, ..revoke })?;
+        let held = account
+            .grants()
+            .iter()
+            .filter(|grant| grant.status.is_open() && grant.rule_id.as_deref() == rule_id);
+        for grant_id in held.map(|grant| grant.grant_id).collect::<Vec<_>>() {
+            account.end_grant(grant_id, GrantStatus::Cancelled, &revoke)?;
+        }
+        journal.append(account.into_journal());
+    }
+    let cancelled = journal
+        .transitions
+        .iter()
+        .filter(|step| step.to == GrantStatus::Cancelled);
+    let totals = RewardTotals {
+        players: ids.len(),
+        revoked: cancelled.clone().count(),
+        taken_back: cancelled.map(|step| step.lost).sum(),
+        ..RewardTotals::default()
+    };
+    let _scheduled = books::write(tx, &journal, &[], Slot::of((shard.run_id, shard.shard)), context).await?;
+    store::runs::rewarded(tx, shard, &totals, context.now).await?;
+    store::runs::shard_done(tx, shard.run_id, context.now).await?;
+    Ok(totals)
+}

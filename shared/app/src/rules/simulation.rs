@@ -1,0 +1,275 @@
+//! A rule, drafted or saved, in front of the whole population. Nothing is written.
+
+use crate::error::{Error, Result};
+use crate::program::Program;
+use crate::program::snapshot::period_keys;
+use crate::rules;
+use domain::evaluate::{BudgetRooms, RuleSet};
+use domain::id::{PlayerId, RuleId};
+use domain::period::Cadence;
+use domain::problem::FieldError;
+use domain::rule::{Rule, Trigger};
+pub use domain::simulate::{Outcome, Report};
+use domain::simulate::{Scenario, Simulation};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
+use store::rules::population::{Detail, Population, Reading};
+use store::{Db, Executor};
+
+/// What is simulated.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Subject {
+    /// As it would be saved. It may have the id of a rule that exists: it is its next version then.
+    Draft(Value),
+    /// The current version.
+    Saved(RuleId),
+}
+
+/// Which other rules there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Within {
+    /// None, as in an evaluation of the rule.
+    #[default]
+    Alone,
+    /// Those that are live, as in a recalculation; with the rule in the place that its priority gives it.
+    ActiveSet,
+}
+
+impl Within {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "ALONE",
+            Self::ActiveSet => "ACTIVE_SET",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Alone, Self::ActiveSet]
+            .into_iter()
+            .find(|within| within.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Simulated {
+    pub rule_id: RuleId,
+    /// The one that would be saved, for a draft.
+    pub rule_version: i32,
+    pub within: Within,
+    /// Whether it is switched on and in its time; it was taken to be.
+    pub is_live: bool,
+    pub evaluated_at: Timestamp,
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// Puts a rule in front of every player, as if it were switched on and in its time.
+///
+/// # Errors
+/// `NotFound`; `Conflict` for an archived rule; `Validation` of a draft, and of a rule that pays per event.
+pub async fn simulate(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Simulated> {
+    simulate_with(db, subject, within, now, |_, _, _| {}).await
+}
+
+/// [`simulate`], telling of every player in the order of ids: what became of them, and what they would get of the rule.
+pub async fn simulate_with(
+    db: &Db,
+    subject: &Subject,
+    within: Within,
+    now: Timestamp,
+    mut tell: impl FnMut(&PlayerId, Outcome, Decimal) + Send,
+) -> Result<Simulated> {
+    let plan = Plan::load(db, subject, within, now).await?;
+    let mut pass = Pass::open(db, &plan).await?;
+    while pass.step(&mut tell).await? > 0 {}
+    pass.end()
+}
+
+/// One pass over the players as they are when it opens.
+pub(crate) struct Pass<'a> {
+    plan: &'a Plan,
+    simulation: Simulation<'a>,
+    population: Population,
+}
+
+impl<'a> Pass<'a> {
+    pub(crate) async fn open(db: &Db, plan: &'a Plan) -> Result<Self> {
+        let current = plan.current.as_ref().map(|rules| plan.scenario(rules)).transpose()?;
+        let simulation = Simulation::new(
+            plan.scenario(&plan.rules)?,
+            current,
+            &plan.program.catalogue,
+            &plan.program.settings,
+        );
+        Ok(Self {
+            plan,
+            simulation,
+            population: Population::open(db, plan.reading()).await?,
+        })
+    }
+
+    /// Goes on by some players, and answers how many; 0 behind the last.
+    pub(crate) async fn step(&mut self, mut tell: impl FnMut(&PlayerId, Outcome, Decimal)) -> Result<usize> {
+        while let Some(players) = self.population.next().await? {
+            for player in &players {
+                let (outcome, amount) = self.simulation.add(player);
+                tell(&player.player_id, outcome, amount);
+            }
+            if !players.is_empty() {
+                return Ok(players.len());
+            }
+        }
+        Ok(0)
+    }
+
+    /// Gives the connections back.
+    pub(crate) fn end(self) -> Result<Simulated> {
+        let Self { plan, simulation, .. } = self;
+        let (rule, rule_version) = plan.subject(&plan.rules)?;
+        Ok(Simulated {
+            rule_id: plan.rule_id.clone(),
+            rule_version,
+            within: plan.within,
+            is_live: rule.is_on(&plan.program.moment),
+            evaluated_at: plan.program.moment.now(),
+            report: simulation.finish(),
+        })
+    }
+}
+
+/// Everything but the players.
+pub(crate) struct Plan {
+    program: Program,
+    within: Within,
+    rule_id: RuleId,
+    /// With the rule as it is simulated.
+    rules: RuleSet,
+    /// With the rule as it is in force, where that is another one.
+    current: Option<RuleSet>,
+    /// Money reserved in total and today, by rule.
+    reserved: HashMap<String, (Decimal, Decimal)>,
+}
+
+impl Plan {
+    pub(crate) async fn load(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Self> {
+        let mut client = db.client().await?;
+        let tx = store::snapshot(&mut client).await?;
+        let program = Program::load(&tx, now).await?;
+        let (rule, stored) = read(&tx, subject, &program).await?;
+        if rule.cadence == Cadence::PerEvent {
+            let pointer = if matches!(subject, Subject::Draft(_)) {
+                "/rule/cadence"
+            } else {
+                "/rule_id"
+            };
+            let detail = "the rule pays per event, and a simulation has none";
+            return Err(Error::Validation(vec![FieldError::new(pointer, "needs_event", detail)]));
+        }
+        let reserved = store::rules::reserved_of_all(&tx, program.moment.today()).await?;
+        let others = match within {
+            Within::Alone => Vec::new(),
+            Within::ActiveSet => {
+                let live = program.rules(&tx).await?;
+                live.iter()
+                    .filter(|(other, _)| other.rule_id != rule.rule_id)
+                    .map(|(other, version)| (other.clone(), version))
+                    .collect()
+            }
+        };
+        let with = |rule: Rule, version: i32| RuleSet::new(others.iter().cloned().chain([(rule, version)]).collect());
+        let rule_id = rule.rule_id.clone();
+        let (rules, current) = match (subject, stored) {
+            (Subject::Saved(_), Some((_, version))) => (with(rule, version), None),
+            (_, Some((stored, version))) => (with(rule, version + 1), Some(with(stored, version))),
+            (_, None) => (with(rule, 1), None),
+        };
+        Ok(Self {
+            program,
+            within,
+            rule_id,
+            rules,
+            current,
+            reserved,
+        })
+    }
+
+    pub(crate) fn rule_id(&self) -> &RuleId {
+        &self.rule_id
+    }
+
+    fn subject<'a>(&self, rules: &'a RuleSet) -> Result<(&'a Rule, i32)> {
+        rules
+            .get(&self.rule_id)
+            .ok_or_else(|| Error::not_found("rule", &self.rule_id))
+    }
+
+    fn scenario<'a>(&self, rules: &'a RuleSet) -> Result<Scenario<'a>> {
+        let moment = &self.program.moment;
+        let applies = |rule: &Rule| rule.rule_id == self.rule_id || rule.is_live(Trigger::Recalculation, moment);
+        let reserved = |rule_id: &RuleId| self.reserved.get(rule_id.as_str()).copied().unwrap_or_default();
+        let subject = self.subject(rules)?;
+        Ok(Scenario {
+            rules: rules.live_where(moment, applies),
+            budgets: BudgetRooms::of(rules, reserved),
+            subject,
+        })
+    }
+
+    /// Only what the rules can read.
+    fn reading(&self) -> Reading {
+        let sets = [Some(&self.rules), self.current.as_ref()];
+        let rules = || sets.into_iter().flatten().flat_map(RuleSet::iter).map(|(rule, _)| rule);
+        let catalogue = &self.program.catalogue;
+        let reads_more = rules()
+            .flat_map(Rule::reads)
+            .any(|fact| is_window_or_balance(&catalogue.def(*fact).name));
+        Reading {
+            detail: if reads_more { Detail::All } else { Detail::Gated },
+            now: self.program.moment.now(),
+            today: self.program.moment.today(),
+            period_keys: period_keys(&self.program.moment),
+            rule_ids: rules()
+                .map(|rule| rule.rule_id.to_string())
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+/// Facts that are sums over rows; all others are columns.
+fn is_window_or_balance(fact: &str) -> bool {
+    fact != "wagered_30d" && ["_7d", "_30d", "_balance"].iter().any(|end| fact.ends_with(end))
+        || fact == "monthly_active_days"
+}
+
+/// The rule to simulate, and the one that is stored under its id with its version.
+async fn read(executor: &impl Executor, subject: &Subject, program: &Program) -> Result<(Rule, Option<(Rule, i32)>)> {
+    match subject {
+        Subject::Saved(rule_id) => {
+            let stored = rules::not_archived(rules::load(executor, rule_id).await?)?;
+            let rule = program.rule(&stored)?;
+            Ok((rule.clone(), Some((rule, stored.version))))
+        }
+        Subject::Draft(draft) => {
+            let placed = |error: FieldError| FieldError {
+                pointer: format!("/rule{}", error.pointer),
+                ..error
+            };
+            let rule = rules::check(draft, program)
+                .map_err(|errors| Error::Validation(errors.into_iter().map(placed).collect()))?;
+            let stored = store::rules::get(executor, &rule.rule_id)
+                .await?
+                .map(rules::not_archived)
+                .transpose()?;
+            let stored = stored
+                .map(|stored| Ok::<_, Error>((program.rule(&stored)?, stored.version)))
+                .transpose()?;
+            Ok((rule, stored))
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Runs: one fan-out over players.
+
+pub mod rewards;
+pub mod run_view;
+pub mod segmentation;
+pub mod triggers;
+
+use crate::error::{Error, Result};
+use crate::rules::simulation_runs;
+use domain::context::Context;
+use domain::id::{PlayerId, RunId};
+use domain::problem::FieldError;
+use serde::{Deserialize, Serialize};
+use store::runs::{NewRun, Scope};
+pub use store::runs::{Rewards, Run, RunKind, RunStatus};
+use store::{Db, Tx, transaction};
+
+/// Players of one shard: few enough for 128 MiB and a transaction of a second, many enough that a million players are
+/// a few hundred messages.
+pub const SHARD_PLAYERS: i32 = 4_000;
+
+/// The message between the queues: a range, never a list of players.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardMessage {
+    pub run_id: RunId,
+    pub shard: i32,
+}
+
+impl ShardMessage {
+    /// The body of the message.
+    pub fn to_json(self) -> String {
+        format!(r#"{{"run_id":"{}","shard":{}}}"#, self.run_id, self.shard)
+    }
+}
+
+/// A run that was made; each of its shards wants a message on the segmentation queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunStarted {
+    pub run_id: RunId,
+    pub shards: i32,
+}
+
+impl RunStarted {
+    pub fn messages(self) -> impl Iterator<Item = ShardMessage> {
+        (0..self.shards).map(move |shard| ShardMessage {
+            run_id: self.run_id,
+            shard,
+        })
+    }
+
+    /// Their bodies.
+    pub fn bodies(self) -> Vec<String> {
+        self.messages().map(ShardMessage::to_json).collect()
+    }
+}
+
+/// A run over these players.
+///
+/// # Errors
+/// `Validation` naming the ids that do not exist.
+pub async fn start_batch(
+    db: &Db,
+    player_ids: &[PlayerId],
+    rewards: Rewards,
+    created_by: &str,
+    context: Context,
+) -> Result<RunStarted> {
+    transaction!(db, |tx| start_batch_in_tx(tx, player_ids, rewards, created_by, context))
+}
+
+async fn start_batch_in_tx(
+    tx: &Tx<'_>,
+    player_ids: &[PlayerId],
+    rewards: Rewards,
+    created_by: &str,
+    context: Context,
+) -> Result<RunStarted> {
+    let mut ids: Vec<&str> = player_ids.iter().map(PlayerId::as_str).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let known = store::players::lock_all(tx, &ids).await?;
+    let unknown = |id: &PlayerId| known.binary_search_by(|known| known.as_str().cmp(id.as_str())).is_err();
+    let errors: Vec<FieldError> = player_ids
+        .iter()
+        .enumerate()
+        .filter(|(_, id)| unknown(id))
+        .map(|(index, id)| {
+            FieldError::new(
+                format!("/player_ids/{index}"),
+                "unknown",
+                format!("player {id} does not exist"),
+            )
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(Error::Validation(errors));
+    }
+    let run_id = RunId((context.new_id)());
+    store::runs::list_players(tx, run_id, &ids).await?;
+    let run = NewRun {
+        run_id,
+        kind: RunKind::Batch,
+        scope: Scope::Listed,
+        ..everybody(rewards, created_by, context)
+    };
+    create(tx, &run).await
+}
+
+/// A run over all players.
+pub async fn start_recalculation(db: &Db, rewards: Rewards, created_by: &str, context: Context) -> Result<RunStarted> {
+    transaction!(db, |tx| start_recalculation_in_tx(tx, rewards, created_by, context))
+}
+
+pub(crate) async fn start_recalculation_in_tx(
+    tx: &Tx<'_>,
+    rewards: Rewards,
+    created_by: &str,
+    context: Context,
+) -> Result<RunStarted> {
+    create(tx, &everybody(rewards, created_by, context)).await
+}
+
+fn everybody(rewards: Rewards, created_by: &str, context: Context) -> NewRun {
+    NewRun {
+        run_id: RunId((context.new_id)()),
+        kind: RunKind::Recalculation,
+        scope: Scope::All,
+        rewards,
+        created_by: created_by.to_owned(),
+        created_at: context.now,
+        rule_id: None,
+        reason: None,
+    }
+}
+
+pub(crate) async fn create(tx: &Tx<'_>, run: &NewRun) -> Result<RunStarted> {
+    let shards = store::runs::create(tx, run, SHARD_PLAYERS).await?;
+    Ok(RunStarted {
+        run_id: run.run_id,
+        shards,
+    })
+}
+
+pub async fn get(db: &Db, run_id: RunId) -> Result<Run> {
+    find(db, run_id).await?.ok_or_else(|| Error::not_found("run", run_id))
+}
+
+/// `None`: an import has not made its run yet, or the file had nothing to run over.
+pub async fn find(db: &Db, run_id: RunId) -> Result<Option<Run>> {
+    Ok(store::runs::get(&db.client().await?, run_id).await?)
+}
+
+/// Newest first.
+pub async fn list(db: &Db, status: Option<RunStatus>, skip: i64, limit: i64) -> Result<Vec<Run>> {
+    Ok(store::runs::list(&db.client().await?, status, skip, limit).await?)
+}
+
+/// The messages of the shards whose segments are still to be done: to send a run's work, or to send it again.
+pub async fn open_messages(db: &Db, run_id: RunId) -> Result<Vec<ShardMessage>> {
+    let shards = store::runs::open_shards(&db.client().await?, run_id).await?;
+    Ok(shards.into_iter().map(|shard| ShardMessage { run_id, shard }).collect())
+}
+
+/// Gives a shard up that failed at its last delivery, so that its run ends and says so.
+pub async fn give_up(db: &Db, message: ShardMessage, error: &str, context: Context) -> Result<()> {
+    transaction!(db, |tx| give_up_in_tx(tx, message, error, context))
+}
+
+/// Gives a run up whose messages could not be sent: it must not stay open for ever.
+pub async fn give_up_all(db: &Db, started: RunStarted, error: &str, context: Context) -> Result<()> {
+    for message in started.messages() {
+        give_up(db, message, error, context).await?;
+    }
+    Ok(())
+}
+
+async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &str, context: Context) -> Result<()> {
+    if store::rules::simulations::is_one(tx, message.run_id).await? {
+        return simulation_runs::give_up_in_tx(tx, message, error, context).await;
+    }
+    if store::runs::shard_failed(tx, message.run_id, message.shard, error, context.now).await? {
+        store::runs::shard_done(tx, message.run_id, context.now).await?;
+    }
+    Ok(())
+}

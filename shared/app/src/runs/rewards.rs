@@ -1,0 +1,303 @@
+//! Rewards of a shard: lock its players, read what the rules need, decide in memory, and write grants, postings and
+//! decisions in one transaction with the shard's mark. What was delivered twice finds the mark. The shards of a revocation
+//! come the same way. What happens to single players, see [`crate::runs::triggers`], is evaluated and written alike.
+
+use crate::error::{Error, Result};
+use crate::program::Program;
+use crate::program::snapshot;
+use crate::rules::rule_runs;
+use crate::rules::simulation_runs;
+use crate::runs::ShardMessage;
+use crate::runs::segmentation::lock;
+use crate::wallet::books;
+use domain::account::{Book, Journal};
+use domain::bonus::{GrantedRule, NewGrant};
+use domain::context::Context;
+use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, LiveRules, RuleSet, Verdict, evaluate};
+use domain::facts::Facts;
+use domain::gate::GateFigures;
+use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, RunId};
+use domain::ledger::{Act, Kind};
+use domain::rule::Trigger;
+use rust_decimal::Decimal;
+use serde_json::value::to_raw_value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use store::platform::stats::Slot;
+pub use store::runs::RewardTotals;
+use store::runs::{RunKind, Shard};
+use store::wallet::grants::NewDecision;
+use store::{Db, Tx, transaction};
+
+const ACTOR: &str = "reward-worker";
+
+/// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it
+/// changes nothing.
+pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
+    let done: Result<_> = transaction!(db, |tx| run_shard_in_tx(tx, message, context));
+    match done? {
+        Some(totals) => Ok(totals),
+        None => Box::pin(simulation_runs::run(db, message, context)).await,
+    }
+}
+
+/// `None`: the run is a simulation, which is no work of one transaction.
+async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -> Result<Option<RewardTotals>> {
+    let shard = lock(tx, message).await?;
+    if shard.failed || shard.rewarded {
+        return Ok(Some(RewardTotals::default()));
+    }
+    if shard.kind == RunKind::Simulation {
+        return Ok(None);
+    }
+    if !shard.segmented {
+        return Err(Error::conflict(
+            "not_segmented",
+            format!("shard {} of run {} has no segments yet", shard.shard, shard.run_id),
+        ));
+    }
+    if shard.kind == RunKind::Revocation {
+        return rule_runs::revoke_in_tx(tx, &shard, context).await.map(Some);
+    }
+    let program = Program::load(tx, context.now).await?;
+    let rules = program.rules(tx).await?;
+    let rules = match &shard.rule_id {
+        Some(rule_id) => rules.only(rule_id),
+        None => rules,
+    };
+    let ids = store::runs::lock_players(tx, &shard).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut players = snapshot::load(tx, &ids, &program).await?;
+    // The evaluation of one rule pays what its simulation showed: at the score that stands.
+    if shard.kind != RunKind::Evaluation {
+        crate::players::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
+    }
+    let mut books = store::wallet::ledger::books(tx, &ids).await?;
+    let mut batch = Batch::open(tx, &rules, &program, context).await?;
+    let live = Applying::to(&shard, &rules, &program);
+    let moved = live.moved(tx, &shard).await?;
+    for player in &players {
+        let facts = Facts::of(player, &program.catalogue, &program.moment, None);
+        let candidate = Candidate {
+            player,
+            facts: &facts,
+            event: None,
+        };
+        let rules = if moved.contains(player.player_id.as_str()) {
+            &live.to_moved
+        } else {
+            &live.to_all
+        };
+        let evaluation = evaluate(&candidate, rules, &program.settings, batch.budgets());
+        let book = books
+            .remove(player.player_id.as_str())
+            .ok_or_else(|| Error::not_found("player", &player.player_id))?;
+        batch.add(&candidate, evaluation, book)?;
+    }
+    let mut totals = batch
+        .write(tx, Some(shard.run_id), Slot::of((shard.run_id, shard.shard)), &program)
+        .await?;
+    totals.players = players.len();
+    store::runs::rewarded(tx, &shard, &totals, context.now).await?;
+    store::runs::shard_done(tx, shard.run_id, context.now).await?;
+    Ok(Some(totals))
+}
+
+/// The rules that apply to the players of a shard. Whose segment the run has changed is evaluated once, for both reasons.
+struct Applying<'a> {
+    to_all: LiveRules<'a>,
+    to_moved: LiveRules<'a>,
+}
+
+impl<'a> Applying<'a> {
+    fn to(shard: &Shard, rules: &'a RuleSet, program: &Program) -> Self {
+        let moment = &program.moment;
+        match trigger(shard) {
+            None => Self {
+                to_all: rules.switched_on(moment),
+                to_moved: rules.switched_on(moment),
+            },
+            Some(trigger) => Self {
+                to_all: rules.live(trigger, moment),
+                to_moved: rules.live_where(moment, |rule| {
+                    rule.is_live(trigger, moment) || rule.is_live(Trigger::SegmentChanged, moment)
+                }),
+            },
+        }
+    }
+
+    /// Whose segment the run has changed; nobody, where it makes no difference.
+    async fn moved(&self, tx: &Tx<'_>, shard: &Shard) -> Result<HashSet<String>> {
+        if self.to_all.len() == self.to_moved.len() {
+            return Ok(HashSet::new());
+        }
+        Ok(
+            store::players::segments::changed_by(tx, shard.run_id, &shard.first_player_id, &shard.last_player_id)
+                .await?,
+        )
+    }
+}
+
+/// `None`: a person asked for the rule, which needs no trigger then.
+fn trigger(shard: &Shard) -> Option<Trigger> {
+    match shard.kind {
+        RunKind::Import => Some(Trigger::Import),
+        RunKind::Recalculation | RunKind::Batch => Some(Trigger::Recalculation),
+        RunKind::Evaluation | RunKind::Revocation | RunKind::Simulation => None,
+    }
+}
+
+/// What is left of the budgets of the rules that have one; locked until we commit.
+async fn lock_budgets(tx: &Tx<'_>, rules: &RuleSet, program: &Program) -> Result<BudgetRooms> {
+    let budgeted: Vec<&str> = rules
+        .iter()
+        .filter(|(rule, _)| rule.budget.is_some())
+        .map(|(rule, _)| rule.rule_id.as_str())
+        .collect();
+    let mut reserved: HashMap<String, (Decimal, Decimal)> = HashMap::new();
+    for row in store::wallet::grants::lock_budgets(tx, &budgeted, program.moment.today()).await? {
+        let entry = reserved.entry(row.rule_id).or_default();
+        match row.day {
+            None => entry.0 = row.reserved,
+            Some(_) => entry.1 = row.reserved,
+        }
+    }
+    Ok(BudgetRooms::of(rules, |rule_id: &RuleId| {
+        reserved.get(rule_id.as_str()).copied().unwrap_or_default()
+    }))
+}
+
+/// What the evaluations of some players, who are locked, come to.
+pub(crate) struct Batch<'a> {
+    context: Context,
+    rules: &'a RuleSet,
+    budgets: BudgetRooms,
+    journal: Journal,
+    decisions: Vec<NewDecision>,
+    totals: RewardTotals,
+}
+
+impl<'a> Batch<'a> {
+    /// Locks the budgets of the rules until we commit.
+    pub async fn open(tx: &Tx<'_>, rules: &'a RuleSet, program: &Program, context: Context) -> Result<Self> {
+        let budgets = lock_budgets(tx, rules, program).await?;
+        Ok(Self {
+            context,
+            rules,
+            budgets,
+            journal: Journal::default(),
+            decisions: Vec::new(),
+            totals: RewardTotals::default(),
+        })
+    }
+
+    /// What is left of them.
+    pub fn budgets(&mut self) -> &mut BudgetRooms {
+        &mut self.budgets
+    }
+
+    pub fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, mut book: Book) -> Result<()> {
+        if evaluation.decisions.is_empty() {
+            return Ok(());
+        }
+        let evaluation_id = EvaluationId((self.context.new_id)());
+        let player_id = &candidate.player.player_id;
+        let facts = candidate.facts.to_json(evaluation.facts_read.iter().copied());
+        self.totals.matched += 1;
+        self.totals.granted += evaluation.grants.len();
+        self.totals.reduced += count(&evaluation, Verdict::Reduced);
+        self.totals.refused += count(&evaluation, Verdict::Refused);
+        // Gates that let the amount pass say nothing, and would be most of what is written.
+        for decision in &mut evaluation.decisions {
+            decision.gates.retain(GateFigures::is_kept);
+        }
+        self.decisions.push(NewDecision {
+            player_id: player_id.clone(),
+            evaluation_id,
+            facts: to_raw_value(&facts).map_err(unwritable)?,
+            decisions: to_raw_value(&evaluation.decisions).map_err(unwritable)?,
+        });
+        for intent in evaluation.grants {
+            let expires = intent.lp_expires_at;
+            let grant = self.grant(player_id, evaluation_id, intent);
+            let act = Act {
+                actor: ACTOR,
+                reason: None,
+                context: self.context,
+            };
+            let operation = act.operation(Kind::RewardGrant, grant.grant_id.to_string());
+            book.issue(grant, expires, &operation, &act)?;
+        }
+        self.journal.append(book.into_journal());
+        Ok(())
+    }
+
+    fn grant(&self, player_id: &PlayerId, evaluation_id: EvaluationId, intent: GrantIntent) -> NewGrant {
+        NewGrant {
+            player_id: player_id.clone(),
+            grant_id: GrantId((self.context.new_id)()),
+            rule: Some(GrantedRule {
+                rule_id: intent.rule_id.into(),
+                version: intent.rule_version,
+                period_key: intent.period_key,
+                evaluation_id,
+            }),
+            reward_type: intent.reward_type.as_str(),
+            asset: intent.asset,
+            amount: intent.amount,
+            cost: intent.cost,
+            expected_revenue: Some(intent.expected_revenue),
+            wagering_required: intent.wagering_required,
+            terms: intent.terms,
+            issued_at: self.context.now,
+            expires_at: intent.expires_at,
+        }
+    }
+
+    /// `run_id` is that of the run, if it is one.
+    pub async fn write(
+        mut self,
+        tx: &Tx<'_>,
+        run_id: Option<RunId>,
+        slot: Slot,
+        program: &Program,
+    ) -> Result<RewardTotals> {
+        let now = self.context.now;
+        self.totals.cost = self.journal.cost();
+        store::wallet::grants::reserve(tx, &budgeted_costs(&self.journal, self.rules), program.moment.today()).await?;
+        store::wallet::grants::add_decisions(tx, &self.decisions, run_id, now).await?;
+        // The scheduler sends what this sets going: a worker has no way to its own queue.
+        let _tiers = books::write(tx, &self.journal, &[], slot, self.context).await?;
+        Ok(self.totals)
+    }
+}
+
+/// Cost of the grants, by rule, of the rules with a budget.
+fn budgeted_costs<'a>(journal: &'a Journal, rules: &RuleSet) -> Vec<(&'a str, Decimal)> {
+    let mut costs: BTreeMap<&str, Decimal> = BTreeMap::new();
+    for (grant, _) in &journal.new_grants {
+        if let Some(rule) = &grant.rule {
+            *costs.entry(rule.rule_id.as_str()).or_default() += grant.cost;
+        }
+    }
+    let has_budget = |rule_id: &str| {
+        rules
+            .iter()
+            .any(|(rule, _)| rule.rule_id.as_str() == rule_id && rule.budget.is_some())
+    };
+    costs.into_iter().filter(|(rule_id, _)| has_budget(rule_id)).collect()
+}
+
+fn count(evaluation: &Evaluation, verdict: Verdict) -> usize {
+    evaluation
+        .decisions
+        .iter()
+        .filter(|decision| decision.verdict == verdict)
+        .count()
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::Stored {
+        what: "decision",
+        detail: error.to_string(),
+    }
+}

@@ -1,0 +1,297 @@
+//! The ladder of tiers: edited one tier at a time, checked as a whole; and who climbs it.
+
+mod applicants;
+mod promotion;
+pub mod review;
+mod standing;
+
+pub(crate) use applicants::Applicants;
+pub use promotion::promote_in_tx;
+pub(crate) use promotion::{QUALIFIED, earn_in_tx, move_in_tx};
+pub use standing::{Due, Next, TierStanding, standing};
+pub use store::tiers::PastMove;
+
+use crate::error::{Error, Result};
+use domain::context::Context;
+use domain::facts::Catalogue;
+use domain::money::{MONEY_SCALE, check_amount, parse_signed};
+use domain::problem::FieldError;
+use domain::rule::{Condition, Rule};
+use domain::tier::{LP_MULTIPLIER, Ladder, Tier};
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+use store::platform::audit_log::{self, Entry};
+use store::{Db, Executor, Tx, transaction};
+
+/// Longest name of a tier or of a benefit, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+const TIERS_MAX: usize = 100;
+const BENEFITS_MAX: usize = 100;
+
+/// Within a transaction, or without.
+pub async fn ladder(executor: &impl Executor) -> Result<Ladder> {
+    Ladder::new(store::tiers::ladder(executor).await?).map_err(|errors| Error::Stored {
+        what: "ladder",
+        detail: text(&errors),
+    })
+}
+
+/// The lowest first.
+pub async fn list(db: &Db) -> Result<Vec<Tier>> {
+    Ok(store::tiers::ladder(&db.client().await?).await?)
+}
+
+/// Puts a tier on the ladder.
+///
+/// # Errors
+/// `Conflict` when there is one of that name; `Validation` when the ladder would be broken.
+pub async fn create(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
+    transaction!(db, |tx| create_in_tx(tx, tier, actor, context))
+}
+
+async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
+    let mut tiers = locked(tx).await?;
+    if tiers.iter().any(|other| other.tier_level == tier.tier_level) {
+        return Err(Error::conflict(
+            "duplicate",
+            format!("there is a tier {} already", tier.tier_level),
+        ));
+    }
+    tiers.push(tier.clone());
+    check(tx, tiers, Some(tier)).await?;
+    store::tiers::insert(tx, tier, context.now).await?;
+    audit(tx, "tier.create", &tier.tier_level, (None, Some(tier)), actor, context).await?;
+    Ok(tier.clone())
+}
+
+/// Replaces a tier by another of the same name. Players stay in their tiers until they earn another one.
+///
+/// # Errors
+/// `NotFound`; `Validation` when the ladder would be broken; `Conflict` when a rule or another tier reads a benefit that would go.
+pub async fn update(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
+    transaction!(db, |tx| update_in_tx(tx, tier, actor, context))
+}
+
+async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
+    let mut tiers = locked(tx).await?;
+    let place = tiers.iter_mut().find(|other| other.tier_level == tier.tier_level);
+    let place = place.ok_or_else(|| Error::not_found("tier", &tier.tier_level))?;
+    let before = std::mem::replace(place, tier.clone());
+    check(tx, tiers, Some(tier)).await?;
+    store::tiers::update(tx, tier, context.now).await?;
+    audit(
+        tx,
+        "tier.update",
+        &tier.tier_level,
+        (Some(&before), Some(tier)),
+        actor,
+        context,
+    )
+    .await?;
+    Ok(tier.clone())
+}
+
+/// Takes a tier off the ladder.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when players are in it, when the redemption catalogue names it, or when a rule or another tier reads
+/// a benefit that would go; `Validation` when the ladder would be broken.
+pub async fn delete(db: &Db, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
+    transaction!(db, |tx| delete_in_tx(tx, tier_level, actor, context))
+}
+
+async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
+    let mut tiers = locked(tx).await?;
+    let place = tiers.iter().position(|tier| tier.tier_level == tier_level);
+    let tier = tiers.remove(place.ok_or_else(|| Error::not_found("tier", tier_level))?);
+    if store::tiers::has_players(tx, tier_level).await? {
+        return Err(Error::conflict(
+            "tier_in_use",
+            format!("players are in tier {tier_level}"),
+        ));
+    }
+    if let Some(rule_id) = store::wallet::redemptions::naming_tier(tx, tier_level).await? {
+        return Err(Error::conflict(
+            "tier_in_use",
+            format!("redemption rule {rule_id} is for tier {tier_level} and above"),
+        ));
+    }
+    check(tx, tiers, None).await?;
+    store::tiers::delete(tx, tier_level).await?;
+    audit(tx, "tier.delete", tier_level, (Some(&tier), None), actor, context).await?;
+    Ok(tier)
+}
+
+/// The tiers as nobody else can change them, or rely on them, until the transaction ends.
+async fn locked(tx: &Tx<'_>) -> Result<Vec<Tier>> {
+    store::tiers::lock(tx).await?;
+    Ok(store::tiers::ladder(tx).await?)
+}
+
+/// Whether the program still works with these tiers; `given` is the one that somebody wrote.
+async fn check(tx: &Tx<'_>, tiers: Vec<Tier>, given: Option<&Tier>) -> Result<()> {
+    let mut errors = given.map(check_tier).unwrap_or_default();
+    if tiers.len() > TIERS_MAX {
+        errors.push(FieldError::new(
+            "",
+            "range",
+            format!("a ladder has at most {TIERS_MAX} tiers"),
+        ));
+    }
+    let ladder = match Ladder::new(tiers) {
+        Ok(ladder) => Some(ladder),
+        Err(broken) => {
+            errors.extend(broken);
+            None
+        }
+    };
+    let Some(ladder) = ladder.filter(|_| errors.is_empty()) else {
+        errors.dedup();
+        return Err(Error::Validation(errors));
+    };
+    let catalogue = Catalogue::new(&ladder);
+    if let Some(requirements) = given.and_then(|tier| tier.requirements.as_ref()) {
+        Condition::read(requirements, "/requirements", &catalogue).map_err(Error::Validation)?;
+    }
+    check_requirements(&ladder, &catalogue)?;
+    check_rules(tx, &catalogue).await
+}
+
+/// What a tier asks for must still be known.
+fn check_requirements(ladder: &Ladder, catalogue: &Catalogue) -> Result<()> {
+    for tier in ladder.tiers() {
+        let read = tier
+            .requirements
+            .as_ref()
+            .map(|requirements| Condition::load(requirements, "/requirements", catalogue));
+        if let Some(Err(errors)) = read {
+            let detail = format!(
+                "the requirements of tier {} could not be judged any more: {}",
+                tier.tier_level,
+                text(&errors)
+            );
+            return Err(Error::conflict("tier_in_use", detail));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a tier on its own.
+fn check_tier(tier: &Tier) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if !is_word(&tier.tier_level) {
+        let detail = format!("must have 1 to {NAME_BYTES_MAX} letters, digits, - or _");
+        errors.push(FieldError::new("/tier_level", "format", detail));
+    }
+    if let Err(error) = check_amount(tier.lp_min, MONEY_SCALE) {
+        errors.push(FieldError::new("/lp_min", "range", format!("{} {error}", tier.lp_min)));
+    }
+    if tier.benefits.len() > BENEFITS_MAX {
+        errors.push(FieldError::new(
+            "/benefits",
+            "range",
+            format!("a tier has at most {BENEFITS_MAX} benefits"),
+        ));
+    }
+    let facts = facts_of_the_program();
+    for (name, value) in &tier.benefits {
+        let pointer = format!("/benefits/{}", name.replace('~', "~0").replace('/', "~1"));
+        if !is_fact_name(name) {
+            let detail = format!("must have 1 to {NAME_BYTES_MAX} letters, digits or _ and begin with a letter");
+            errors.push(FieldError::new(pointer.as_str(), "format", detail));
+        }
+        if facts.as_ref().is_some_and(|facts| facts.id(name).is_some()) {
+            errors.push(FieldError::new(
+                pointer.as_str(),
+                "duplicate",
+                format!("{name} is a fact of the program already"),
+            ));
+        }
+        if let Value::Number(number) = value
+            && let Err(error) = parse_signed(&number.to_string(), Decimal::MAX_SCALE)
+        {
+            errors.push(FieldError::new(pointer, "range", format!("{number} {error}")));
+        } else if name == LP_MULTIPLIER && !is_multiplier(value) {
+            errors.push(FieldError::new(
+                pointer,
+                "range",
+                "must be a number from 0 to 1000: play earns so many times the points",
+            ));
+        }
+    }
+    errors
+}
+
+/// Whether play may earn so many times the points.
+fn is_multiplier(value: &Value) -> bool {
+    let Value::Number(number) = value else { return false };
+    parse_signed(&number.to_string(), Decimal::MAX_SCALE)
+        .is_ok_and(|factor| (Decimal::ZERO..=Decimal::ONE_THOUSAND).contains(&factor))
+}
+
+fn is_word(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+/// Benefits are names in formulas.
+fn is_fact_name(name: &str) -> bool {
+    is_word(name) && !name.contains('-') && name.starts_with(|first: char| first.is_ascii_alphabetic())
+}
+
+/// The facts that no tier brings.
+fn facts_of_the_program() -> Option<Catalogue> {
+    let bare = Tier {
+        tier_level: "X".into(),
+        lp_min: Decimal::ZERO,
+        benefits: Default::default(),
+        requirements: None,
+    };
+    Ladder::new(vec![bare]).ok().as_ref().map(Catalogue::new)
+}
+
+/// A rule that reads a benefit must find it on some tier.
+async fn check_rules(tx: &Tx<'_>, catalogue: &Catalogue) -> Result<()> {
+    let settings = crate::program::settings::load(tx).await?;
+    for (definition, _) in store::rules::load_unarchived(tx).await? {
+        if let Err(errors) = Rule::load(&definition, catalogue, &settings) {
+            let rule_id = definition.get("rule_id").and_then(Value::as_str).unwrap_or_default();
+            return Err(Error::conflict(
+                "tier_in_use",
+                format!("rule {rule_id} could not be evaluated any more: {}", text(&errors)),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn text(errors: &[FieldError]) -> String {
+    errors
+        .iter()
+        .map(|error| format!("{} {}", error.pointer, error.detail))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+async fn audit(
+    tx: &Tx<'_>,
+    action: &str,
+    tier_level: &str,
+    (before, after): (Option<&Tier>, Option<&Tier>),
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    let entry = Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: action.into(),
+        subject: format!("tier:{tier_level}"),
+        before: before.map(|tier| json!(tier)),
+        after: after.map(|tier| json!(tier)),
+        reason: None,
+    };
+    Ok(audit_log::append(tx, &entry).await?)
+}

@@ -1,0 +1,263 @@
+//! What changes the books: who may, the lock it takes, and everything that is written with it.
+
+use crate::error::{Error, Result};
+use crate::tiers;
+use domain::account::{Account, AccountError, Journal};
+use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
+use domain::context::Context;
+use domain::id::{GrantId, PlayerId, TriggerBatchId};
+use domain::ledger::{Act, House, Kind, LedgerError, Posting};
+use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
+use domain::problem::FieldError;
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use serde_json::json;
+use std::collections::BTreeMap;
+use store::Tx;
+use store::platform::outbox::Event;
+use store::platform::stats::{self, Counter, Slot};
+use store::players::Profile;
+
+impl From<LedgerError> for Error {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::InsufficientBalance {
+                asset,
+                available,
+                requested,
+            } => Self::InsufficientBalance {
+                asset,
+                available,
+                requested,
+            },
+            other => Self::Overflow(other.to_string()),
+        }
+    }
+}
+
+impl From<AccountError> for Error {
+    fn from(error: AccountError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccountError::Ledger(error) => error.into(),
+            AccountError::NotOpen { .. } => Self::conflict("grant_closed", detail),
+            AccountError::NotPending { .. } => Self::conflict("grant_not_pending", detail),
+            AccountError::NotReversible { .. } => Self::conflict("not_reversible", detail),
+        }
+    }
+}
+
+/// What a player must be for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Giving something: neither blocked, inactive nor self-excluded.
+    Give,
+    /// Taking something: neither blocked nor inactive.
+    Take,
+    /// Putting something right, or writing down what happened: anybody.
+    Correct,
+}
+
+/// Locks the player and everything they own.
+///
+/// # Errors
+/// `NotFound`, or `Conflict` for a player who does not fit the purpose.
+pub(crate) async fn lock(tx: &Tx<'_>, player_id: &PlayerId, purpose: Purpose, now: Timestamp) -> Result<Profile> {
+    let profile = store::players::lock(tx, player_id)
+        .await?
+        .ok_or_else(|| Error::not_found("player", player_id))?;
+    let is_excluded = profile.self_excluded_until.is_some_and(|until| now < until);
+    if purpose != Purpose::Correct && profile.is_blocked {
+        Err(Error::conflict(
+            "player_blocked",
+            format!("player {player_id} is blocked"),
+        ))
+    } else if purpose != Purpose::Correct && !profile.is_active {
+        Err(Error::conflict(
+            "player_inactive",
+            format!("player {player_id} is not active"),
+        ))
+    } else if purpose == Purpose::Give && is_excluded {
+        Err(Error::conflict(
+            "player_self_excluded",
+            format!("player {player_id} has excluded themselves"),
+        ))
+    } else {
+        Ok(profile)
+    }
+}
+
+/// The account of a locked player, without what has expired by now.
+pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, act: &Act<'_>) -> Result<Account> {
+    let mut accounts = store::wallet::accounts::load(tx, &[player_id.as_str()]).await?;
+    let mut account = accounts.pop().ok_or_else(|| Error::not_found("player", player_id))?;
+    account.settle(act)?;
+    Ok(account)
+}
+
+/// Rounds staked before this can pay no more.
+pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
+    now - SignedDuration::from_hours(ROUND_OPEN_HOURS.into())
+}
+
+/// Ends the grants that are played away, unless a round may still bring them money.
+pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>) -> Result<()> {
+    let emptied: Vec<(&PlayerId, GrantId)> = accounts
+        .iter()
+        .flat_map(|account| {
+            account
+                .emptied()
+                .into_iter()
+                .map(|grant_id| (account.player_id(), grant_id))
+        })
+        .collect();
+    let held = store::wallet::grants::in_open_rounds(tx, &emptied, rounds_since(act.context.now)).await?;
+    for account in accounts {
+        account.deplete(|grant_id| held.contains(&grant_id), act);
+    }
+    Ok(())
+}
+
+/// Writes a journal with its history, events and figures, and lets players climb who earned enough: a fixed number of
+/// statements. `more` are events of the use case. The caller holds the players' locks.
+///
+/// Answers what is to be evaluated because of it: who can, sends the batch to the reward queue once the transaction is committed.
+pub(crate) async fn write(
+    tx: &Tx<'_>,
+    journal: &Journal,
+    more: &[Event],
+    slot: Slot,
+    context: Context,
+) -> Result<Option<TriggerBatchId>> {
+    write_changed(tx, journal, more, &[], slot, context).await
+}
+
+/// As [`write`]; and of the players `changed`, who are locked too, those climb who now meet what a tier asks for beside
+/// points: because of their KYC, their profile, what they staked or deposited.
+pub(crate) async fn write_changed(
+    tx: &Tx<'_>,
+    journal: &Journal,
+    more: &[Event],
+    changed: &[&str],
+    slot: Slot,
+    context: Context,
+) -> Result<Option<TriggerBatchId>> {
+    store::wallet::accounts::write(tx, journal).await?;
+    let climbed = tiers::earn_in_tx(tx, &lp_earned(journal), changed, context).await?;
+    let granted = journal.new_grants.iter().map(|(new, grant)| granted(new, grant));
+    let expired = journal
+        .postings
+        .iter()
+        .filter(|posting| posting.operation.kind == Kind::PointsExpiry)
+        .map(points_expired);
+    let events = granted
+        .chain(journal.transitions.iter().map(moved))
+        .chain(expired)
+        .chain(more.iter().cloned())
+        .chain(climbed.events());
+    store::platform::outbox::add(tx, &events.collect::<Vec<_>>(), context.now).await?;
+    let issued = Decimal::from(journal.new_grants.len());
+    let rewards = [(Counter::RewardsIssued, issued), (Counter::RewardCost, journal.cost())];
+    stats::add(
+        tx,
+        &rewards.into_iter().chain(climbed.counters()).collect::<Vec<_>>(),
+        slot,
+    )
+    .await?;
+    Ok(climbed.batch_id)
+}
+
+/// LP that count for the tiers, by player: what was issued, less what of it was taken back. What is spent, expires or is deducted
+/// by hand was earned all the same.
+fn lp_earned(journal: &Journal) -> Vec<(&PlayerId, Decimal)> {
+    let mut earned: BTreeMap<&PlayerId, Decimal> = BTreeMap::new();
+    for posting in journal
+        .postings
+        .iter()
+        .filter(|posting| posting.asset == Asset::Lp && posting.house == House::Issuance)
+    {
+        *earned.entry(&posting.player_id).or_default() += Decimal::from(posting.direction.sign()) * posting.amount;
+    }
+    earned.into_iter().filter(|(_, points)| !points.is_zero()).collect()
+}
+
+fn granted(new: &NewGrant, grant: &Grant) -> Event {
+    let payload = json!({
+        "player_id": new.player_id,
+        "grant_id": new.grant_id,
+        "rule_id": new.rule.as_ref().map(|rule| &rule.rule_id),
+        "reward_type": new.reward_type,
+        "currency_type": new.asset,
+        "amount": shown(new.amount, new.asset.scale()),
+        "status": new.status(),
+        "wagering_required": shown(grant.wagering_required, MONEY_SCALE),
+        "expires_at": new.expires_at,
+    });
+    Event {
+        player_id: new.player_id.clone(),
+        event_type: "reward.granted",
+        payload,
+    }
+}
+
+/// A step in the life of a bonus. Of a completed one the cashier pays `cash_amount`.
+fn moved(step: &Transition) -> Event {
+    let event_type = match step.to {
+        GrantStatus::Pending => "bonus.pending",
+        GrantStatus::Active => "bonus.activated",
+        GrantStatus::Completed => "bonus.completed",
+        GrantStatus::Expired => "bonus.expired",
+        GrantStatus::Forfeited => "bonus.forfeited",
+        GrantStatus::Cancelled => "bonus.cancelled",
+        GrantStatus::Depleted => "bonus.depleted",
+    };
+    let payload = json!({
+        "player_id": step.player_id,
+        "grant_id": step.grant_id,
+        "rule_id": step.rule_id,
+        "amount": shown(step.amount, MONEY_SCALE),
+        "cash_amount": shown(step.cash, MONEY_SCALE),
+        "forfeited_amount": shown(step.lost, MONEY_SCALE),
+        "reason": step.reason,
+        "transaction_id": step.operation.transaction_id,
+    });
+    Event {
+        player_id: step.player_id.clone(),
+        event_type,
+        payload,
+    }
+}
+
+fn points_expired(posting: &Posting) -> Event {
+    let payload = json!({
+        "player_id": posting.player_id,
+        "currency_type": posting.asset,
+        "amount": shown(posting.amount, posting.asset.scale()),
+        "new_balance": shown(posting.balance_after, posting.asset.scale()),
+        "transaction_id": posting.operation.transaction_id,
+    });
+    Event {
+        player_id: posting.player_id.clone(),
+        event_type: "points.expired",
+        payload,
+    }
+}
+
+/// An amount ≥ 0 at the scale of the asset.
+pub(crate) fn at_least_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
+    check_amount(value, asset.scale())
+        .map_err(|error| Error::Validation(vec![FieldError::new(pointer, "range", format!("{value} {error}"))]))
+}
+
+/// An amount > 0 at the scale of the asset.
+pub(crate) fn above_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
+    let value = at_least_zero(value, asset, pointer)?;
+    if value.is_zero() {
+        return Err(Error::Validation(vec![FieldError::new(
+            pointer,
+            "range",
+            "must be above 0",
+        )]));
+    }
+    Ok(value)
+}

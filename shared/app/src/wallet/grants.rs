@@ -1,0 +1,167 @@
+//! Bonuses in the hands of players and staff: opting in, forfeiting, and their history.
+
+use crate::error::{Error, Result};
+use crate::platform::idempotent;
+use crate::wallet::books::{self, Purpose};
+use domain::bonus::{Grant, GrantStatus};
+use domain::context::Context;
+use domain::id::{GrantId, PlayerId};
+use domain::idempotency::{Answer, IdempotencyKey};
+use domain::ledger::Act;
+use domain::money::Asset;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use store::platform::stats::Slot;
+pub use store::wallet::grants::HistoryStep;
+use store::{Db, Tx, transaction};
+
+/// A bonus and everything that became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GrantHistory {
+    pub player_id: PlayerId,
+    pub grant: Grant,
+    /// Oldest first, after its issue.
+    pub history: Vec<HistoryStep>,
+}
+
+pub async fn get(db: &Db, grant_id: GrantId) -> Result<GrantHistory> {
+    let client = db.client().await?;
+    let (player_id, grant) = store::wallet::grants::get(&client, grant_id)
+        .await?
+        .ok_or_else(|| missing(grant_id))?;
+    let history = store::wallet::grants::history(&client, &player_id, grant_id).await?;
+    Ok(GrantHistory {
+        player_id,
+        grant,
+        history,
+    })
+}
+
+fn missing(grant_id: GrantId) -> Error {
+    Error::not_found("bonus grant", grant_id)
+}
+
+/// How a bonus stands after a change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrantReceipt {
+    pub player_id: PlayerId,
+    pub grant_id: GrantId,
+    pub status: GrantStatus,
+    /// What it holds.
+    pub balance: Decimal,
+    /// Of the BONUS wallet.
+    pub new_balance: Decimal,
+}
+
+/// The player opts in: a PENDING bonus becomes ACTIVE and gets its money.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is not PENDING, and for blocked, inactive and self-excluded players.
+pub async fn activate(
+    db: &Db,
+    grant_id: GrantId,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<GrantReceipt>> {
+    let act = Act {
+        actor,
+        reason: None,
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        change_in_tx(tx, grant_id, Change::Activate, act)
+    ))
+}
+
+/// Ends an open bonus; what it holds is lost. Open to blocked and inactive players too.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is over.
+pub async fn forfeit(
+    db: &Db,
+    grant_id: GrantId,
+    reason: &str,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<GrantReceipt>> {
+    let act = Act {
+        actor,
+        reason: Some(reason),
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        change_in_tx(tx, grant_id, Change::End(GrantStatus::Forfeited), act)
+    ))
+}
+
+/// Takes an open bonus back, as if it had not been given; what is left of it goes back to issuance.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is over.
+pub async fn cancel(db: &Db, grant_id: GrantId, reason: &str, actor: &str, context: Context) -> Result<GrantReceipt> {
+    let act = Act {
+        actor,
+        reason: Some(reason),
+        context,
+    };
+    transaction!(db, |tx| change_in_tx(
+        tx,
+        grant_id,
+        Change::End(GrantStatus::Cancelled),
+        act
+    ))
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Activate,
+    End(GrantStatus),
+}
+
+async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'_>) -> Result<GrantReceipt> {
+    // Whose it is never changes; how it stands is read again under the lock.
+    let (player_id, _) = store::wallet::grants::get(tx, grant_id)
+        .await?
+        .ok_or_else(|| missing(grant_id))?;
+    let purpose = match change {
+        Change::Activate => Purpose::Give,
+        Change::End(_) => Purpose::Correct,
+    };
+    books::lock(tx, &player_id, purpose, act.context.now).await?;
+    let (_, before) = store::wallet::grants::get(tx, grant_id)
+        .await?
+        .ok_or_else(|| missing(grant_id))?;
+    if !before.status.is_open() {
+        return Err(Error::conflict(
+            "grant_closed",
+            format!("grant {grant_id} is {}", before.status),
+        ));
+    }
+    let mut account = books::account(tx, &player_id, &act).await?;
+    match change {
+        Change::Activate => account.activate(grant_id, &act)?,
+        Change::End(to) => account.end_grant(grant_id, to, &act)?,
+    }
+    let after = account
+        .grants()
+        .iter()
+        .find(|grant| grant.grant_id == grant_id)
+        .ok_or_else(|| missing(grant_id))?;
+    let receipt = GrantReceipt {
+        player_id: player_id.clone(),
+        grant_id,
+        status: after.status,
+        balance: after.balance,
+        new_balance: account.balance(Asset::Bonus),
+    };
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(&player_id), act.context).await?;
+    Ok(receipt)
+}

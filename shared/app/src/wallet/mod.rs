@@ -1,0 +1,415 @@
+//! Wallets: what a player has, and what people credit, deduct and take back by hand.
+
+pub(crate) mod books;
+pub mod grants;
+pub mod redemption;
+
+use crate::error::{Error, Result};
+use crate::platform::idempotent;
+use books::{Purpose, above_zero, at_least_zero};
+pub use domain::bonus::{Grant, GrantStatus};
+use domain::bonus::{GrantTerms, NewGrant, default_game_weight};
+use domain::context::Context;
+use domain::id::{GrantId, PlayerId, TransactionId};
+use domain::idempotency::{Answer, IdempotencyKey};
+use domain::ledger::{Act, House, Kind};
+pub use domain::lots::Lot;
+use domain::money::Asset;
+use domain::problem::FieldError;
+use jiff::SignedDuration;
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use store::platform::outbox::Event;
+use store::platform::stats::Slot;
+use store::{Db, Tx, transaction};
+
+/// Longest life of a bonus, in hours: ten years.
+const EXPIRY_HOURS_MAX: u32 = 87_600;
+
+/// What a player has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WalletView {
+    pub player_id: PlayerId,
+    pub lp: Decimal,
+    pub rp: Decimal,
+    pub bonus: Decimal,
+    pub tickets: Decimal,
+    /// LP and RP, in the order in which spending takes them.
+    pub lots: Vec<Lot>,
+    /// Open bonuses, in the order in which stakes feed them.
+    pub grants: Vec<Grant>,
+}
+
+/// Balances, lots and bonuses of one instant.
+pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
+    let mut client = db.client().await?;
+    let tx = store::snapshot(&mut client).await?;
+    let missing = || Error::not_found("player", player_id);
+    if !store::players::exists(&tx, player_id).await? {
+        return Err(missing());
+    }
+    let account = store::wallet::accounts::load(&tx, &[player_id.as_str()])
+        .await?
+        .pop()
+        .ok_or_else(missing)?;
+    Ok(WalletView {
+        player_id: player_id.clone(),
+        lp: account.balance(Asset::Lp),
+        rp: account.balance(Asset::Rp),
+        bonus: account.balance(Asset::Bonus),
+        tickets: account.balance(Asset::Tickets),
+        lots: account.lots().to_vec(),
+        grants: account.grants().to_vec(),
+    })
+}
+
+/// What an operation on a wallet came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// `None`: nothing was moved.
+    pub transaction_id: Option<TransactionId>,
+    /// Of a bonus.
+    pub grant_id: Option<GrantId>,
+    pub asset: Asset,
+    pub new_balance: Decimal,
+}
+
+/// Loyalty points given by a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddLp {
+    pub player_id: PlayerId,
+    /// ≥ 0, scale 2; 0 moves nothing.
+    pub amount: Decimal,
+    /// Where they come from, and why.
+    pub reason: Option<String>,
+}
+
+/// Credits LP. Blocked, inactive and self-excluded players are refused.
+pub async fn add_lp(
+    db: &Db,
+    command: &AddLp,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Receipt>> {
+    at_least_zero(command.amount, Asset::Lp, "/amount")?;
+    let act = Act {
+        actor,
+        reason: command.reason.as_deref(),
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        add_lp_in_tx(tx, command, key, act)
+    ))
+}
+
+async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, key: Option<&IdempotencyKey>, act: Act<'_>) -> Result<Receipt> {
+    let AddLp { player_id, amount, .. } = command;
+    books::lock(tx, player_id, Purpose::Give, act.context.now).await?;
+    let mut book = store::wallet::ledger::books(tx, &[player_id.as_str()])
+        .await?
+        .remove(player_id.as_str())
+        .ok_or_else(|| Error::not_found("player", player_id))?;
+    let mut receipt = Receipt {
+        transaction_id: None,
+        grant_id: None,
+        asset: Asset::Lp,
+        new_balance: book.balance(Asset::Lp),
+    };
+    if amount.is_zero() {
+        return Ok(receipt);
+    }
+    let transaction_id = TransactionId((act.context.new_id)());
+    let operation = act.operation_as(transaction_id, Kind::ManualCredit, reference(key, transaction_id));
+    book.credit(Asset::Lp, *amount, House::Issuance, None, &operation)?;
+    (receipt.transaction_id, receipt.new_balance) = (Some(transaction_id), book.balance(Asset::Lp));
+    let _scheduled = books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context).await?;
+    Ok(receipt)
+}
+
+/// The caller's key, or the transaction itself.
+pub(crate) fn reference(key: Option<&IdempotencyKey>, transaction_id: TransactionId) -> String {
+    key.map_or_else(|| transaction_id.to_string(), |key| key.key.clone())
+}
+
+/// Something a person takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deduct {
+    pub player_id: PlayerId,
+    pub asset: Asset,
+    /// Above 0, at the asset's scale.
+    pub amount: Decimal,
+    pub reason: Option<String>,
+}
+
+/// Takes points from the lots that expire first, tickets, or bonus money from the bonuses that stakes would feed first.
+///
+/// # Errors
+/// `InsufficientBalance`; blocked and inactive players are refused.
+pub async fn deduct(
+    db: &Db,
+    command: &Deduct,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Receipt>> {
+    above_zero(command.amount, command.asset, "/amount")?;
+    let act = Act {
+        actor,
+        reason: command.reason.as_deref(),
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        deduct_in_tx(tx, command, key, act)
+    ))
+}
+
+async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, key: Option<&IdempotencyKey>, act: Act<'_>) -> Result<Receipt> {
+    let Deduct {
+        player_id,
+        asset,
+        amount,
+        ..
+    } = command;
+    books::lock(tx, player_id, Purpose::Take, act.context.now).await?;
+    let mut accounts = [books::account(tx, player_id, &act).await?];
+    let [account] = &mut accounts;
+    let transaction_id = TransactionId((act.context.new_id)());
+    let operation = act.operation_as(transaction_id, Kind::ManualDebit, reference(key, transaction_id));
+    match asset {
+        Asset::Bonus => account.deduct_bonus(*amount, &operation)?,
+        asset => account.spend(*asset, *amount, House::Adjustment, &operation)?,
+    }
+    books::deplete(tx, &mut accounts, &act).await?;
+    let [account] = accounts;
+    let new_balance = account.balance(*asset);
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
+    Ok(Receipt {
+        transaction_id: Some(transaction_id),
+        grant_id: None,
+        asset: *asset,
+        new_balance,
+    })
+}
+
+/// A bonus given by a person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AddBonus {
+    pub player_id: PlayerId,
+    /// Above 0, scale 2.
+    pub amount: Decimal,
+    /// Money to stake before it converts; 0 converts at once.
+    pub wagering_required: Decimal,
+    pub expiry_hours: Option<u32>,
+    pub max_bet: Option<Decimal>,
+    pub eligible_games: Option<Vec<String>>,
+    pub reason: Option<String>,
+}
+
+/// Grants a bonus by hand. Blocked, inactive and self-excluded players are refused.
+pub async fn add_bonus(
+    db: &Db,
+    command: &AddBonus,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Receipt>> {
+    validate(command)?;
+    let act = Act {
+        actor,
+        reason: command.reason.as_deref(),
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        add_bonus_in_tx(tx, command, act)
+    ))
+}
+
+async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, act: Act<'_>) -> Result<Receipt> {
+    let player_id = &command.player_id;
+    books::lock(tx, player_id, Purpose::Give, act.context.now).await?;
+    let mut account = books::account(tx, player_id, &act).await?;
+    let (transaction_id, grant_id) = (TransactionId((act.context.new_id)()), GrantId((act.context.new_id)()));
+    let operation = act.operation_as(transaction_id, Kind::ManualBonus, grant_id.to_string());
+    account.issue(grant(command, grant_id, act.context), &operation, &act)?;
+    let new_balance = account.balance(Asset::Bonus);
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
+    Ok(Receipt {
+        transaction_id: Some(transaction_id),
+        grant_id: Some(grant_id),
+        asset: Asset::Bonus,
+        new_balance,
+    })
+}
+
+fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
+    let multiplier = command
+        .wagering_required
+        .checked_div(command.amount)
+        .unwrap_or_default();
+    let terms = GrantTerms {
+        wagering_requirement: multiplier.round_dp(4),
+        expiry_hours: command.expiry_hours,
+        eligible_games: command.eligible_games.clone(),
+        max_bet: command.max_bet,
+        ..GrantTerms::default()
+    };
+    NewGrant {
+        player_id: command.player_id.clone(),
+        grant_id,
+        rule: None,
+        reward_type: "BONUS_BALANCE",
+        asset: Asset::Bonus,
+        amount: command.amount,
+        // A person decides; what it may cost at most is what it is.
+        cost: command.amount,
+        expected_revenue: None,
+        wagering_required: command.wagering_required,
+        terms: Some(terms),
+        issued_at: context.now,
+        expires_at: command
+            .expiry_hours
+            .map(|hours| context.now + SignedDuration::from_hours(hours.into())),
+    }
+}
+
+fn validate(command: &AddBonus) -> Result<()> {
+    above_zero(command.amount, Asset::Bonus, "/amount")?;
+    at_least_zero(command.wagering_required, Asset::Bonus, "/wagering_requirement")?;
+    if let Some(max_bet) = command.max_bet {
+        above_zero(max_bet, Asset::Bonus, "/max_bet")?;
+    }
+    // A game that contributes nothing would make a bonus that cannot be wagered.
+    let games = command
+        .eligible_games
+        .iter()
+        .flatten()
+        .enumerate()
+        .filter(|(_, game)| default_game_weight(game).is_zero());
+    let errors: Vec<FieldError> = games
+        .map(|(index, game)| {
+            FieldError::new(
+                format!("/eligible_games/{index}"),
+                "unknown",
+                format!("{game:?} does not contribute to wagering"),
+            )
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Err(Error::Validation(errors));
+    }
+    match command.expiry_hours {
+        Some(hours) if !(1..=EXPIRY_HOURS_MAX).contains(&hours) => {
+            let detail = format!("must be between 1 and {EXPIRY_HOURS_MAX} hours");
+            Err(Error::Validation(vec![FieldError::new(
+                "/expiry_hours",
+                "range",
+                detail,
+            )]))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What taking a transaction back came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reversal {
+    pub player_id: PlayerId,
+    /// The one that reverses.
+    pub transaction_id: TransactionId,
+    pub reversed_transaction_id: TransactionId,
+    /// Of the assets it moved.
+    pub balances: Vec<(Asset, Decimal)>,
+}
+
+/// Takes a transaction back, as a whole and once: what people gave, deducted or redeemed, and rewards in points or tickets.
+/// It is a correction, and so is open to blocked and inactive players too.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it was reversed before, is of a kind that is not reversed, or its bonus has been played;
+/// `InsufficientBalance` when what it gave is spent.
+pub async fn reverse(
+    db: &Db,
+    transaction_id: TransactionId,
+    reason: &str,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Reversal>> {
+    let act = Act {
+        actor,
+        reason: Some(reason),
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        reverse_in_tx(tx, transaction_id, act)
+    ))
+}
+
+async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Result<Reversal> {
+    let now = act.context.now;
+    // Postings never change, so whose they are can be read before the lock.
+    let player_id = store::wallet::ledger::owner(tx, reversed)
+        .await?
+        .ok_or_else(|| Error::not_found("transaction", reversed))?;
+    books::lock(tx, &player_id, Purpose::Correct, now).await?;
+    if let Some(by) = store::wallet::ledger::reversed_by(tx, &player_id, reversed).await? {
+        return Err(Error::conflict(
+            "already_reversed",
+            format!("transaction {reversed} was reversed by {by}"),
+        ));
+    }
+    let (transaction, lots) = store::wallet::ledger::transaction(tx, reversed).await?;
+    let mut accounts = [books::account(tx, &player_id, &act).await?.with_lots(lots)];
+    let [account] = &mut accounts;
+    let transaction_id = TransactionId((act.context.new_id)());
+    account.reverse(
+        &transaction,
+        &act.operation_as(transaction_id, Kind::Reversal, reversed.to_string()),
+    )?;
+    books::deplete(tx, &mut accounts, &act).await?;
+    let [account] = accounts;
+    let mut balances: Vec<_> = transaction
+        .postings
+        .iter()
+        .map(|posting| (posting.asset, account.balance(posting.asset)))
+        .collect();
+    balances.dedup();
+    store::wallet::ledger::add_reversal(tx, &player_id, reversed, transaction_id, now).await?;
+    store::wallet::redemptions::reversed(tx, &player_id, reversed, now).await?;
+    let events = [reversed_event(&player_id, transaction.kind, reversed, transaction_id)];
+    let _scheduled = books::write(tx, &account.into_journal(), &events, Slot::of(&player_id), act.context).await?;
+    Ok(Reversal {
+        player_id,
+        transaction_id,
+        reversed_transaction_id: reversed,
+        balances,
+    })
+}
+
+/// The operator's systems may have acted on what is taken back: a cashier that paid a redemption, above all.
+fn reversed_event(player_id: &PlayerId, kind: Kind, reversed: TransactionId, by: TransactionId) -> Event {
+    let payload = serde_json::json!({
+        "player_id": player_id,
+        "kind": kind.as_str(),
+        "reversed_transaction_id": reversed,
+        "transaction_id": by,
+    });
+    Event {
+        player_id: player_id.clone(),
+        event_type: "transaction.reversed",
+        payload,
+    }
+}

@@ -1,0 +1,236 @@
+//! The redemption catalogue, and redeeming.
+
+use crate::error::{Error, Result};
+use crate::platform::idempotent;
+use crate::program::Program;
+use crate::wallet::books::{self, Purpose};
+use domain::context::Context;
+use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
+use domain::idempotency::{Answer, IdempotencyKey};
+use domain::ledger::Act;
+use domain::money::shown;
+use domain::problem::FieldError;
+use domain::redemption::{Applicant, Order, Redemption, RedemptionRule};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::platform::audit_log::{self, Entry};
+use store::platform::outbox::Event;
+use store::platform::stats::Slot;
+pub use store::wallet::redemptions::StoredRedemptionRule;
+use store::{Db, Executor, Page, Tx, transaction};
+
+/// The catalogue, in the order of the entries' ids.
+pub async fn list(
+    db: &Db,
+    is_active: Option<bool>,
+    page: &Page<RedemptionRuleId>,
+) -> Result<Vec<StoredRedemptionRule>> {
+    Ok(store::wallet::redemptions::list(&db.client().await?, is_active, page).await?)
+}
+
+pub async fn get(db: &Db, rule_id: &RedemptionRuleId) -> Result<StoredRedemptionRule> {
+    load(&db.client().await?, rule_id).await
+}
+
+async fn load(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result<StoredRedemptionRule> {
+    store::wallet::redemptions::get(executor, rule_id)
+        .await?
+        .ok_or_else(|| Error::not_found("redemption rule", rule_id))
+}
+
+/// Puts an entry into the catalogue.
+///
+/// # Errors
+/// `Validation`, each wrong place with its pointer; `Conflict` when the id is taken.
+pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Result<StoredRedemptionRule> {
+    transaction!(db, |tx| create_in_tx(tx, rule, actor, context))
+}
+
+async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) -> Result<StoredRedemptionRule> {
+    let rule = parse(tx, rule).await?;
+    if !store::wallet::redemptions::insert(tx, &rule, context.now).await? {
+        return Err(Error::conflict(
+            "duplicate",
+            format!("there is a redemption rule {} already", rule.rule_id),
+        ));
+    }
+    audit(tx, "redemption_rule.create", None, &rule, actor, context).await?;
+    load(tx, &rule.rule_id).await
+}
+
+/// Replaces an entry; what was redeemed before keeps its figures. `rule` need not say its id again.
+///
+/// # Errors
+/// `NotFound`; `Validation`.
+pub async fn update(
+    db: &Db,
+    rule_id: &RedemptionRuleId,
+    rule: &Value,
+    actor: &str,
+    context: Context,
+) -> Result<StoredRedemptionRule> {
+    let mut rule = rule.clone();
+    if let Value::Object(fields) = &mut rule {
+        let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
+        if *given != json!(rule_id) {
+            return Err(Error::Validation(vec![FieldError::new(
+                "/rule_id",
+                "range",
+                format!("must be {rule_id} or absent"),
+            )]));
+        }
+    }
+    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, actor, context))
+}
+
+async fn update_in_tx(
+    tx: &Tx<'_>,
+    rule_id: &RedemptionRuleId,
+    rule: &Value,
+    actor: &str,
+    context: Context,
+) -> Result<StoredRedemptionRule> {
+    if !store::wallet::redemptions::lock(tx, rule_id).await? {
+        return Err(Error::not_found("redemption rule", rule_id));
+    }
+    let before = load(tx, rule_id).await?;
+    let rule = parse(tx, rule).await?;
+    store::wallet::redemptions::update(tx, &rule, context.now).await?;
+    audit(tx, "redemption_rule.update", Some(&before.rule), &rule, actor, context).await?;
+    load(tx, rule_id).await
+}
+
+/// What a redemption came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Redeemed {
+    pub redemption: Redemption,
+    /// Of the cost's asset.
+    pub new_balance: Decimal,
+}
+
+/// Turns a player's points into what an entry of the catalogue offers: one transaction under the player's lock.
+///
+/// # Errors
+/// `NotFound` of the player or the entry; `Conflict` for a player who is blocked, not active or self-excluded;
+/// `Redemption` when the entry is not for this player now; `InsufficientBalance`.
+pub async fn redeem(
+    db: &Db,
+    player_id: &PlayerId,
+    rule_id: &RedemptionRuleId,
+    key: Option<&IdempotencyKey>,
+    actor: &str,
+    context: Context,
+) -> Result<Answer<Redeemed>> {
+    let act = Act {
+        actor,
+        reason: None,
+        context,
+    };
+    transaction!(db, |tx| idempotent::once(
+        tx,
+        key,
+        context.now,
+        redeem_in_tx(tx, player_id, rule_id, key, act)
+    ))
+}
+
+async fn redeem_in_tx(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    rule_id: &RedemptionRuleId,
+    key: Option<&IdempotencyKey>,
+    act: Act<'_>,
+) -> Result<Redeemed> {
+    let now = act.context.now;
+    books::lock(tx, player_id, Purpose::Give, now).await?;
+    let mut account = books::account(tx, player_id, &act).await?;
+    let rule = load(tx, rule_id).await?.rule;
+    let program = Program::load(tx, now).await?;
+    let month = program.moment.month();
+    let redeemer = store::wallet::redemptions::redeemer(tx, player_id, rule_id, month).await?;
+    let applicant = Applicant {
+        tier: &redeemer.tier,
+        available: account.balance(rule.cost_asset),
+        used: redeemer.used,
+    };
+    rule.may_redeem(&applicant, &program.ladder)?;
+
+    let redemption_id = RedemptionId((act.context.new_id)());
+    let reference = key.map_or_else(|| redemption_id.to_string(), |key| key.key.clone());
+    let redemption = rule.redeem(
+        &mut account,
+        Order {
+            redemption_id,
+            reference,
+            month,
+        },
+        &act,
+    )?;
+    let new_balance = account.balance(rule.cost_asset);
+    store::wallet::redemptions::add(tx, &redemption).await?;
+    let _scheduled = books::write(
+        tx,
+        &account.into_journal(),
+        &[created(&redemption)],
+        Slot::of(player_id),
+        act.context,
+    )
+    .await?;
+    Ok(Redeemed {
+        redemption,
+        new_balance,
+    })
+}
+
+/// Of CASH it is the only notice: the cashier pays.
+fn created(redemption: &Redemption) -> Event {
+    let mut payload = json!({
+        "player_id": redemption.player_id,
+        "redemption_id": redemption.redemption_id,
+        "rule_id": redemption.rule_id,
+        "cost": shown(redemption.cost, redemption.cost_asset.scale()),
+        "cost_currency": redemption.cost_asset,
+        "target": redemption.target,
+        "amount": shown(redemption.amount, redemption.target.scale()),
+    });
+    if let Some(grant_id) = redemption.grant_id {
+        payload["grant_id"] = json!(grant_id);
+    }
+    Event {
+        player_id: redemption.player_id.clone(),
+        event_type: "redemption.created",
+        payload,
+    }
+}
+
+/// Reads an entry under the ladder and the settings as they are, and keeps the ladder so until the entry is saved.
+async fn parse(tx: &Tx<'_>, rule: &Value) -> Result<RedemptionRule> {
+    store::tiers::pin(tx).await?;
+    let (ladder, settings) = (
+        crate::tiers::ladder(tx).await?,
+        crate::program::settings::load(tx).await?,
+    );
+    RedemptionRule::parse(rule, &ladder, &settings).map_err(Error::Validation)
+}
+
+async fn audit(
+    tx: &Tx<'_>,
+    action: &str,
+    before: Option<&RedemptionRule>,
+    after: &RedemptionRule,
+    actor: &str,
+    context: Context,
+) -> Result<()> {
+    let entry = Entry {
+        audit_id: (context.new_id)(),
+        at: context.now,
+        actor: actor.into(),
+        action: action.into(),
+        subject: format!("redemption_rule:{}", after.rule_id),
+        before: before.map(|rule| Value::Object(rule.definition())),
+        after: Some(Value::Object(after.definition())),
+        reason: None,
+    };
+    Ok(audit_log::append(tx, &entry).await?)
+}

@@ -1,0 +1,203 @@
+//! What stands still because its message was lost: runs, imports and triggers. What was sent again is left alone for a while
+//! that doubles each time.
+
+use crate::db::{Executor, Tx};
+use crate::error::Result;
+use crate::statement;
+use domain::id::{ImportId, RunId, TriggerBatchId};
+use jiff::{SignedDuration, Timestamp};
+
+// The shards say when a run last got on. What was sent before that did its work, so the patience begins anew.
+const STUCK_RUNS: &str = "
+SELECT run_id, resends
+FROM (
+  SELECT r.run_id, r.resent_at, progress.at,
+    CASE WHEN progress.at > r.resent_at THEN 0::smallint ELSE r.resends END AS resends
+  FROM runs r
+  CROSS JOIN LATERAL (
+    SELECT greatest(r.created_at, max(s.segmented_at), max(s.rewarded_at), max(s.failed_at)) AS at
+    FROM run_shards s
+    WHERE s.run_id = r.run_id
+  ) AS progress
+  WHERE r.status = 'RUNNING'
+) AS running
+WHERE greatest(at, resent_at) + $2::bigint * interval '1 second' * 2 ^ least(resends, 4) <= $1
+ORDER BY run_id
+LIMIT $3";
+
+// A simulation is led by the message of its first shard, whichever are still open.
+const OPEN_SHARDS: &str = "
+SELECT DISTINCT s.run_id, CASE r.kind WHEN 'SIMULATION' THEN 0 ELSE s.shard END AS shard, s.segmented_at IS NOT NULL AS segmented
+FROM run_shards s
+JOIN runs r ON r.run_id = s.run_id
+WHERE s.run_id = ANY($1)
+  AND s.failed_at IS NULL
+  AND s.rewarded_at IS NULL
+  AND (s.segmented_at IS NULL OR r.rewards)
+ORDER BY run_id, shard";
+
+const RUNS_RESENT: &str = "
+UPDATE runs r
+SET resent_at = $3,
+  resends = n.resends
+FROM unnest($1::uuid[], $2::smallint[]) AS n (run_id, resends)
+WHERE r.run_id = n.run_id";
+
+const STUCK_IMPORTS: &str = "
+SELECT import_id, resends
+FROM (
+  SELECT import_id, resent_at, coalesce(advanced_at, created_at) AS at,
+    CASE WHEN advanced_at > resent_at THEN 0::smallint ELSE resends END AS resends
+  FROM imports
+  WHERE status = 'RUNNING'
+) AS running
+WHERE greatest(at, resent_at) + $2::bigint * interval '1 second' * 2 ^ least(resends, 4) <= $1
+ORDER BY import_id
+LIMIT $3";
+
+const IMPORTS_RESENT: &str = "
+UPDATE imports i
+SET resent_at = $3,
+  resends = n.resends
+FROM unnest($1::uuid[], $2::smallint[]) AS n (import_id, resends)
+WHERE i.import_id = n.import_id";
+
+const WAITING_TRIGGERS: &str = "
+SELECT batch_id, max(sends) AS resends
+FROM reward_triggers
+WHERE evaluated_at IS NULL
+  AND failed_at IS NULL
+  AND coalesce(sent_at, created_at) + $2::bigint * interval '1 second' * 2 ^ least(sends, 6) <= $1
+GROUP BY batch_id
+ORDER BY min(created_at), batch_id
+LIMIT $3";
+
+const TRIGGERS_RESENT: &str = "
+UPDATE reward_triggers t
+SET sent_at = $3,
+  sends = n.resends
+FROM unnest($1::uuid[], $2::smallint[]) AS n (batch_id, resends)
+WHERE t.batch_id = n.batch_id
+  AND t.evaluated_at IS NULL
+  AND t.failed_at IS NULL";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    STUCK_RUNS,
+    OPEN_SHARDS,
+    RUNS_RESENT,
+    STUCK_IMPORTS,
+    IMPORTS_RESENT,
+    WAITING_TRIGGERS,
+    TRIGGERS_RESENT,
+];
+
+/// Something that stands still, and how often it was sent again since it last moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stuck<T> {
+    pub id: T,
+    pub resends: i16,
+}
+
+/// A shard that a message is missing for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenShard {
+    pub run_id: RunId,
+    pub shard: i32,
+    /// It waits for its rewards.
+    pub segmented: bool,
+}
+
+/// Runs of which no shard was done and nothing was sent again for `patience`, doubled with each time it was sent again.
+pub async fn stuck_runs(
+    executor: &impl Executor,
+    patience: SignedDuration,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Stuck<RunId>>> {
+    stuck(executor, STUCK_RUNS, patience, now, limit, RunId).await
+}
+
+/// The shards of these runs that are not done.
+pub async fn open_shards(executor: &impl Executor, runs: &[RunId]) -> Result<Vec<OpenShard>> {
+    let ids: Vec<uuid::Uuid> = runs.iter().map(|id| id.0).collect();
+    let rows = statement::rows(executor, OPEN_SHARDS, &[&ids]).await?;
+    let shard = |row: &tokio_postgres::Row| {
+        Ok(OpenShard {
+            run_id: RunId(row.try_get("run_id")?),
+            shard: row.try_get("shard")?,
+            segmented: row.try_get("segmented")?,
+        })
+    };
+    rows.iter().map(shard).collect()
+}
+
+/// Imports whose watermark has not moved for `patience`, and which are not over.
+pub async fn stuck_imports(
+    executor: &impl Executor,
+    patience: SignedDuration,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Stuck<ImportId>>> {
+    stuck(executor, STUCK_IMPORTS, patience, now, limit, ImportId).await
+}
+
+/// Batches of triggers that nobody has evaluated, the oldest first.
+pub async fn waiting_triggers(
+    executor: &impl Executor,
+    patience: SignedDuration,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Stuck<TriggerBatchId>>> {
+    stuck(executor, WAITING_TRIGGERS, patience, now, limit, TriggerBatchId).await
+}
+
+async fn stuck<T>(
+    executor: &impl Executor,
+    sql: &str,
+    patience: SignedDuration,
+    now: Timestamp,
+    limit: i64,
+    id: fn(uuid::Uuid) -> T,
+) -> Result<Vec<Stuck<T>>> {
+    let rows = statement::rows(executor, sql, &[&now, &patience.as_secs(), &limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Stuck {
+                id: id(row.try_get(0)?),
+                resends: row.try_get("resends")?,
+            })
+        })
+        .collect()
+}
+
+/// Their messages were sent again.
+pub async fn runs_resent(tx: &Tx<'_>, runs: &[Stuck<RunId>], now: Timestamp) -> Result<()> {
+    resent(tx, RUNS_RESENT, runs, |id| id.0, now).await
+}
+
+pub async fn imports_resent(tx: &Tx<'_>, imports: &[Stuck<ImportId>], now: Timestamp) -> Result<()> {
+    resent(tx, IMPORTS_RESENT, imports, |id| id.0, now).await
+}
+
+pub async fn triggers_resent(tx: &Tx<'_>, batches: &[Stuck<TriggerBatchId>], now: Timestamp) -> Result<()> {
+    resent(tx, TRIGGERS_RESENT, batches, |id| id.0, now).await
+}
+
+async fn resent<T: Copy>(
+    tx: &Tx<'_>,
+    sql: &str,
+    stuck: &[Stuck<T>],
+    id: fn(T) -> uuid::Uuid,
+    now: Timestamp,
+) -> Result<()> {
+    if stuck.is_empty() {
+        return Ok(());
+    }
+    let (ids, resends): (Vec<uuid::Uuid>, Vec<i16>) = stuck
+        .iter()
+        .map(|stuck| (id(stuck.id), stuck.resends.saturating_add(1)))
+        .unzip();
+    statement::execute(tx, sql, &[&ids, &resends, &now]).await?;
+    Ok(())
+}

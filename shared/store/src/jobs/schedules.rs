@@ -1,0 +1,322 @@
+//! Scheduled times and how far each was worked on. Whoever works on one holds its claim; a claim that is not renewed in time
+//! goes to the next who asks.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::statement;
+use domain::id::{RunId, ScheduleRunId};
+use domain::schedule::Job;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+const SEE_FIRST: &str = "
+INSERT INTO schedules (job, seen_at)
+SELECT job, $2
+FROM unnest($1::text[]) AS n (job)
+ORDER BY job
+ON CONFLICT (job) DO NOTHING";
+
+const LOCK: &str = "
+SELECT job, seen_at
+FROM schedules
+WHERE job = ANY($1)
+ORDER BY job
+FOR UPDATE";
+
+// A clock that goes back leaves what was seen as it is.
+const SEE: &str = "
+UPDATE schedules
+SET seen_at = $2
+WHERE job = ANY($1)
+  AND seen_at < $2";
+
+const OPEN_JOBS: &str = "
+SELECT DISTINCT job
+FROM schedule_runs
+WHERE status = 'RUNNING'";
+
+const ADD: &str = "
+INSERT INTO schedule_runs (job, scheduled_for, schedule_run_id, started_by, skipped, status, available_at, created_at)
+VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $6)
+ON CONFLICT (job, scheduled_for) DO NOTHING";
+
+// The most urgent job first ($3 has them in that order), then the oldest.
+const CLAIM: &str = "
+UPDATE schedule_runs
+SET claim = $2,
+  attempts = attempts + 1
+WHERE schedule_run_id = (
+  SELECT schedule_run_id
+  FROM schedule_runs
+  WHERE status = 'RUNNING'
+    AND available_at <= $1
+    AND ($4::uuid IS NULL OR schedule_run_id = $4)
+  ORDER BY array_position($3::text[], job), scheduled_for
+  LIMIT 1
+  FOR UPDATE SKIP LOCKED
+)
+RETURNING *";
+
+const LOCK_CLAIMED: &str = "
+SELECT 1
+FROM schedule_runs
+WHERE schedule_run_id = $1
+  AND claim = $2
+  AND status = 'RUNNING'
+FOR UPDATE";
+
+const SAVE: &str = "
+UPDATE schedule_runs
+SET status = $3,
+  cursor = $4,
+  counts = $5,
+  findings = $6,
+  run_id = $7,
+  error = $8,
+  attempts = $9,
+  available_at = $10,
+  finished_at = $11
+WHERE schedule_run_id = $1
+  AND claim = $2
+  AND status = 'RUNNING'";
+
+const GET: &str = "
+SELECT *
+FROM schedule_runs
+WHERE schedule_run_id = $1";
+
+const FIND: &str = "
+SELECT *
+FROM schedule_runs
+WHERE job = $1
+  AND scheduled_for = $2";
+
+const LATEST: &str = "
+SELECT r.*
+FROM unnest($1::text[]) AS n (job)
+CROSS JOIN LATERAL (
+  SELECT *
+  FROM schedule_runs r
+  WHERE r.job = n.job
+  ORDER BY scheduled_for DESC
+  LIMIT 1
+) AS r";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    SEE_FIRST,
+    LOCK,
+    SEE,
+    OPEN_JOBS,
+    ADD,
+    CLAIM,
+    LOCK_CLAIMED,
+    SAVE,
+    GET,
+    FIND,
+    LATEST,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    Completed,
+    CompletedWithErrors,
+    Failed,
+}
+
+impl Status {
+    const ALL: [Self; 4] = [Self::Running, Self::Completed, Self::CompletedWithErrors, Self::Failed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Completed => "COMPLETED",
+            Self::CompletedWithErrors => "COMPLETED_WITH_ERRORS",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// One scheduled time of a job, or one start of it by hand.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScheduleRun {
+    pub schedule_run_id: ScheduleRunId,
+    pub job: Job,
+    pub scheduled_for: Timestamp,
+    pub started_by: String,
+    /// Earlier due times that were missed, for which this one stands.
+    pub skipped: i32,
+    pub status: Status,
+    /// While it runs: from when on somebody may take it up.
+    pub available_at: Timestamp,
+    /// Times it was taken up since the last page that was saved.
+    pub attempts: i32,
+    /// Where the next page begins.
+    pub cursor: Option<String>,
+    /// What the pages so far came to.
+    pub counts: BTreeMap<String, i64>,
+    /// Of an audit: the invariants that are broken.
+    pub findings: Option<Value>,
+    /// Of a recalculation.
+    pub run_id: Option<RunId>,
+    pub error: Option<String>,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewScheduleRun {
+    pub schedule_run_id: ScheduleRunId,
+    pub job: Job,
+    pub scheduled_for: Timestamp,
+    pub started_by: String,
+    pub skipped: u32,
+}
+
+/// Until when the due times of these jobs were looked at, locked. A job that is met for the first time was looked at now.
+pub async fn lock(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<Vec<(Job, Timestamp)>> {
+    let names = names(jobs);
+    statement::execute(tx, SEE_FIRST, &[&names, &now]).await?;
+    let rows = statement::rows(tx, LOCK, &[&names]).await?;
+    rows.iter()
+        .map(|row| Ok((job(row)?, row.try_get("seen_at")?)))
+        .collect()
+}
+
+pub async fn see(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<()> {
+    statement::execute(tx, SEE, &[&names(jobs), &now]).await?;
+    Ok(())
+}
+
+/// The jobs of which a run is not over.
+pub async fn open_jobs(executor: &impl Executor) -> Result<BTreeSet<Job>> {
+    statement::rows(executor, OPEN_JOBS, &[])
+        .await?
+        .iter()
+        .map(job)
+        .collect()
+}
+
+/// Answers whether it is new: a job has one run for each scheduled time.
+pub async fn add(tx: &Tx<'_>, new: &NewScheduleRun, now: Timestamp) -> Result<bool> {
+    let skipped = i32::try_from(new.skipped).unwrap_or(i32::MAX);
+    let params: statement::Params<'_> = &[
+        &new.job.as_str(),
+        &new.scheduled_for,
+        &new.schedule_run_id.0,
+        &new.started_by,
+        &skipped,
+        &now,
+    ];
+    Ok(statement::execute(tx, ADD, params).await? == 1)
+}
+
+/// Takes up the most urgent run that nobody works on, or this one. The caller says in the same transaction until when the
+/// claim holds ([`save`]).
+pub async fn claim(
+    tx: &Tx<'_>,
+    only: Option<ScheduleRunId>,
+    claim: Uuid,
+    now: Timestamp,
+) -> Result<Option<ScheduleRun>> {
+    let params: statement::Params<'_> = &[&now, &claim, &names(&Job::ALL), &only.map(|id| id.0)];
+    statement::optional_row(tx, CLAIM, params)
+        .await?
+        .as_ref()
+        .map(run)
+        .transpose()
+}
+
+/// Locks a run, so that it is saved with what this transaction does. False: the claim went to somebody else.
+pub async fn lock_claimed(tx: &Tx<'_>, id: ScheduleRunId, claim: Uuid) -> Result<bool> {
+    Ok(statement::optional_row(tx, LOCK_CLAIMED, &[&id.0, &claim])
+        .await?
+        .is_some())
+}
+
+/// Saves how far the run is. False: the claim went to somebody else, and nothing was saved.
+pub async fn save(tx: &Tx<'_>, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
+    let counts: Value = run
+        .counts
+        .iter()
+        .map(|(name, count)| (name.clone(), Value::from(*count)))
+        .collect();
+    let params: statement::Params<'_> = &[
+        &run.schedule_run_id.0,
+        &claim,
+        &run.status.as_str(),
+        &run.cursor,
+        &counts,
+        &run.findings,
+        &run.run_id.map(|id| id.0),
+        &run.error,
+        &run.attempts,
+        &run.available_at,
+        &run.finished_at,
+    ];
+    Ok(statement::execute(tx, SAVE, params).await? == 1)
+}
+
+pub async fn get(executor: &impl Executor, id: ScheduleRunId) -> Result<Option<ScheduleRun>> {
+    statement::optional_row(executor, GET, &[&id.0])
+        .await?
+        .as_ref()
+        .map(run)
+        .transpose()
+}
+
+pub async fn find(executor: &impl Executor, job: Job, scheduled_for: Timestamp) -> Result<Option<ScheduleRun>> {
+    statement::optional_row(executor, FIND, &[&job.as_str(), &scheduled_for])
+        .await?
+        .as_ref()
+        .map(run)
+        .transpose()
+}
+
+/// The last run of each job that has one.
+pub async fn latest(executor: &impl Executor) -> Result<Vec<ScheduleRun>> {
+    statement::rows(executor, LATEST, &[&names(&Job::ALL)])
+        .await?
+        .iter()
+        .map(run)
+        .collect()
+}
+
+fn names(jobs: &[Job]) -> Vec<&'static str> {
+    jobs.iter().map(|job| job.as_str()).collect()
+}
+
+fn job(row: &Row) -> Result<Job> {
+    let text: &str = row.try_get("job")?;
+    Job::parse(text).ok_or_else(|| Error::Row(format!("job {text:?}")))
+}
+
+fn run(row: &Row) -> Result<ScheduleRun> {
+    let status: &str = row.try_get("status")?;
+    let counts: Value = row.try_get("counts")?;
+    let unreadable = |what: &str| Error::Row(format!("{what} of a scheduled run"));
+    Ok(ScheduleRun {
+        schedule_run_id: ScheduleRunId(row.try_get("schedule_run_id")?),
+        job: job(row)?,
+        scheduled_for: row.try_get("scheduled_for")?,
+        started_by: row.try_get("started_by")?,
+        skipped: row.try_get("skipped")?,
+        status: Status::ALL
+            .into_iter()
+            .find(|known| known.as_str() == status)
+            .ok_or_else(|| unreadable("status"))?,
+        available_at: row.try_get("available_at")?,
+        attempts: row.try_get("attempts")?,
+        cursor: row.try_get("cursor")?,
+        counts: serde_json::from_value(counts).map_err(|_| unreadable("counts"))?,
+        findings: row.try_get("findings")?,
+        run_id: row.try_get::<_, Option<Uuid>>("run_id")?.map(RunId),
+        error: row.try_get("error")?,
+        created_at: row.try_get("created_at")?,
+        finished_at: row.try_get("finished_at")?,
+    })
+}

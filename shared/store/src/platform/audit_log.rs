@@ -1,0 +1,86 @@
+//! Writes by people: who, what, before, after, why.
+
+use crate::db::{Executor, Tx};
+use crate::error::Result;
+use crate::page::Page;
+use crate::statement;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+const APPEND: &str = "
+INSERT INTO audit_log (audit_id, at, actor, action, subject, before, after, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+const LIST: &str = "
+SELECT audit_id, at, actor, action, subject, before, after, reason
+FROM audit_log
+WHERE ($1::uuid IS NULL OR audit_id < $1)
+  AND ($2::text IS NULL OR subject = $2)
+ORDER BY audit_id DESC
+OFFSET $3
+LIMIT $4";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[APPEND, LIST];
+
+/// One write by a person.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Entry {
+    /// UUIDv7: the order of time.
+    pub audit_id: Uuid,
+    pub at: Timestamp,
+    pub actor: String,
+    /// What was done, `noun.verb`: `player.update`, `rule.archive`.
+    pub action: String,
+    /// What it was done to, `noun:id`: `player:P001`.
+    pub subject: String,
+    /// `None`: it was not there before, or is not there any more.
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub reason: Option<String>,
+}
+
+/// In the transaction of the write itself.
+pub async fn append(tx: &Tx<'_>, entry: &Entry) -> Result<()> {
+    let Entry {
+        audit_id,
+        at,
+        actor,
+        action,
+        subject,
+        before,
+        after,
+        reason,
+    } = entry;
+    statement::execute(
+        tx,
+        APPEND,
+        &[audit_id, at, actor, action, subject, before, after, reason],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Newest first; of one subject, or of all.
+pub async fn list(executor: &impl Executor, subject: Option<&str>, page: &Page<Uuid>) -> Result<Vec<Entry>> {
+    statement::rows(executor, LIST, &[&page.after, &subject, &page.skip, &page.limit])
+        .await?
+        .iter()
+        .map(entry)
+        .collect()
+}
+
+fn entry(row: &Row) -> Result<Entry> {
+    Ok(Entry {
+        audit_id: row.try_get("audit_id")?,
+        at: row.try_get("at")?,
+        actor: row.try_get("actor")?,
+        action: row.try_get("action")?,
+        subject: row.try_get("subject")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+        reason: row.try_get("reason")?,
+    })
+}

@@ -1,0 +1,97 @@
+//! API keys, by their hash.
+
+use crate::db::Executor;
+use crate::error::{Error, Result};
+use crate::page::Page;
+use crate::statement;
+use domain::access::{ApiKey, Role};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+const INSERT: &str = "
+INSERT INTO api_keys (key_id, key_hash, name, role, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6)";
+
+const FIND: &str = "
+SELECT key_id, name, role, created_at, expires_at, revoked_at
+FROM api_keys
+WHERE key_hash = $1";
+
+const LIST: &str = "
+SELECT key_id, name, role, created_at, expires_at, revoked_at
+FROM api_keys
+WHERE ($1::uuid IS NULL OR key_id > $1)
+ORDER BY key_id
+OFFSET $2
+LIMIT $3";
+
+const LOCK: &str = "
+SELECT key_id, name, role, created_at, expires_at, revoked_at
+FROM api_keys
+WHERE key_id = $1
+FOR NO KEY UPDATE";
+
+const REVOKE: &str = "
+UPDATE api_keys
+SET revoked_at = $2
+WHERE key_id = $1";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, LOCK, REVOKE];
+
+pub async fn insert(executor: &impl Executor, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {
+    let params: statement::Params<'_> = &[
+        &key.key_id,
+        &hash.as_slice(),
+        &key.name,
+        &key.role.as_str(),
+        &key.created_at,
+        &key.expires_at,
+    ];
+    statement::execute(executor, INSERT, params).await?;
+    Ok(())
+}
+
+/// The key with this hash, valid or not.
+pub async fn find(executor: &impl Executor, hash: &[u8; 32]) -> Result<Option<ApiKey>> {
+    statement::optional_row(executor, FIND, &[&hash.as_slice()])
+        .await?
+        .as_ref()
+        .map(key)
+        .transpose()
+}
+
+/// In the order in which they were made, the invalid ones too.
+pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<ApiKey>> {
+    statement::rows(executor, LIST, &[&page.after, &page.skip, &page.limit])
+        .await?
+        .iter()
+        .map(key)
+        .collect()
+}
+
+pub async fn lock(executor: &impl Executor, key_id: Uuid) -> Result<Option<ApiKey>> {
+    statement::optional_row(executor, LOCK, &[&key_id])
+        .await?
+        .as_ref()
+        .map(key)
+        .transpose()
+}
+
+pub async fn revoke(executor: &impl Executor, key_id: Uuid, now: Timestamp) -> Result<()> {
+    statement::execute(executor, REVOKE, &[&key_id, &now]).await?;
+    Ok(())
+}
+
+fn key(row: &Row) -> Result<ApiKey> {
+    let role: &str = row.try_get("role")?;
+    Ok(ApiKey {
+        key_id: row.try_get("key_id")?,
+        name: row.try_get("name")?,
+        role: Role::parse(role).ok_or_else(|| Error::Row(format!("role {role:?}")))?,
+        created_at: row.try_get("created_at")?,
+        expires_at: row.try_get("expires_at")?,
+        revoked_at: row.try_get("revoked_at")?,
+    })
+}

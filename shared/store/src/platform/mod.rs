@@ -1,0 +1,9 @@
+//! Keys, webhooks with their outbox, the audit log, idempotency keys, counters and figures.
+
+pub mod analytics;
+pub mod audit_log;
+pub mod idempotency;
+pub mod keys;
+pub mod outbox;
+pub mod stats;
+pub mod webhooks;

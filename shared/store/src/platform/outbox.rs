@@ -1,0 +1,115 @@
+//! Events for the operator's systems, written in the transaction that causes them.
+
+use crate::db::{Executor, Tx};
+use crate::error::Result;
+use crate::statement;
+use domain::id::PlayerId;
+use domain::webhook::EVENT_TYPES;
+use jiff::Timestamp;
+use serde_json::Value;
+use uuid::Uuid;
+
+// What no webhook wants is not written: without one, a million grants would be a million rows for nobody.
+const ADD: &str = "
+INSERT INTO outbox (player_id, event_type, payload, created_at)
+SELECT player_id, event_type, payload, $4
+FROM unnest($1::text[], $2::text[], $3::json[]) AS n (player_id, event_type, payload)
+WHERE EXISTS (
+  SELECT
+  FROM webhooks AS w
+  WHERE w.deleted_at IS NULL
+    AND (w.event_types IS NULL OR n.event_type = ANY(w.event_types))
+)";
+
+const ANY: &str = "
+SELECT EXISTS (
+  SELECT
+  FROM outbox
+)";
+
+// Ends with the transaction, so it passes through a pooler. The number means nothing, and no other lock of ours has it.
+const DISPATCHER: &str = "
+SELECT pg_try_advisory_xact_lock(7239471625)";
+
+const FIRST: &str = "
+SELECT outbox_id
+FROM outbox
+ORDER BY outbox_id
+LIMIT $1";
+
+// One row for each webhook that wants the event. The update of a stream that is there already changes nothing but waits
+// for who holds it: a relay that is about to remove the stream, since it saw nothing left in it, is through by then.
+const FAN_OUT: &str = "
+WITH taken AS (
+  DELETE FROM outbox AS o
+  USING unnest($1::bigint[], $2::uuid[]) AS n (outbox_id, event_id)
+  WHERE o.outbox_id = n.outbox_id
+  RETURNING o.outbox_id, o.player_id, o.event_type, o.payload, o.created_at, n.event_id
+), added AS (
+  INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload, occurred_at, status)
+  SELECT t.player_id, w.webhook_id, t.outbox_id, t.event_id, t.event_type, t.payload, t.created_at, 'PENDING'
+  FROM taken AS t
+  JOIN webhooks AS w ON w.deleted_at IS NULL AND (w.event_types IS NULL OR t.event_type = ANY(w.event_types))
+  RETURNING player_id, webhook_id, delivery_id
+)
+INSERT INTO webhook_streams AS s (player_id, webhook_id, head, due_at)
+SELECT player_id, webhook_id, min(delivery_id), $3
+FROM added
+GROUP BY player_id, webhook_id
+ORDER BY player_id, webhook_id
+ON CONFLICT (player_id, webhook_id) DO UPDATE
+SET head = least(s.head, excluded.head)";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[ADD, ANY, DISPATCHER, FIRST, FAN_OUT];
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub player_id: PlayerId,
+    /// One of [`EVENT_TYPES`]: who registers a webhook chooses from that list.
+    pub event_type: &'static str,
+    pub payload: Value,
+}
+
+/// Under the player's lock, so that the numbers of a player's events have the order in which they happened.
+pub async fn add(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    debug_assert!(
+        events.iter().all(|event| EVENT_TYPES.contains(&event.event_type)),
+        "{events:?} is not in EVENT_TYPES"
+    );
+    let ids: Vec<&str> = events.iter().map(|event| event.player_id.as_str()).collect();
+    let types: Vec<&str> = events.iter().map(|event| event.event_type).collect();
+    let payloads: Vec<&Value> = events.iter().map(|event| &event.payload).collect();
+    statement::execute(tx, ADD, &[&ids, &types, &payloads, &now]).await?;
+    Ok(())
+}
+
+/// Whether an event waits.
+pub async fn any(executor: &impl Executor) -> Result<bool> {
+    Ok(statement::row(executor, ANY, &[]).await?.try_get(0)?)
+}
+
+/// Makes this transaction the one that dispatches; `false` if another is at it. Two at once would want the same rows, and
+/// wait for each other.
+pub async fn try_be_dispatcher(tx: &Tx<'_>) -> Result<bool> {
+    Ok(statement::row(tx, DISPATCHER, &[]).await?.try_get(0)?)
+}
+
+/// The lowest numbers of what is committed. A number below them may still come, when its transaction commits; it is of
+/// another player, and has missed nothing.
+pub async fn first(tx: &Tx<'_>, limit: i64) -> Result<Vec<i64>> {
+    statement::rows(tx, FIRST, &[&limit])
+        .await?
+        .iter()
+        .map(|row| Ok(row.try_get(0)?))
+        .collect()
+}
+
+/// Turns events into deliveries, one for each webhook that wants it, and removes them.
+pub async fn fan_out(tx: &Tx<'_>, outbox_ids: &[i64], event_ids: &[Uuid], now: Timestamp) -> Result<()> {
+    statement::execute(tx, FAN_OUT, &[&outbox_ids, &event_ids, &now]).await?;
+    Ok(())
+}

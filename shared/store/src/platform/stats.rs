@@ -1,0 +1,134 @@
+//! The dashboard's figures: counters kept by the transactions that change them, so that no request counts players.
+
+use crate::db::{Executor, Tx};
+use crate::error::Result;
+use crate::statement;
+use domain::segment::Segment;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Rows a counter is spread over, so that two writers seldom meet on one.
+pub const SLOTS: i16 = 16;
+
+const ADD: &str = include_str!("stats_add.sql");
+const READ: &str = "
+SELECT counter, sum(value) AS value
+FROM stats
+GROUP BY counter";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[ADD, READ];
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counter {
+    PlayersTotal,
+    PlayersActive,
+    RewardsIssued,
+    /// Expected cost of the rewards issued, in money.
+    RewardCost,
+    /// Players in a segment.
+    Segment(Segment),
+    /// Players in a tier.
+    Tier(String),
+}
+
+impl Counter {
+    fn key(&self) -> String {
+        match self {
+            Self::PlayersTotal => "players_total".into(),
+            Self::PlayersActive => "players_active".into(),
+            Self::RewardsIssued => "rewards_issued".into(),
+            Self::RewardCost => "reward_cost".into(),
+            Self::Segment(segment) => format!("segment:{segment}"),
+            Self::Tier(tier_level) => format!("tier:{tier_level}"),
+        }
+    }
+
+    fn parse(key: &str) -> Option<Self> {
+        match key {
+            "players_total" => Some(Self::PlayersTotal),
+            "players_active" => Some(Self::PlayersActive),
+            "rewards_issued" => Some(Self::RewardsIssued),
+            "reward_cost" => Some(Self::RewardCost),
+            _ => match key.split_once(':')? {
+                ("segment", name) => Segment::parse(name).map(Self::Segment),
+                ("tier", name) => Some(Self::Tier(name.to_owned())),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Which of a counter's rows a writer adds to; any gives the same sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot(i16);
+
+impl Slot {
+    /// The same slot for the same key: a player id, or the first one of a batch.
+    pub fn of(key: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let slots = u64::from(SLOTS.unsigned_abs());
+        Self(i16::try_from(hasher.finish() % slots).unwrap_or_default())
+    }
+}
+
+/// Adds to the counters, in one statement and in the order of their names, so that two writers of one slot cannot
+/// deadlock. Call it once per transaction, last: its rows stay locked until the commit.
+///
+/// A counter may come more than once; the deltas are summed, and those of 0 touch no row.
+pub async fn add(tx: &Tx<'_>, deltas: &[(Counter, Decimal)], slot: Slot) -> Result<()> {
+    let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
+    for (counter, delta) in deltas {
+        *sums.entry(counter.key()).or_default() += delta;
+    }
+    let (counters, values): (Vec<String>, Vec<Decimal>) =
+        sums.into_iter().filter(|(_, delta)| !delta.is_zero()).unzip();
+    if counters.is_empty() {
+        return Ok(());
+    }
+    statement::execute(tx, ADD, &[&counters, &slot.0, &values]).await?;
+    Ok(())
+}
+
+/// All counters; one that was never written is missing and means 0.
+pub async fn read(executor: &impl Executor) -> Result<HashMap<Counter, Decimal>> {
+    let rows = statement::rows(executor, READ, &[]).await?;
+    let mut counters = HashMap::with_capacity(rows.len());
+    for row in rows {
+        // A counter this build does not know is one that a newer build writes.
+        if let Some(counter) = Counter::parse(row.try_get("counter")?) {
+            counters.insert(counter, row.try_get("value")?);
+        }
+    }
+    Ok(counters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_is_read_back_from_its_key() {
+        let counters = [
+            Counter::PlayersTotal,
+            Counter::RewardCost,
+            Counter::Segment(Segment::Vip),
+            Counter::Tier("A:B".into()),
+        ];
+        for counter in counters {
+            assert_eq!(Counter::parse(&counter.key()), Some(counter));
+        }
+        assert_eq!(Counter::parse("tomorrow"), None);
+    }
+
+    #[test]
+    fn slots_stay_in_their_range_and_spread() {
+        let mut used = [false; 16];
+        for n in 0..1_000 {
+            used[usize::try_from(Slot::of(format!("P{n}")).0).unwrap()] = true;
+        }
+        assert!(used.iter().all(|slot| *slot));
+    }
+}

@@ -1,0 +1,276 @@
+//! Fraud signals, and the scores they add up to. The caller of what writes holds the players' locks.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::page::Page;
+use crate::players::segments::totals_of;
+use crate::select::Select;
+use crate::statement;
+use crate::wallet::ledger::player_id;
+use domain::id::{PlayerId, SignalId};
+use domain::metrics::Totals;
+use domain::risk::{Decision, Signal, SignalStatus, SignalType};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::HashMap;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+const SUBJECTS: &str = "
+SELECT p.player_id, p.risk_score, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn, t.session_count,
+  t.playtime_hours, t.total_bets, t.last_deposit_date
+FROM players p
+JOIN player_totals t ON t.player_id = p.player_id
+WHERE p.player_id = ANY($1)
+ORDER BY p.player_id";
+
+// One that is not resolved is always the latest of its type.
+const LATEST: &str = "
+SELECT DISTINCT ON (player_id, type) player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at,
+  decided_by, note
+FROM signals
+WHERE player_id = ANY($1)
+ORDER BY player_id, type, raised_at DESC, signal_id DESC";
+
+const OPEN: &str = "
+SELECT player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note
+FROM signals
+WHERE player_id = $1
+  AND status <> 'RESOLVED'
+ORDER BY signal_id";
+
+const GET: &str = "
+SELECT player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note
+FROM signals
+WHERE signal_id = $1";
+
+const LIST: &str = "
+SELECT player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note
+FROM signals";
+
+const ADD: &str = "
+INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status)
+SELECT player_id, signal_id, type, severity, evidence, at, at, 'OPEN'
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::smallint[], $5::json[], $6::timestamptz[])
+  AS n (player_id, signal_id, type, severity, evidence, at)";
+
+const RENEW: &str = "
+UPDATE signals s
+SET evidence = n.evidence,
+  last_seen_at = greatest(s.last_seen_at, $4)
+FROM unnest($1::text[], $2::uuid[], $3::json[]) AS n (player_id, signal_id, evidence)
+WHERE s.player_id = n.player_id
+  AND s.signal_id = n.signal_id";
+
+const JUDGE: &str = "
+UPDATE signals
+SET status = $3,
+  decided_at = $4,
+  decided_by = $5,
+  note = $6
+WHERE player_id = $1
+  AND signal_id = $2";
+
+const SAVE_SCORES: &str = "
+UPDATE players p
+SET risk_score = n.risk_score
+FROM unnest($1::text[], $2::smallint[]) AS n (player_id, risk_score)
+WHERE p.player_id = n.player_id
+  AND p.risk_score <> n.risk_score";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[SUBJECTS, LATEST, OPEN, GET, LIST, ADD, RENEW, JUDGE, SAVE_SCORES];
+
+/// A player to look at.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    pub player_id: PlayerId,
+    pub totals: Totals,
+    /// As stored.
+    pub risk_score: u8,
+}
+
+/// The players that exist, in order of id.
+pub async fn subjects(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<Subject>> {
+    let rows = statement::rows(executor, SUBJECTS, &[&player_ids]).await?;
+    rows.iter()
+        .map(|row| {
+            let risk_score = small(row, "risk_score")?;
+            Ok(Subject {
+                player_id: player_id(row)?,
+                totals: totals_of(row)?,
+                risk_score,
+            })
+        })
+        .collect()
+}
+
+/// The latest signal of each type, by player; players without one are left out.
+pub async fn latest(executor: &impl Executor, player_ids: &[&str]) -> Result<HashMap<PlayerId, Vec<Signal>>> {
+    let mut signals: HashMap<PlayerId, Vec<Signal>> = HashMap::new();
+    for row in statement::rows(executor, LATEST, &[&player_ids]).await? {
+        let signal = signal(&row)?;
+        signals.entry(signal.player_id.clone()).or_default().push(signal);
+    }
+    Ok(signals)
+}
+
+/// Those that count, oldest first.
+pub async fn open(executor: &impl Executor, player_id: &PlayerId) -> Result<Vec<Signal>> {
+    statement::rows(executor, OPEN, &[&player_id.as_str()])
+        .await?
+        .iter()
+        .map(signal)
+        .collect()
+}
+
+pub async fn get(executor: &impl Executor, signal_id: SignalId) -> Result<Option<Signal>> {
+    statement::optional_row(executor, GET, &[&signal_id.0])
+        .await?
+        .as_ref()
+        .map(signal)
+        .transpose()
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignalFilter {
+    /// `Some(Open)` and `Some(Resolved)` part the list in two; a confirmed signal is among the open ones.
+    pub state: Option<SignalState>,
+    pub signal_type: Option<SignalType>,
+    pub player_id: Option<PlayerId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalState {
+    /// Open or confirmed: it counts.
+    Open,
+    Resolved,
+}
+
+/// Newest first.
+pub async fn list(executor: &impl Executor, filter: &SignalFilter, page: &Page<Uuid>) -> Result<Vec<Signal>> {
+    let mut select = Select::new(LIST);
+    match filter.state {
+        Some(SignalState::Open) => select.condition("status <> 'RESOLVED'".to_owned()),
+        Some(SignalState::Resolved) => select.condition("status = 'RESOLVED'".to_owned()),
+        None => {}
+    }
+    if let Some(signal_type) = filter.signal_type {
+        select.equals("type", signal_type.as_str());
+    }
+    if let Some(player_id) = &filter.player_id {
+        select.equals("player_id", player_id.as_str().to_owned());
+    }
+    if let Some(after) = page.after {
+        let after = select.bind(after);
+        select.condition(format!("signal_id < {after}"));
+    }
+    select
+        .page(executor, "signal_id DESC", page.skip, page.limit)
+        .await?
+        .iter()
+        .map(signal)
+        .collect()
+}
+
+/// Adds open signals. The schema refuses a second one of a player and type.
+pub async fn add(tx: &Tx<'_>, signals: &[Signal]) -> Result<()> {
+    if signals.is_empty() {
+        return Ok(());
+    }
+    statement::execute(
+        tx,
+        ADD,
+        &[
+            &signals
+                .iter()
+                .map(|signal| signal.player_id.as_str())
+                .collect::<Vec<_>>(),
+            &signals.iter().map(|signal| signal.signal_id.0).collect::<Vec<_>>(),
+            &signals
+                .iter()
+                .map(|signal| signal.signal_type.as_str())
+                .collect::<Vec<_>>(),
+            &signals
+                .iter()
+                .map(|signal| i16::from(signal.severity))
+                .collect::<Vec<_>>(),
+            &signals.iter().map(|signal| &signal.evidence).collect::<Vec<_>>(),
+            &signals.iter().map(|signal| signal.raised_at).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// New evidence of open signals: they count afresh from `now`.
+pub async fn renew(tx: &Tx<'_>, signals: &[Signal], now: Timestamp) -> Result<()> {
+    if signals.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = signals.iter().map(|signal| signal.player_id.as_str()).collect();
+    let signal_ids: Vec<Uuid> = signals.iter().map(|signal| signal.signal_id.0).collect();
+    let evidence: Vec<&Value> = signals.iter().map(|signal| &signal.evidence).collect();
+    statement::execute(tx, RENEW, &[&ids, &signal_ids, &evidence, &now]).await?;
+    Ok(())
+}
+
+/// Saves what a person decided.
+pub async fn judge(tx: &Tx<'_>, signal: &Signal) -> Result<()> {
+    let (at, by, note) = match &signal.decision {
+        Some(Decision { at, by, note }) => (Some(*at), Some(by), Some(note)),
+        None => (None, None, None),
+    };
+    let params: statement::Params<'_> = &[
+        &signal.player_id.as_str(),
+        &signal.signal_id.0,
+        &signal.status.as_str(),
+        &at,
+        &by,
+        &note,
+    ];
+    statement::execute(tx, JUDGE, params).await?;
+    Ok(())
+}
+
+pub async fn save_scores(tx: &Tx<'_>, scores: &[(PlayerId, u8)]) -> Result<()> {
+    if scores.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = scores.iter().map(|(player_id, _)| player_id.as_str()).collect();
+    let values: Vec<i16> = scores.iter().map(|(_, score)| i16::from(*score)).collect();
+    statement::execute(tx, SAVE_SCORES, &[&ids, &values]).await?;
+    Ok(())
+}
+
+fn signal(row: &Row) -> Result<Signal> {
+    let (signal_type, status): (&str, &str) = (row.try_get("type")?, row.try_get("status")?);
+    let Json(evidence) = row.try_get("evidence")?;
+    let decided: (Option<Timestamp>, Option<String>, Option<String>) = (
+        row.try_get("decided_at")?,
+        row.try_get("decided_by")?,
+        row.try_get("note")?,
+    );
+    let decision = match decided {
+        (Some(at), Some(by), Some(note)) => Some(Decision { at, by, note }),
+        _ => None,
+    };
+    Ok(Signal {
+        signal_id: SignalId(row.try_get("signal_id")?),
+        player_id: player_id(row)?,
+        signal_type: SignalType::parse(signal_type)
+            .ok_or_else(|| Error::Row(format!("signal type {signal_type:?}")))?,
+        severity: small(row, "severity")?,
+        evidence,
+        raised_at: row.try_get("raised_at")?,
+        last_seen_at: row.try_get("last_seen_at")?,
+        status: SignalStatus::parse(status).ok_or_else(|| Error::Row(format!("signal status {status:?}")))?,
+        decision,
+    })
+}
+
+fn small(row: &Row, column: &str) -> Result<u8> {
+    let value: i16 = row.try_get(column)?;
+    u8::try_from(value).map_err(|_| Error::Row(format!("{column} {value}")))
+}

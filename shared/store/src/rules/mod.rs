@@ -1,0 +1,259 @@
+//! Rules and their versions. A version never changes; a rule points at its current one.
+
+pub mod population;
+pub mod simulations;
+
+use crate::db::{Executor, Tx};
+use crate::error::Result;
+use crate::page::Page;
+use crate::select::Select;
+use crate::statement;
+use domain::id::RuleId;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use std::collections::HashMap;
+use tokio_postgres::Row;
+
+const RULE: &str = "
+SELECT r.rule_id, r.current_version, r.created_at, r.updated_at, r.archived_at, v.definition
+FROM rules r
+JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version";
+
+const GET: &str = "
+SELECT r.rule_id, r.current_version, r.created_at, r.updated_at, r.archived_at, v.definition
+FROM rules r
+JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version
+WHERE r.rule_id = $1";
+
+// Archived and inactive rules grant nothing. `is_active` is written at every save.
+const LOAD_LIVE: &str = "
+SELECT v.definition, v.version
+FROM rules r
+JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version
+WHERE r.archived_at IS NULL
+  AND (v.definition ->> 'is_active')::boolean
+ORDER BY r.rule_id";
+
+const LOAD_UNARCHIVED: &str = "
+SELECT v.definition, v.version
+FROM rules r
+JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version
+WHERE r.archived_at IS NULL
+ORDER BY r.rule_id";
+
+const VERSIONS: &str = "
+SELECT version, definition, created_at, created_by
+FROM rule_versions
+WHERE rule_id = $1
+  AND ($2::integer IS NULL OR version < $2)
+ORDER BY version DESC
+OFFSET $3
+LIMIT $4";
+
+const RESERVED: &str = "
+SELECT coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
+  coalesce(sum(reserved) FILTER (WHERE day = $2), 0) AS today
+FROM rule_budgets
+WHERE rule_id = $1";
+
+const RESERVED_OF_ALL: &str = "
+SELECT rule_id, coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
+  coalesce(sum(reserved) FILTER (WHERE day = $1), 0) AS today
+FROM rule_budgets
+GROUP BY rule_id";
+
+const LOCK: &str = "
+SELECT 1
+FROM rules
+WHERE rule_id = $1
+FOR UPDATE";
+
+const INSERT: &str = "
+INSERT INTO rules (rule_id, current_version, created_at, updated_at)
+VALUES ($1, 1, $2, $2)
+ON CONFLICT (rule_id) DO NOTHING";
+
+const ADD_VERSION: &str = "
+INSERT INTO rule_versions (rule_id, version, definition, created_at, created_by)
+VALUES ($1, $2, $3, $4, $5)";
+
+const SET_VERSION: &str = "
+UPDATE rules
+SET current_version = $2,
+  updated_at = $3
+WHERE rule_id = $1";
+
+const ARCHIVE: &str = "
+UPDATE rules
+SET archived_at = $2,
+  updated_at = $2
+WHERE rule_id = $1";
+
+/// Every statement of this file that is always the same, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    RULE,
+    GET,
+    LOAD_LIVE,
+    LOAD_UNARCHIVED,
+    VERSIONS,
+    RESERVED,
+    RESERVED_OF_ALL,
+    LOCK,
+    INSERT,
+    ADD_VERSION,
+    SET_VERSION,
+    ARCHIVE,
+];
+
+/// A rule at its current version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRule {
+    pub rule_id: String,
+    pub version: i32,
+    pub definition: Value,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    /// Archived rules grant nothing and cannot be changed.
+    pub archived_at: Option<Timestamp>,
+}
+
+/// One save of a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleVersion {
+    pub version: i32,
+    pub definition: Value,
+    pub created_at: Timestamp,
+    pub created_by: String,
+}
+
+/// Rules that are not archived, in the order of their ids.
+pub async fn list(executor: &impl Executor, is_active: Option<bool>, page: &Page<String>) -> Result<Vec<StoredRule>> {
+    let mut select = Select::new(RULE);
+    select.condition("r.archived_at IS NULL".into());
+    if let Some(is_active) = is_active {
+        select.equals("(v.definition ->> 'is_active')::boolean", is_active);
+    }
+    if let Some(after) = &page.after {
+        let after = select.bind(after.clone());
+        select.condition(format!("r.rule_id > {after}"));
+    }
+    select
+        .page(executor, "r.rule_id", page.skip, page.limit)
+        .await?
+        .iter()
+        .map(rule)
+        .collect()
+}
+
+/// Archived or not.
+pub async fn get(executor: &impl Executor, rule_id: &RuleId) -> Result<Option<StoredRule>> {
+    statement::optional_row(executor, GET, &[&rule_id.as_str()])
+        .await?
+        .as_ref()
+        .map(rule)
+        .transpose()
+}
+
+/// Definition and version of every rule that can grant: active, not archived.
+pub async fn load_live(executor: &impl Executor) -> Result<Vec<(Value, i32)>> {
+    definitions(executor, LOAD_LIVE).await
+}
+
+/// Definition and version of every rule that can be made to grant again.
+pub async fn load_unarchived(executor: &impl Executor) -> Result<Vec<(Value, i32)>> {
+    definitions(executor, LOAD_UNARCHIVED).await
+}
+
+async fn definitions(executor: &impl Executor, sql: &str) -> Result<Vec<(Value, i32)>> {
+    let rows = statement::rows(executor, sql, &[]).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("definition")?, row.try_get("version")?)))
+        .collect()
+}
+
+/// Newest first; `page.after` is a version.
+pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i32>) -> Result<Vec<RuleVersion>> {
+    let rows = statement::rows(
+        executor,
+        VERSIONS,
+        &[&rule_id.as_str(), &page.after, &page.skip, &page.limit],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(RuleVersion {
+                version: row.try_get("version")?,
+                definition: row.try_get("definition")?,
+                created_at: row.try_get("created_at")?,
+                created_by: row.try_get("created_by")?,
+            })
+        })
+        .collect()
+}
+
+/// Money that the rule's grants have reserved, over its whole life and today. Only for a look: what may be spent is
+/// decided under the lock of [`crate::wallet::grants::lock_budgets`].
+pub async fn reserved(executor: &impl Executor, rule_id: &RuleId, today: Date) -> Result<(Decimal, Decimal)> {
+    let row = statement::row(executor, RESERVED, &[&rule_id.as_str(), &today]).await?;
+    Ok((row.try_get("total")?, row.try_get("today")?))
+}
+
+/// [`reserved`] of every rule that has reserved anything.
+pub async fn reserved_of_all(executor: &impl Executor, today: Date) -> Result<HashMap<String, (Decimal, Decimal)>> {
+    let rows = statement::rows(executor, RESERVED_OF_ALL, &[&today]).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get("rule_id")?, (row.try_get("total")?, row.try_get("today")?))))
+        .collect()
+}
+
+/// Whether the rule exists; if so, it stays locked until the transaction ends.
+pub async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<bool> {
+    Ok(statement::optional_row(tx, LOCK, &[&rule_id.as_str()]).await?.is_some())
+}
+
+/// Adds a rule with version 1. Answers false, and adds nothing, when the id is taken, by an archived rule too.
+pub async fn insert(tx: &Tx<'_>, rule_id: &RuleId, definition: &Value, actor: &str, now: Timestamp) -> Result<bool> {
+    if statement::execute(tx, INSERT, &[&rule_id.as_str(), &now]).await? == 0 {
+        return Ok(false);
+    }
+    statement::execute(tx, ADD_VERSION, &[&rule_id.as_str(), &1_i32, definition, &now, &actor]).await?;
+    Ok(true)
+}
+
+/// Adds a version and makes it the current one. The caller holds the rule's lock.
+pub async fn save(
+    tx: &Tx<'_>,
+    rule_id: &RuleId,
+    version: i32,
+    definition: &Value,
+    actor: &str,
+    now: Timestamp,
+) -> Result<()> {
+    statement::execute(
+        tx,
+        ADD_VERSION,
+        &[&rule_id.as_str(), &version, definition, &now, &actor],
+    )
+    .await?;
+    statement::execute(tx, SET_VERSION, &[&rule_id.as_str(), &version, &now]).await?;
+    Ok(())
+}
+
+/// The caller holds the rule's lock.
+pub async fn archive(tx: &Tx<'_>, rule_id: &RuleId, now: Timestamp) -> Result<()> {
+    statement::execute(tx, ARCHIVE, &[&rule_id.as_str(), &now]).await?;
+    Ok(())
+}
+
+fn rule(row: &Row) -> Result<StoredRule> {
+    Ok(StoredRule {
+        rule_id: row.try_get("rule_id")?,
+        version: row.try_get("current_version")?,
+        definition: row.try_get("definition")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+        archived_at: row.try_get("archived_at")?,
+    })
+}

@@ -1,0 +1,433 @@
+//! Every player as rules see them, in the order of ids, on one snapshot: for what looks at everybody and writes nothing.
+//!
+//! Several connections read ranges of ids ahead of who takes them. What is read is what [`crate::program::snapshots::load`] reads.
+
+use crate::db::{Client, Db, Tx, snapshot};
+use crate::error::{Error, Result};
+use crate::program::snapshots::balance_mut;
+use crate::statement;
+use crate::wallet::ledger::asset;
+use domain::id::PlayerId;
+use domain::metrics::{Totals, Windows};
+use domain::player::{Balances, PastGrant, PlayerSnapshot, RewardSpend, Standing};
+use domain::segment::Segment;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
+use std::cmp::Ordering;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_postgres::Row;
+
+/// Players that are read at once: a megabyte or two.
+const RANGE_PLAYERS: i64 = 2_000;
+/// As many ranges are read at a time.
+const CONNECTIONS: usize = 3;
+/// Ranges that wait on each connection.
+const RANGES_AHEAD: usize = 1;
+
+const COUNT: &str = "
+SELECT count(*)
+FROM players";
+
+const RANGES: &str = "
+SELECT min(player_id), max(player_id)
+FROM (
+  SELECT player_id, (row_number() OVER (ORDER BY player_id) - 1) / $1::bigint AS range
+  FROM players
+) AS everyone
+GROUP BY range
+ORDER BY range";
+
+const EXPORT: &str = "
+SELECT pg_export_snapshot()";
+
+// Each of the following walks one index in the order of ids, and the rows are put together here: a join of so many ranges is
+// more work, and its plan hangs on guesses of how many ids lie in a range.
+
+const PLAYERS: &str = "
+SELECT player_id, tier, risk_score, is_active, is_blocked, self_excluded_until, kyc_completed, profile_depth, registered_at
+FROM players
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
+
+const TOTALS: &str = "
+SELECT player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, total_bets,
+  last_deposit_date
+FROM player_totals
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
+
+const SEGMENTS: &str = "
+SELECT player_id, segment
+FROM player_segments
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
+
+const WAGERED: &str = "
+SELECT player_id, sum(wagered) AS wagered_30d
+FROM player_daily
+WHERE player_id BETWEEN $1 AND $2
+  AND day > $3::date - 30
+GROUP BY player_id
+ORDER BY player_id";
+
+const WINDOWS: &str = "
+SELECT player_id, sum(wagered) AS wagered_30d,
+  sum(wagered) FILTER (WHERE day > $3::date - 7) AS wagered_7d,
+  sum(won) FILTER (WHERE day > $3::date - 7) AS won_7d,
+  sum(deposited) FILTER (WHERE day > $3::date - 7) AS deposited_7d,
+  sum(won) AS won_30d,
+  sum(deposited) AS deposited_30d,
+  count(*) FILTER (WHERE wagered > 0 OR deposited > 0 OR withdrawn > 0)::integer AS active_days_30d
+FROM player_daily
+WHERE player_id BETWEEN $1 AND $2
+  AND day > $3::date - 30
+GROUP BY player_id
+ORDER BY player_id";
+
+const GRANTS: &str = "
+SELECT player_id,
+  sum(cost) FILTER (WHERE issued_at > $3) AS day,
+  sum(cost) FILTER (WHERE issued_at > $4) AS days_7,
+  sum(cost) FILTER (WHERE issued_at > $5) AS days_30,
+  array_agg(rule_id) FILTER (WHERE period_key = ANY($6) AND rule_id = ANY($7)) AS rule_ids,
+  array_agg(period_key) FILTER (WHERE period_key = ANY($6) AND rule_id = ANY($7)) AS period_keys
+FROM grants
+WHERE player_id BETWEEN $1 AND $2
+  AND (issued_at > $5 OR rule_id = ANY($7))
+GROUP BY player_id
+ORDER BY player_id";
+
+const BALANCES: &str = "
+SELECT player_id, asset, balance
+FROM wallets
+WHERE player_id BETWEEN $1 AND $2
+ORDER BY player_id";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    COUNT, RANGES, EXPORT, PLAYERS, TOTALS, SEGMENTS, WAGERED, WINDOWS, GRANTS, BALANCES,
+];
+
+/// What is read of each player.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// The player's row, totals and segment, and what the gates need.
+    Gated,
+    /// The balances and all windows too.
+    All,
+}
+
+/// What to read, and how it stands in time.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    pub detail: Detail,
+    pub now: Timestamp,
+    /// In the program's time zone.
+    pub today: Date,
+    /// Those that a rule may be granted for now.
+    pub period_keys: Vec<String>,
+    /// The rules whose earlier grants count.
+    pub rule_ids: Vec<String>,
+}
+
+/// The number of players. Scans an index.
+pub async fn count(db: &Db) -> Result<i64> {
+    Ok(statement::row(&db.client().await?, COUNT, &[]).await?.try_get(0)?)
+}
+
+type Ranges = Arc<Vec<(String, String)>>;
+
+/// The players that are still to come.
+pub struct Population {
+    /// Range `n` comes from the reader `n` modulo their number.
+    readers: Vec<mpsc::Receiver<Result<Vec<PlayerSnapshot>>>>,
+    next: usize,
+    ranges: usize,
+    /// The connection whose snapshot the others read on stays until this goes.
+    _held: oneshot::Sender<()>,
+    _tasks: JoinSet<()>,
+}
+
+impl Population {
+    /// Opens the snapshot. Takes one connection for sure, and others that are free.
+    pub async fn open(db: &Db, reading: Reading) -> Result<Self> {
+        let reading = Arc::new(reading);
+        let first = db.client().await?;
+        let mut others = Vec::new();
+        while others.len() + 1 < CONNECTIONS {
+            let Some(client) = db.free_client().await else { break };
+            others.push(client);
+        }
+        let count = others.len() + 1;
+        let mut tasks = JoinSet::new();
+        let (opened, snapshot) = oneshot::channel();
+        let (held, release) = oneshot::channel();
+        let (sender, receiver) = mpsc::channel(RANGES_AHEAD);
+        tasks.spawn(lead(
+            first,
+            opened,
+            Reader {
+                reading: reading.clone(),
+                place: 0,
+                count,
+                sender,
+            },
+            release,
+        ));
+        let (ranges, exported) = snapshot.await.map_err(|_| lost())??;
+
+        let mut readers = vec![receiver];
+        for (place, client) in (1..).zip(others) {
+            let (sender, receiver) = mpsc::channel(RANGES_AHEAD);
+            readers.push(receiver);
+            tasks.spawn(follow(
+                client,
+                exported.clone(),
+                ranges.clone(),
+                Reader {
+                    reading: reading.clone(),
+                    place,
+                    count,
+                    sender,
+                },
+            ));
+        }
+        Ok(Self {
+            readers,
+            next: 0,
+            ranges: ranges.len(),
+            _held: held,
+            _tasks: tasks,
+        })
+    }
+
+    /// The next range of players, in the order of ids; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Vec<PlayerSnapshot>>> {
+        if self.next == self.ranges {
+            return Ok(None);
+        }
+        let reader = self.next % self.readers.len();
+        self.next += 1;
+        self.readers[reader].recv().await.ok_or_else(lost)?.map(Some)
+    }
+}
+
+fn lost() -> Error {
+    Error::Row("the reading of the population broke off".into())
+}
+
+/// One connection's share of the ranges.
+struct Reader {
+    reading: Arc<Reading>,
+    place: usize,
+    /// Of readers.
+    count: usize,
+    sender: mpsc::Sender<Result<Vec<PlayerSnapshot>>>,
+}
+
+impl Reader {
+    async fn read(&self, tx: &Tx<'_>, ranges: &Ranges) {
+        for range in ranges.iter().skip(self.place).step_by(self.count) {
+            // Nobody takes them any more: the request was given up.
+            if self.sender.send(load(tx, range, &self.reading).await).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Opens the snapshot, tells of it, and reads.
+async fn lead(
+    mut client: Client,
+    opened: oneshot::Sender<Result<(Ranges, String)>>,
+    reader: Reader,
+    release: oneshot::Receiver<()>,
+) {
+    let begin = async {
+        let tx = snapshot(&mut client).await?;
+        let rows = statement::rows(&tx, RANGES, &[&RANGE_PLAYERS]).await?;
+        let ranges = rows
+            .iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let exported: String = statement::row(&tx, EXPORT, &[]).await?.try_get(0)?;
+        Ok((tx, Arc::new(ranges), exported))
+    };
+    match begin.await {
+        Err(error) => drop(opened.send(Err(error))),
+        Ok((tx, ranges, exported)) => {
+            if opened.send(Ok((ranges.clone(), exported))).is_ok() {
+                reader.read(&tx, &ranges).await;
+                drop(release.await);
+            }
+        }
+    }
+}
+
+/// Reads on the snapshot of another connection.
+async fn follow(mut client: Client, exported: String, ranges: Ranges, reader: Reader) {
+    let begin = async {
+        let tx = snapshot(&mut client).await?;
+        tx.batch_execute(&format!("SET TRANSACTION SNAPSHOT '{exported}'"))
+            .await?;
+        Ok(tx)
+    };
+    match begin.await {
+        Ok(tx) => reader.read(&tx, &ranges).await,
+        Err(error) => drop(reader.sender.send(Err(error)).await),
+    }
+}
+
+/// The statements of one range are sent together.
+async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) -> Result<Vec<PlayerSnapshot>> {
+    let Reading {
+        detail,
+        now,
+        today,
+        period_keys,
+        rule_ids,
+    } = reading;
+    let days_ago = |days: i64| *now - SignedDuration::from_hours(24 * days);
+    let (day, days_7, days_30) = (days_ago(1), days_ago(7), days_ago(30));
+    let windows = if *detail == Detail::All { WINDOWS } else { WAGERED };
+    let range: statement::Params<'_> = &[first, last];
+    let of_windows: statement::Params<'_> = &[first, last, today];
+    let of_grants: statement::Params<'_> = &[first, last, &day, &days_7, &days_30, period_keys, rule_ids];
+    let balances = async {
+        match detail {
+            Detail::All => statement::rows(tx, BALANCES, range).await,
+            Detail::Gated => Ok(Vec::new()),
+        }
+    };
+    let (players, totals, segments, windows, grants, balances) = tokio::try_join!(
+        statement::rows(tx, PLAYERS, range),
+        statement::rows(tx, TOTALS, range),
+        statement::rows(tx, SEGMENTS, range),
+        statement::rows(tx, windows, of_windows),
+        statement::rows(tx, GRANTS, of_grants),
+        balances,
+    )?;
+    let (mut totals, mut segments, mut windows) = (Rows::of(&totals), Rows::of(&segments), Rows::of(&windows));
+    let (mut grants, mut balances) = (Rows::of(&grants), Rows::of(&balances));
+    let mut snapshots = Vec::with_capacity(players.len());
+    for row in &players {
+        let id: &str = row.try_get(0)?;
+        // As everywhere, one without totals is not evaluated.
+        let Some(of_player) = totals.next(id)? else { continue };
+        let mut snapshot = player(row, of_player)?;
+        if let Some(row) = segments.next(id)? {
+            let text: &str = row.try_get(1)?;
+            snapshot.segment = Some(Segment::parse(text).ok_or_else(|| Error::Row(format!("segment {text:?}")))?);
+        }
+        if let Some(row) = windows.next(id)? {
+            snapshot.windows = windows_of(row, *detail)?;
+        }
+        if let Some(row) = grants.next(id)? {
+            snapshot.spend = RewardSpend {
+                day: sum(row, 1)?,
+                days_7: sum(row, 2)?,
+                days_30: sum(row, 3)?,
+            };
+            snapshot.past_grants = past_grants(row)?;
+        }
+        while let Some(row) = balances.next(id)? {
+            *balance_mut(&mut snapshot.balances, asset(row.try_get(1)?)?) = row.try_get(2)?;
+        }
+        snapshots.push(snapshot);
+    }
+    Ok(snapshots)
+}
+
+/// Rows of a table in the order of players, whose ids stand first.
+struct Rows<'a>(std::iter::Peekable<std::slice::Iter<'a, Row>>);
+
+impl<'a> Rows<'a> {
+    fn of(rows: &'a [Row]) -> Self {
+        Self(rows.iter().peekable())
+    }
+
+    /// The next row of this player; those of players before are passed over. Ask in the order of ids.
+    fn next(&mut self, player_id: &str) -> Result<Option<&'a Row>> {
+        while let Some(row) = self.0.peek() {
+            match row.try_get::<_, &str>(0)?.cmp(player_id) {
+                Ordering::Less => _ = self.0.next(),
+                Ordering::Equal => return Ok(self.0.next()),
+                Ordering::Greater => break,
+            }
+        }
+        Ok(None)
+    }
+}
+
+// By place: a name is looked for among all columns, of every player.
+fn player(row: &Row, totals: &Row) -> Result<PlayerSnapshot> {
+    let id: String = row.try_get(0)?;
+    let risk_score: i16 = row.try_get(2)?;
+    Ok(PlayerSnapshot {
+        player_id: PlayerId::parse(id).map_err(|error| Error::Row(format!("player id: {error}")))?,
+        tier: row.try_get(1)?,
+        risk_score: u8::try_from(risk_score).map_err(|_| Error::Row(format!("risk score {risk_score}")))?,
+        standing: Some(Standing {
+            is_active: row.try_get(3)?,
+            is_blocked: row.try_get(4)?,
+            self_excluded_until: row.try_get(5)?,
+        }),
+        kyc_completed: row.try_get(6)?,
+        profile_depth: row.try_get(7)?,
+        registered_at: row.try_get(8)?,
+        totals: Totals {
+            deposited: totals.try_get(1)?,
+            wagered: totals.try_get(2)?,
+            won: totals.try_get(3)?,
+            withdrawn: totals.try_get(4)?,
+            session_count: totals.try_get(5)?,
+            playtime_hours: totals.try_get(6)?,
+            bets: totals.try_get(7)?,
+            last_deposit_date: totals.try_get(8)?,
+        },
+        segment: None,
+        windows: Windows::default(),
+        balances: Balances::default(),
+        spend: RewardSpend::default(),
+        past_grants: Vec::new(),
+    })
+}
+
+/// 0 over no rows.
+fn sum(row: &Row, place: usize) -> Result<Decimal> {
+    Ok(row.try_get::<_, Option<Decimal>>(place)?.unwrap_or_default())
+}
+
+fn windows_of(row: &Row, detail: Detail) -> Result<Windows> {
+    let wagered_30d = sum(row, 1)?;
+    Ok(match detail {
+        Detail::Gated => Windows {
+            wagered_30d,
+            ..Windows::default()
+        },
+        Detail::All => Windows {
+            wagered_30d,
+            wagered_7d: sum(row, 2)?,
+            won_7d: sum(row, 3)?,
+            deposited_7d: sum(row, 4)?,
+            won_30d: sum(row, 5)?,
+            deposited_30d: sum(row, 6)?,
+            active_days_30d: row.try_get(7)?,
+        },
+    })
+}
+
+fn past_grants(row: &Row) -> Result<Vec<PastGrant>> {
+    let Some(rule_ids) = row.try_get::<_, Option<Vec<String>>>(4)? else {
+        return Ok(Vec::new());
+    };
+    let period_keys: Vec<String> = row.try_get(5)?;
+    Ok(rule_ids
+        .into_iter()
+        .zip(period_keys)
+        .map(|(rule_id, period_key)| PastGrant { rule_id, period_key })
+        .collect())
+}

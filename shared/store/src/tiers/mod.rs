@@ -1,0 +1,428 @@
+//! The ladder of tiers, and how players stand on it.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::statement;
+use crate::wallet::ledger::player_id;
+use domain::id::PlayerId;
+use domain::tier::Tier;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde_json::Value;
+use tokio_postgres::Row;
+
+const LADDER: &str = "
+SELECT tier_level, lp_min, benefits, requirements
+FROM tiers
+ORDER BY lp_min";
+
+// Modes of the same table: EXCLUSIVE waits for ROW SHARE and the other way round; plain readers wait for neither.
+const PIN: &str = "LOCK TABLE tiers IN ROW SHARE MODE";
+const LOCK: &str = "LOCK TABLE tiers IN EXCLUSIVE MODE";
+
+const INSERT: &str = "
+INSERT INTO tiers (tier_level, lp_min, benefits, requirements, updated_at)
+VALUES ($1, $2, $3, $4, $5)";
+
+const UPDATE: &str = "
+UPDATE tiers
+SET lp_min = $2,
+  benefits = $3,
+  requirements = $4,
+  updated_at = $5
+WHERE tier_level = $1";
+
+const DELETE: &str = "
+DELETE FROM tiers
+WHERE tier_level = $1";
+
+const HAS_PLAYERS: &str = "
+SELECT EXISTS (
+  SELECT 1
+  FROM players
+  WHERE tier = $1
+) AS found";
+
+// One probe of the days' key per player, however the planner feels about the table.
+const STANDINGS: &str = "
+SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp
+FROM players p
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = p.player_id
+    AND day >= coalesce($2::date, '-infinity')
+) d
+WHERE p.player_id = ANY($1)
+ORDER BY p.player_id";
+
+// The second part still sees the days as they were: today's row counts as it is returned, the other days as they stand.
+const EARN: &str = "
+WITH earned AS (
+  INSERT INTO player_daily AS d (player_id, day, deposited, wagered, won, withdrawn, lp_earned)
+  SELECT player_id, $3::date, 0, 0, 0, 0, lp
+  FROM unnest($1::text[], $2::numeric[]) AS n (player_id, lp)
+  ON CONFLICT (player_id, day) DO UPDATE
+  SET lp_earned = d.lp_earned + EXCLUDED.lp_earned
+  RETURNING player_id, lp_earned
+)
+SELECT p.player_id, p.tier, e.lp_earned + coalesce(d.lp, 0) AS qualifying_lp
+FROM earned e
+JOIN players p ON p.player_id = e.player_id
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = e.player_id
+    AND day >= coalesce($4::date, '-infinity')
+    AND day <> $3::date
+) d
+ORDER BY p.player_id";
+
+// A caller's clock was read before it waited for the player's lock, so moves need not come in the order of their
+// instants; the history has one that is never before the last. A step down that was announced is off with the move.
+const MOVE: &str = "
+WITH moved AS (
+  SELECT *
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n (player_id, from_tier, to_tier, reason)
+), placed AS (
+  UPDATE players p
+  SET tier = m.to_tier
+  FROM moved m
+  WHERE p.player_id = m.player_id
+), settled AS (
+  DELETE FROM tier_downgrades d
+  USING moved m
+  WHERE d.player_id = m.player_id
+)
+INSERT INTO tier_history (player_id, at, from_tier, to_tier, reason)
+SELECT m.player_id, greatest($5::timestamptz, last.at + interval '1 microsecond'), m.from_tier, m.to_tier, m.reason
+FROM moved m
+CROSS JOIN LATERAL (
+  SELECT max(at) AS at
+  FROM tier_history
+  WHERE player_id = m.player_id
+) last";
+
+// The next players in the order of their ids; nobody is locked.
+const NEXT: &str = "
+SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp, g.due_at
+FROM (
+  SELECT player_id, tier
+  FROM players
+  WHERE player_id > $1
+  ORDER BY player_id
+  LIMIT $2
+) p
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = p.player_id
+    AND day >= coalesce($3::date, '-infinity')
+) d
+LEFT JOIN tier_downgrades g ON g.player_id = p.player_id
+ORDER BY p.player_id";
+
+const OF_PLAYERS: &str = "
+SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp, g.due_at
+FROM players p
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = p.player_id
+    AND day >= coalesce($2::date, '-infinity')
+) d
+LEFT JOIN tier_downgrades g ON g.player_id = p.player_id
+WHERE p.player_id = ANY($1)
+ORDER BY p.player_id";
+
+const ANNOUNCE: &str = "
+INSERT INTO tier_downgrades (player_id, tier, due_at, announced_at)
+SELECT player_id, tier, due_at, $4
+FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (player_id, tier, due_at)";
+
+const CALL_OFF: &str = "
+DELETE FROM tier_downgrades
+WHERE player_id = ANY($1)";
+
+// Of each day, what is left when it no longer counts: what was earned on later days.
+const OUTLOOK: &str = "
+SELECT min(day) AS day
+FROM (
+  SELECT day, coalesce(sum(lp_earned) OVER (ORDER BY day DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS lp_left
+  FROM player_daily
+  WHERE player_id = $1
+    AND day >= $2
+) d
+WHERE lp_left < $3";
+
+const HISTORY: &str = "
+SELECT from_tier, to_tier, reason, at
+FROM tier_history
+WHERE player_id = $1
+ORDER BY at DESC
+LIMIT $2";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    LADDER,
+    PIN,
+    LOCK,
+    INSERT,
+    UPDATE,
+    DELETE,
+    HAS_PLAYERS,
+    STANDINGS,
+    EARN,
+    MOVE,
+    NEXT,
+    OF_PLAYERS,
+    ANNOUNCE,
+    CALL_OFF,
+    OUTLOOK,
+    HISTORY,
+];
+
+/// All tiers, the lowest first.
+pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
+    let rows = statement::rows(executor, LADDER, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let tier_level: String = row.try_get("tier_level")?;
+            let Value::Object(benefits) = row.try_get("benefits")? else {
+                return Err(Error::Row(format!("benefits of tier {tier_level:?}")));
+            };
+            let lp_min: Decimal = row.try_get("lp_min")?;
+            Ok(Tier {
+                tier_level,
+                lp_min: lp_min.normalize(),
+                benefits,
+                requirements: row.try_get("requirements")?,
+            })
+        })
+        .collect()
+}
+
+/// Keeps the ladder as it is until the transaction ends, for those who write what must fit it: a player's tier, a
+/// rule that reads a benefit. They do not wait for each other. Read the ladder after this, not before.
+pub async fn pin(tx: &Tx<'_>) -> Result<()> {
+    statement::execute(tx, PIN, &[]).await?;
+    Ok(())
+}
+
+/// For the one who changes the ladder: waits for all who pinned it, and keeps new ones out. Read the ladder, the
+/// players and the rules after this, not before.
+pub async fn lock(tx: &Tx<'_>) -> Result<()> {
+    statement::execute(tx, LOCK, &[]).await?;
+    Ok(())
+}
+
+/// The caller holds the ladder's lock, here and below.
+pub async fn insert(tx: &Tx<'_>, tier: &Tier, now: Timestamp) -> Result<()> {
+    write(tx, INSERT, tier, now).await
+}
+
+pub async fn update(tx: &Tx<'_>, tier: &Tier, now: Timestamp) -> Result<()> {
+    write(tx, UPDATE, tier, now).await
+}
+
+async fn write(tx: &Tx<'_>, sql: &str, tier: &Tier, now: Timestamp) -> Result<()> {
+    let benefits = Value::Object(tier.benefits.clone());
+    statement::execute(
+        tx,
+        sql,
+        &[&tier.tier_level, &tier.lp_min, &benefits, &tier.requirements, &now],
+    )
+    .await?;
+    Ok(())
+}
+
+pub async fn delete(tx: &Tx<'_>, tier_level: &str) -> Result<()> {
+    statement::execute(tx, DELETE, &[&tier_level]).await?;
+    Ok(())
+}
+
+/// Whether any player is in the tier.
+pub async fn has_players(executor: &impl Executor, tier_level: &str) -> Result<bool> {
+    Ok(statement::row(executor, HAS_PLAYERS, &[&tier_level])
+        .await?
+        .try_get("found")?)
+}
+
+/// How a player stands: the tier, and the LP earned in the qualification period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierStanding {
+    pub player_id: PlayerId,
+    pub tier: String,
+    /// Below 0 when more was taken back than earned in the period.
+    pub qualifying_lp: Decimal,
+}
+
+/// Of those that exist, in the order of their ids. `since` is the first day that counts; `None`: all do.
+pub async fn standings(
+    executor: &impl Executor,
+    player_ids: &[&str],
+    since: Option<Date>,
+) -> Result<Vec<TierStanding>> {
+    statement::rows(executor, STANDINGS, &[&player_ids, &since])
+        .await?
+        .iter()
+        .map(standing)
+        .collect()
+}
+
+/// Adds LP to what the players earned on a day, and answers how they stand with it. `earned` names each player once, and
+/// may be below 0: points that are taken back. The caller holds the players' locks.
+pub async fn earn(
+    tx: &Tx<'_>,
+    earned: &[(&PlayerId, Decimal)],
+    today: Date,
+    since: Option<Date>,
+) -> Result<Vec<TierStanding>> {
+    let ids: Vec<&str> = earned.iter().map(|(player_id, _)| player_id.as_str()).collect();
+    let points: Vec<Decimal> = earned.iter().map(|(_, points)| *points).collect();
+    statement::rows(tx, EARN, &[&ids, &points, &today, &since])
+        .await?
+        .iter()
+        .map(standing)
+        .collect()
+}
+
+fn standing(row: &Row) -> Result<TierStanding> {
+    Ok(TierStanding {
+        player_id: player_id(row)?,
+        tier: row.try_get("tier")?,
+        qualifying_lp: row.try_get("qualifying_lp")?,
+    })
+}
+
+/// A player who goes from one tier to another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TierMove {
+    pub player_id: PlayerId,
+    pub from: String,
+    pub to: String,
+    /// `qualified`, `downgrade`.
+    pub reason: &'static str,
+    pub qualifying_lp: Decimal,
+}
+
+/// Moves players, each once, and keeps the history. The caller holds their locks and has pinned the ladder.
+pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<()> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let column = |of: fn(&TierMove) -> &str| moves.iter().map(of).collect::<Vec<_>>();
+    let (ids, from, to) = (
+        column(|step| step.player_id.as_str()),
+        column(|step| &step.from),
+        column(|step| &step.to),
+    );
+    statement::execute(tx, MOVE, &[&ids, &from, &to, &column(|step| step.reason), &now]).await?;
+    Ok(())
+}
+
+/// A player as the nightly review finds them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reviewee {
+    pub standing: TierStanding,
+    /// When the step down that was announced is due.
+    pub due_at: Option<Timestamp>,
+}
+
+/// The next players in the order of their ids, behind `after`, as they stand; they are not locked.
+pub async fn next(
+    executor: &impl Executor,
+    after: Option<&str>,
+    limit: i64,
+    since: Option<Date>,
+) -> Result<Vec<Reviewee>> {
+    let rows = statement::rows(executor, NEXT, &[&after.unwrap_or_default(), &limit, &since]).await?;
+    rows.iter().map(reviewee).collect()
+}
+
+/// Of those that exist, in the order of their ids.
+pub async fn reviewees(executor: &impl Executor, player_ids: &[&str], since: Option<Date>) -> Result<Vec<Reviewee>> {
+    statement::rows(executor, OF_PLAYERS, &[&player_ids, &since])
+        .await?
+        .iter()
+        .map(reviewee)
+        .collect()
+}
+
+fn reviewee(row: &Row) -> Result<Reviewee> {
+    Ok(Reviewee {
+        standing: standing(row)?,
+        due_at: row.try_get("due_at")?,
+    })
+}
+
+/// A step down that is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Downgrade {
+    pub player_id: PlayerId,
+    /// The player's tier, which is no longer held.
+    pub tier: String,
+    pub due_at: Timestamp,
+}
+
+/// Keeps steps down of players of whom none was announced. The caller holds their locks, here and below.
+pub async fn announce(tx: &Tx<'_>, downgrades: &[Downgrade], now: Timestamp) -> Result<()> {
+    if downgrades.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = downgrades
+        .iter()
+        .map(|downgrade| downgrade.player_id.as_str())
+        .collect();
+    let tiers: Vec<&str> = downgrades.iter().map(|downgrade| downgrade.tier.as_str()).collect();
+    let due: Vec<Timestamp> = downgrades.iter().map(|downgrade| downgrade.due_at).collect();
+    statement::execute(tx, ANNOUNCE, &[&ids, &tiers, &due, &now]).await?;
+    Ok(())
+}
+
+/// Forgets the steps down that were announced.
+pub async fn call_off(tx: &Tx<'_>, player_ids: &[&str]) -> Result<()> {
+    if !player_ids.is_empty() {
+        statement::execute(tx, CALL_OFF, &[&player_ids]).await?;
+    }
+    Ok(())
+}
+
+/// The first day from `since` on without which, and without those before it, the LP earned are less than `lp_min`.
+pub async fn lapsing_day(
+    executor: &impl Executor,
+    player_id: &PlayerId,
+    since: Date,
+    lp_min: Decimal,
+) -> Result<Option<Date>> {
+    Ok(
+        statement::row(executor, OUTLOOK, &[&player_id.as_str(), &since, &lp_min])
+            .await?
+            .try_get("day")?,
+    )
+}
+
+/// A move that was made.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PastMove {
+    pub from: Option<String>,
+    pub to: String,
+    /// `qualified`, `downgrade`.
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// The last moves of a player, newest first.
+pub async fn history(executor: &impl Executor, player_id: &PlayerId, limit: i64) -> Result<Vec<PastMove>> {
+    let rows = statement::rows(executor, HISTORY, &[&player_id.as_str(), &limit]).await?;
+    let past = |row: &Row| {
+        Ok(PastMove {
+            from: row.try_get("from_tier")?,
+            to: row.try_get("to_tier")?,
+            reason: row.try_get("reason")?,
+            at: row.try_get("at")?,
+        })
+    };
+    rows.iter().map(past).collect()
+}

@@ -1,0 +1,519 @@
+//! Grants: every reward issued, and the decisions behind them.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::page::Page;
+use crate::statement;
+use crate::wallet::ledger::player_id;
+use domain::bonus::{Grant, GrantStatus, GrantTerms, GrantedRule, NewGrant, Transition};
+use domain::id::{EvaluationId, GrantId, PlayerId, RunId, TransactionId};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+const ADD: &str = include_str!("grants_add.sql");
+
+const ADD_DECISIONS: &str = "
+INSERT INTO reward_decisions (player_id, evaluation_id, run_id, evaluated_at, facts, decisions)
+SELECT player_id, evaluation_id, $5, $6, facts, decisions
+FROM unnest($1::text[], $2::uuid[], $3::json[], $4::json[]) AS n (player_id, evaluation_id, facts, decisions)";
+
+const OPEN_BUDGETS: &str = "
+INSERT INTO rule_budgets (rule_id, day, reserved)
+SELECT rule_id, day, 0
+FROM unnest($1::text[]) AS r (rule_id)
+CROSS JOIN (VALUES (NULL::date), ($2::date)) AS d (day)
+ORDER BY rule_id, day
+ON CONFLICT (rule_id, day) DO NOTHING";
+
+const LOCK_BUDGETS: &str = "
+SELECT rule_id, day, reserved
+FROM rule_budgets
+WHERE rule_id = ANY($1)
+  AND (day IS NULL OR day = $2)
+ORDER BY rule_id, day
+FOR UPDATE";
+
+const RESERVE: &str = "
+UPDATE rule_budgets b
+SET reserved = b.reserved + n.cost
+FROM unnest($1::text[], $2::numeric[]) AS n (rule_id, cost)
+WHERE b.rule_id = n.rule_id
+  AND (b.day IS NULL OR b.day = $3)";
+
+const DECISIONS: &str = "
+SELECT evaluation_id, run_id, evaluated_at, facts, decisions
+FROM reward_decisions
+WHERE player_id = $1
+  AND ($2::uuid IS NULL OR evaluation_id < $2)
+ORDER BY evaluation_id DESC
+OFFSET $3
+LIMIT $4";
+
+const SAVE: &str = "
+UPDATE grants g
+SET status = n.status,
+  status_reason = n.status_reason,
+  balance = n.balance,
+  wagering_completed = n.wagering_completed,
+  activated_at = n.activated_at,
+  closed_at = n.closed_at,
+  converted = n.converted,
+  transitions = n.transitions
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::timestamptz[],
+  $8::timestamptz[], $9::numeric[], $10::smallint[])
+  AS n (player_id, grant_id, status, status_reason, balance, wagering_completed, activated_at, closed_at, converted, transitions)
+WHERE g.player_id = n.player_id
+  AND g.grant_id = n.grant_id
+  AND g.status IN ('PENDING', 'ACTIVE')";
+
+const ADD_HISTORY: &str = "
+INSERT INTO grant_history (player_id, grant_id, step, transaction_id, at, from_status, to_status, reason, actor)
+SELECT *
+FROM unnest($1::text[], $2::uuid[], $3::smallint[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[])";
+
+// A grant that was born ACTIVE is active since it was issued.
+const OPEN: &str = "
+SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed, terms,
+  issued_at, coalesce(activated_at, CASE WHEN status = 'ACTIVE' THEN issued_at END) AS activated_at, expires_at, closed_at,
+  converted, transitions
+FROM grants
+WHERE player_id = ANY($1)
+  AND status IN ('PENDING', 'ACTIVE')
+ORDER BY player_id, expires_at NULLS LAST, issued_at, grant_id";
+
+const GET: &str = "
+SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed, terms,
+  issued_at, activated_at, expires_at, closed_at, converted, transitions
+FROM grants
+WHERE grant_id = $1
+  AND asset = 'BONUS'";
+
+const HISTORY: &str = "
+SELECT at, from_status, to_status, reason, actor, transaction_id
+FROM grant_history
+WHERE player_id = $1
+  AND grant_id = $2
+ORDER BY step";
+
+// Each branch follows the partial index of its table; the union is cut again.
+const DUE_PLAYERS: &str = "
+SELECT DISTINCT player_id
+FROM (
+  (
+    SELECT player_id
+    FROM grants
+    WHERE status IN ('PENDING', 'ACTIVE')
+      AND expires_at IS NOT NULL
+      AND expires_at <= $1
+    ORDER BY expires_at
+    LIMIT $3
+  )
+  UNION ALL
+  (
+    SELECT player_id
+    FROM point_lots
+    WHERE remaining > 0
+      AND expires_at IS NOT NULL
+      AND expires_at <= $1
+    ORDER BY expires_at
+    LIMIT $3
+  )
+  UNION ALL
+  (
+    SELECT g.player_id
+    FROM grants g
+    WHERE g.status = 'ACTIVE'
+      AND g.balance = 0
+      AND NOT EXISTS (
+        SELECT
+        FROM unsettled_rounds u
+        WHERE u.player_id = g.player_id
+          AND u.grant_id = g.grant_id
+          AND u.recorded_at > $2
+      )
+    ORDER BY g.player_id, g.grant_id
+    LIMIT $3
+  )
+) AS due
+ORDER BY player_id
+LIMIT $3";
+
+const IN_OPEN_ROUNDS: &str = "
+SELECT DISTINCT u.grant_id
+FROM unnest($1::text[], $2::uuid[]) AS n (player_id, grant_id)
+JOIN unsettled_rounds u ON u.player_id = n.player_id AND u.grant_id = n.grant_id
+WHERE u.recorded_at > $3";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    ADD,
+    SAVE,
+    ADD_HISTORY,
+    OPEN,
+    GET,
+    HISTORY,
+    DUE_PLAYERS,
+    IN_OPEN_ROUNDS,
+    ADD_DECISIONS,
+    DECISIONS,
+    OPEN_BUDGETS,
+    LOCK_BUDGETS,
+    RESERVE,
+];
+
+/// Writes new grants as they stand, in one statement. The unique key (player, rule, period) refuses a second one.
+pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
+    if grants.is_empty() {
+        return Ok(());
+    }
+    let rules: Vec<Option<&GrantedRule>> = grants.iter().map(|(new, _)| new.rule.as_ref()).collect();
+    statement::execute(
+        tx,
+        ADD,
+        &[
+            &grants.iter().map(|(new, _)| new.player_id.as_str()).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.grant_id.0).collect::<Vec<_>>(),
+            &rules
+                .iter()
+                .map(|rule| rule.map(|rule| rule.rule_id.as_str()))
+                .collect::<Vec<_>>(),
+            &rules
+                .iter()
+                .map(|rule| rule.map(|rule| rule.version))
+                .collect::<Vec<_>>(),
+            &rules
+                .iter()
+                .map(|rule| rule.map(|rule| rule.period_key.as_str()))
+                .collect::<Vec<_>>(),
+            &rules
+                .iter()
+                .map(|rule| rule.map(|rule| rule.evaluation_id.0))
+                .collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.reward_type).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.asset.as_str()).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.amount).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.cost).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.expected_revenue).collect::<Vec<_>>(),
+            &grants
+                .iter()
+                .map(|(_, grant)| grant.status.as_str())
+                .collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.balance).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.wagering_required).collect::<Vec<_>>(),
+            &grants
+                .iter()
+                .map(|(new, _)| new.terms.as_ref().map(Json))
+                .collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.issued_at).collect::<Vec<_>>(),
+            &grants.iter().map(|(new, _)| new.expires_at).collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.closed_at).collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.converted).collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.transitions).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes open grants as they stand now. The caller holds the players' locks.
+///
+/// # Errors
+/// When one of them is over: a terminal grant never moves.
+pub async fn save(tx: &Tx<'_>, grants: &[(PlayerId, Grant)]) -> Result<()> {
+    if grants.is_empty() {
+        return Ok(());
+    }
+    let saved = statement::execute(
+        tx,
+        SAVE,
+        &[
+            &grants
+                .iter()
+                .map(|(player_id, _)| player_id.as_str())
+                .collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.grant_id.0).collect::<Vec<_>>(),
+            &grants
+                .iter()
+                .map(|(_, grant)| grant.status.as_str())
+                .collect::<Vec<_>>(),
+            &grants
+                .iter()
+                .map(|(_, grant)| grant.reason.as_deref())
+                .collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.balance).collect::<Vec<_>>(),
+            &grants
+                .iter()
+                .map(|(_, grant)| grant.wagering_completed)
+                .collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.activated_at).collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.closed_at).collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.converted).collect::<Vec<_>>(),
+            &grants.iter().map(|(_, grant)| grant.transitions).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    if usize::try_from(saved) != Ok(grants.len()) {
+        return Err(Error::Row(format!(
+            "{saved} of {} grants were open and could be saved",
+            grants.len()
+        )));
+    }
+    Ok(())
+}
+
+pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> {
+    if transitions.is_empty() {
+        return Ok(());
+    }
+    statement::execute(
+        tx,
+        ADD_HISTORY,
+        &[
+            &transitions
+                .iter()
+                .map(|step| step.player_id.as_str())
+                .collect::<Vec<_>>(),
+            &transitions.iter().map(|step| step.grant_id.0).collect::<Vec<_>>(),
+            &transitions.iter().map(|step| step.step).collect::<Vec<_>>(),
+            &transitions
+                .iter()
+                .map(|step| step.operation.transaction_id.0)
+                .collect::<Vec<_>>(),
+            &transitions.iter().map(|step| step.operation.at).collect::<Vec<_>>(),
+            &transitions.iter().map(|step| step.from.as_str()).collect::<Vec<_>>(),
+            &transitions.iter().map(|step| step.to.as_str()).collect::<Vec<_>>(),
+            &transitions
+                .iter()
+                .map(|step| step.reason.as_deref())
+                .collect::<Vec<_>>(),
+            &transitions
+                .iter()
+                .map(|step| step.operation.actor.as_str())
+                .collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What one evaluation of a player decided, already written as JSON.
+#[derive(Debug)]
+pub struct NewDecision {
+    pub player_id: PlayerId,
+    pub evaluation_id: EvaluationId,
+    pub facts: Box<RawValue>,
+    pub decisions: Box<RawValue>,
+}
+
+pub async fn add_decisions(
+    tx: &Tx<'_>,
+    decisions: &[NewDecision],
+    run_id: Option<RunId>,
+    now: Timestamp,
+) -> Result<()> {
+    if decisions.is_empty() {
+        return Ok(());
+    }
+    statement::execute(
+        tx,
+        ADD_DECISIONS,
+        &[
+            &decisions
+                .iter()
+                .map(|decision| decision.player_id.as_str())
+                .collect::<Vec<_>>(),
+            &decisions
+                .iter()
+                .map(|decision| decision.evaluation_id.0)
+                .collect::<Vec<_>>(),
+            &decisions
+                .iter()
+                .map(|decision| Json(&decision.facts))
+                .collect::<Vec<_>>(),
+            &decisions
+                .iter()
+                .map(|decision| Json(&decision.decisions))
+                .collect::<Vec<_>>(),
+            &run_id.map(|id| id.0),
+            &now,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What one evaluation decided about a player for whom a rule matched.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredDecisions {
+    pub evaluation_id: EvaluationId,
+    pub run_id: Option<RunId>,
+    pub evaluated_at: Timestamp,
+    /// Those that the matching rules read.
+    pub facts: Value,
+    /// In order of priority, refused ones too, each with the figures of its gates.
+    pub decisions: Value,
+}
+
+/// Newest first.
+pub async fn decisions(
+    executor: &impl Executor,
+    player_id: &PlayerId,
+    page: &Page<Uuid>,
+) -> Result<Vec<StoredDecisions>> {
+    let params: statement::Params<'_> = &[&player_id.as_str(), &page.after, &page.skip, &page.limit];
+    statement::rows(executor, DECISIONS, params)
+        .await?
+        .iter()
+        .map(|row| {
+            let run_id: Option<Uuid> = row.try_get("run_id")?;
+            Ok(StoredDecisions {
+                evaluation_id: EvaluationId(row.try_get("evaluation_id")?),
+                run_id: run_id.map(RunId),
+                evaluated_at: row.try_get("evaluated_at")?,
+                facts: row.try_get("facts")?,
+                decisions: row.try_get("decisions")?,
+            })
+        })
+        .collect()
+}
+
+/// Money that grants of a rule have reserved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reserved {
+    pub rule_id: String,
+    /// `None`: over the whole life of the rule.
+    pub day: Option<Date>,
+    pub reserved: Decimal,
+}
+
+/// Locks what rules with a budget have reserved, for their life and for `today`. Whoever grants one of them waits for
+/// us until we commit: that is what keeps a budget exact.
+pub async fn lock_budgets(tx: &Tx<'_>, rule_ids: &[&str], today: Date) -> Result<Vec<Reserved>> {
+    if rule_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    statement::execute(tx, OPEN_BUDGETS, &[&rule_ids, &today]).await?;
+    let rows = statement::rows(tx, LOCK_BUDGETS, &[&rule_ids, &today]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Reserved {
+                rule_id: row.try_get("rule_id")?,
+                day: row.try_get("day")?,
+                reserved: row.try_get("reserved")?,
+            })
+        })
+        .collect()
+}
+
+/// Adds the cost of grants to the locked budgets of their rules. Each rule comes once.
+pub async fn reserve(tx: &Tx<'_>, costs: &[(&str, Decimal)], today: Date) -> Result<()> {
+    if costs.is_empty() {
+        return Ok(());
+    }
+    let (rule_ids, costs): (Vec<&str>, Vec<Decimal>) = costs.iter().copied().unzip();
+    statement::execute(tx, RESERVE, &[&rule_ids, &costs, &today]).await?;
+    Ok(())
+}
+
+/// The open bonuses of some players, of each in the order in which stakes feed them.
+pub async fn open(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<(PlayerId, Grant)>> {
+    let rows = statement::rows(executor, OPEN, &[&player_ids]).await?;
+    rows.iter().map(|row| Ok((player_id(row)?, grant(row)?))).collect()
+}
+
+/// A bonus, open or over, and whose it is.
+pub async fn get(executor: &impl Executor, grant_id: GrantId) -> Result<Option<(PlayerId, Grant)>> {
+    let row = statement::optional_row(executor, GET, &[&grant_id.0]).await?;
+    row.as_ref().map(|row| Ok((player_id(row)?, grant(row)?))).transpose()
+}
+
+fn grant(row: &Row) -> Result<Grant> {
+    let terms: Option<Json<GrantTerms>> = row.try_get("terms")?;
+    Ok(Grant {
+        grant_id: GrantId(row.try_get("grant_id")?),
+        rule_id: row.try_get("rule_id")?,
+        status: status(row.try_get("status")?)?,
+        reason: row.try_get("status_reason")?,
+        amount: row.try_get("amount")?,
+        balance: row.try_get("balance")?,
+        wagering_required: row.try_get("wagering_required")?,
+        wagering_completed: row.try_get("wagering_completed")?,
+        terms: terms.map(|Json(terms)| terms).unwrap_or_default(),
+        issued_at: row.try_get("issued_at")?,
+        activated_at: row.try_get("activated_at")?,
+        expires_at: row.try_get("expires_at")?,
+        closed_at: row.try_get("closed_at")?,
+        converted: row.try_get("converted")?,
+        transitions: row.try_get("transitions")?,
+    })
+}
+
+pub(crate) fn status(text: &str) -> Result<GrantStatus> {
+    GrantStatus::parse(text).ok_or_else(|| Error::Row(format!("grant status {text:?}")))
+}
+
+/// One change in the life of a bonus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HistoryStep {
+    pub at: Timestamp,
+    pub from: GrantStatus,
+    pub to: GrantStatus,
+    pub reason: Option<String>,
+    pub actor: String,
+    /// Of its postings, where it moved money.
+    pub transaction_id: TransactionId,
+}
+
+/// Oldest first; a bonus has few.
+pub async fn history(executor: &impl Executor, player_id: &PlayerId, grant_id: GrantId) -> Result<Vec<HistoryStep>> {
+    let rows = statement::rows(executor, HISTORY, &[&player_id.as_str(), &grant_id.0]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(HistoryStep {
+                at: row.try_get("at")?,
+                from: status(row.try_get("from_status")?)?,
+                to: status(row.try_get("to_status")?)?,
+                reason: row.try_get("reason")?,
+                actor: row.try_get("actor")?,
+                transaction_id: TransactionId(row.try_get("transaction_id")?),
+            })
+        })
+        .collect()
+}
+
+/// Players who own a bonus or points that are due, or a bonus that is played away: at most `limit`, in the order of ids.
+pub async fn due_players(
+    executor: &impl Executor,
+    now: Timestamp,
+    rounds_since: Timestamp,
+    limit: i64,
+) -> Result<Vec<PlayerId>> {
+    statement::rows(executor, DUE_PLAYERS, &[&now, &rounds_since, &limit])
+        .await?
+        .iter()
+        .map(player_id)
+        .collect()
+}
+
+/// Which of these grants, a player's each, staked bonus money in a round that may still pay.
+pub async fn in_open_rounds(
+    executor: &impl Executor,
+    grants: &[(&PlayerId, GrantId)],
+    rounds_since: Timestamp,
+) -> Result<HashSet<GrantId>> {
+    if grants.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<&str> = grants.iter().map(|(player_id, _)| player_id.as_str()).collect();
+    let grant_ids: Vec<Uuid> = grants.iter().map(|(_, grant_id)| grant_id.0).collect();
+    let rows = statement::rows(executor, IN_OPEN_ROUNDS, &[&ids, &grant_ids, &rounds_since]).await?;
+    rows.iter().map(|row| Ok(GrantId(row.try_get("grant_id")?))).collect()
+}

@@ -1,0 +1,404 @@
+//! Wallets, postings and point lots. The caller holds the players' locks.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::statement;
+use domain::account::{Book, Journal, ReversedPosting, Reversible};
+use domain::id::{GrantId, PlayerId, TransactionId};
+use domain::ledger::{Direction, House, Kind, Posting, Wallet};
+use domain::lots::{Lot, LotMovement, NewLot};
+use domain::money::Asset;
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, HashMap};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+const WALLETS: &str = "
+SELECT player_id, asset, balance, version
+FROM wallets
+WHERE player_id = ANY($1)";
+
+const APPEND: &str = "
+INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
+  reference, grant_id, actor, reason, created_at)
+SELECT *
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::smallint[], $8::numeric[],
+  $9::numeric[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[])";
+
+// The stored version must be the one that was read: another means that someone wrote without the lock, the row stays
+// as it is, and the count of saved rows tells.
+const SAVE_WALLETS: &str = "
+WITH posted AS (
+  SELECT *
+  FROM unnest($1::text[], $2::text[], $3::numeric[], $4::bigint[], $5::bigint[]) AS n (player_id, asset, balance, version, version_read)
+), updated AS (
+  UPDATE wallets w
+  SET balance = posted.balance,
+    version = posted.version
+  FROM posted
+  WHERE w.player_id = posted.player_id
+    AND w.asset = posted.asset
+    AND w.version = posted.version_read
+  RETURNING 1
+), opened AS (
+  INSERT INTO wallets (player_id, asset, balance, version)
+  SELECT player_id, asset, balance, version
+  FROM posted
+  WHERE version_read = 0
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM updated) + (SELECT count(*) FROM opened) AS saved";
+
+const ADD_LOTS: &str = "
+INSERT INTO point_lots (player_id, asset, version, earned, remaining, earned_at, expires_at, play_day)
+SELECT player_id, asset, version, earned, earned, earned_at, expires_at, play_day
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::numeric[], $5::timestamptz[], $6::timestamptz[], $7::date[])
+  AS n (player_id, asset, version, earned, earned_at, expires_at, play_day)";
+
+// Movements are rows of their own; a lot that several of them touch is changed once.
+const MOVE_LOTS: &str = "
+WITH moved AS (
+  INSERT INTO lot_movements (player_id, asset, version, lot_version, amount)
+  SELECT *
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::numeric[])
+  RETURNING player_id, asset, lot_version, amount
+)
+UPDATE point_lots l
+SET remaining = l.remaining + m.amount
+FROM (
+  SELECT player_id, asset, lot_version, sum(amount) AS amount
+  FROM moved
+  GROUP BY player_id, asset, lot_version
+) AS m
+WHERE l.player_id = m.player_id
+  AND l.asset = m.asset
+  AND l.version = m.lot_version";
+
+const OPEN_LOTS: &str = "
+SELECT player_id, asset, version, earned, remaining, earned_at, expires_at, play_day
+FROM point_lots
+WHERE player_id = ANY($1)
+  AND remaining > 0
+ORDER BY player_id, asset, expires_at NULLS LAST, earned_at, version";
+
+const OWNER: &str = "
+SELECT player_id
+FROM postings
+WHERE transaction_id = $1
+LIMIT 1";
+
+// What has expired of the lot that a credit made cannot be taken back any more.
+const TRANSACTION: &str = "
+SELECT p.kind, p.asset, p.version, p.house, p.direction, p.amount, p.grant_id, coalesce(x.expired, 0) AS expired
+FROM postings p
+LEFT JOIN LATERAL (
+  SELECT -sum(m.amount) AS expired
+  FROM lot_movements m
+  JOIN postings e ON e.player_id = m.player_id AND e.asset = m.asset AND e.version = m.version
+  WHERE m.player_id = p.player_id
+    AND m.asset = p.asset
+    AND m.lot_version = p.version
+    AND e.house = 'house:expiry'
+) x ON true
+WHERE p.transaction_id = $1
+ORDER BY p.asset, p.version";
+
+const TRANSACTION_LOTS: &str = "
+SELECT m.player_id, m.version AS posting_version, m.amount, l.asset, l.version, l.earned, l.remaining, l.earned_at, l.expires_at, l.play_day
+FROM postings p
+JOIN lot_movements m ON m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
+JOIN point_lots l ON l.player_id = m.player_id AND l.asset = m.asset AND l.version = m.lot_version
+WHERE p.transaction_id = $1
+ORDER BY l.asset, m.version, l.version";
+
+const REVERSED_BY: &str = "
+SELECT reversed_by
+FROM reversals
+WHERE player_id = $1
+  AND transaction_id = $2";
+
+const ADD_REVERSAL: &str = "
+INSERT INTO reversals (player_id, transaction_id, reversed_by, at)
+VALUES ($1, $2, $3, $4)";
+
+/// Every statement of this file, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    WALLETS,
+    APPEND,
+    SAVE_WALLETS,
+    ADD_LOTS,
+    MOVE_LOTS,
+    OPEN_LOTS,
+    OWNER,
+    TRANSACTION,
+    TRANSACTION_LOTS,
+    REVERSED_BY,
+    ADD_REVERSAL,
+];
+
+/// The players' wallets, to credit.
+pub async fn books(executor: &impl Executor, player_ids: &[&str]) -> Result<HashMap<String, Book>> {
+    let mut wallets: HashMap<String, Vec<Wallet>> = HashMap::with_capacity(player_ids.len());
+    for row in statement::rows(executor, WALLETS, &[&player_ids]).await? {
+        let player_id = player_id(&row)?;
+        let wallet = Wallet {
+            player_id: player_id.clone(),
+            asset: asset(row.try_get("asset")?)?,
+            balance: row.try_get("balance")?,
+            version: row.try_get("version")?,
+        };
+        wallets.entry(player_id.into()).or_default().push(wallet);
+    }
+    let book = |id: &&str| {
+        let player_id = PlayerId::parse(*id).map_err(|error| Error::Row(format!("player id {id:?}: {error}")))?;
+        Ok((
+            (*id).to_owned(),
+            Book::new(player_id, wallets.remove(*id).unwrap_or_default()),
+        ))
+    };
+    player_ids.iter().map(book).collect()
+}
+
+/// Writes what a journal says of wallets and lots: a fixed number of statements, whatever its size.
+///
+/// # Errors
+/// When a wallet was written by someone who did not hold the lock (its version did not follow the stored one).
+pub async fn write(tx: &Tx<'_>, journal: &Journal) -> Result<()> {
+    append(tx, &journal.postings).await?;
+    add_lots(tx, &journal.new_lots).await?;
+    move_lots(tx, &journal.lot_movements).await
+}
+
+/// The postings and the balances after them.
+async fn append(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
+    if postings.is_empty() {
+        return Ok(());
+    }
+    let column = |of: fn(&Posting) -> &str| postings.iter().map(of).collect::<Vec<_>>();
+    statement::execute(
+        tx,
+        APPEND,
+        &[
+            &column(|p| p.player_id.as_str()),
+            &column(|p| p.asset.as_str()),
+            &postings.iter().map(|p| p.version).collect::<Vec<_>>(),
+            &postings
+                .iter()
+                .map(|p| p.operation.transaction_id.0)
+                .collect::<Vec<_>>(),
+            &column(|p| p.operation.kind.as_str()),
+            &column(|p| p.house.as_str()),
+            &postings.iter().map(|p| p.direction.sign()).collect::<Vec<_>>(),
+            &postings.iter().map(|p| p.amount).collect::<Vec<_>>(),
+            &postings.iter().map(|p| p.balance_after).collect::<Vec<_>>(),
+            &column(|p| &p.operation.reference),
+            &postings.iter().map(|p| p.grant_id.map(|id| id.0)).collect::<Vec<_>>(),
+            &column(|p| &p.operation.actor),
+            &postings
+                .iter()
+                .map(|p| p.operation.reason.as_deref())
+                .collect::<Vec<_>>(),
+            &postings.iter().map(|p| p.operation.at).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    save_wallets(tx, postings).await
+}
+
+/// Saves the balance after each wallet's last posting.
+async fn save_wallets(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
+    let mut runs: BTreeMap<(&str, Asset), (&Posting, &Posting)> = BTreeMap::new();
+    for posting in postings {
+        runs.entry((posting.player_id.as_str(), posting.asset))
+            .and_modify(|(_, last)| *last = posting)
+            .or_insert((posting, posting));
+    }
+    let ids: Vec<&str> = runs.keys().map(|(player_id, _)| *player_id).collect();
+    let assets: Vec<&str> = runs.keys().map(|(_, asset)| asset.as_str()).collect();
+    let balances: Vec<Decimal> = runs.values().map(|(_, last)| last.balance_after).collect();
+    let versions: Vec<i64> = runs.values().map(|(_, last)| last.version).collect();
+    let versions_read: Vec<i64> = runs.values().map(|(first, _)| first.version - 1).collect();
+    let saved: i64 = statement::row(tx, SAVE_WALLETS, &[&ids, &assets, &balances, &versions, &versions_read])
+        .await?
+        .try_get("saved")?;
+    if usize::try_from(saved) != Ok(runs.len()) {
+        return Err(Error::Row(format!(
+            "{saved} of {} wallets were saved: the others were written without their player's lock",
+            runs.len()
+        )));
+    }
+    Ok(())
+}
+
+async fn add_lots(tx: &Tx<'_>, lots: &[NewLot]) -> Result<()> {
+    if lots.is_empty() {
+        return Ok(());
+    }
+    statement::execute(
+        tx,
+        ADD_LOTS,
+        &[
+            &lots.iter().map(|new| new.player_id.as_str()).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.asset.as_str()).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.version).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.earned).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.earned_at).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.expires_at).collect::<Vec<_>>(),
+            &lots.iter().map(|new| new.lot.play_day).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn move_lots(tx: &Tx<'_>, movements: &[LotMovement]) -> Result<()> {
+    if movements.is_empty() {
+        return Ok(());
+    }
+    statement::execute(
+        tx,
+        MOVE_LOTS,
+        &[
+            &movements
+                .iter()
+                .map(|movement| movement.player_id.as_str())
+                .collect::<Vec<_>>(),
+            &movements
+                .iter()
+                .map(|movement| movement.asset.as_str())
+                .collect::<Vec<_>>(),
+            &movements.iter().map(|movement| movement.version).collect::<Vec<_>>(),
+            &movements
+                .iter()
+                .map(|movement| movement.lot_version)
+                .collect::<Vec<_>>(),
+            &movements.iter().map(|movement| movement.amount).collect::<Vec<_>>(),
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Those with something left, of each player in the order in which spending takes them.
+pub async fn open_lots(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<NewLot>> {
+    let rows = statement::rows(executor, OPEN_LOTS, &[&player_ids]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(NewLot {
+                player_id: player_id(row)?,
+                lot: lot(row)?,
+            })
+        })
+        .collect()
+}
+
+fn lot(row: &Row) -> Result<Lot> {
+    Ok(Lot {
+        asset: asset(row.try_get("asset")?)?,
+        version: row.try_get("version")?,
+        earned: row.try_get("earned")?,
+        remaining: row.try_get("remaining")?,
+        earned_at: row.try_get("earned_at")?,
+        expires_at: row.try_get("expires_at")?,
+        play_day: row.try_get("play_day")?,
+    })
+}
+
+/// Whose transaction it is.
+pub async fn owner(executor: &impl Executor, transaction_id: TransactionId) -> Result<Option<PlayerId>> {
+    statement::optional_row(executor, OWNER, &[&transaction_id.0])
+        .await?
+        .as_ref()
+        .map(player_id)
+        .transpose()
+}
+
+/// A transaction, and the lots it touched, empty ones too.
+pub async fn transaction(tx: &Tx<'_>, transaction_id: TransactionId) -> Result<(Reversible, Vec<Lot>)> {
+    let rows = statement::rows(tx, TRANSACTION, &[&transaction_id.0]).await?;
+    let text: &str = rows
+        .first()
+        .ok_or_else(|| Error::Row(format!("transaction {transaction_id} has no postings")))?
+        .try_get("kind")?;
+    let kind = Kind::parse(text).ok_or_else(|| Error::Row(format!("kind {text:?}")))?;
+    let postings = rows.iter().map(reversed_posting).collect::<Result<_>>()?;
+    let (mut lot_movements, mut lots) = (Vec::new(), Vec::new());
+    for row in statement::rows(tx, TRANSACTION_LOTS, &[&transaction_id.0]).await? {
+        let lot = lot(&row)?;
+        lot_movements.push(LotMovement {
+            player_id: player_id(&row)?,
+            asset: lot.asset,
+            version: row.try_get("posting_version")?,
+            lot_version: lot.version,
+            amount: row.try_get("amount")?,
+        });
+        lots.push(lot);
+    }
+    Ok((
+        Reversible {
+            transaction_id,
+            kind,
+            postings,
+            lot_movements,
+        },
+        lots,
+    ))
+}
+
+fn reversed_posting(row: &Row) -> Result<ReversedPosting> {
+    let house: &str = row.try_get("house")?;
+    let grant_id: Option<Uuid> = row.try_get("grant_id")?;
+    Ok(ReversedPosting {
+        asset: asset(row.try_get("asset")?)?,
+        version: row.try_get("version")?,
+        house: House::parse(house).ok_or_else(|| Error::Row(format!("house {house:?}")))?,
+        direction: if row.try_get::<_, i16>("direction")? == 1 {
+            Direction::Credit
+        } else {
+            Direction::Debit
+        },
+        amount: row.try_get("amount")?,
+        grant_id: grant_id.map(GrantId),
+        expired: row.try_get("expired")?,
+    })
+}
+
+/// The transaction that took this one back.
+pub async fn reversed_by(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    transaction_id: TransactionId,
+) -> Result<Option<TransactionId>> {
+    let row = statement::optional_row(tx, REVERSED_BY, &[&player_id.as_str(), &transaction_id.0]).await?;
+    Ok(row
+        .map(|row| row.try_get("reversed_by"))
+        .transpose()?
+        .map(TransactionId))
+}
+
+/// The key refuses a second one.
+pub async fn add_reversal(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    transaction_id: TransactionId,
+    reversed_by: TransactionId,
+    now: Timestamp,
+) -> Result<()> {
+    statement::execute(
+        tx,
+        ADD_REVERSAL,
+        &[&player_id.as_str(), &transaction_id.0, &reversed_by.0, &now],
+    )
+    .await?;
+    Ok(())
+}
+
+pub(crate) fn asset(text: &str) -> Result<Asset> {
+    Asset::parse(text).ok_or_else(|| Error::Row(format!("asset {text:?}")))
+}
+
+pub(crate) fn player_id(row: &Row) -> Result<PlayerId> {
+    let text: String = row.try_get("player_id")?;
+    PlayerId::parse(text.clone()).map_err(|error| Error::Row(format!("player id {text:?}: {error}")))
+}

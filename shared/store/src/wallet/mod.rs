@@ -1,0 +1,6 @@
+//! What players own.
+
+pub mod accounts;
+pub mod grants;
+pub mod ledger;
+pub mod redemptions;

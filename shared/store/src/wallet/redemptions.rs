@@ -1,0 +1,310 @@
+//! The redemption catalogue, and what players took from it.
+
+use crate::db::{Executor, Tx};
+use crate::error::{Error, Result};
+use crate::page::Page;
+use crate::select::Select;
+use crate::statement::{self, Params};
+use crate::wallet::ledger::asset;
+use domain::bonus::GrantTerms;
+use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
+use domain::redemption::{Redemption, RedemptionRule, Target};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rust_decimal::Decimal;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+const RULE: &str = "
+SELECT rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit, is_active, terms,
+  created_at, updated_at
+FROM redemption_rules";
+
+const GET: &str = "
+SELECT rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit, is_active, terms,
+  created_at, updated_at
+FROM redemption_rules
+WHERE rule_id = $1";
+
+const LOCK: &str = "
+SELECT 1
+FROM redemption_rules
+WHERE rule_id = $1
+FOR NO KEY UPDATE";
+
+const INSERT: &str = "
+INSERT INTO redemption_rules (rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit,
+  is_active, terms, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
+ON CONFLICT (rule_id) DO NOTHING";
+
+const UPDATE: &str = "
+UPDATE redemption_rules
+SET name = $2,
+  description = $3,
+  cost = $4,
+  cost_asset = $5,
+  target = $6,
+  amount = $7,
+  tier_min = $8,
+  balance_min = $9,
+  monthly_limit = $10,
+  is_active = $11,
+  terms = $12,
+  updated_at = $13
+WHERE rule_id = $1";
+
+const NAMING_TIER: &str = "
+SELECT rule_id
+FROM redemption_rules
+WHERE tier_min = $1
+ORDER BY rule_id
+LIMIT 1";
+
+// What was reversed does not count against a rule's monthly limit.
+const REDEEMER: &str = "
+SELECT p.tier,
+  (
+    SELECT count(*)
+    FROM redemptions r
+    WHERE r.player_id = p.player_id
+      AND r.rule_id = $2
+      AND r.month = $3
+      AND r.reversed_at IS NULL
+  ) AS used
+FROM players p
+WHERE p.player_id = $1";
+
+const ADD: &str = "
+INSERT INTO redemptions (player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month, redeemed_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+const OF_TRANSACTION: &str = "
+SELECT player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month, redeemed_at, reversed_at
+FROM redemptions
+WHERE player_id = $1
+  AND transaction_id = $2";
+
+const REVERSED: &str = "
+UPDATE redemptions
+SET reversed_at = $3
+WHERE player_id = $1
+  AND transaction_id = $2
+  AND reversed_at IS NULL";
+
+/// Every statement of this file that is always the same, for the test that prepares each.
+pub const STATEMENTS: &[&str] = &[
+    RULE,
+    GET,
+    LOCK,
+    INSERT,
+    UPDATE,
+    NAMING_TIER,
+    REDEEMER,
+    ADD,
+    OF_TRANSACTION,
+    REVERSED,
+];
+
+/// An entry of the catalogue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRedemptionRule {
+    pub rule: RedemptionRule,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// In the order of their ids.
+pub async fn list(
+    executor: &impl Executor,
+    is_active: Option<bool>,
+    page: &Page<RedemptionRuleId>,
+) -> Result<Vec<StoredRedemptionRule>> {
+    let mut select = Select::new(RULE);
+    if let Some(is_active) = is_active {
+        select.equals("is_active", is_active);
+    }
+    if let Some(after) = &page.after {
+        let after = select.bind(after.as_str().to_owned());
+        select.condition(format!("rule_id > {after}"));
+    }
+    select
+        .page(executor, "rule_id", page.skip, page.limit)
+        .await?
+        .iter()
+        .map(stored_rule)
+        .collect()
+}
+
+pub async fn get(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result<Option<StoredRedemptionRule>> {
+    statement::optional_row(executor, GET, &[&rule_id.as_str()])
+        .await?
+        .as_ref()
+        .map(stored_rule)
+        .transpose()
+}
+
+/// Whether the entry exists; if so, nobody else changes it until the transaction ends.
+pub async fn lock(tx: &Tx<'_>, rule_id: &RedemptionRuleId) -> Result<bool> {
+    Ok(statement::optional_row(tx, LOCK, &[&rule_id.as_str()]).await?.is_some())
+}
+
+/// Answers false, and adds nothing, when the id is taken. The caller has pinned the ladder.
+pub async fn insert(tx: &Tx<'_>, rule: &RedemptionRule, now: Timestamp) -> Result<bool> {
+    Ok(write(tx, INSERT, rule, now).await? == 1)
+}
+
+/// The caller holds the entry's lock, and has pinned the ladder.
+pub async fn update(tx: &Tx<'_>, rule: &RedemptionRule, now: Timestamp) -> Result<()> {
+    write(tx, UPDATE, rule, now).await?;
+    Ok(())
+}
+
+async fn write(tx: &Tx<'_>, sql: &str, rule: &RedemptionRule, now: Timestamp) -> Result<u64> {
+    let monthly_limit = rule
+        .monthly_limit
+        .map(i32::try_from)
+        .transpose()
+        .map_err(|error| Error::Row(error.to_string()))?;
+    let params: Params<'_> = &[
+        &rule.rule_id.as_str(),
+        &rule.name,
+        &rule.description,
+        &rule.cost,
+        &rule.cost_asset.as_str(),
+        &rule.target.as_str(),
+        &rule.amount,
+        &rule.tier_min,
+        &rule.balance_min,
+        &monthly_limit,
+        &rule.is_active,
+        &rule.terms.as_ref().map(Json),
+        &now,
+    ];
+    statement::execute(tx, sql, params).await
+}
+
+/// An entry that only players from this tier on may redeem.
+pub async fn naming_tier(executor: &impl Executor, tier_level: &str) -> Result<Option<String>> {
+    let row = statement::optional_row(executor, NAMING_TIER, &[&tier_level]).await?;
+    Ok(row.map(|row| row.try_get("rule_id")).transpose()?)
+}
+
+/// What an entry asks of a player, besides the balance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redeemer {
+    pub tier: String,
+    /// Redemptions of the entry in the month; what was reversed does not count.
+    pub used: u32,
+}
+
+/// Of a player that exists; a month is given by its first day. Exact under the player's lock.
+pub async fn redeemer(
+    executor: &impl Executor,
+    player_id: &PlayerId,
+    rule_id: &RedemptionRuleId,
+    month: Date,
+) -> Result<Redeemer> {
+    let row = statement::row(executor, REDEEMER, &[&player_id.as_str(), &rule_id.as_str(), &month]).await?;
+    let used: i64 = row.try_get("used")?;
+    Ok(Redeemer {
+        tier: row.try_get("tier")?,
+        used: u32::try_from(used).unwrap_or(u32::MAX),
+    })
+}
+
+/// The caller holds the player's lock, here and below.
+pub async fn add(tx: &Tx<'_>, redemption: &Redemption) -> Result<()> {
+    let params: Params<'_> = &[
+        &redemption.player_id.as_str(),
+        &redemption.redemption_id.0,
+        &redemption.rule_id.as_str(),
+        &redemption.transaction_id.0,
+        &redemption.cost,
+        &redemption.cost_asset.as_str(),
+        &redemption.target.as_str(),
+        &redemption.amount,
+        &redemption.grant_id.map(|id| id.0),
+        &redemption.month,
+        &redemption.redeemed_at,
+    ];
+    statement::execute(tx, ADD, params).await?;
+    Ok(())
+}
+
+/// The redemption that a transaction is of; `None`: it is of none.
+pub async fn of_transaction(
+    executor: &impl Executor,
+    player_id: &PlayerId,
+    transaction_id: TransactionId,
+) -> Result<Option<Redemption>> {
+    let row = statement::optional_row(executor, OF_TRANSACTION, &[&player_id.as_str(), &transaction_id.0]).await?;
+    row.as_ref().map(redemption).transpose()
+}
+
+/// Marks the redemption of a reversed transaction, which then leaves room under its monthly limit. Answers false when
+/// the transaction is of no redemption, or of one that was marked before.
+pub async fn reversed(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    transaction_id: TransactionId,
+    now: Timestamp,
+) -> Result<bool> {
+    Ok(statement::execute(tx, REVERSED, &[&player_id.as_str(), &transaction_id.0, &now]).await? == 1)
+}
+
+fn stored_rule(row: &Row) -> Result<StoredRedemptionRule> {
+    let decimal = |column: &str| -> Result<Decimal> { Ok(row.try_get::<_, Decimal>(column)?.normalize()) };
+    let monthly_limit: Option<i32> = row.try_get("monthly_limit")?;
+    let terms: Option<Json<GrantTerms>> = row.try_get("terms")?;
+    let rule = RedemptionRule {
+        rule_id: rule_id(row)?,
+        name: row.try_get("name")?,
+        description: row.try_get("description")?,
+        cost: decimal("cost")?,
+        cost_asset: asset(row.try_get("cost_asset")?)?,
+        target: target(row.try_get("target")?)?,
+        amount: decimal("amount")?,
+        tier_min: row.try_get("tier_min")?,
+        balance_min: row
+            .try_get::<_, Option<Decimal>>("balance_min")?
+            .map(|balance| balance.normalize()),
+        monthly_limit: monthly_limit.and_then(|limit| u32::try_from(limit).ok()),
+        is_active: row.try_get("is_active")?,
+        terms: terms.map(|Json(terms)| terms),
+    };
+    Ok(StoredRedemptionRule {
+        rule,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+fn redemption(row: &Row) -> Result<Redemption> {
+    let player_id: String = row.try_get("player_id")?;
+    let grant_id: Option<Uuid> = row.try_get("grant_id")?;
+    Ok(Redemption {
+        player_id: PlayerId::parse(player_id).map_err(|error| Error::Row(format!("player id: {error}")))?,
+        redemption_id: RedemptionId(row.try_get("redemption_id")?),
+        rule_id: rule_id(row)?,
+        transaction_id: TransactionId(row.try_get("transaction_id")?),
+        cost: row.try_get("cost")?,
+        cost_asset: asset(row.try_get("cost_asset")?)?,
+        target: target(row.try_get("target")?)?,
+        amount: row.try_get("amount")?,
+        grant_id: grant_id.map(GrantId),
+        month: row.try_get("month")?,
+        redeemed_at: row.try_get("redeemed_at")?,
+        reversed_at: row.try_get("reversed_at")?,
+    })
+}
+
+fn rule_id(row: &Row) -> Result<RedemptionRuleId> {
+    let text: String = row.try_get("rule_id")?;
+    RedemptionRuleId::parse(text).map_err(|error| Error::Row(format!("redemption rule id: {error}")))
+}
+
+fn target(text: &str) -> Result<Target> {
+    Target::parse(text).ok_or_else(|| Error::Row(format!("target {text:?}")))
+}

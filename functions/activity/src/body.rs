@@ -1,6 +1,7 @@
 //! Events as they are sent.
 
 use app::activity::{Action, Occurrence, Payout, Stake, Traces};
+use domain::activity::EventType;
 use domain::id::{EventId, PlayerId};
 use domain::money::{Money, Plain};
 use domain::problem::{FieldError, Refusal};
@@ -27,20 +28,6 @@ pub struct EventBody {
     device_id: Option<String>,
     payment_method: Option<String>,
     ip: Option<IpAddr>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum EventType {
-    Deposit,
-    Withdrawal,
-    Stake,
-    Payout,
-    Void,
-    Session,
-    KycCompleted,
-    Profile,
-    Login,
 }
 
 impl EventBody {

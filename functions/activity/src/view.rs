@@ -4,6 +4,7 @@ use app::activity::{GrantEffect, Outcome, Recording, Remark};
 use domain::idempotency::Answer;
 use domain::money::{MONEY_SCALE, shown};
 use domain::problem::{FieldError, Refusal, RefusalKind};
+use domain::text_enum;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::Value;
@@ -27,13 +28,13 @@ pub struct ResultView {
     reason: Option<Reason>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum ResultStatus {
-    Accepted,
-    /// It was recorded before; the outcome is the one of then.
-    Duplicate,
-    Rejected,
+text_enum! {
+    enum ResultStatus as "status of a result" {
+        Accepted = "accepted",
+        /// It was recorded before; the outcome is the one of then.
+        Duplicate = "duplicate",
+        Rejected = "rejected",
+    }
 }
 
 #[derive(Serialize)]

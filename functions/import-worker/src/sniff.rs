@@ -1,23 +1,15 @@
 //! Tells by its first bytes what a file is. Names lie: `.xls` files are called `.xlsx` and the other way round.
 
 use crate::file_error::FileError;
+use domain::text_enum;
 
 /// As many bytes as [`sniff`] wants to see; fewer only at the end of the file.
 pub const PREFIX_BYTES: usize = 4096;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Csv,
-    Xlsx,
-}
-
-impl Format {
-    /// As `imports.format` has it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Format::Csv => "CSV",
-            Format::Xlsx => "XLSX",
-        }
+text_enum! {
+    pub enum Format as "format" {
+        Csv = "CSV",
+        Xlsx = "XLSX",
     }
 }
 

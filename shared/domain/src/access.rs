@@ -1,26 +1,24 @@
 //! Who may do what: API keys and their roles.
 
+use crate::text_enum;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde::Serialize;
 use uuid::Uuid;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Activity and imports, and nothing else.
-    Ingest,
-    /// Viewer and ingest; wallet, redemption, players, signals, runs.
-    Operator,
-    /// All: rules, tiers, settings, keys.
-    Admin,
+text_enum! {
+    pub enum Role as "role" {
+        /// Reads.
+        Viewer = "viewer",
+        /// Activity and imports, and nothing else.
+        Ingest = "ingest",
+        /// Viewer and ingest; wallet, redemption, players, signals, runs.
+        Operator = "operator",
+        /// All: rules, tiers, settings, keys.
+        Admin = "admin",
+    }
 }
 
 impl Role {
-    pub const ALL: [Role; 4] = [Role::Viewer, Role::Ingest, Role::Operator, Role::Admin];
-
     /// Whether a caller of this role may do what `required` may do. Viewer and ingest do not include each other.
     pub const fn includes(self, required: Role) -> bool {
         match self {
@@ -29,25 +27,6 @@ impl Role {
             Role::Ingest => matches!(required, Role::Ingest),
             Role::Viewer => matches!(required, Role::Viewer),
         }
-    }
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Ingest => "ingest",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text)
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -4,29 +4,19 @@ use crate::metrics::{Totals, Windows};
 use crate::period::{Moment, WEEKDAYS, weekday_name};
 use crate::player::PlayerSnapshot;
 use crate::segment::Segment;
+use crate::text_enum;
 use crate::tier::Ladder;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::fmt;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FactType {
-    Number,
-    Text,
-    Flag,
-}
-
-impl fmt::Display for FactType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            FactType::Number => "number",
-            FactType::Text => "text",
-            FactType::Flag => "flag",
-        })
+text_enum! {
+    pub enum FactType as "type of fact" {
+        Number = "number",
+        Text = "text",
+        Flag = "flag",
     }
 }
 

@@ -4,42 +4,21 @@
 use crate::context::Context;
 use crate::id::{GrantId, PlayerId, TransactionId};
 use crate::money::{Asset, INTEGER_DIGITS_MAX};
+use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-/// The other side of a posting. House accounts may go below 0; a wallet never does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum House {
-    Issuance,
-    Redemption,
-    Expiry,
-    Conversion,
-    Forfeit,
-    Wagering,
-    CashOut,
-    Adjustment,
-}
-
-impl House {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            House::Issuance => "house:issuance",
-            House::Redemption => "house:redemption",
-            House::Expiry => "house:expiry",
-            House::Conversion => "house:conversion",
-            House::Forfeit => "house:forfeit",
-            House::Wagering => "house:wagering",
-            House::CashOut => "house:cash_out",
-            House::Adjustment => "house:adjustment",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        use House::{Adjustment, CashOut, Conversion, Expiry, Forfeit, Issuance, Redemption, Wagering};
-        let all = [
-            Issuance, Redemption, Expiry, Conversion, Forfeit, Wagering, CashOut, Adjustment,
-        ];
-        all.into_iter().find(|house| house.as_str() == text)
+text_enum! {
+    /// The other side of a posting. House accounts may go below 0; a wallet never does.
+    pub enum House as "house account" {
+        Issuance = "house:issuance",
+        Redemption = "house:redemption",
+        Expiry = "house:expiry",
+        Conversion = "house:conversion",
+        Forfeit = "house:forfeit",
+        Wagering = "house:wagering",
+        CashOut = "house:cash_out",
+        Adjustment = "house:adjustment",
     }
 }
 
@@ -69,84 +48,43 @@ impl Direction {
     }
 }
 
-/// What an operation does, and so what its reference is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Of a rule; the grant.
-    RewardGrant,
-    /// By a person; the grant.
-    ManualBonus,
-    /// By a person; the idempotency key.
-    ManualCredit,
-    /// By a person; the idempotency key.
-    ManualDebit,
-    /// The idempotency key.
-    Redemption,
-    /// The event.
-    Stake,
-    /// The event.
-    Payout,
-    /// The voiding event.
-    Void,
-    /// The grant.
-    BonusActivation,
-    /// To cash; the grant.
-    BonusConversion,
-    /// The grant.
-    BonusExpiry,
-    /// The grant.
-    BonusForfeiture,
-    /// The grant.
-    BonusCancellation,
-    /// The version of the credit that earned the points, and that of the posting.
-    PointsExpiry,
-    /// The reversed transaction.
-    Reversal,
+text_enum! {
+    /// What an operation does, and so what its reference is.
+    pub enum Kind as "kind of operation" {
+        /// Of a rule; the grant.
+        RewardGrant = "reward_grant",
+        /// By a person; the grant.
+        ManualBonus = "manual_bonus",
+        /// By a person; the idempotency key.
+        ManualCredit = "manual_credit",
+        /// By a person; the idempotency key.
+        ManualDebit = "manual_debit",
+        /// The idempotency key.
+        Redemption = "redemption",
+        /// The event.
+        Stake = "stake",
+        /// The event.
+        Payout = "payout",
+        /// The voiding event.
+        Void = "void",
+        /// The grant.
+        BonusActivation = "bonus_activation",
+        /// To cash; the grant.
+        BonusConversion = "bonus_conversion",
+        /// The grant.
+        BonusExpiry = "bonus_expiry",
+        /// The grant.
+        BonusForfeiture = "bonus_forfeiture",
+        /// The grant.
+        BonusCancellation = "bonus_cancellation",
+        /// The version of the credit that earned the points, and that of the posting.
+        PointsExpiry = "points_expiry",
+        /// The reversed transaction.
+        Reversal = "reversal",
+    }
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
-        Kind::RewardGrant,
-        Kind::ManualBonus,
-        Kind::ManualCredit,
-        Kind::ManualDebit,
-        Kind::Redemption,
-        Kind::Stake,
-        Kind::Payout,
-        Kind::Void,
-        Kind::BonusActivation,
-        Kind::BonusConversion,
-        Kind::BonusExpiry,
-        Kind::BonusForfeiture,
-        Kind::BonusCancellation,
-        Kind::PointsExpiry,
-        Kind::Reversal,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::RewardGrant => "reward_grant",
-            Kind::ManualBonus => "manual_bonus",
-            Kind::ManualCredit => "manual_credit",
-            Kind::ManualDebit => "manual_debit",
-            Kind::Redemption => "redemption",
-            Kind::Stake => "stake",
-            Kind::Payout => "payout",
-            Kind::Void => "void",
-            Kind::BonusActivation => "bonus_activation",
-            Kind::BonusConversion => "bonus_conversion",
-            Kind::BonusExpiry => "bonus_expiry",
-            Kind::BonusForfeiture => "bonus_forfeiture",
-            Kind::BonusCancellation => "bonus_cancellation",
-            Kind::PointsExpiry => "points_expiry",
-            Kind::Reversal => "reversal",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
     /// Whether a person may take it back. Play is taken back by a VOID event, and what ended a bonus is final.
     pub const fn is_reversible(self) -> bool {
         matches!(

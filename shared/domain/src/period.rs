@@ -1,10 +1,10 @@
 //! Days, weeks and months of the program's time zone, and the keys under which a rule pays once.
 
 use crate::settings::Settings;
+use crate::text_enum;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is not a time zone of the IANA database")]
@@ -71,42 +71,21 @@ impl Moment {
     }
 }
 
-/// How often a rule pays one player.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Cadence {
-    #[default]
-    Once,
-    Daily,
-    /// ISO weeks: Monday to Sunday.
-    Weekly,
-    Monthly,
-    PerEvent,
+text_enum! {
+    /// How often a rule pays one player.
+    #[derive(Default)]
+    pub enum Cadence as "cadence" {
+        #[default]
+        Once = "ONCE",
+        Daily = "DAILY",
+        /// ISO weeks: Monday to Sunday.
+        Weekly = "WEEKLY",
+        Monthly = "MONTHLY",
+        PerEvent = "PER_EVENT",
+    }
 }
 
 impl Cadence {
-    pub const ALL: [Cadence; 5] = [
-        Cadence::Once,
-        Cadence::Daily,
-        Cadence::Weekly,
-        Cadence::Monthly,
-        Cadence::PerEvent,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Cadence::Once => "ONCE",
-            Cadence::Daily => "DAILY",
-            Cadence::Weekly => "WEEKLY",
-            Cadence::Monthly => "MONTHLY",
-            Cadence::PerEvent => "PER_EVENT",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|cadence| cadence.as_str() == text)
-    }
-
     /// The period that holds this instant: `ONCE`, `2026-11-23`, `2026-W48`, `2026-11`, or the event's id.
     ///
     /// `None`: the rule pays per event and there is no event.

@@ -9,55 +9,35 @@ use crate::money::{Asset, MONEY_SCALE, check_amount, shown};
 use crate::problem::FieldError;
 use crate::rule::RewardType;
 use crate::rule::condition::Checks;
-use crate::rule::fields::{Bounds, Errors, Fields, read_choice};
+use crate::rule::fields::{Bounds, Errors, Fields, read_name};
 use crate::rule::reward::{EXPIRY_HOURS_MAX, check_terms, multiplier};
 use crate::settings::Settings;
+use crate::text_enum;
 use crate::tier::Ladder;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::fmt;
 
-/// What points are turned into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Target {
-    /// Paid by the operator's cashier; the program keeps no such wallet.
-    Cash,
-    /// A grant under the rule's terms.
-    Bonus,
-    Tickets,
+text_enum! {
+    /// What points are turned into.
+    pub enum Target as "redemption target" {
+        /// Paid by the operator's cashier; the program keeps no such wallet.
+        Cash = "CASH",
+        /// A grant under the rule's terms.
+        Bonus = "BONUS",
+        Tickets = "TICKETS",
+    }
 }
 
 impl Target {
-    pub const ALL: [Target; 3] = [Target::Cash, Target::Bonus, Target::Tickets];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Target::Cash => "CASH",
-            Target::Bonus => "BONUS",
-            Target::Tickets => "TICKETS",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|target| target.as_str() == text)
-    }
-
     /// Decimal places.
     pub const fn scale(self) -> u32 {
         match self {
             Target::Cash | Target::Bonus => MONEY_SCALE,
             Target::Tickets => Asset::Tickets.scale(),
         }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -137,9 +117,9 @@ impl RedemptionRule {
         let description = fields.text("description", DESCRIPTION_CHARS_MAX).map(str::to_owned);
         let cost = fields.decimal("cost", above_zero(MONEY_SCALE));
         let cost_asset = fields
-            .one_of("cost_currency", &[("RP", Asset::Rp), ("LP", Asset::Lp)])
+            .one_of("cost_currency", &[Asset::Rp, Asset::Lp])
             .unwrap_or(Asset::Rp);
-        let target = fields.one_of("target", &Target::ALL.map(|target| (target.as_str(), target)));
+        let target = fields.one_of("target", &Target::ALL);
         let amount = fields.decimal("amount", above_zero(target.map_or(MONEY_SCALE, Target::scale)));
         let tier_min = tier_min(fields, ladder);
         let balance_min = fields.decimal("balance_min", Bounds::at_least_zero(MONEY_SCALE));
@@ -300,7 +280,7 @@ impl RedemptionRule {
             player_id: account.player_id().clone(),
             grant_id,
             rule: None,
-            reward_type: RewardType::BonusBalance.as_str(),
+            reward_type: RewardType::BonusBalance,
             asset: Asset::Bonus,
             amount: self.amount,
             // Bought, not won over: what it may cost at most is what it is.
@@ -444,6 +424,6 @@ fn terms(
 
 /// A game that contributes to wagering: a bonus for others could never be wagered.
 fn weighted_game(item: &Value, pointer: &str, errors: &mut Errors) -> Option<String> {
-    let choices: Vec<(&'static str, &'static str)> = weighted_games().map(|name| (name, name)).collect();
-    read_choice(item, pointer, &choices, errors).map(str::to_owned)
+    let games: Vec<&str> = weighted_games().collect();
+    read_name(item, pointer, &games, errors).map(str::to_owned)
 }

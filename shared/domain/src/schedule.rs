@@ -1,62 +1,29 @@
 //! What the program does by itself, and when each of it is due in the program's time zone.
 
+use crate::text_enum;
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Work that is done without being asked for. In order of urgency: what is due at once is done in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Job {
-    /// Finds runs, imports and triggers whose messages were lost, and sends them again.
-    Recover,
-    /// Ends bonuses and points whose time is over.
-    Expire,
-    /// Moves players to the tiers their points are worth.
-    TierReview,
-    /// Starts a run over all players.
-    Recalculate,
-    /// Looks for fraud signals of all players.
-    RiskScan,
-    /// Forgets what is no longer needed.
-    Retention,
-    /// Checks that the books hold.
-    Audit,
-}
-
-impl Job {
-    pub const ALL: [Job; 7] = [
-        Job::Recover,
-        Job::Expire,
-        Job::TierReview,
-        Job::Recalculate,
-        Job::RiskScan,
-        Job::Retention,
-        Job::Audit,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Job::Recover => "recover",
-            Job::Expire => "expire",
-            Job::TierReview => "tier_review",
-            Job::Recalculate => "recalculate",
-            Job::RiskScan => "risk_scan",
-            Job::Retention => "retention",
-            Job::Audit => "audit",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|job| job.as_str() == text)
-    }
-}
-
-impl fmt::Display for Job {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+text_enum! {
+    /// Work that is done without being asked for. In order of urgency: what is due at once is done in this order.
+    pub enum Job as "job" {
+        /// Finds runs, imports and triggers whose messages were lost, and sends them again.
+        Recover = "recover",
+        /// Ends bonuses and points whose time is over.
+        Expire = "expire",
+        /// Moves players to the tiers their points are worth.
+        TierReview = "tier_review",
+        /// Starts a run over all players.
+        Recalculate = "recalculate",
+        /// Looks for fraud signals of all players.
+        RiskScan = "risk_scan",
+        /// Forgets what is no longer needed.
+        Retention = "retention",
+        /// Checks that the books hold.
+        Audit = "audit",
     }
 }
 

@@ -1,47 +1,17 @@
 //! Segments: one pure function, used by the worker, the API and the tests.
 
 use crate::metrics::Totals;
+use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Segment {
-    New,
-    Winning,
-    Breakeven,
-    Losing,
-    Vip,
-}
-
-impl Segment {
-    pub const ALL: [Segment; 5] = [
-        Segment::New,
-        Segment::Winning,
-        Segment::Breakeven,
-        Segment::Losing,
-        Segment::Vip,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Segment::New => "NEW",
-            Segment::Winning => "WINNING",
-            Segment::Breakeven => "BREAKEVEN",
-            Segment::Losing => "LOSING",
-            Segment::Vip => "VIP",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|segment| segment.as_str() == text)
-    }
-}
-
-impl fmt::Display for Segment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+text_enum! {
+    pub enum Segment as "segment" {
+        New = "NEW",
+        Winning = "WINNING",
+        Breakeven = "BREAKEVEN",
+        Losing = "LOSING",
+        Vip = "VIP",
     }
 }
 

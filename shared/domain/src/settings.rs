@@ -4,6 +4,7 @@ use crate::money::STORED_SCALE;
 use crate::problem::FieldError;
 use crate::schedule::{RetentionSettings, ScheduleSettings};
 use crate::segment::{Segment, SegmentThresholds};
+use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,21 +82,21 @@ impl Default for ActivitySettings {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum OnUnprofitable {
-    Refuse,
-    /// To the largest amount that passes.
-    Reduce,
+text_enum! {
+    pub enum OnUnprofitable as "action on an unprofitable reward" {
+        Refuse = "REFUSE",
+        /// To the largest amount that passes.
+        Reduce = "REDUCE",
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum RevenueBasis {
-    /// `retention_multiplier`, as written.
-    Total,
-    /// `retention_multiplier - 1`.
-    Incremental,
+text_enum! {
+    pub enum RevenueBasis as "revenue basis" {
+        /// `retention_multiplier`, as written.
+        Total = "TOTAL",
+        /// `retention_multiplier - 1`.
+        Incremental = "INCREMENTAL",
+    }
 }
 
 /// The profit gate's numbers.

@@ -2,6 +2,7 @@
 
 use crate::facts::nearest;
 use crate::problem::FieldError;
+use crate::text_enum;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -281,27 +282,11 @@ pub enum Next {
     Parked,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum DeliveryStatus {
-    Pending,
-    Delivered,
-    Parked,
-}
-
-impl DeliveryStatus {
-    pub const ALL: [Self; 3] = [Self::Pending, Self::Delivered, Self::Parked];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "PENDING",
-            Self::Delivered => "DELIVERED",
-            Self::Parked => "PARKED",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
+text_enum! {
+    pub enum DeliveryStatus as "delivery status" {
+        Pending = "PENDING",
+        Delivered = "DELIVERED",
+        Parked = "PARKED",
     }
 }
 

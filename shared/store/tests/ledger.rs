@@ -91,7 +91,7 @@ async fn a_grant_that_is_over_is_never_saved_again() {
         player_id: PlayerId::parse("P001").unwrap(),
         grant_id: GrantId(Uuid::now_v7()),
         rule: None,
-        reward_type: "BONUS_BALANCE",
+        reward_type: domain::rule::RewardType::BonusBalance,
         asset: Asset::Bonus,
         amount: 10.into(),
         cost: 10.into(),

@@ -7,7 +7,7 @@ use domain::gate::Penalty;
 use domain::id::{PlayerId, SignalId};
 use domain::player::PlayerSnapshot;
 use domain::problem::FieldError;
-use domain::risk::{Contribution, Decision, Finding, RiskFacts, detect, plan, score};
+use domain::risk::{Contribution, Decision, Finding, RiskFacts, TraceKind, detect, plan, score};
 pub use domain::risk::{Judgement, Signal, SignalStatus, SignalType};
 use domain::settings::Settings;
 use jiff::Timestamp;
@@ -433,11 +433,11 @@ impl Traces {
     pub(crate) fn of<'a>(
         &'a self,
         player_id: &'a PlayerId,
-    ) -> impl Iterator<Item = (&'a PlayerId, &'static str, &'a str)> {
+    ) -> impl Iterator<Item = (&'a PlayerId, TraceKind, &'a str)> {
         let kinds = [
-            ("DEVICE", &self.device_id),
-            ("PAYMENT_METHOD", &self.payment_method),
-            ("IP", &self.ip),
+            (TraceKind::Device, &self.device_id),
+            (TraceKind::PaymentMethod, &self.payment_method),
+            (TraceKind::Ip, &self.ip),
         ];
         kinds
             .into_iter()

@@ -11,9 +11,10 @@ use domain::problem::FieldError;
 use domain::rule::{Rule, Trigger};
 pub use domain::simulate::{Outcome, Report};
 use domain::simulate::{Scenario, Simulation};
+use domain::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
 use store::rules::population::{Detail, Population, Reading};
@@ -28,29 +29,15 @@ pub enum Subject {
     Saved(RuleId),
 }
 
-/// Which other rules there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Within {
-    /// None, as in an evaluation of the rule.
-    #[default]
-    Alone,
-    /// Those that are live, as in a recalculation; with the rule in the place that its priority gives it.
-    ActiveSet,
-}
-
-impl Within {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Alone => "ALONE",
-            Self::ActiveSet => "ACTIVE_SET",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Alone, Self::ActiveSet]
-            .into_iter()
-            .find(|within| within.as_str() == text)
+text_enum! {
+    /// Which other rules there are.
+    #[derive(Default)]
+    pub enum Within as "set of rules" {
+        /// None, as in an evaluation of the rule.
+        #[default]
+        Alone = "ALONE",
+        /// Those that are live, as in a recalculation; with the rule in the place that its priority gives it.
+        ActiveSet = "ACTIVE_SET",
     }
 }
 

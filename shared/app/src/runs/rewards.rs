@@ -241,7 +241,7 @@ impl<'a> Batch<'a> {
                 period_key: intent.period_key,
                 evaluation_id,
             }),
-            reward_type: intent.reward_type.as_str(),
+            reward_type: intent.reward_type,
             asset: intent.asset,
             amount: intent.amount,
             cost: intent.cost,

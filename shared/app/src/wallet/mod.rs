@@ -16,6 +16,7 @@ use domain::ledger::{Act, House, Kind};
 pub use domain::lots::Lot;
 use domain::money::Asset;
 use domain::problem::FieldError;
+use domain::rule::RewardType;
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -267,7 +268,7 @@ fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
         player_id: command.player_id.clone(),
         grant_id,
         rule: None,
-        reward_type: "BONUS_BALANCE",
+        reward_type: RewardType::BonusBalance,
         asset: Asset::Bonus,
         amount: command.amount,
         // A person decides; what it may cost at most is what it is.

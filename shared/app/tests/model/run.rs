@@ -471,7 +471,7 @@ fn label(command: &Command, answer: &Answer) -> String {
         },
         Request::Redeem { .. } => "redeem",
         Request::Reward { .. } => "reward",
-        Request::Event { action, .. } => action.type_name(),
+        Request::Event { action, .. } => action.event_type().as_str(),
         Request::Expire { .. } => "expire",
         Request::Standing { .. } => "standing",
     };

@@ -1,6 +1,6 @@
 //! What happened to a player before, as far as the events to come depend on it.
 
-use super::{Action, Event, GrantEffect, Outcome, PastEffect, Payout};
+use super::{Action, Event, EventType, GrantEffect, Outcome, PastEffect, Payout};
 use crate::account::{AccountError, Past};
 use crate::bonus::{EndedGrant, Round, RoundShare};
 use crate::id::{EventId, GrantId};
@@ -15,8 +15,8 @@ pub enum EventError {
     Reused { event_id: EventId },
     #[error("event {voids} was voided by {by}")]
     AlreadyVoided { voids: EventId, by: EventId },
-    #[error("event {voids} is a {type_name}: only stakes and payouts are voided")]
-    NotVoidable { voids: EventId, type_name: &'static str },
+    #[error("event {voids} is a {event_type}: only stakes and payouts are voided")]
+    NotVoidable { voids: EventId, event_type: EventType },
     #[error("nothing was staked in round {round_id} so far; send the payout again behind its stake")]
     StakeUnknown { round_id: String },
     #[error("{occurred_at} is more than {hours_max} hours ahead")]
@@ -166,7 +166,7 @@ impl History {
         if !matches!(action, Action::Stake(_) | Action::Payout(_)) {
             return Err(EventError::NotVoidable {
                 voids: voids.clone(),
-                type_name: action.type_name(),
+                event_type: action.event_type(),
             });
         }
         let effect = |effect: &GrantEffect| PastEffect {

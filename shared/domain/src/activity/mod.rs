@@ -8,6 +8,7 @@ pub use player::{Day, Earning, Happened, Player, Profile, Program};
 
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};
+use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -69,18 +70,33 @@ pub struct Payout {
     pub round_id: Option<String>,
 }
 
+text_enum! {
+    /// What a player did, by its name.
+    pub enum EventType as "type of event" {
+        Deposit = "DEPOSIT",
+        Withdrawal = "WITHDRAWAL",
+        Stake = "STAKE",
+        Payout = "PAYOUT",
+        Void = "VOID",
+        Session = "SESSION",
+        KycCompleted = "KYC_COMPLETED",
+        Profile = "PROFILE",
+        Login = "LOGIN",
+    }
+}
+
 impl Action {
-    pub const fn type_name(&self) -> &'static str {
+    pub const fn event_type(&self) -> EventType {
         match self {
-            Action::Deposit { .. } => "DEPOSIT",
-            Action::Stake(_) => "STAKE",
-            Action::Payout(_) => "PAYOUT",
-            Action::Void { .. } => "VOID",
-            Action::Withdrawal { .. } => "WITHDRAWAL",
-            Action::Session { .. } => "SESSION",
-            Action::KycCompleted => "KYC_COMPLETED",
-            Action::Profile { .. } => "PROFILE",
-            Action::Login => "LOGIN",
+            Action::Deposit { .. } => EventType::Deposit,
+            Action::Stake(_) => EventType::Stake,
+            Action::Payout(_) => EventType::Payout,
+            Action::Void { .. } => EventType::Void,
+            Action::Withdrawal { .. } => EventType::Withdrawal,
+            Action::Session { .. } => EventType::Session,
+            Action::KycCompleted => EventType::KycCompleted,
+            Action::Profile { .. } => EventType::Profile,
+            Action::Login => EventType::Login,
         }
     }
 
@@ -134,17 +150,17 @@ pub struct GrantEffect {
     pub status: GrantStatus,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Remark {
-    /// A game without a weight contributes nothing.
-    UnknownGame,
-    /// The bonus does not count this game.
-    GameNotEligible,
-    /// The stake is larger than the bonus allows.
-    AboveMaxBet,
-    /// The stake or payout was voided before it came.
-    Voided,
+text_enum! {
+    pub enum Remark as "remark" {
+        /// A game without a weight contributes nothing.
+        UnknownGame = "UNKNOWN_GAME",
+        /// The bonus does not count this game.
+        GameNotEligible = "GAME_NOT_ELIGIBLE",
+        /// The stake is larger than the bonus allows.
+        AboveMaxBet = "ABOVE_MAX_BET",
+        /// The stake or payout was voided before it came.
+        Voided = "VOIDED",
+    }
 }
 
 /// What an event did to one grant before: read to take it back.

@@ -1,38 +1,42 @@
 //! The terms of a bonus: what must be staked before its money is real.
 
 use crate::money::round_requirement;
+use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What the wagering requirement is a multiple of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum WageringBasis {
-    #[default]
-    Bonus,
-    /// The deposit that caused the bonus, and the bonus.
-    DepositPlusBonus,
+text_enum! {
+    /// What the wagering requirement is a multiple of.
+    #[derive(Default)]
+    pub enum WageringBasis as "wagering basis" {
+        #[default]
+        Bonus = "BONUS",
+        /// The deposit that caused the bonus, and the bonus.
+        DepositPlusBonus = "DEPOSIT_PLUS_BONUS",
+    }
 }
 
-/// What a stake above `max_bet` does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum MaxBetAction {
-    /// It does not contribute.
-    #[default]
-    Ignore,
-    /// It forfeits the bonus.
-    Forfeit,
+text_enum! {
+    /// What a stake above `max_bet` does.
+    #[derive(Default)]
+    pub enum MaxBetAction as "action above the largest bet" {
+        /// It does not contribute.
+        #[default]
+        Ignore = "IGNORE",
+        /// It forfeits the bonus.
+        Forfeit = "FORFEIT",
+    }
 }
 
-/// What a withdrawal does to an open bonus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum OnWithdrawal {
-    #[default]
-    Forfeit,
-    Keep,
+text_enum! {
+    /// What a withdrawal does to an open bonus.
+    #[derive(Default)]
+    pub enum OnWithdrawal as "action on a withdrawal" {
+        #[default]
+        Forfeit = "FORFEIT",
+        Keep = "KEEP",
+    }
 }
 
 /// Copied onto a grant when it is made; an edit of the rule never touches a grant.

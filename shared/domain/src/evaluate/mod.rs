@@ -13,6 +13,7 @@ use crate::period::Moment;
 use crate::player::PlayerSnapshot;
 use crate::rule::{ConditionResult, RewardType, Rule, Trigger};
 use crate::settings::Settings;
+use crate::text_enum;
 use jiff::Timestamp;
 pub(crate) use judge::bonus;
 use judge::{Case, Extent};
@@ -150,17 +151,17 @@ pub struct Candidate<'a> {
     pub event: Option<&'a EventFacts>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Verdict {
-    Granted,
-    /// Granted, but less than the rule gives.
-    Reduced,
-    /// By a gate.
-    Refused,
-    /// Whether the rule matches cannot be computed, or it does but gives nothing: a null fact, a division by zero, an
-    /// amount of 0.
-    NotApplicable,
+text_enum! {
+    pub enum Verdict as "verdict" {
+        Granted = "GRANTED",
+        /// Granted, but less than the rule gives.
+        Reduced = "REDUCED",
+        /// By a gate.
+        Refused = "REFUSED",
+        /// Whether the rule matches cannot be computed, or it does but gives nothing: a null fact, a division by zero, an
+        /// amount of 0.
+        NotApplicable = "NOT_APPLICABLE",
+    }
 }
 
 /// What became of one rule that matched.

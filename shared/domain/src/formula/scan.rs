@@ -3,6 +3,7 @@
 
 use super::{FormulaError, FormulaErrorKind as Kind};
 use crate::facts::nearest;
+use crate::text_enum;
 use rust_decimal::Decimal;
 
 /// Longest source, in bytes.
@@ -14,42 +15,15 @@ pub const OPERATORS_MAX: usize = 100;
 /// Significant digits of a literal.
 pub const DIGITS_MAX: usize = 15;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    Min,
-    Max,
-    Abs,
-    Floor,
-    Ceil,
-    Round,
-    If,
-}
-
-impl Function {
-    const ALL: [Function; 7] = [
-        Function::Min,
-        Function::Max,
-        Function::Abs,
-        Function::Floor,
-        Function::Ceil,
-        Function::Round,
-        Function::If,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Function::Min => "min",
-            Function::Max => "max",
-            Function::Abs => "abs",
-            Function::Floor => "floor",
-            Function::Ceil => "ceil",
-            Function::Round => "round",
-            Function::If => "if",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|function| function.as_str() == name)
+text_enum! {
+    pub enum Function as "function" {
+        Min = "min",
+        Max = "max",
+        Abs = "abs",
+        Floor = "floor",
+        Ceil = "ceil",
+        Round = "round",
+        If = "if",
     }
 }
 

@@ -4,6 +4,7 @@ use super::ruin::{EXACT_STEPS_MAX, Run, expected_stake, expected_stake_exact};
 use crate::bonus::GrantTerms;
 use crate::money::{Asset, MONEY_SCALE, STORED_SCALE, shown};
 use crate::settings::{ProfitSettings, Settings};
+use crate::text_enum;
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Serialize;
@@ -128,12 +129,7 @@ impl<'a> WageredCost<'a> {
             })
         };
         let exact = match expected_stake_exact(&run) {
-            Some(exact) => Some(estimate(
-                "flat bets at even money",
-                exact.stake,
-                exact.bet,
-                exact.bet_sd,
-            )?),
+            Some(exact) => Some(estimate(Model::FlatBets, exact.stake, exact.bet, exact.bet_sd)?),
             None => None,
         };
         Some(WageringEstimate {
@@ -141,7 +137,7 @@ impl<'a> WageredCost<'a> {
             balance: figure(self.terms.basis(amount, self.deposit)?),
             requirement: figure(self.terms.wagering_required(amount, self.deposit)?),
             edge: self.house_edge,
-            closed_form: estimate("Brownian motion with drift", expected_stake(&run), run.bet, run.bet_sd)?,
+            closed_form: estimate(Model::Brownian, expected_stake(&run), run.bet, run.bet_sd)?,
             not_exact: exact
                 .is_none()
                 .then(|| format!("the bets would take more than {EXACT_STEPS_MAX} steps to go through")),
@@ -169,10 +165,18 @@ pub struct WageringEstimate {
     pub not_exact: Option<String>,
 }
 
+text_enum! {
+    /// How the bets are taken to go.
+    pub enum Model as "model of the bets" {
+        FlatBets = "flat bets at even money",
+        Brownian = "Brownian motion with drift",
+    }
+}
+
 /// What one model of the bets says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    pub model: &'static str,
+    pub model: Model,
     /// Size of a stake.
     pub bet: Decimal,
     /// Standard deviation of one bet, in bets.

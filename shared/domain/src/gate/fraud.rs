@@ -2,6 +2,7 @@
 
 use super::{Figures, GateFigures};
 use crate::player::Standing;
+use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -37,14 +38,14 @@ pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal)
     }
 }
 
-/// What a risk score does to a reward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Penalty {
-    None,
-    HalfAmount,
-    DoubleWagering,
-    Refusal,
+text_enum! {
+    /// What a risk score does to a reward.
+    pub enum Penalty as "penalty" {
+        None = "NONE",
+        HalfAmount = "HALF_AMOUNT",
+        DoubleWagering = "DOUBLE_WAGERING",
+        Refusal = "REFUSAL",
+    }
 }
 
 impl Penalty {

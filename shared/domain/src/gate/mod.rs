@@ -12,15 +12,16 @@ pub use caps::{BudgetFigures, CapFigures, CapRoom, Capped, budget, caps};
 pub use fraud::{EligibilityFigures, FraudFigures, Penalty, eligibility, fraud};
 pub use profit::{Profit, ProfitFigures, profit};
 
+use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum GateVerdict {
-    Approve,
-    Reduce,
-    Refuse,
+text_enum! {
+    pub enum GateVerdict as "gate's verdict" {
+        Approve = "APPROVE",
+        Reduce = "REDUCE",
+        Refuse = "REFUSE",
+    }
 }
 
 /// What a gate judged by.

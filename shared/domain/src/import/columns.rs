@@ -1,46 +1,30 @@
 //! Which column of a file holds what.
 
 use super::{Warning, shown};
-use serde::Serialize;
-use std::fmt;
+use crate::text_enum;
 
 /// Most columns a file may have; a wider one is not a table of players.
 pub const COLUMNS_MAX: usize = 256;
 
-/// A column that is imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Column {
-    PlayerId,
-    TotalDeposited,
-    TotalWagered,
-    TotalWon,
-    TotalWithdrawn,
-    SessionCount,
-    PlaytimeHours,
-    TotalBets,
-    LastDepositDate,
-    RegisteredAt,
-    Email,
-    Name,
+text_enum! {
+    /// A column that is imported.
+    pub enum Column as "column" {
+        PlayerId = "player_id",
+        TotalDeposited = "total_deposited",
+        TotalWagered = "total_wagered",
+        TotalWon = "total_won",
+        TotalWithdrawn = "total_withdrawn",
+        SessionCount = "session_count",
+        PlaytimeHours = "playtime_hours",
+        TotalBets = "total_bets",
+        LastDepositDate = "last_deposit_date",
+        RegisteredAt = "registered_at",
+        Email = "email",
+        Name = "name",
+    }
 }
 
 impl Column {
-    pub const ALL: [Column; 12] = [
-        Column::PlayerId,
-        Column::TotalDeposited,
-        Column::TotalWagered,
-        Column::TotalWon,
-        Column::TotalWithdrawn,
-        Column::SessionCount,
-        Column::PlaytimeHours,
-        Column::TotalBets,
-        Column::LastDepositDate,
-        Column::RegisteredAt,
-        Column::Email,
-        Column::Name,
-    ];
-
     /// Without these four a file is not imported.
     pub const REQUIRED: [Column; 4] = [
         Column::PlayerId,
@@ -49,26 +33,16 @@ impl Column {
         Column::TotalWon,
     ];
 
-    /// The headings under which the column is found; the first is its name.
-    pub const fn headings(self) -> &'static [&'static str] {
+    /// Headings under which the column is found, besides its name.
+    const fn other_headings(self) -> &'static [&'static str] {
         match self {
-            Column::PlayerId => &["player_id"],
-            Column::TotalDeposited => &["total_deposited", "deposit"],
-            Column::TotalWagered => &["total_wagered", "wagered"],
-            Column::TotalWon => &["total_won", "won"],
-            Column::TotalWithdrawn => &["total_withdrawn"],
-            Column::SessionCount => &["session_count", "sessions", "total_sessions"],
-            Column::PlaytimeHours => &["playtime_hours", "total_playtime_hours"],
-            Column::TotalBets => &["total_bets"],
-            Column::LastDepositDate => &["last_deposit_date"],
-            Column::RegisteredAt => &["registered_at"],
-            Column::Email => &["email"],
-            Column::Name => &["name"],
+            Column::TotalDeposited => &["deposit"],
+            Column::TotalWagered => &["wagered"],
+            Column::TotalWon => &["won"],
+            Column::SessionCount => &["sessions", "total_sessions"],
+            Column::PlaytimeHours => &["total_playtime_hours"],
+            _ => &[],
         }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        self.headings().first().copied().unwrap_or_default()
     }
 
     pub fn is_required(self) -> bool {
@@ -83,15 +57,11 @@ impl Column {
     /// Case, blanks, dashes and underscores of a heading do not count: `Total Deposited` is `total_deposited`.
     fn find(heading: &str) -> Option<Self> {
         let wanted = letters(heading);
-        Self::ALL
-            .into_iter()
-            .find(|column| column.headings().iter().any(|known| letters(known) == wanted))
-    }
-}
-
-impl fmt::Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        let is_headed = |column: &Self| {
+            let mut headings = column.other_headings().iter().copied().chain([column.as_str()]);
+            headings.any(|known| letters(known) == wanted)
+        };
+        Self::ALL.into_iter().find(is_headed)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::id::GrantId;
 use crate::metrics::Totals;
 use crate::money::{MONEY_SCALE, shown};
 use crate::settings::{ProfitSettings, RiskSettings, Settings};
+use crate::text_enum;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::{Decimal, RoundingStrategy};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A signal that the facts call for.
@@ -44,13 +44,13 @@ pub struct Shared {
     pub rewarded: Vec<String>,
 }
 
-/// An address on the network is none of them: many people share one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum SharedKind {
-    Device,
-    PaymentMethod,
-    Email,
+text_enum! {
+    /// An address on the network is none of them: many people share one.
+    pub enum SharedKind as "shared trace" {
+        Device = "DEVICE",
+        PaymentMethod = "PAYMENT_METHOD",
+        Email = "EMAIL",
+    }
 }
 
 /// The stakes that fed a bonus or were paid from it, without voided ones.
@@ -86,10 +86,12 @@ pub struct CashierEvent {
     pub amount: Decimal,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CashierKind {
-    Deposit,
-    Withdrawal,
+text_enum! {
+    /// As the events' types.
+    pub enum CashierKind as "event type" {
+        Deposit = "DEPOSIT",
+        Withdrawal = "WITHDRAWAL",
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,63 +10,34 @@ pub use detect::{
 };
 
 use crate::id::{PlayerId, SignalId};
+use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::fmt;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum SignalType {
-    /// Bonuses granted, nothing ever deposited.
-    BonusOnlyPlay,
-    /// A withdrawal soon after a bonus.
-    ImmediateWithdrawal,
-    /// Stakes of very different size on one bonus.
-    BetManipulation,
-    /// A return that luck does not explain.
-    AbnormalWinRate,
-    /// A bonus wagered on games that hardly cost anything.
-    LowRiskWagering,
-    /// Shares a device, a payment method or an email with another rewarded account.
-    MultiAccount,
-    /// Deposit, bonus, withdrawal, and again.
-    DepositCycling,
-    /// Set by a person.
-    ManualReview,
+text_enum! {
+    pub enum SignalType as "type of signal" {
+        /// Bonuses granted, nothing ever deposited.
+        BonusOnlyPlay = "BONUS_ONLY_PLAY",
+        /// A withdrawal soon after a bonus.
+        ImmediateWithdrawal = "IMMEDIATE_WITHDRAWAL",
+        /// Stakes of very different size on one bonus.
+        BetManipulation = "BET_MANIPULATION",
+        /// A return that luck does not explain.
+        AbnormalWinRate = "ABNORMAL_WIN_RATE",
+        /// A bonus wagered on games that hardly cost anything.
+        LowRiskWagering = "LOW_RISK_WAGERING",
+        /// Shares a device, a payment method or an email with another rewarded account.
+        MultiAccount = "MULTI_ACCOUNT",
+        /// Deposit, bonus, withdrawal, and again.
+        DepositCycling = "DEPOSIT_CYCLING",
+        /// Set by a person.
+        ManualReview = "MANUAL_REVIEW",
+    }
 }
 
 impl SignalType {
-    pub const ALL: [SignalType; 8] = [
-        SignalType::BonusOnlyPlay,
-        SignalType::ImmediateWithdrawal,
-        SignalType::BetManipulation,
-        SignalType::AbnormalWinRate,
-        SignalType::LowRiskWagering,
-        SignalType::MultiAccount,
-        SignalType::DepositCycling,
-        SignalType::ManualReview,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            SignalType::BonusOnlyPlay => "BONUS_ONLY_PLAY",
-            SignalType::ImmediateWithdrawal => "IMMEDIATE_WITHDRAWAL",
-            SignalType::BetManipulation => "BET_MANIPULATION",
-            SignalType::AbnormalWinRate => "ABNORMAL_WIN_RATE",
-            SignalType::LowRiskWagering => "LOW_RISK_WAGERING",
-            SignalType::MultiAccount => "MULTI_ACCOUNT",
-            SignalType::DepositCycling => "DEPOSIT_CYCLING",
-            SignalType::ManualReview => "MANUAL_REVIEW",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|signal_type| signal_type.as_str() == text)
-    }
-
     /// 1 to 10; a tenth of the score that a fresh signal adds.
     pub const fn severity(self) -> u8 {
         match self {
@@ -80,36 +51,24 @@ impl SignalType {
     }
 }
 
-impl fmt::Display for SignalType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+text_enum! {
+    pub enum SignalStatus as "signal status" {
+        /// Counts, and fades.
+        Open = "OPEN",
+        /// A person said that it is true: it counts in full and does not fade, until a person resolves it.
+        Confirmed = "CONFIRMED",
+        /// A person said that it is nothing, or is over: it does not count. Final.
+        Resolved = "RESOLVED",
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum SignalStatus {
-    /// Counts, and fades.
-    Open,
-    /// A person said that it is true: it counts in full and does not fade, until a person resolves it.
-    Confirmed,
-    /// A person said that it is nothing, or is over: it does not count. Final.
-    Resolved,
-}
-
-impl SignalStatus {
-    pub const ALL: [SignalStatus; 3] = [SignalStatus::Open, SignalStatus::Confirmed, SignalStatus::Resolved];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            SignalStatus::Open => "OPEN",
-            SignalStatus::Confirmed => "CONFIRMED",
-            SignalStatus::Resolved => "RESOLVED",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == text)
+text_enum! {
+    /// What a player was seen with.
+    pub enum TraceKind as "kind of trace" {
+        Device = "DEVICE",
+        PaymentMethod = "PAYMENT_METHOD",
+        /// Kept for people who look into a case; no rule counts it.
+        Ip = "IP",
     }
 }
 

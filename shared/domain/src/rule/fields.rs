@@ -3,6 +3,7 @@
 use crate::facts::nearest;
 use crate::money::{AmountError, parse_signed};
 use crate::problem::FieldError;
+use crate::word::Word;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
@@ -188,11 +189,11 @@ impl<'a, 'e> Fields<'a, 'e> {
         read_decimal(value, &pointer, bounds, self.errors)
     }
 
-    /// One of the names of an enumeration.
-    pub fn one_of<T: Copy>(&mut self, name: &str, choices: &[(&'static str, T)]) -> Option<T> {
+    /// One of these words.
+    pub fn one_of<T: Word>(&mut self, name: &str, choices: &[T]) -> Option<T> {
         let value = self.get(name)?;
         let pointer = self.pointer(name);
-        read_choice(value, &pointer, choices, self.errors)
+        read_word(value, &pointer, choices, self.errors)
     }
 
     pub fn timestamp(&mut self, name: &str) -> Option<Timestamp> {
@@ -262,27 +263,20 @@ pub fn read_decimal(value: &Value, pointer: &str, bounds: Bounds, errors: &mut E
     }
 }
 
-pub fn read_choice<T: Copy>(
-    value: &Value,
-    pointer: &str,
-    choices: &[(&'static str, T)],
-    errors: &mut Errors,
-) -> Option<T> {
+pub fn read_word<T: Word>(value: &Value, pointer: &str, choices: &[T], errors: &mut Errors) -> Option<T> {
+    let names: Vec<&str> = choices.iter().map(|choice| choice.as_str()).collect();
+    read_name(value, pointer, &names, errors).and_then(T::parse)
+}
+
+pub fn read_name<'a>(value: &Value, pointer: &str, names: &[&'a str], errors: &mut Errors) -> Option<&'a str> {
     let Some(text) = value.as_str() else {
         errors.push(pointer, "type", format!("must be a text, is {}", type_name(value)));
         return None;
     };
-    let found = choices
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, choice)| *choice);
+    let found = names.iter().find(|name| **name == text).copied();
     if found.is_none() {
-        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-        errors.push(
-            pointer,
-            "unknown",
-            format!("{text:?} is not one of {}", names.join(", ")),
-        );
+        let detail = format!("{text:?} is not one of {}", names.join(", "));
+        errors.push(pointer, "unknown", detail);
     }
     found
 }

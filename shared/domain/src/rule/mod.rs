@@ -13,55 +13,32 @@ use crate::money::MONEY_SCALE;
 use crate::period::{Cadence, Moment, WEEKDAYS, parse_weekday, weekday_name};
 use crate::problem::FieldError;
 use crate::settings::Settings;
+use crate::text_enum;
 use condition::Checks;
-use fields::{Bounds, Errors, Fields, read_choice};
+use fields::{Bounds, Errors, Fields, read_word};
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// What makes a player's rules be evaluated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Trigger {
-    Import,
-    Recalculation,
-    Deposit,
-    KycCompleted,
-    Profile,
-    SegmentChanged,
-    TierChanged,
+text_enum! {
+    /// What makes a player's rules be evaluated.
+    pub enum Trigger as "trigger" {
+        Import = "IMPORT",
+        Recalculation = "RECALCULATION",
+        Deposit = "DEPOSIT",
+        KycCompleted = "KYC_COMPLETED",
+        Profile = "PROFILE",
+        SegmentChanged = "SEGMENT_CHANGED",
+        TierChanged = "TIER_CHANGED",
+    }
 }
 
 impl Trigger {
-    const CHOICES: [(&'static str, Trigger); 7] = [
-        ("IMPORT", Trigger::Import),
-        ("RECALCULATION", Trigger::Recalculation),
-        ("DEPOSIT", Trigger::Deposit),
-        ("KYC_COMPLETED", Trigger::KycCompleted),
-        ("PROFILE", Trigger::Profile),
-        ("SEGMENT_CHANGED", Trigger::SegmentChanged),
-        ("TIER_CHANGED", Trigger::TierChanged),
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        Self::CHOICES
-            .iter()
-            .find(|(_, trigger)| *trigger == self)
-            .map_or("", |(name, _)| name)
-    }
-
     /// Of a file, a run, an event, or of a reward that these gave.
     pub const fn is_consequence(self) -> bool {
         matches!(self, Trigger::SegmentChanged | Trigger::TierChanged)
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::CHOICES
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, trigger)| *trigger)
     }
 }
 
@@ -178,12 +155,8 @@ impl Rule {
         let description = fields.text("description", DESCRIPTION_CHARS_MAX).map(str::to_owned);
         let priority = fields.whole("priority", -PRIORITY_MAX, PRIORITY_MAX).unwrap_or(0);
         let is_active = fields.flag("is_active", true);
-        let cadence = fields
-            .one_of("cadence", &Cadence::ALL.map(|cadence| (cadence.as_str(), cadence)))
-            .unwrap_or_default();
-        let triggers = fields.list("trigger", |item, at, errors| {
-            read_choice(item, at, &Trigger::CHOICES, errors)
-        });
+        let cadence = fields.one_of("cadence", &Cadence::ALL).unwrap_or_default();
+        let triggers = fields.list("trigger", |item, at, errors| read_word(item, at, &Trigger::ALL, errors));
         let days_of_week = fields.list("days_of_week", read_weekday);
         let (starts_at, ends_at) = period(fields);
         let budget = budget(fields);

@@ -7,51 +7,23 @@ use crate::facts::{Catalogue, nearest};
 use crate::formula::Formula;
 use crate::money::{Asset, MONEY_SCALE, STORED_SCALE};
 use crate::settings::Settings;
+use crate::text_enum;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use std::fmt;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum RewardType {
-    BonusBalance,
-    Cashback,
-    FreePlay,
-    LoyaltyPoints,
-    RewardPoints,
-    Tickets,
+text_enum! {
+    pub enum RewardType as "type of reward" {
+        BonusBalance = "BONUS_BALANCE",
+        Cashback = "CASHBACK",
+        FreePlay = "FREE_PLAY",
+        LoyaltyPoints = "LOYALTY_POINTS",
+        RewardPoints = "REWARD_POINTS",
+        Tickets = "TICKETS",
+    }
 }
 
 impl RewardType {
-    const CHOICES: [(&'static str, RewardType); 6] = [
-        ("BONUS_BALANCE", RewardType::BonusBalance),
-        ("CASHBACK", RewardType::Cashback),
-        ("FREE_PLAY", RewardType::FreePlay),
-        ("LOYALTY_POINTS", RewardType::LoyaltyPoints),
-        ("REWARD_POINTS", RewardType::RewardPoints),
-        ("TICKETS", RewardType::Tickets),
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            RewardType::BonusBalance => "BONUS_BALANCE",
-            RewardType::Cashback => "CASHBACK",
-            RewardType::FreePlay => "FREE_PLAY",
-            RewardType::LoyaltyPoints => "LOYALTY_POINTS",
-            RewardType::RewardPoints => "REWARD_POINTS",
-            RewardType::Tickets => "TICKETS",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::CHOICES
-            .iter()
-            .find(|(name, _)| *name == text)
-            .map(|(_, reward_type)| *reward_type)
-    }
-
     /// What the player receives.
     pub const fn asset(self) -> Asset {
         match self {
@@ -60,12 +32,6 @@ impl RewardType {
             RewardType::RewardPoints => Asset::Rp,
             RewardType::Tickets => Asset::Tickets,
         }
-    }
-}
-
-impl fmt::Display for RewardType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -141,7 +107,7 @@ impl Reward {
     pub(super) fn parse(value: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<Self> {
         let mut fields = Fields::of(value, pointer, FIELDS, errors)?;
         fields.required("type");
-        let reward_type = fields.one_of("type", &RewardType::CHOICES);
+        let reward_type = fields.one_of("type", &RewardType::ALL);
         let asset = reward_type.map_or(Asset::Bonus, RewardType::asset);
         let formula = formula(&mut fields, context, asset);
         let bounds = Bounds::at_least_zero(asset.scale());
@@ -208,32 +174,18 @@ fn formula(fields: &mut Fields<'_, '_>, context: &Context<'_>, asset: Asset) -> 
 }
 
 fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
-    let basis = [
-        ("BONUS", WageringBasis::Bonus),
-        ("DEPOSIT_PLUS_BONUS", WageringBasis::DepositPlusBonus),
-    ];
     let terms = GrantTerms {
         wagering_requirement: fields.decimal("wagering_requirement", multiplier()).unwrap_or_default(),
-        wagering_basis: fields.one_of("wagering_basis", &basis).unwrap_or_default(),
+        wagering_basis: fields.one_of("wagering_basis", &WageringBasis::ALL).unwrap_or_default(),
         expiry_hours: fields
             .whole("expiry_hours", 1, EXPIRY_HOURS_MAX)
             .and_then(|hours| u32::try_from(hours).ok()),
         eligible_games: fields.list("eligible_games", |item, at, errors| game(item, at, context, errors)),
         game_weights: game_weights(fields, context),
         max_bet: fields.decimal("max_bet", Bounds::at_least_zero(MONEY_SCALE)),
-        max_bet_action: fields
-            .one_of(
-                "max_bet_action",
-                &[("IGNORE", MaxBetAction::Ignore), ("FORFEIT", MaxBetAction::Forfeit)],
-            )
-            .unwrap_or_default(),
+        max_bet_action: fields.one_of("max_bet_action", &MaxBetAction::ALL).unwrap_or_default(),
         max_conversion: fields.decimal("max_conversion", multiplier()),
-        on_withdrawal: fields
-            .one_of(
-                "on_withdrawal",
-                &[("FORFEIT", OnWithdrawal::Forfeit), ("KEEP", OnWithdrawal::Keep)],
-            )
-            .unwrap_or_default(),
+        on_withdrawal: fields.one_of("on_withdrawal", &OnWithdrawal::ALL).unwrap_or_default(),
         requires_opt_in: fields.flag("requires_opt_in", false),
     };
     check_terms(fields, &terms, context.settings, context.checks);

@@ -4,26 +4,27 @@ use super::report::Drawn;
 use crate::evaluate::{Decision, Evaluation, Verdict};
 use crate::gate::GateVerdict;
 use crate::rule::Rule;
+use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What became of one player.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Outcome {
-    Granted,
-    /// Granted, but less than the rule gives.
-    Reduced,
-    /// By a gate.
-    Refused,
-    /// The rule matches but gives nothing.
-    NotApplicable,
-    /// The rule matches, but one of higher priority was granted in its place.
-    Displaced,
-    /// The rule matches, and paid this player in this period before.
-    AlreadyGranted,
-    NoMatch,
+text_enum! {
+    /// What became of one player.
+    pub enum Outcome as "simulated outcome" {
+        Granted = "GRANTED",
+        /// Granted, but less than the rule gives.
+        Reduced = "REDUCED",
+        /// By a gate.
+        Refused = "REFUSED",
+        /// The rule matches but gives nothing.
+        NotApplicable = "NOT_APPLICABLE",
+        /// The rule matches, but one of higher priority was granted in its place.
+        Displaced = "DISPLACED",
+        /// The rule matches, and paid this player in this period before.
+        AlreadyGranted = "ALREADY_GRANTED",
+        NoMatch = "NO_MATCH",
+    }
 }
 
 impl From<Verdict> for Outcome {

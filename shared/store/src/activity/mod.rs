@@ -6,7 +6,9 @@ use crate::players::segments::{segment_of, totals_of};
 use crate::statement;
 use crate::wallet::grants::status;
 use crate::wallet::ledger::player_id;
-use domain::activity::{Action, Day, Event, History, Outcome, Payout, Profile, Recorded, Stake, UnsettledStake};
+use domain::activity::{
+    Action, Day, Event, EventType, History, Outcome, Payout, Profile, Recorded, Stake, UnsettledStake,
+};
 use domain::bonus::{EndedGrant, GrantTerms, Round, RoundShare};
 use domain::id::{EventId, GrantId, PlayerId};
 use domain::metrics::Totals;
@@ -310,38 +312,38 @@ fn recorded_of(row: &Row) -> Result<Recorded> {
 }
 
 fn action(row: &Row) -> Result<Action> {
-    let kind: &str = row.try_get("type")?;
+    let text: &str = row.try_get("type")?;
+    let event_type = EventType::parse(text).ok_or_else(|| Error::Row(format!("event type {text:?}")))?;
     let number =
         |column: &str| -> Result<Decimal> { Ok(row.try_get::<_, Option<Decimal>>(column)?.unwrap_or_default()) };
-    Ok(match kind {
-        "DEPOSIT" => Action::Deposit {
+    Ok(match event_type {
+        EventType::Deposit => Action::Deposit {
             amount: number("amount")?,
         },
-        "STAKE" => Action::Stake(Stake {
+        EventType::Stake => Action::Stake(Stake {
             amount: number("amount")?,
             game: row.try_get("game")?,
             round_id: row.try_get("round_id")?,
             bonus_amount: number("bonus_amount")?,
         }),
-        "PAYOUT" => Action::Payout(Payout {
+        EventType::Payout => Action::Payout(Payout {
             amount: number("amount")?,
             round_id: row.try_get("round_id")?,
         }),
-        "WITHDRAWAL" => Action::Withdrawal {
+        EventType::Withdrawal => Action::Withdrawal {
             amount: number("amount")?,
         },
-        "VOID" => Action::Void {
+        EventType::Void => Action::Void {
             voids: event_id(row, "voids")?,
         },
-        "SESSION" => Action::Session {
+        EventType::Session => Action::Session {
             minutes: number("minutes")?,
         },
-        "KYC_COMPLETED" => Action::KycCompleted,
-        "PROFILE" => Action::Profile {
+        EventType::KycCompleted => Action::KycCompleted,
+        EventType::Profile => Action::Profile {
             depth: number("value")?,
         },
-        "LOGIN" => Action::Login,
-        other => return Err(Error::Row(format!("event type {other:?}"))),
+        EventType::Login => Action::Login,
     })
 }
 
@@ -427,7 +429,9 @@ pub async fn add(tx: &Tx<'_>, recorded: &[&Recorded], now: Timestamp) -> Result<
         &[
             &events().map(|event| event.player_id.as_str()).collect::<Vec<_>>(),
             &events().map(|event| event.event_id.as_str()).collect::<Vec<_>>(),
-            &events().map(|event| event.action.type_name()).collect::<Vec<_>>(),
+            &events()
+                .map(|event| event.action.event_type().as_str())
+                .collect::<Vec<_>>(),
             &events().map(|event| event.occurred_at).collect::<Vec<_>>(),
             &events().map(|event| event.action.amount()).collect::<Vec<_>>(),
             &stakes

@@ -7,6 +7,7 @@ use crate::wallet::ledger::player_id;
 use domain::id::{GrantId, PlayerId};
 use domain::risk::{
     CashierEvent, CashierKind, GameStakes, PlayedGrant, ReceivedBonus, RecentStakes, RiskFacts, Shared, SharedKind,
+    TraceKind,
 };
 use domain::settings::RiskSettings;
 use jiff::{SignedDuration, Timestamp};
@@ -190,11 +191,8 @@ pub async fn load(
     let mut facts: HashMap<PlayerId, RiskFacts> = HashMap::new();
     let hub = i64::from(risk.hub_accounts);
     for row in statement::rows(executor, TRACES, &[&player_ids, &hub]).await? {
-        let kind = if row.try_get::<_, &str>("kind")? == "DEVICE" {
-            SharedKind::Device
-        } else {
-            SharedKind::PaymentMethod
-        };
+        let text: &str = row.try_get("kind")?;
+        let kind = SharedKind::parse(text).ok_or_else(|| Error::Row(format!("trace {text:?}")))?;
         facts
             .entry(player_id(&row)?)
             .or_default()
@@ -285,11 +283,8 @@ fn played(row: &Row) -> Result<PlayedGrant> {
 }
 
 fn cashier_event(row: &Row) -> Result<CashierEvent> {
-    let kind = match row.try_get("type")? {
-        "DEPOSIT" => CashierKind::Deposit,
-        "WITHDRAWAL" => CashierKind::Withdrawal,
-        other => return Err(Error::Row(format!("event type {other:?}"))),
-    };
+    let text: &str = row.try_get("type")?;
+    let kind = CashierKind::parse(text).ok_or_else(|| Error::Row(format!("event type {text:?}")))?;
     let amount: Option<Decimal> = row.try_get("amount")?;
     Ok(CashierEvent {
         kind,
@@ -299,14 +294,14 @@ fn cashier_event(row: &Row) -> Result<CashierEvent> {
     })
 }
 
-/// Adds what players were seen with, as fingerprints: player, kind (`DEVICE`, `PAYMENT_METHOD`, `IP`) and text. What is known
+/// Adds what players were seen with, as fingerprints: player, kind and text. What is known
 /// stays.
-pub async fn add_traces(tx: &Tx<'_>, traces: &[(&PlayerId, &str, &str)], now: Timestamp) -> Result<()> {
+pub async fn add_traces(tx: &Tx<'_>, traces: &[(&PlayerId, TraceKind, &str)], now: Timestamp) -> Result<()> {
     if traces.is_empty() {
         return Ok(());
     }
     let ids: Vec<&str> = traces.iter().map(|(player_id, ..)| player_id.as_str()).collect();
-    let kinds: Vec<&str> = traces.iter().map(|(_, kind, _)| *kind).collect();
+    let kinds: Vec<&str> = traces.iter().map(|(_, kind, _)| kind.as_str()).collect();
     let values: Vec<&str> = traces.iter().map(|(.., value)| *value).collect();
     statement::execute(tx, ADD_TRACES, &[&ids, &kinds, &values, &now]).await?;
     Ok(())

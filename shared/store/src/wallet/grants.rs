@@ -197,7 +197,10 @@ pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
                 .iter()
                 .map(|rule| rule.map(|rule| rule.evaluation_id.0))
                 .collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.reward_type).collect::<Vec<_>>(),
+            &grants
+                .iter()
+                .map(|(new, _)| new.reward_type.as_str())
+                .collect::<Vec<_>>(),
             &grants.iter().map(|(new, _)| new.asset.as_str()).collect::<Vec<_>>(),
             &grants.iter().map(|(new, _)| new.amount).collect::<Vec<_>>(),
             &grants.iter().map(|(new, _)| new.cost).collect::<Vec<_>>(),

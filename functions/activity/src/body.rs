@@ -4,7 +4,7 @@ use app::activity::{Action, Occurrence, Payout, Stake, Traces};
 use domain::activity::EventType;
 use domain::id::{EventId, PlayerId};
 use domain::money::{Money, Plain};
-use domain::problem::{FieldError, Refusal};
+use domain::problem::{FieldError, FieldErrors, Refusal};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -32,7 +32,7 @@ pub struct EventBody {
 
 impl EventBody {
     /// What only events of other types say.
-    fn check_fields(&self) -> Result<(), Refusal> {
+    fn check_fields(&self) -> Result<(), FieldErrors> {
         use EventType::{Deposit, Payout, Profile, Session, Stake, Void, Withdrawal};
         let of = |types: &[EventType]| types.contains(&self.event_type);
         let fields = [
@@ -50,14 +50,10 @@ impl EventBody {
             ("/value", self.value.is_some(), of(&[Profile])),
         ];
         let wrong = fields.into_iter().filter(|(_, given, fits)| *given && !fits);
-        let errors: Vec<_> = wrong
+        let errors: FieldErrors = wrong
             .map(|(pointer, ..)| FieldError::new(pointer, "unknown", "does not belong to this type of event"))
             .collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Refusal::invalid(errors))
-        }
+        errors.none_or(())
     }
 }
 

@@ -3,7 +3,7 @@
 use app::activity::{GrantEffect, Outcome, Recording, Remark};
 use domain::idempotency::Answer;
 use domain::money::{MONEY_SCALE, shown};
-use domain::problem::{FieldError, Refusal, RefusalKind};
+use domain::problem::{FieldErrors, Refusal, RefusalKind};
 use domain::text_enum;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -42,8 +42,8 @@ struct Reason {
     /// Stable, for programs.
     code: &'static str,
     detail: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "FieldErrors::is_none")]
+    errors: FieldErrors,
 }
 
 #[derive(Serialize)]

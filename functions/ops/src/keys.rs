@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use domain::access::{ApiKey, Role};
-use domain::problem::{FieldError, Refusal};
+use domain::problem::FieldErrors;
 use jiff::Timestamp;
 use lambda::{Caller, JsonBody, Page, PathParams, Problem};
 use serde::{Deserialize, Serialize};
@@ -36,21 +36,17 @@ pub struct Create {
 }
 
 impl Create {
-    fn validate(&self, now: Timestamp) -> Result<(), Refusal> {
-        let mut errors = Vec::new();
+    fn validate(&self, now: Timestamp) -> Result<(), FieldErrors> {
+        let mut errors = FieldErrors::default();
         let characters = self.name.trim().chars().count();
         if !(1..=NAME_CHARACTERS_MAX).contains(&characters) || self.name.chars().any(char::is_control) {
             let detail = format!("must have 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character");
-            errors.push(FieldError::new("/name", "format", detail));
+            errors.push("/name", "format", detail);
         }
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
-            errors.push(FieldError::new("/expires_at", "range", "must be in the future"));
+            errors.push("/expires_at", "range", "must be in the future");
         }
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Refusal::invalid(errors))
-        }
+        errors.none_or(())
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use domain::id::WebhookId;
-use domain::problem::{FieldError, Refusal};
+use domain::problem::{FieldErrors, Refusal};
 use domain::webhook::{Attempt, DeliveryStatus, PING, Targets, check_event_types};
 use lambda::webhook::{Letter, Limits, Messenger};
 use lambda::{Caller, JsonBody, Page, Params, PathParams, Problem};
@@ -39,27 +39,24 @@ pub struct Create {
 }
 
 impl Create {
-    async fn validate(self, targets: Targets) -> Result<NewWebhook, Refusal> {
-        let mut errors = self.event_types.as_deref().map(check_event_types).unwrap_or_default();
+    async fn validate(self, targets: Targets) -> Result<NewWebhook, FieldErrors> {
+        let mut errors = FieldErrors::default();
+        let target = lambda::webhook::check("/url", &self.url, targets).await;
+        let target = target.map_err(|error| errors.extend([error])).ok();
+        errors.extend(self.event_types.as_deref().map(check_event_types).unwrap_or_default());
         let wrong =
             |text: &String| text.chars().count() > DESCRIPTION_CHARACTERS_MAX || text.chars().any(char::is_control);
         if self.description.as_ref().is_some_and(wrong) {
             let detail =
                 format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters, none of them a control character");
-            errors.push(FieldError::new("/description", "format", detail));
+            errors.push("/description", "format", detail);
         }
-        match lambda::webhook::check("/url", &self.url, targets).await {
-            Ok(target) if errors.is_empty() => Ok(NewWebhook {
-                target,
-                description: self.description,
-                event_types: self.event_types,
-            }),
-            Ok(_) => Err(Refusal::invalid(errors)),
-            Err(error) => {
-                errors.insert(0, error);
-                Err(Refusal::invalid(errors))
-            }
-        }
+        let Some(target) = target else { return Err(errors) };
+        errors.none_or(NewWebhook {
+            target,
+            description: self.description,
+            event_types: self.event_types,
+        })
     }
 }
 

@@ -26,7 +26,7 @@ impl Worker {
         let message = delivery.message;
         let outcome = self.evaluate(message).await;
         if let (Err(error), true) = (&outcome, delivery.receives >= RECEIVES_MAX) {
-            self.give_up(message, &format!("rewards: {error}"), lambda::context())
+            self.give_up(message, &format!("rewards: {}", error.reason()), lambda::context())
                 .await?;
         }
         outcome

@@ -13,7 +13,7 @@ use axum::response::Response;
 use domain::access::Role;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, Money};
-use domain::problem::{FieldError, Refusal};
+use domain::problem::FieldErrors;
 use lambda::{Api, Auth, Caller, Keyed, PathParams, Problem};
 use serde::Deserialize;
 use view::{GrantHistoryView, GrantReceiptView, ReceiptView, ReversalView, WalletView};
@@ -59,10 +59,10 @@ async fn add_lp(
     caller: Caller,
     Keyed { body, key }: Keyed<AddLpBody>,
 ) -> Result<Response, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     check_text("/source", body.source.as_deref(), &mut errors);
     check_text("/description", body.description.as_deref(), &mut errors);
-    refuse(errors)?;
+    errors.none_or(())?;
     let reason: Vec<String> = [body.source, body.description]
         .into_iter()
         .flatten()
@@ -98,10 +98,10 @@ async fn add_bonus(
     caller: Caller,
     Keyed { body, key }: Keyed<AddBonusBody>,
 ) -> Result<Response, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     check_text("/description", body.description.as_deref(), &mut errors);
     check_games(body.eligible_games.as_deref(), &mut errors);
-    refuse(errors)?;
+    errors.none_or(())?;
     let command = AddBonus {
         player_id: body.player_id,
         amount: body.amount.value(),
@@ -132,9 +132,9 @@ async fn deduct(
     caller: Caller,
     Keyed { body, key }: Keyed<DeductBody>,
 ) -> Result<Response, Problem> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     check_text("/description", body.description.as_deref(), &mut errors);
-    refuse(errors)?;
+    errors.none_or(())?;
     let command = Deduct {
         player_id: body.player_id,
         asset: body.currency,
@@ -233,33 +233,33 @@ async fn forfeit(
 }
 
 /// What cannot be undone is not done without a reason.
-fn check_reason(reason: &str) -> Result<(), Problem> {
-    let mut errors = Vec::new();
+fn check_reason(reason: &str) -> Result<(), FieldErrors> {
+    let mut errors = FieldErrors::default();
     if reason.trim().is_empty() {
-        errors.push(FieldError::new("/reason", "required", "must say why"));
+        errors.push("/reason", "required", "must say why");
     }
     check_text("/reason", Some(reason), &mut errors);
-    refuse(errors)
+    errors.none_or(())
 }
 
-fn check_text(pointer: &str, text: Option<&str>, errors: &mut Vec<FieldError>) {
+fn check_text(pointer: &str, text: Option<&str>, errors: &mut FieldErrors) {
     let is_wrong = |text: &str| text.chars().any(char::is_control) || text.chars().nth(TEXT_CHARACTERS_MAX).is_some();
     if text.is_some_and(is_wrong) {
         let detail = format!("must have at most {TEXT_CHARACTERS_MAX} characters, none of them a control character");
-        errors.push(FieldError::new(pointer, "format", detail));
+        errors.push(pointer, "format", detail);
     }
 }
 
 /// An empty list would let no stake count: the bonus could never be wagered.
-fn check_games(games: Option<&[String]>, errors: &mut Vec<FieldError>) {
+fn check_games(games: Option<&[String]>, errors: &mut FieldErrors) {
     let games = match games {
         None => return,
         Some(games) if games.is_empty() || games.len() > GAMES_MAX => {
-            errors.push(FieldError::new(
+            errors.push(
                 "/eligible_games",
                 "range",
                 format!("must name 1 to {GAMES_MAX} games, or be absent"),
-            ));
+            );
             return;
         }
         Some(games) => games,
@@ -267,17 +267,9 @@ fn check_games(games: Option<&[String]>, errors: &mut Vec<FieldError>) {
     for (index, game) in games.iter().enumerate() {
         let pointer = format!("/eligible_games/{index}");
         if game.trim().is_empty() {
-            errors.push(FieldError::new(pointer, "format", "must not be empty"));
+            errors.push(pointer, "format", "must not be empty");
         } else {
             check_text(&pointer, Some(game), errors);
         }
-    }
-}
-
-fn refuse(errors: Vec<FieldError>) -> Result<(), Problem> {
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(errors).into())
     }
 }

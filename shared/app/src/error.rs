@@ -1,39 +1,67 @@
-use domain::money::{Asset, shown};
-use domain::problem::{FieldError, Refusal, RefusalKind};
+use crate::jobs::schedules::ScheduleError;
+use crate::platform::idempotent::IdempotencyError;
+use crate::platform::webhooks::WebhookError;
+use crate::players::PlayerError;
+use crate::players::risk::RiskError;
+use crate::rules::RuleError;
+use crate::rules::rule_runs::RuleRunError;
+use crate::runs::rewards::RewardError;
+use crate::tiers::TierError;
+use crate::wallet::WalletError;
+use crate::wallet::grants::GrantError;
+use crate::wallet::redemption::RedemptionError;
+use domain::account::AccountError;
+use domain::activity::EventError;
+use domain::ledger::LedgerError;
+use domain::problem::{FieldErrors, Refusal, RefusalKind};
 use domain::redemption::RedemptionRefusal;
-use rust_decimal::Decimal;
 use serde_json::json;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a use case was refused or failed. Refusals carry their data; a refused use case changed nothing.
+/// Why a use case was refused or failed. A refused use case changed nothing.
+///
+/// What only one module refuses is its own enum, with the figures and a stable code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{what} {id} does not exist")]
     NotFound { what: &'static str, id: String },
-    /// The state does not allow it: a duplicate, a terminal grant, an inactive player.
-    #[error("{detail}")]
-    Conflict { code: &'static str, detail: String },
     #[error("the request is not valid")]
-    Validation(Vec<FieldError>),
-    #[error("the balance is {} {asset}, {} were asked for", shown(*available, asset.scale()), shown(*requested, asset.scale()))]
-    InsufficientBalance {
-        asset: Asset,
-        available: Decimal,
-        requested: Decimal,
-    },
-    #[error(transparent)]
-    Redemption(#[from] RedemptionRefusal),
-    #[error("the idempotency key was used for another request")]
-    IdempotencyKeyReused,
-    /// The stored rules, tiers or settings no longer fit the program; a person must look.
-    #[error("stored {what} cannot be used: {detail}")]
-    Stored { what: &'static str, detail: String },
-    /// An amount left the range of NUMERIC(19,4).
-    #[error("amount out of range: {0}")]
-    Overflow(String),
+    Validation(#[from] FieldErrors),
+    /// Stored rules, tiers or settings no longer fit the program; a person must look.
+    #[error("stored {what} cannot be used")]
+    Stored { what: &'static str, source: Cause },
     #[error("the database failed")]
-    Store(#[source] store::Error),
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    Event(#[from] EventError),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
+    #[error(transparent)]
+    Player(#[from] PlayerError),
+    #[error(transparent)]
+    Redemption(#[from] RedemptionError),
+    #[error(transparent)]
+    Reward(#[from] RewardError),
+    #[error(transparent)]
+    Risk(#[from] RiskError),
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    #[error(transparent)]
+    RuleRun(#[from] RuleRunError),
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    Tier(#[from] TierError),
+    #[error(transparent)]
+    Wallet(#[from] WalletError),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }
 
 impl Error {
@@ -44,17 +72,47 @@ impl Error {
         }
     }
 
-    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::Conflict {
-            code,
-            detail: detail.into(),
+    /// One wrong place.
+    pub fn invalid(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Validation(FieldErrors::one(pointer, code, detail))
+    }
+
+    pub fn stored(what: &'static str, source: impl Into<Cause>) -> Self {
+        Self::Stored {
+            what,
+            source: source.into(),
         }
     }
-}
 
-impl From<store::Error> for Error {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
+    /// For people who look at what failed: with its cause, except what the database said.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Validation(errors) => errors.to_string(),
+            Self::Stored { source, .. } => format!("{self}: {source}"),
+            error => error.to_string(),
+        }
+    }
+
+    /// Stable, for programs; empty where the kind says it all.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } | Self::Stored { .. } | Self::Store(_) => "",
+            Self::Validation(_) => "validation",
+            Self::Account(error) => error.code(),
+            Self::Event(error) => error.code(),
+            Self::Grant(error) => error.code(),
+            Self::Idempotency(error) => error.code(),
+            Self::Player(error) => error.code(),
+            Self::Redemption(error) => error.code(),
+            Self::Reward(error) => error.code(),
+            Self::Risk(error) => error.code(),
+            Self::Rule(error) => error.code(),
+            Self::RuleRun(error) => error.code(),
+            Self::Schedule(error) => error.code(),
+            Self::Tier(error) => error.code(),
+            Self::Wallet(error) => error.code(),
+            Self::Webhook(error) => error.code(),
+        }
     }
 }
 
@@ -70,46 +128,70 @@ impl store::RetryCause for Error {
 /// What a caller is told. Of our own failures: nothing; the error itself is for the log.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        let detail = error.to_string();
+        let (code, detail) = (error.code(), error.to_string());
+        let refused = |kind| Refusal::new(kind, code, detail.as_str());
         match error {
-            Error::NotFound { .. } => Refusal::not_found(detail),
-            Error::Conflict { code, detail } => Refusal::new(RefusalKind::Conflict, code, detail),
+            Error::NotFound { .. } => refused(RefusalKind::NotFound),
             Error::Validation(errors) => Refusal::invalid(errors),
-            Error::InsufficientBalance {
-                asset,
-                available,
-                requested,
-            } => Refusal::new(RefusalKind::Conflict, "insufficient_balance", detail)
-                .with("currency", json!(asset))
-                .with("available", json!(shown(available, asset.scale())))
-                .with("requested", json!(shown(requested, asset.scale()))),
-            Error::Redemption(refusal) => not_redeemed(&refusal),
-            Error::IdempotencyKeyReused => Refusal::new(RefusalKind::Unprocessable, "idempotency_key_reused", detail),
-            Error::Overflow(_) => Refusal::new(RefusalKind::Unprocessable, "overflow", detail),
-            Error::Stored { .. } => Refusal::new(RefusalKind::Internal, "", ""),
             Error::Store(error) if error.is_unavailable() => Refusal::new(RefusalKind::Unavailable, "", ""),
-            Error::Store(_) => Refusal::new(RefusalKind::Internal, "", ""),
+            Error::Stored { .. } | Error::Store(_) => Refusal::new(RefusalKind::Internal, "", ""),
+            Error::Account(AccountError::Ledger(error)) => of_ledger(&error, refused),
+            Error::Event(EventError::Account(error)) => Error::Account(error).into(),
+            Error::Event(EventError::InFuture { .. } | EventError::TooOld { .. }) => {
+                Refusal::invalid_at("/occurred_at", code, detail)
+            }
+            Error::Event(EventError::OutOfRange { .. }) | Error::Idempotency(IdempotencyError::Reused) => {
+                refused(RefusalKind::Unprocessable)
+            }
+            Error::Redemption(RedemptionError::Refused(refusal)) => {
+                with_figures(refused(RefusalKind::Conflict), &refusal)
+            }
+            Error::Account(_)
+            | Error::Event(_)
+            | Error::Grant(_)
+            | Error::Idempotency(IdempotencyError::Expired)
+            | Error::Player(_)
+            | Error::Redemption(RedemptionError::Exists { .. })
+            | Error::Reward(_)
+            | Error::Risk(_)
+            | Error::Rule(_)
+            | Error::RuleRun(_)
+            | Error::Schedule(_)
+            | Error::Tier(_)
+            | Error::Wallet(_)
+            | Error::Webhook(_) => refused(RefusalKind::Conflict),
         }
     }
 }
 
-fn not_redeemed(refusal: &RedemptionRefusal) -> Refusal {
-    let conflict = |code| Refusal::new(RefusalKind::Conflict, code, refusal.to_string());
+fn of_ledger(error: &LedgerError, refused: impl Fn(RefusalKind) -> Refusal) -> Refusal {
+    match error {
+        LedgerError::InsufficientBalance {
+            asset,
+            available,
+            requested,
+        } => refused(RefusalKind::Conflict)
+            .with("currency", json!(asset))
+            .with("available", json!(asset.quantity(*available)))
+            .with("requested", json!(asset.quantity(*requested))),
+        LedgerError::OutOfRange { .. } | LedgerError::NotPositive { .. } => refused(RefusalKind::Unprocessable),
+    }
+}
+
+fn with_figures(refused: Refusal, refusal: &RedemptionRefusal) -> Refusal {
     match refusal {
-        RedemptionRefusal::Inactive { .. } => conflict("redemption_rule_inactive"),
-        RedemptionRefusal::TierTooLow { tier, required } => conflict("tier_too_low")
-            .with("tier", tier.as_str())
-            .with("tier_min", required.as_str()),
+        RedemptionRefusal::Inactive { .. } => refused,
+        RedemptionRefusal::TierTooLow { tier, required } => {
+            refused.with("tier", tier.as_str()).with("tier_min", required.as_str())
+        }
         RedemptionRefusal::BelowMinimum {
             asset,
             available,
             required,
-        } => conflict("balance_below_minimum")
+        } => refused
             .with("currency", json!(asset))
             .with("available", json!(available))
             .with("required", json!(required)),
-        RedemptionRefusal::MonthlyLimit { used, limit } => conflict("monthly_limit_reached")
-            .with("used", *used)
-            .with("limit", *limit),
+        RedemptionRefusal::MonthlyLimit { used, limit } => refused.with("used", *used).with("limit", *limit),
     }
 }

@@ -32,6 +32,18 @@ pub enum AccountError {
     NotReversible { kind: Kind, detail: &'static str },
 }
 
+impl AccountError {
+    /// Stable, for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code(),
+            Self::NotOpen { .. } => "grant_closed",
+            Self::NotPending { .. } => "grant_not_pending",
+            Self::NotReversible { .. } => "not_reversible",
+        }
+    }
+}
+
 type Result<T, E = AccountError> = std::result::Result<T, E>;
 
 /// What operations came to, to be written in one transaction.

@@ -151,16 +151,26 @@ pub struct Posting {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
-    #[error("the balance is {available} {asset}, {requested} were asked for")]
+    #[error("the balance is {} {asset}, {} were asked for", asset.quantity(*available), asset.quantity(*requested))]
     InsufficientBalance {
         asset: Asset,
         available: Decimal,
         requested: Decimal,
     },
-    #[error("the balance of {asset} would leave the range of {INTEGER_DIGITS_MAX} integer digits")]
+    #[error("amount out of range: the balance of {asset} would leave the range of {INTEGER_DIGITS_MAX} integer digits")]
     OutOfRange { asset: Asset },
-    #[error("a posting moves an amount above 0, not {amount}")]
+    #[error("amount out of range: a posting moves an amount above 0, not {amount}")]
     NotPositive { amount: Decimal },
+}
+
+impl LedgerError {
+    /// Stable, for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InsufficientBalance { .. } => "insufficient_balance",
+            Self::OutOfRange { .. } | Self::NotPositive { .. } => "overflow",
+        }
+    }
 }
 
 /// A player's balance of one asset, as read under the lock. A wallet that was never posted to has version 0.

@@ -24,6 +24,92 @@ impl FieldError {
     }
 }
 
+/// Everything that is wrong with a document, place by place.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct FieldErrors(Vec<FieldError>);
+
+impl FieldErrors {
+    pub fn one(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        FieldError::new(pointer, code, detail).into()
+    }
+
+    pub fn push(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
+        self.0.push(FieldError::new(pointer, code, detail));
+    }
+
+    pub fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Leaves out an error that says what the one before it says.
+    pub fn dedup(&mut self) {
+        self.0.dedup();
+    }
+
+    /// `value`, where nothing is wrong.
+    pub fn none_or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// The same, at places within `pointer`.
+    pub fn within(self, pointer: &str) -> Self {
+        let placed = |error: FieldError| FieldError {
+            pointer: format!("{pointer}{}", error.pointer),
+            ..error
+        };
+        self.into_iter().map(placed).collect()
+    }
+}
+
+impl From<FieldError> for FieldErrors {
+    fn from(error: FieldError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl std::ops::Deref for FieldErrors {
+    type Target = [FieldError];
+
+    fn deref(&self) -> &[FieldError] {
+        &self.0
+    }
+}
+
+impl IntoIterator for FieldErrors {
+    type Item = FieldError;
+    type IntoIter = std::vec::IntoIter<FieldError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl FromIterator<FieldError> for FieldErrors {
+    fn from_iter<I: IntoIterator<Item = FieldError>>(errors: I) -> Self {
+        Self(errors.into_iter().collect())
+    }
+}
+
+impl Extend<FieldError> for FieldErrors {
+    fn extend<I: IntoIterator<Item = FieldError>>(&mut self, errors: I) {
+        self.0.extend(errors);
+    }
+}
+
+/// On one line, for a log or the reason of a run.
+impl std::fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{} {}", error.pointer, error.detail)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FieldErrors {}
+
 /// What the caller can do about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
@@ -48,6 +134,12 @@ pub enum RefusalKind {
     Unavailable,
 }
 
+impl From<FieldErrors> for Refusal {
+    fn from(errors: FieldErrors) -> Self {
+        Self::invalid(errors)
+    }
+}
+
 /// A refusal with its data. Whatever a use case's error is, one `From` makes it one of these, and one place makes
 /// these an answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -59,7 +151,7 @@ pub struct Refusal {
     /// For people. Never the text of an inner error.
     pub detail: String,
     /// The wrong places, of an unprocessable request.
-    pub errors: Vec<FieldError>,
+    pub errors: FieldErrors,
     /// Figures, e.g. `available` and `requested` of a balance.
     pub data: Map<String, Value>,
 }
@@ -70,7 +162,7 @@ impl Refusal {
             kind,
             code,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: FieldErrors::default(),
             data: Map::new(),
         }
     }
@@ -80,16 +172,16 @@ impl Refusal {
     }
 
     /// Readable and not valid, for these reasons.
-    pub fn invalid(errors: Vec<FieldError>) -> Self {
+    pub fn invalid(errors: impl Into<FieldErrors>) -> Self {
         Self {
-            errors,
+            errors: errors.into(),
             ..Self::new(RefusalKind::Unprocessable, "validation", "the request is not valid")
         }
     }
 
     /// One wrong place.
     pub fn invalid_at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldError::new(pointer, code, detail)])
+        Self::invalid(FieldErrors::one(pointer, code, detail))
     }
 
     /// Adds a figure.

@@ -6,10 +6,10 @@ use crate::facts::nearest;
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
 use crate::ledger::{Act, House, Kind, LedgerError, Operation};
 use crate::money::{Asset, MONEY_SCALE, check_amount, shown};
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use crate::rule::RewardType;
 use crate::rule::condition::Checks;
-use crate::rule::fields::{Bounds, Errors, Fields, read_name};
+use crate::rule::fields::{Bounds, Fields, read_name};
 use crate::rule::reward::{EXPIRY_HOURS_MAX, check_terms, multiplier};
 use crate::settings::Settings;
 use crate::text_enum;
@@ -101,11 +101,14 @@ impl RedemptionRule {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with a JSON pointer.
-    pub fn parse(value: &Value, ladder: &Ladder, settings: &Settings) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Errors::default();
+    pub fn parse(value: &Value, ladder: &Ladder, settings: &Settings) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
         let rule = Fields::of(value, "", FIELDS, &mut errors)
             .and_then(|mut fields| Self::fields(&mut fields, ladder, settings));
-        errors.into_result(rule)
+        match rule {
+            Some(rule) => errors.none_or(rule),
+            None => Err(errors),
+        }
     }
 
     fn fields(fields: &mut Fields<'_, '_>, ladder: &Ladder, settings: &Settings) -> Option<Self> {
@@ -334,6 +337,18 @@ pub enum RedemptionRefusal {
     MonthlyLimit { used: u32, limit: u32 },
 }
 
+impl RedemptionRefusal {
+    /// Stable, for programs.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Inactive { .. } => "redemption_rule_inactive",
+            Self::TierTooLow { .. } => "tier_too_low",
+            Self::BelowMinimum { .. } => "balance_below_minimum",
+            Self::MonthlyLimit { .. } => "monthly_limit_reached",
+        }
+    }
+}
+
 /// What a player took, with the rule's figures as they were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redemption {
@@ -423,7 +438,7 @@ fn terms(
 }
 
 /// A game that contributes to wagering: a bonus for others could never be wagered.
-fn weighted_game(item: &Value, pointer: &str, errors: &mut Errors) -> Option<String> {
+fn weighted_game(item: &Value, pointer: &str, errors: &mut FieldErrors) -> Option<String> {
     let games: Vec<&str> = weighted_games().collect();
     read_name(item, pointer, &games, errors).map(str::to_owned)
 }

@@ -1,7 +1,7 @@
 //! Settings of the program. Every number of the domain that an operator may change, with its default.
 
 use crate::money::STORED_SCALE;
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use crate::schedule::{RetentionSettings, ScheduleSettings};
 use crate::segment::{Segment, SegmentThresholds};
 use crate::text_enum;
@@ -283,8 +283,8 @@ const QUALIFICATION_DAYS_MAX: u32 = 36_500;
 
 impl Settings {
     /// Every value out of its range, by its place.
-    pub fn validate(&self) -> Vec<FieldError> {
-        let mut check = Check(Vec::new());
+    pub fn validate(&self) -> FieldErrors {
+        let mut check = Check(FieldErrors::default());
         if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
             check.refuse("/currency", "format", "must be an ISO 4217 code: three capital letters");
         }
@@ -458,11 +458,11 @@ fn token(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-struct Check(Vec<FieldError>);
+struct Check(FieldErrors);
 
 impl Check {
     fn refuse(&mut self, pointer: &str, code: &'static str, detail: impl Into<String>) {
-        self.0.push(FieldError::new(pointer, code, detail));
+        self.0.push(pointer, code, detail);
     }
 
     /// A factor or a price: 0 or more, and small enough to be multiplied with any amount.

@@ -5,7 +5,7 @@ mod review;
 pub use review::{Finding, Grace, Standing};
 
 use crate::facts::benefit_number;
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -38,19 +38,19 @@ pub struct Ladder(Vec<Tier>);
 impl Ladder {
     /// Sorts the tiers by `lp_min` and refuses a ladder that is empty, does not start at 0, has two tiers
     /// at one threshold or of one name, or a benefit that is neither number nor flag.
-    pub fn new(mut tiers: Vec<Tier>) -> Result<Self, Vec<FieldError>> {
+    pub fn new(mut tiers: Vec<Tier>) -> Result<Self, FieldErrors> {
         tiers.sort_by_key(|tier| tier.lp_min);
-        let mut errors = Vec::new();
+        let mut errors = FieldErrors::default();
         match tiers.first() {
-            None => errors.push(FieldError::new("", "required", "the ladder needs at least one tier")),
-            Some(first) if !first.lp_min.is_zero() => errors.push(FieldError::new(
+            None => errors.push("", "required", "the ladder needs at least one tier"),
+            Some(first) if !first.lp_min.is_zero() => errors.push(
                 "/lp_min",
                 "range",
                 format!(
                     "the ladder must start at 0; its lowest tier {} starts at {}",
                     first.tier_level, first.lp_min
                 ),
-            )),
+            ),
             Some(_) => {}
         }
         for pair in tiers.windows(2) {
@@ -59,32 +59,24 @@ impl Ladder {
                     "{} and {} both start at {}; tiers must rise strictly",
                     pair[0].tier_level, pair[1].tier_level, pair[1].lp_min
                 );
-                errors.push(FieldError::new("/lp_min", "range", detail));
+                errors.push("/lp_min", "range", detail);
             }
         }
         for (index, tier) in tiers.iter().enumerate() {
             if tiers[..index].iter().any(|other| other.tier_level == tier.tier_level) {
-                errors.push(FieldError::new(
+                errors.push(
                     "/tier_level",
                     "duplicate",
                     format!("{} stands twice on the ladder", tier.tier_level),
-                ));
+                );
             }
             for (name, value) in &tier.benefits {
                 if !(value.is_number() || value.is_boolean()) {
-                    errors.push(FieldError::new(
-                        format!("/benefits/{name}"),
-                        "type",
-                        "a benefit is a number or a flag",
-                    ));
+                    errors.push(format!("/benefits/{name}"), "type", "a benefit is a number or a flag");
                 }
             }
         }
-        if errors.is_empty() {
-            Ok(Self(tiers))
-        } else {
-            Err(errors)
-        }
+        errors.none_or(Self(tiers))
     }
 
     pub fn tiers(&self) -> &[Tier] {

@@ -1,7 +1,7 @@
 //! Webhooks: where events may be sent, what is sent, and when it is tried again.
 
 use crate::facts::nearest;
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use crate::text_enum;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::{SignedDuration, Timestamp};
@@ -50,19 +50,21 @@ pub fn back_off(failures: usize) -> Option<SignedDuration> {
 }
 
 /// The wrong names of a filter, each with its place. A filter names at least one type, each once.
-pub fn check_event_types(names: &[String]) -> Vec<FieldError> {
+pub fn check_event_types(names: &[String]) -> FieldErrors {
+    let mut errors = FieldErrors::default();
     if names.is_empty() {
-        return vec![FieldError::new(
+        errors.push(
             "/event_types",
             "range",
             "must name at least one type; leave it out for all events",
-        )];
+        );
     }
-    let places = names.iter().enumerate();
-    places
-        .filter_map(|(at, name)| wrong_event_type(name, &names[..at]).map(|(code, why)| (at, code, why)))
-        .map(pointed)
-        .collect()
+    for (at, name) in names.iter().enumerate() {
+        if let Some((code, detail)) = wrong_event_type(name, &names[..at]) {
+            errors.push(format!("/event_types/{at}"), code, detail);
+        }
+    }
+    errors
 }
 
 fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, String)> {
@@ -81,10 +83,6 @@ fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, Stri
             guess.unwrap_or_default()
         ),
     ))
-}
-
-fn pointed((at, code, detail): (usize, &'static str, String)) -> FieldError {
-    FieldError::new(format!("/event_types/{at}"), code, detail)
 }
 
 /// What may be called.

@@ -107,7 +107,7 @@ fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         if error.inner().classify() == serde_json::error::Category::Data {
-            Refusal::invalid(vec![field_error(pointer(error.path()), &error.inner().to_string())])
+            Refusal::invalid(field_error(pointer(error.path()), &error.inner().to_string()))
         } else {
             unreadable(error.inner())
         }
@@ -212,7 +212,7 @@ fn parse_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Refusal> {
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let mut field = field_error(pointer(error.path()), &error.inner().to_string());
         field.pointer = format!("?{}", field.pointer.trim_start_matches('/'));
-        Refusal::invalid(vec![field])
+        Refusal::invalid(field)
     })
 }
 

@@ -2,7 +2,7 @@
 
 use crate::program::{Program, messenger};
 use crate::target::{Answer, Target};
-use app::platform::webhooks;
+use app::platform::webhooks::{self, WebhookError};
 use domain::webhook::{DeliveryStatus, Targets};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -160,13 +160,7 @@ async fn a_parked_delivery_is_sent_again_when_a_person_says_so() {
     for delivery_id in [parked, parked + 1] {
         let again = webhooks::retry(&program.db, id, delivery_id, "ann", program.context()).await;
         assert!(
-            matches!(
-                again,
-                Err(app::Error::Conflict {
-                    code: "delivery_not_parked",
-                    ..
-                })
-            ),
+            matches!(again, Err(app::Error::Webhook(WebhookError::NotParked { .. }))),
             "{again:?}"
         );
     }

@@ -25,8 +25,7 @@ async fn give(program: &Program, key: &IdempotencyKey) -> &'static str {
     match add_lp(&program.test.db(), &command, Some(key), "ann", program.context()).await {
         Ok(Answer::First(_)) => "first",
         Ok(Answer::Replayed(_)) => "replayed",
-        Err(app::Error::Conflict { code, .. }) => code,
-        Err(app::Error::IdempotencyKeyReused) => "reused",
+        Err(app::Error::Idempotency(error)) => error.code(),
         Err(error) => panic!("{error}"),
     }
 }
@@ -49,7 +48,7 @@ async fn a_key_has_no_second_effect_when_its_answer_is_forgotten() {
     assert_eq!(program.start(Job::Retention).await["counts"]["answers_forgotten"], 1);
 
     assert_eq!(give(&program, &key("old", 1)).await, "idempotency_key_expired");
-    assert_eq!(give(&program, &key("old", 2)).await, "reused");
+    assert_eq!(give(&program, &key("old", 2)).await, "idempotency_key_reused");
     assert_eq!(give(&program, &key("new", 1)).await, "replayed");
     assert_eq!(
         program

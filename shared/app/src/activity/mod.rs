@@ -9,14 +9,13 @@ use crate::runs::triggers::segment_changed;
 use crate::wallet::books::{self, above_zero, at_least_zero};
 use domain::account::{Account, Journal};
 pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
-use domain::activity::{Earning, EventError, Happened, Player, Recorded};
+use domain::activity::{Earning, Happened, Player, Recorded};
 use domain::bonus::GrantStatus;
 use domain::context::Context;
 use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
 use domain::ledger::Act;
 use domain::money::{Asset, MONEY_SCALE, check_amount};
-use domain::problem::FieldError;
 use domain::segment::{Segment, classify};
 use domain::tier::Rank;
 use futures_util::try_join;
@@ -57,7 +56,7 @@ pub struct Batch {
 }
 
 /// Records events, whatever their players and their order, in one transaction. A rejected one (`NotFound` player,
-/// `Validation`, `Conflict`, `InsufficientBalance`, `Overflow`) changes nothing, and the others go on.
+/// `Validation`, `EventError`) changes nothing, and the others go on.
 ///
 /// # Errors
 /// Ours only: then nothing was recorded, and the caller sends the batch again.
@@ -82,12 +81,7 @@ pub async fn record(db: &Db, occurrences: Vec<Occurrence>, actor: &str, context:
     let mut recordings = written.recordings.drain(..);
     let recordings = checked.into_iter().map(|checked| match checked {
         // As many as there are valid events.
-        Ok(_) => recordings.next().unwrap_or_else(|| {
-            Err(Error::Stored {
-                what: "batch",
-                detail: "an event has no result".into(),
-            })
-        }),
+        Ok(_) => recordings.next().unwrap_or_else(|| Err(no_result())),
         Err(error) => Err(error),
     });
     Ok(Batch {
@@ -96,15 +90,14 @@ pub async fn record(db: &Db, occurrences: Vec<Occurrence>, actor: &str, context:
     })
 }
 
+fn no_result() -> Error {
+    Error::stored("batch", "an event has no result")
+}
+
 /// One event: see [`record`].
 pub async fn record_one(db: &Db, occurrence: Occurrence, actor: &str, context: Context) -> Recording {
     let mut batch = record(db, vec![occurrence], actor, context).await?;
-    batch.recordings.pop().unwrap_or_else(|| {
-        Err(Error::Stored {
-            what: "batch",
-            detail: "an event has no result".into(),
-        })
-    })
+    batch.recordings.pop().unwrap_or_else(|| Err(no_result()))
 }
 
 impl Occurrence {
@@ -119,7 +112,7 @@ impl Occurrence {
         } = self;
         traces.check()?;
         check_action(&action)?;
-        let invalid = |_| invalid("/occurred_at", "range", "is out of range".into());
+        let invalid = |_| Error::invalid("/occurred_at", "range", "is out of range");
         let event = Event {
             event_id,
             player_id,
@@ -128,10 +121,6 @@ impl Occurrence {
         };
         Ok((event, traces))
     }
-}
-
-fn invalid(pointer: &str, code: &'static str, detail: String) -> Error {
-    Error::Validation(vec![FieldError::new(pointer, code, detail)])
 }
 
 fn check_action(action: &Action) -> Result<()> {
@@ -144,7 +133,7 @@ fn check_action(action: &Action) -> Result<()> {
             at_least_zero(stake.bonus_amount, Asset::Bonus, "/bonus_amount")?;
             if stake.bonus_amount > stake.amount {
                 let detail = format!("{} is more than the stake of {}", stake.bonus_amount, stake.amount);
-                return Err(invalid("/bonus_amount", "range", detail));
+                return Err(Error::invalid("/bonus_amount", "range", detail));
             }
             check_name("/game", stake.game.as_deref())?;
             check_name("/round_id", stake.round_id.as_deref())?;
@@ -162,10 +151,12 @@ fn check_action(action: &Action) -> Result<()> {
 
 fn check_number(pointer: &str, value: Decimal, most: i64) -> Result<()> {
     match check_amount(value, MONEY_SCALE) {
-        Err(error) => Err(invalid(pointer, "range", format!("{value} {error}"))),
-        Ok(value) if value > Decimal::from(most) => {
-            Err(invalid(pointer, "range", format!("must be 0 to {most}, is {value}")))
-        }
+        Err(error) => Err(Error::invalid(pointer, "range", format!("{value} {error}"))),
+        Ok(value) if value > Decimal::from(most) => Err(Error::invalid(
+            pointer,
+            "range",
+            format!("must be 0 to {most}, is {value}"),
+        )),
         Ok(_) => Ok(()),
     }
 }
@@ -175,25 +166,13 @@ fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {
         name.is_empty() || name.chars().any(char::is_control) || name.chars().nth(NAME_CHARACTERS_MAX).is_some()
     };
     if name.is_some_and(is_wrong) {
-        return Err(invalid(
+        return Err(Error::invalid(
             pointer,
             "format",
             format!("must have 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character"),
         ));
     }
     Ok(())
-}
-
-impl From<EventError> for Error {
-    fn from(error: EventError) -> Self {
-        let (code, detail) = (error.code(), error.to_string());
-        match error {
-            EventError::Account(error) => error.into(),
-            EventError::OutOfRange { .. } => Self::Overflow(detail),
-            EventError::InFuture { .. } | EventError::TooOld { .. } => invalid("/occurred_at", code, detail),
-            _ => Self::conflict(code, detail),
-        }
-    }
 }
 
 #[derive(Default)]

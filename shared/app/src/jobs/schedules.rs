@@ -9,7 +9,6 @@ use crate::runs::{self, Rewards, RunStarted};
 use domain::context::Context;
 use domain::id::{PlayerId, ScheduleRunId};
 use domain::idempotency::{Answer, IdempotencyKey};
-use domain::problem::FieldError;
 pub use domain::schedule::Job;
 use domain::schedule::Timing;
 use domain::settings::Settings;
@@ -76,11 +75,26 @@ fn new_run(job: Job, scheduled_for: Timestamp, started_by: &str, skipped: u32, c
     }
 }
 
+/// Why a job is not started, or not worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ScheduleError {
+    #[error("a recalculation was started at this very instant")]
+    StartedAlready,
+    #[error("{job} has no pages")]
+    NotPaged { job: Job },
+}
+
+impl ScheduleError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::StartedAlready => "started_already",
+            Self::NotPaged { .. } => "not_paged",
+        }
+    }
+}
+
 fn zone(settings: &Settings) -> Result<TimeZone> {
-    TimeZone::get(&settings.time_zone).map_err(|error| Error::Stored {
-        what: "time zone",
-        detail: error.to_string(),
-    })
+    TimeZone::get(&settings.time_zone).map_err(|error| Error::stored("time zone", error))
 }
 
 /// Starts a job by hand for a time, now if none is given; the same time twice starts it once. The run is then there to be
@@ -97,11 +111,7 @@ pub async fn start(
 ) -> Result<ScheduleRunId> {
     let scheduled_for = scheduled_for.unwrap_or(context.now);
     if scheduled_for > context.now {
-        return Err(Error::Validation(vec![FieldError::new(
-            "/scheduled_for",
-            "range",
-            "must not be in the future",
-        )]));
+        return Err(Error::invalid("/scheduled_for", "range", "must not be in the future"));
     }
     transaction!(db, |tx| start_in_tx(tx, job, scheduled_for, actor, context))
 }
@@ -159,10 +169,7 @@ async fn recalculate_now(tx: &Tx<'_>, actor: &str, context: Context) -> Result<R
     {
         return Ok(started);
     }
-    Err(Error::conflict(
-        "started_already",
-        "a recalculation was started at this very instant",
-    ))
+    Err(ScheduleError::StartedAlready.into())
 }
 
 /// A run that is worked on, and the claim that allows it.
@@ -323,7 +330,7 @@ async fn page(db: &Db, run: &ScheduleRun, context: Context) -> Result<Page> {
         Job::RiskScan => scan(db, run.cursor.as_deref(), context).await,
         Job::Retention => forget(db, run.cursor.as_deref(), context).await,
         Job::Audit => audit(db).await,
-        Job::Recover | Job::Recalculate => Err(Error::conflict("not_paged", format!("{} has no pages", run.job))),
+        Job::Recover | Job::Recalculate => Err(ScheduleError::NotPaged { job: run.job }.into()),
     }
 }
 
@@ -434,7 +441,8 @@ pub async fn save(db: &Db, claimed: &mut Claimed, page: Result<Page, Failure>, c
     let standing = match page {
         Ok(page) => turn(&mut run, page, context),
         Err(error) => {
-            fail(&mut run, error.to_string(), context);
+            let reason = error.downcast_ref().map_or_else(|| error.to_string(), Error::reason);
+            fail(&mut run, reason, context);
             Standing::Failed(error)
         }
     };

@@ -8,6 +8,24 @@ use serde::de::DeserializeOwned;
 use store::Tx;
 use store::platform::idempotency::Claim;
 
+/// Why a key does not have its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdempotencyError {
+    #[error("the idempotency key was used for another request")]
+    Reused,
+    #[error("the idempotency key was used so long ago that its answer is no longer kept; what it did stands")]
+    Expired,
+}
+
+impl IdempotencyError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Reused => "idempotency_key_reused",
+            Self::Expired => "idempotency_key_expired",
+        }
+    }
+}
+
 /// Stored with the answer; what HTTP makes of it is the function's business.
 const SUCCEEDED: u16 = 200;
 
@@ -27,11 +45,8 @@ where
         return effect.await.map(Answer::First);
     };
     match store::platform::idempotency::claim(tx, &key.scope, &key.key, &key.request_hash, now).await? {
-        Claim::Reused => Err(Error::IdempotencyKeyReused),
-        Claim::Forgotten => Err(Error::conflict(
-            "idempotency_key_expired",
-            "the idempotency key was used so long ago that its answer is no longer kept; what it did stands",
-        )),
+        Claim::Reused => Err(IdempotencyError::Reused.into()),
+        Claim::Forgotten => Err(IdempotencyError::Expired.into()),
         Claim::Replay { response, .. } => serde_json::from_value(response).map(Answer::Replayed).map_err(stored),
         Claim::First => {
             let value = effect.await?;
@@ -43,8 +58,5 @@ where
 }
 
 fn stored(error: serde_json::Error) -> Error {
-    Error::Stored {
-        what: "answer of an idempotency key",
-        detail: error.to_string(),
-    }
+    Error::stored("answer of an idempotency key", error)
 }

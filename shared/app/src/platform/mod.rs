@@ -2,6 +2,6 @@
 
 pub mod analytics;
 pub mod audit_log;
-pub(crate) mod idempotent;
+pub mod idempotent;
 pub mod keys;
 pub mod webhooks;

@@ -23,6 +23,24 @@ const DISPATCHED_AT_A_TIME: i64 = 1_000;
 /// How long a claim holds: longer than a call may last, for who claims calls at once.
 const CLAIMED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
+/// Why a webhook is not made, or a delivery not sent again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookError {
+    #[error("there may be {max} webhooks, and there are")]
+    TooMany { max: i64 },
+    #[error("only a parked delivery can be sent again")]
+    NotParked { delivery_id: i64, status: DeliveryStatus },
+}
+
+impl WebhookError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::TooMany { .. } => "too_many_webhooks",
+            Self::NotParked { .. } => "delivery_not_parked",
+        }
+    }
+}
+
 /// What a person gives to register one.
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
@@ -35,20 +53,15 @@ pub struct NewWebhook {
 /// It is told of what is dispatched from now on. `secret` is kept as it is, since every delivery is signed with it, and
 /// goes nowhere else.
 pub async fn create(db: &Db, new: &NewWebhook, secret: &str, actor: &str, context: Context) -> Result<Webhook> {
-    let errors = new.event_types.as_deref().map(check_event_types).unwrap_or_default();
-    if !errors.is_empty() {
-        return Err(Error::Validation(errors));
-    }
+    let errors = new.event_types.as_deref().map(check_event_types);
+    errors.unwrap_or_default().none_or(())?;
     transaction!(db, |tx| create_in_tx(tx, new, secret, actor, context))
 }
 
 async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, actor: &str, context: Context) -> Result<Webhook> {
     webhooks::lock_all(tx).await?;
     if webhooks::count(tx).await? >= WEBHOOKS_MAX {
-        return Err(Error::conflict(
-            "too_many_webhooks",
-            format!("there may be {WEBHOOKS_MAX} webhooks, and there are"),
-        ));
+        return Err(WebhookError::TooMany { max: WEBHOOKS_MAX }.into());
     }
     let webhook = Webhook {
         webhook_id: WebhookId((context.new_id)()),
@@ -142,10 +155,7 @@ async fn retry_in_tx(
     let parked = status == DeliveryStatus::Parked
         && webhooks::reopen(tx, webhook_id, &player_id, delivery_id, context.now).await?;
     if !parked {
-        return Err(Error::conflict(
-            "delivery_not_parked",
-            "only a parked delivery can be sent again",
-        ));
+        return Err(WebhookError::NotParked { delivery_id, status }.into());
     }
     let after = json!({"delivery_id": delivery_id, "player_id": player_id, "status": DeliveryStatus::Pending});
     audit(tx, "webhook.retry", webhook_id, (None, Some(after)), actor, context).await

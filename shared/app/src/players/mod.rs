@@ -12,7 +12,7 @@ use domain::id::PlayerId;
 use domain::import::row;
 use domain::ledger::Act;
 use domain::metrics::Totals;
-use domain::problem::FieldError;
+use domain::problem::FieldErrors;
 use domain::segment::classify;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -30,6 +30,30 @@ use uuid::Uuid;
 /// Longest searched text: an email.
 const PREFIX_BYTES_MAX: usize = row::EMAIL_BYTES_MAX;
 
+/// Why a player is not made, given anything, or taken anything from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlayerError {
+    #[error("there is a player {player_id} already")]
+    Exists { player_id: PlayerId },
+    #[error("player {player_id} is blocked")]
+    Blocked { player_id: PlayerId },
+    #[error("player {player_id} is not active")]
+    Inactive { player_id: PlayerId },
+    #[error("player {player_id} has excluded themselves")]
+    SelfExcluded { player_id: PlayerId, until: Timestamp },
+}
+
+impl PlayerError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "duplicate",
+            Self::Blocked { .. } => "player_blocked",
+            Self::Inactive { .. } => "player_inactive",
+            Self::SelfExcluded { .. } => "player_self_excluded",
+        }
+    }
+}
+
 /// In the order of their ids.
 pub async fn list(db: &Db, filter: &Filter, page: &Page<String>) -> Result<Vec<Player>> {
     let client = db.client().await?;
@@ -40,30 +64,19 @@ pub async fn list(db: &Db, filter: &Filter, page: &Page<String>) -> Result<Vec<P
 }
 
 async fn check_filter(executor: &impl Executor, filter: &Filter) -> Result<()> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     if let Some(tier) = &filter.tier
         && crate::tiers::ladder(executor).await?.rank(tier).is_none()
     {
-        errors.push(FieldError::new(
-            "?tier",
-            "unknown",
-            format!("there is no tier {tier:?}"),
-        ));
+        errors.push("?tier", "unknown", format!("there is no tier {tier:?}"));
     }
     if let Some(prefix) = &filter.prefix
         && (prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control))
     {
-        errors.push(FieldError::new(
-            "?q",
-            "format",
-            format!("must have at most {PREFIX_BYTES_MAX} bytes, none of them a control character"),
-        ));
+        let detail = format!("must have at most {PREFIX_BYTES_MAX} bytes, none of them a control character");
+        errors.push("?q", "format", detail);
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Validation(errors))
-    }
+    Ok(errors.none_or(())?)
 }
 
 pub async fn get(db: &Db, player_id: &PlayerId) -> Result<Player> {
@@ -90,7 +103,7 @@ pub struct Registration {
 /// Adds a player, in the lowest tier and the segment of somebody who has staked nothing.
 ///
 /// # Errors
-/// `Conflict` when the id is taken; `Validation`.
+/// [`PlayerError::Exists`]; `Validation`.
 pub async fn create(db: &Db, registration: &Registration, actor: &str, context: Context) -> Result<Player> {
     check_profile(registration.email.as_deref(), registration.name.as_deref())?;
     transaction!(db, |tx| create_in_tx(tx, registration, actor, context))
@@ -108,10 +121,8 @@ async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, actor: &str, con
         tier: tier.clone(),
     };
     if !store::players::insert(tx, &new, context.now).await? {
-        return Err(Error::conflict(
-            "duplicate",
-            format!("there is a player {player_id} already"),
-        ));
+        let player_id = player_id.clone();
+        return Err(PlayerError::Exists { player_id }.into());
     }
     let first = SegmentChange {
         player_id: player_id.clone(),
@@ -261,18 +272,14 @@ async fn check_exists(executor: &impl Executor, player_id: &PlayerId) -> Result<
 
 /// As of the rows of a file.
 fn check_profile(email: Option<&str>, name: Option<&str>) -> Result<()> {
-    let mut errors = Vec::new();
+    let mut errors = FieldErrors::default();
     if let Some(Err(problem)) = email.map(row::email) {
-        errors.push(FieldError::new("/email", "format", problem.to_string()));
+        errors.push("/email", "format", problem.to_string());
     }
     if let Some(Err(problem)) = name.map(row::name) {
-        errors.push(FieldError::new("/name", "format", problem.to_string()));
+        errors.push("/name", "format", problem.to_string());
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Validation(errors))
-    }
+    Ok(errors.none_or(())?)
 }
 
 async fn audit(

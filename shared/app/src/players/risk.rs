@@ -6,8 +6,8 @@ use domain::context::Context;
 use domain::gate::Penalty;
 use domain::id::{PlayerId, SignalId};
 use domain::player::PlayerSnapshot;
-use domain::problem::FieldError;
-use domain::risk::{Contribution, Decision, Finding, RiskFacts, TraceKind, detect, plan, score};
+use domain::problem::{FieldError, FieldErrors};
+use domain::risk::{AlreadyJudged, Contribution, Decision, Finding, RiskFacts, TraceKind, detect, plan, score};
 pub use domain::risk::{Judgement, Signal, SignalStatus, SignalType};
 use domain::settings::Settings;
 use jiff::Timestamp;
@@ -22,6 +22,24 @@ use uuid::Uuid;
 
 /// Longest note, in characters.
 const NOTE_CHARACTERS_MAX: usize = 1_000;
+
+/// Why a signal is not raised, or not judged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RiskError {
+    #[error("player {player_id} is flagged already: signal {signal_id}")]
+    AlreadyFlagged { player_id: PlayerId, signal_id: SignalId },
+    #[error(transparent)]
+    NotOpen(#[from] AlreadyJudged),
+}
+
+impl RiskError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyFlagged { .. } => "already_flagged",
+            Self::NotOpen(_) => "signal_not_open",
+        }
+    }
+}
 
 /// What a scan did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -264,7 +282,7 @@ pub async fn profile(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<Ri
 /// A person confirms a signal (it counts in full from now on) or resolves it (it counts no more). The score follows at once.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when it was judged before, though a confirmed signal can be resolved; `Validation`.
+/// `NotFound`; [`RiskError::NotOpen`], though a confirmed signal can be resolved; `Validation`.
 pub async fn judge(
     db: &Db,
     signal_id: SignalId,
@@ -299,9 +317,7 @@ async fn judge_in_tx(
         by: actor.to_owned(),
         note: note.to_owned(),
     };
-    after
-        .judge(judgement, decision)
-        .map_err(|error| Error::conflict("signal_not_open", error.to_string()))?;
+    after.judge(judgement, decision).map_err(RiskError::from)?;
     store::players::signals::judge(tx, &after).await?;
     save_score(tx, &owner, context.now).await?;
     let action = match judgement {
@@ -315,7 +331,7 @@ async fn judge_in_tx(
 /// A person raises MANUAL_REVIEW: the player gets no rewards until it is resolved, or has faded.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when the player is flagged already; `Validation`.
+/// `NotFound`; [`RiskError::AlreadyFlagged`]; `Validation`.
 pub async fn flag(db: &Db, player_id: &PlayerId, note: &str, actor: &str, context: Context) -> Result<Signal> {
     check_note(note)?;
     transaction!(db, |tx| flag_in_tx(tx, player_id, note, actor, context))
@@ -328,8 +344,11 @@ async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, actor: &str, 
         .iter()
         .find(|signal| signal.signal_type == SignalType::ManualReview)
     {
-        let detail = format!("player {player_id} is flagged already: signal {}", signal.signal_id);
-        return Err(Error::conflict("already_flagged", detail));
+        return Err(RiskError::AlreadyFlagged {
+            player_id: player_id.clone(),
+            signal_id: signal.signal_id,
+        }
+        .into());
     }
     let finding = Finding {
         signal_type: SignalType::ManualReview,
@@ -360,7 +379,7 @@ fn check_note(note: &str) -> Result<()> {
     if is_wrong {
         let detail =
             format!("must have 1 to {NOTE_CHARACTERS_MAX} characters that say something, and no control characters");
-        return Err(Error::Validation(vec![FieldError::new("/note", "format", detail)]));
+        return Err(Error::invalid("/note", "format", detail));
     }
     Ok(())
 }
@@ -419,14 +438,10 @@ impl Traces {
             .into_iter()
             .filter(|(_, text)| text.as_deref().is_some_and(is_wrong));
         let detail = format!("must have 1 to {TRACE_CHARACTERS_MAX} characters, none of them a control character");
-        let errors: Vec<_> = wrong
+        let errors: FieldErrors = wrong
             .map(|(pointer, _)| FieldError::new(pointer, "format", detail.clone()))
             .collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Validation(errors))
-        }
+        Ok(errors.none_or(())?)
     }
 
     /// As they are fingerprinted: without the blanks around them.

@@ -7,7 +7,6 @@ use crate::error::{Error, Result};
 use domain::evaluate::RuleSet;
 use domain::facts::Catalogue;
 use domain::period::Moment;
-use domain::problem::FieldError;
 use domain::rule::Rule;
 use domain::settings::Settings;
 use domain::tier::Ladder;
@@ -30,10 +29,7 @@ impl Program {
     pub async fn load(executor: &impl Executor, now: Timestamp) -> Result<Self> {
         let (settings, ladder) =
             try_join(crate::program::settings::load(executor), crate::tiers::ladder(executor)).await?;
-        let moment = Moment::new(now, &settings).map_err(|error| Error::Stored {
-            what: "time zone",
-            detail: error.to_string(),
-        })?;
+        let moment = Moment::new(now, &settings).map_err(|error| Error::stored("time zone", error))?;
         let catalogue = Catalogue::new(&ladder);
         Ok(Self {
             settings,
@@ -58,7 +54,7 @@ impl Program {
     }
 
     fn read(&self, definition: &Value) -> Result<Rule> {
-        Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| stored("rule", &errors))
+        Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| Error::stored("rule", errors))
     }
 
     /// The first day whose LP count for the tiers; `None`: all days do.
@@ -72,13 +68,4 @@ impl Program {
     pub fn day(&self, at: Timestamp) -> Date {
         self.moment.day_of(at)
     }
-}
-
-fn stored(what: &'static str, errors: &[FieldError]) -> Error {
-    let detail = errors
-        .iter()
-        .map(|error| format!("{} {}", error.pointer, error.detail))
-        .collect::<Vec<_>>()
-        .join("; ");
-    Error::Stored { what, detail }
 }

@@ -1,5 +1,6 @@
 //! The program's settings: what is stored, over the defaults.
 
+use crate::error::Cause;
 use crate::{Context, Db, Error, Result};
 use domain::settings::Settings;
 use serde_json::{Map, Value};
@@ -35,10 +36,7 @@ async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], actor: &str, 
     let mut after = before.clone();
     after.extend(changed.clone());
     let settings = read(after)?;
-    let errors = settings.validate();
-    if !errors.is_empty() {
-        return Err(Error::Validation(errors));
-    }
+    settings.validate().none_or(())?;
     store::program::settings::save(tx, &changed, actor, context.now).await?;
     let entry = Entry {
         audit_id: (context.new_id)(),
@@ -55,23 +53,17 @@ async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], actor: &str, 
 }
 
 fn read(stored: Map<String, Value>) -> Result<Settings> {
-    serde_json::from_value(Value::Object(stored)).map_err(|error| unusable(&error))
+    serde_json::from_value(Value::Object(stored)).map_err(unusable)
 }
 
 fn object(settings: &Settings) -> Result<Map<String, Value>> {
     match serde_json::to_value(settings) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(Error::Stored {
-            what: "settings",
-            detail: "not an object".into(),
-        }),
-        Err(error) => Err(unusable(&error)),
+        Ok(_) => Err(unusable("not an object")),
+        Err(error) => Err(unusable(error)),
     }
 }
 
-fn unusable(error: &serde_json::Error) -> Error {
-    Error::Stored {
-        what: "settings",
-        detail: error.to_string(),
-    }
+fn unusable(cause: impl Into<Cause>) -> Error {
+    Error::stored("settings", cause)
 }

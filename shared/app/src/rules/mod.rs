@@ -10,7 +10,7 @@ use domain::context::Context;
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
 use domain::facts::{FactDef, Facts};
 use domain::id::{PlayerId, RuleId};
-use domain::problem::FieldError;
+use domain::problem::FieldErrors;
 use domain::rule::Rule;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -20,6 +20,24 @@ use store::{Db, Executor, Page, Tx, transaction};
 
 /// What `/rules/…` means besides rules.
 const RESERVED_IDS: [&str; 2] = ["facts", "simulate"];
+
+/// Why a rule is not saved, or not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    #[error("there is a rule {rule_id} already")]
+    Exists { rule_id: RuleId },
+    #[error("rule {rule_id} is archived since {at}")]
+    Archived { rule_id: String, at: Timestamp },
+}
+
+impl RuleError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "duplicate",
+            Self::Archived { .. } => "archived",
+        }
+    }
+}
 
 /// Rules that are not archived, in the order of their ids.
 pub async fn list(db: &Db, is_active: Option<bool>, page: &Page<String>) -> Result<Vec<StoredRule>> {
@@ -52,7 +70,7 @@ pub async fn facts(db: &Db, now: Timestamp) -> Result<Vec<FactDef>> {
 /// Saves the first version of a rule.
 ///
 /// # Errors
-/// `Validation`, each wrong place with its pointer; `Conflict` when the id is taken, by an archived rule too.
+/// `Validation`, each wrong place with its pointer; [`RuleError::Exists`], by an archived rule too.
 pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
     transaction!(db, |tx| create_in_tx(tx, rule, actor, context))
 }
@@ -61,13 +79,11 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) 
     let rule = parse(tx, rule, context.now).await?;
     if RESERVED_IDS.contains(&rule.rule_id.as_str()) {
         let detail = format!("{} is the name of something else at this address", rule.rule_id);
-        return Err(Error::Validation(vec![FieldError::new("/rule_id", "range", detail)]));
+        return Err(Error::invalid("/rule_id", "range", detail));
     }
     if !store::rules::insert(tx, &rule.rule_id, rule.definition(), actor, context.now).await? {
-        return Err(Error::conflict(
-            "duplicate",
-            format!("there is a rule {} already", rule.rule_id),
-        ));
+        let rule_id = rule.rule_id.clone();
+        return Err(RuleError::Exists { rule_id }.into());
     }
     audit(
         tx,
@@ -84,17 +100,17 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) 
 /// Saves another version, which is the current one from now on. Grants keep theirs. `rule` need not say its id again.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` for an archived rule; `Validation`.
+/// `NotFound`; [`RuleError::Archived`]; `Validation`.
 pub async fn update(db: &Db, rule_id: &RuleId, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
     let mut rule = rule.clone();
     if let Value::Object(fields) = &mut rule {
         let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
         if *given != json!(rule_id) {
-            return Err(Error::Validation(vec![FieldError::new(
+            return Err(Error::invalid(
                 "/rule_id",
                 "range",
                 format!("must be {rule_id} or absent"),
-            )]));
+            ));
         }
     }
     transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, actor, context))
@@ -125,7 +141,7 @@ async fn update_in_tx(
 /// Ends a rule for good. Its grants and its versions stay.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when it is archived already.
+/// `NotFound`; [`RuleError::Archived`].
 pub async fn archive(db: &Db, rule_id: &RuleId, actor: &str, context: Context) -> Result<StoredRule> {
     transaction!(db, |tx| archive_in_tx(tx, rule_id, actor, context))
 }
@@ -156,10 +172,11 @@ async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<StoredRule> {
 pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
     match rule.archived_at {
         None => Ok(rule),
-        Some(at) => Err(Error::conflict(
-            "archived",
-            format!("rule {} is archived since {at}", rule.rule_id),
-        )),
+        Some(at) => Err(RuleError::Archived {
+            rule_id: rule.rule_id,
+            at,
+        }
+        .into()),
     }
 }
 
@@ -167,24 +184,22 @@ pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
 async fn parse(tx: &Tx<'_>, rule: &Value, now: Timestamp) -> Result<Rule> {
     store::tiers::pin(tx).await?;
     let program = Program::load(tx, now).await?;
-    check(rule, &program).map_err(Error::Validation)
+    Ok(check(rule, &program)?)
 }
 
 /// A rule that somebody wants to save.
-pub(crate) fn check(rule: &Value, program: &Program) -> Result<Rule, Vec<FieldError>> {
-    let mut errors = Vec::new();
+pub(crate) fn check(rule: &Value, program: &Program) -> Result<Rule, FieldErrors> {
+    let mut errors = FieldErrors::default();
     refuse_nul(rule, "", &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    errors.none_or(())?;
     Rule::parse(rule, &program.catalogue, &program.settings)
 }
 
 /// PostgreSQL cannot keep the character U+0000.
-fn refuse_nul(value: &Value, pointer: &str, errors: &mut Vec<FieldError>) {
+fn refuse_nul(value: &Value, pointer: &str, errors: &mut FieldErrors) {
     let mut check = |text: &str| {
         if text.contains('\0') {
-            errors.push(FieldError::new(pointer, "format", "must not hold the character U+0000"));
+            errors.push(pointer, "format", "must not hold the character U+0000");
         }
     };
     match value {
@@ -222,7 +237,7 @@ pub struct Trial {
 /// Tries a rule on a player; nothing is written.
 ///
 /// # Errors
-/// `NotFound` of the rule or the player; `Conflict` for an archived rule.
+/// `NotFound` of the rule or the player; [`RuleError::Archived`].
 pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestamp) -> Result<Trial> {
     let client = db.client().await?;
     let stored = not_archived(load(&client, rule_id).await?)?;

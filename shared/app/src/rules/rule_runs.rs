@@ -13,7 +13,6 @@ use domain::context::Context;
 use domain::id::{RuleId, RunId};
 use domain::ledger::Act;
 use domain::period::{Cadence, Moment};
-use domain::problem::FieldError;
 use domain::rule::Rule;
 use serde_json::json;
 use store::platform::audit_log::{self, Entry};
@@ -24,11 +23,32 @@ use store::{Db, Tx, transaction};
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
+/// Why a rule is not evaluated now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleRunError {
+    #[error("rule {rule_id} is switched off")]
+    NotActive { rule_id: RuleId },
+    #[error("rule {rule_id} does not apply now: see its starts_at, ends_at and days_of_week")]
+    NotLive { rule_id: RuleId },
+    #[error("rule {rule_id} pays per event, and an evaluation has none")]
+    NeedsEvent { rule_id: RuleId },
+}
+
+impl RuleRunError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotActive { .. } => "not_active",
+            Self::NotLive { .. } => "not_live",
+            Self::NeedsEvent { .. } => "needs_event",
+        }
+    }
+}
+
 /// Starts a run over all players in which only this rule is evaluated, whatever its triggers. Each shard takes the version
 /// that is current by then, and grants nothing when the rule was switched off meanwhile.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` for a rule that is archived, switched off, not in its time, or pays per event.
+/// `NotFound`; `RuleError::Archived`; [`RuleRunError`].
 pub async fn start_evaluation(db: &Db, rule_id: &RuleId, actor: &str, context: Context) -> Result<RunStarted> {
     transaction!(db, |tx| start_evaluation_in_tx(tx, rule_id, actor, context))
 }
@@ -41,20 +61,14 @@ async fn start_evaluation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, actor: &str, cont
     start(tx, &run, rules::entry("rule.evaluate", rule_id, actor, context)).await
 }
 
-fn applies_now(rule: &Rule, moment: &Moment) -> Result<()> {
-    let rule_id = &rule.rule_id;
+fn applies_now(rule: &Rule, moment: &Moment) -> Result<(), RuleRunError> {
+    let rule_id = rule.rule_id.clone();
     if !rule.is_active {
-        Err(Error::conflict("not_active", format!("rule {rule_id} is switched off")))
+        Err(RuleRunError::NotActive { rule_id })
     } else if !rule.is_on(moment) {
-        Err(Error::conflict(
-            "not_live",
-            format!("rule {rule_id} does not apply now: see its starts_at, ends_at and days_of_week"),
-        ))
+        Err(RuleRunError::NotLive { rule_id })
     } else if rule.cadence == Cadence::PerEvent {
-        Err(Error::conflict(
-            "needs_event",
-            format!("rule {rule_id} pays per event, and an evaluation has none"),
-        ))
+        Err(RuleRunError::NeedsEvent { rule_id })
     } else {
         Ok(())
     }
@@ -76,7 +90,7 @@ pub async fn start_revocation(
     let chars = reason.chars().count();
     if !(1..=REASON_CHARS_MAX).contains(&chars) || reason.trim().is_empty() || reason.contains('\0') {
         let detail = format!("must be a text of 1 to {REASON_CHARS_MAX} characters, without U+0000");
-        return Err(Error::Validation(vec![FieldError::new("/reason", "format", detail)]));
+        return Err(Error::invalid("/reason", "format", detail));
     }
     transaction!(db, |tx| start_revocation_in_tx(tx, rule_id, reason, actor, context))
 }

@@ -7,7 +7,6 @@ use crate::rules;
 use domain::evaluate::{BudgetRooms, RuleSet};
 use domain::id::{PlayerId, RuleId};
 use domain::period::Cadence;
-use domain::problem::FieldError;
 use domain::rule::{Rule, Trigger};
 pub use domain::simulate::{Outcome, Report};
 use domain::simulate::{Scenario, Simulation};
@@ -57,7 +56,7 @@ pub struct Simulated {
 /// Puts a rule in front of every player, as if it were switched on and in its time.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` for an archived rule; `Validation` of a draft, and of a rule that pays per event.
+/// `NotFound`; `RuleError::Archived`; `Validation` of a draft, and of a rule that pays per event.
 pub async fn simulate(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Simulated> {
     simulate_with(db, subject, within, now, |_, _, _| {}).await
 }
@@ -154,7 +153,7 @@ impl Plan {
                 "/rule_id"
             };
             let detail = "the rule pays per event, and a simulation has none";
-            return Err(Error::Validation(vec![FieldError::new(pointer, "needs_event", detail)]));
+            return Err(Error::invalid(pointer, "needs_event", detail));
         }
         let reserved = store::rules::reserved_of_all(&tx, program.moment.today()).await?;
         let others = match within {
@@ -243,12 +242,7 @@ async fn read(executor: &impl Executor, subject: &Subject, program: &Program) ->
             Ok((rule.clone(), Some((rule, stored.version))))
         }
         Subject::Draft(draft) => {
-            let placed = |error: FieldError| FieldError {
-                pointer: format!("/rule{}", error.pointer),
-                ..error
-            };
-            let rule = rules::check(draft, program)
-                .map_err(|errors| Error::Validation(errors.into_iter().map(placed).collect()))?;
+            let rule = rules::check(draft, program).map_err(|errors| errors.within("/rule"))?;
             let stored = store::rules::get(executor, &rule.rule_id)
                 .await?
                 .map(rules::not_archived)

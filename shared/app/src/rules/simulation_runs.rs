@@ -3,7 +3,7 @@
 //! Budgets and caps are counted in the order of ids, so one worker goes through everybody. Its message may come twice, and it
 //! may be killed: whoever begins takes the run over, from the start, and who began before finds that out.
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate};
 use crate::runs::{RunStarted, SHARD_PLAYERS, ShardMessage, create, give_up};
 use domain::context::Context;
@@ -98,7 +98,7 @@ pub(crate) async fn run(db: &Db, message: ShardMessage, context: Context) -> Res
         // The database may answer at the next delivery; anything else is said by what was asked for.
         Err(error @ Error::Store(_)) => Err(error),
         Err(error) => {
-            give_up(db, message, &reason(&error), context).await?;
+            give_up(db, message, &error.reason(), context).await?;
             Ok(RewardTotals::default())
         }
     }
@@ -120,7 +120,7 @@ async fn begin_in_tx(tx: &Tx<'_>, run_id: RunId, context: Context) -> Result<Opt
 
 /// Answers the number of players; 0 when another attempt took the run over.
 async fn go_through(db: &Db, run_id: RunId, pending: &Pending, context: Context) -> Result<usize> {
-    let within = Within::parse(&pending.within).ok_or_else(|| unreadable(&pending.within))?;
+    let within = Within::parse(&pending.within).ok_or_else(|| unreadable(pending.within.as_str()))?;
     let subject = match &pending.draft {
         Some(draft) => Subject::Draft(draft.clone()),
         None => Subject::Saved(pending.rule_id.clone()),
@@ -205,23 +205,8 @@ pub(crate) async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &st
     Ok(())
 }
 
-/// With the place of what is wrong.
-fn reason(error: &Error) -> String {
-    match error {
-        Error::Validation(errors) => errors
-            .iter()
-            .map(|error| format!("{} {}", error.pointer, error.detail))
-            .collect::<Vec<_>>()
-            .join("; "),
-        error => error.to_string(),
-    }
-}
-
-fn unreadable(what: impl ToString) -> Error {
-    Error::Stored {
-        what: "simulation",
-        detail: what.to_string(),
-    }
+fn unreadable(cause: impl Into<Cause>) -> Error {
+    Error::stored("simulation", cause)
 }
 
 fn count(number: usize) -> i32 {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::rules::simulation_runs;
 use domain::context::Context;
 use domain::id::{PlayerId, RunId};
-use domain::problem::FieldError;
+use domain::problem::{FieldError, FieldErrors};
 use serde::{Deserialize, Serialize};
 use store::runs::{NewRun, Scope};
 pub use store::runs::{Rewards, Run, RunKind, RunStatus};
@@ -81,7 +81,7 @@ async fn start_batch_in_tx(
     ids.dedup();
     let known = store::players::lock_all(tx, &ids).await?;
     let unknown = |id: &PlayerId| known.binary_search_by(|known| known.as_str().cmp(id.as_str())).is_err();
-    let errors: Vec<FieldError> = player_ids
+    let errors: FieldErrors = player_ids
         .iter()
         .enumerate()
         .filter(|(_, id)| unknown(id))
@@ -93,9 +93,7 @@ async fn start_batch_in_tx(
             )
         })
         .collect();
-    if !errors.is_empty() {
-        return Err(Error::Validation(errors));
-    }
+    errors.none_or(())?;
     let run_id = RunId((context.new_id)());
     store::runs::list_players(tx, run_id, &ids).await?;
     let run = NewRun {

@@ -30,6 +30,21 @@ use store::{Db, Tx, transaction};
 
 const ACTOR: &str = "reward-worker";
 
+/// Why a shard is not evaluated yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RewardError {
+    #[error("shard {shard} of run {run_id} has no segments yet")]
+    NotSegmented { run_id: RunId, shard: i32 },
+}
+
+impl RewardError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotSegmented { .. } => "not_segmented",
+        }
+    }
+}
+
 /// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it
 /// changes nothing.
 pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
@@ -50,10 +65,11 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
         return Ok(None);
     }
     if !shard.segmented {
-        return Err(Error::conflict(
-            "not_segmented",
-            format!("shard {} of run {} has no segments yet", shard.shard, shard.run_id),
-        ));
+        return Err(RewardError::NotSegmented {
+            run_id: shard.run_id,
+            shard: shard.shard,
+        }
+        .into());
     }
     if shard.kind == RunKind::Revocation {
         return rule_runs::revoke_in_tx(tx, &shard, context).await.map(Some);
@@ -296,8 +312,5 @@ fn count(evaluation: &Evaluation, verdict: Verdict) -> usize {
 }
 
 fn unwritable(error: serde_json::Error) -> Error {
-    Error::Stored {
-        what: "decision",
-        detail: error.to_string(),
-    }
+    Error::stored("decision", error)
 }

@@ -82,8 +82,6 @@ fn requirements(tier: &Tier, program: &Program) -> Result<Option<Condition>> {
         return Ok(None);
     };
     let read = Condition::load(requirements, "/requirements", &program.catalogue);
-    read.map(Some).map_err(|errors| Error::Stored {
-        what: "requirements",
-        detail: format!("{}: {}", tier.tier_level, super::text(&errors)),
-    })
+    read.map(Some)
+        .map_err(|errors| Error::stored("requirements", format!("{}: {errors}", tier.tier_level)))
 }

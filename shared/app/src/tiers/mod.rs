@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use domain::context::Context;
 use domain::facts::Catalogue;
 use domain::money::{MONEY_SCALE, check_amount, parse_signed};
-use domain::problem::FieldError;
+use domain::problem::FieldErrors;
 use domain::rule::{Condition, Rule};
 use domain::tier::{LP_MULTIPLIER, Ladder, Tier};
 use rust_decimal::Decimal;
@@ -28,12 +28,38 @@ const NAME_BYTES_MAX: usize = 64;
 const TIERS_MAX: usize = 100;
 const BENEFITS_MAX: usize = 100;
 
+/// Why the ladder stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TierError {
+    #[error("there is a tier {tier_level} already")]
+    Exists { tier_level: String },
+    #[error("players are in tier {tier_level}")]
+    HasPlayers { tier_level: String },
+    #[error("redemption rule {rule_id} is for tier {tier_level} and above")]
+    NamedByRedemption { tier_level: String, rule_id: String },
+    /// A tier asks for a benefit that would go.
+    #[error("the requirements of tier {tier_level} could not be judged any more: {errors}")]
+    NamedByTier { tier_level: String, errors: FieldErrors },
+    /// A rule reads a benefit that would go.
+    #[error("rule {rule_id} could not be evaluated any more: {errors}")]
+    NamedByRule { rule_id: String, errors: FieldErrors },
+}
+
+impl TierError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "duplicate",
+            Self::HasPlayers { .. }
+            | Self::NamedByRedemption { .. }
+            | Self::NamedByTier { .. }
+            | Self::NamedByRule { .. } => "tier_in_use",
+        }
+    }
+}
+
 /// Within a transaction, or without.
 pub async fn ladder(executor: &impl Executor) -> Result<Ladder> {
-    Ladder::new(store::tiers::ladder(executor).await?).map_err(|errors| Error::Stored {
-        what: "ladder",
-        detail: text(&errors),
-    })
+    Ladder::new(store::tiers::ladder(executor).await?).map_err(|errors| Error::stored("ladder", errors))
 }
 
 /// The lowest first.
@@ -44,7 +70,7 @@ pub async fn list(db: &Db) -> Result<Vec<Tier>> {
 /// Puts a tier on the ladder.
 ///
 /// # Errors
-/// `Conflict` when there is one of that name; `Validation` when the ladder would be broken.
+/// [`TierError::Exists`]; `Validation` when the ladder would be broken.
 pub async fn create(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
     transaction!(db, |tx| create_in_tx(tx, tier, actor, context))
 }
@@ -52,10 +78,8 @@ pub async fn create(db: &Db, tier: &Tier, actor: &str, context: Context) -> Resu
 async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
     let mut tiers = locked(tx).await?;
     if tiers.iter().any(|other| other.tier_level == tier.tier_level) {
-        return Err(Error::conflict(
-            "duplicate",
-            format!("there is a tier {} already", tier.tier_level),
-        ));
+        let tier_level = tier.tier_level.clone();
+        return Err(TierError::Exists { tier_level }.into());
     }
     tiers.push(tier.clone());
     check(tx, tiers, Some(tier)).await?;
@@ -67,7 +91,7 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 /// Replaces a tier by another of the same name. Players stay in their tiers until they earn another one.
 ///
 /// # Errors
-/// `NotFound`; `Validation` when the ladder would be broken; `Conflict` when a rule or another tier reads a benefit that would go.
+/// `NotFound`; `Validation` when the ladder would be broken; [`TierError`] when a rule or another tier reads a benefit that would go.
 pub async fn update(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
     transaction!(db, |tx| update_in_tx(tx, tier, actor, context))
 }
@@ -94,7 +118,7 @@ async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 /// Takes a tier off the ladder.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when players are in it, when the redemption catalogue names it, or when a rule or another tier reads
+/// `NotFound`; [`TierError`] when players are in it, when the redemption catalogue names it, or when a rule or another tier reads
 /// a benefit that would go; `Validation` when the ladder would be broken.
 pub async fn delete(db: &Db, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
     transaction!(db, |tx| delete_in_tx(tx, tier_level, actor, context))
@@ -105,16 +129,12 @@ async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, actor: &str, context: Conte
     let place = tiers.iter().position(|tier| tier.tier_level == tier_level);
     let tier = tiers.remove(place.ok_or_else(|| Error::not_found("tier", tier_level))?);
     if store::tiers::has_players(tx, tier_level).await? {
-        return Err(Error::conflict(
-            "tier_in_use",
-            format!("players are in tier {tier_level}"),
-        ));
+        let tier_level = tier_level.to_owned();
+        return Err(TierError::HasPlayers { tier_level }.into());
     }
     if let Some(rule_id) = store::wallet::redemptions::naming_tier(tx, tier_level).await? {
-        return Err(Error::conflict(
-            "tier_in_use",
-            format!("redemption rule {rule_id} is for tier {tier_level} and above"),
-        ));
+        let tier_level = tier_level.to_owned();
+        return Err(TierError::NamedByRedemption { tier_level, rule_id }.into());
     }
     check(tx, tiers, None).await?;
     store::tiers::delete(tx, tier_level).await?;
@@ -132,11 +152,7 @@ async fn locked(tx: &Tx<'_>) -> Result<Vec<Tier>> {
 async fn check(tx: &Tx<'_>, tiers: Vec<Tier>, given: Option<&Tier>) -> Result<()> {
     let mut errors = given.map(check_tier).unwrap_or_default();
     if tiers.len() > TIERS_MAX {
-        errors.push(FieldError::new(
-            "",
-            "range",
-            format!("a ladder has at most {TIERS_MAX} tiers"),
-        ));
+        errors.push("", "range", format!("a ladder has at most {TIERS_MAX} tiers"));
     }
     let ladder = match Ladder::new(tiers) {
         Ok(ladder) => Some(ladder),
@@ -147,11 +163,11 @@ async fn check(tx: &Tx<'_>, tiers: Vec<Tier>, given: Option<&Tier>) -> Result<()
     };
     let Some(ladder) = ladder.filter(|_| errors.is_empty()) else {
         errors.dedup();
-        return Err(Error::Validation(errors));
+        return Err(errors.into());
     };
     let catalogue = Catalogue::new(&ladder);
     if let Some(requirements) = given.and_then(|tier| tier.requirements.as_ref()) {
-        Condition::read(requirements, "/requirements", &catalogue).map_err(Error::Validation)?;
+        Condition::read(requirements, "/requirements", &catalogue)?;
     }
     check_requirements(&ladder, &catalogue)?;
     check_rules(tx, &catalogue).await
@@ -165,58 +181,54 @@ fn check_requirements(ladder: &Ladder, catalogue: &Catalogue) -> Result<()> {
             .as_ref()
             .map(|requirements| Condition::load(requirements, "/requirements", catalogue));
         if let Some(Err(errors)) = read {
-            let detail = format!(
-                "the requirements of tier {} could not be judged any more: {}",
-                tier.tier_level,
-                text(&errors)
-            );
-            return Err(Error::conflict("tier_in_use", detail));
+            let tier_level = tier.tier_level.clone();
+            return Err(TierError::NamedByTier { tier_level, errors }.into());
         }
     }
     Ok(())
 }
 
 /// What is wrong with a tier on its own.
-fn check_tier(tier: &Tier) -> Vec<FieldError> {
-    let mut errors = Vec::new();
+fn check_tier(tier: &Tier) -> FieldErrors {
+    let mut errors = FieldErrors::default();
     if !is_word(&tier.tier_level) {
         let detail = format!("must have 1 to {NAME_BYTES_MAX} letters, digits, - or _");
-        errors.push(FieldError::new("/tier_level", "format", detail));
+        errors.push("/tier_level", "format", detail);
     }
     if let Err(error) = check_amount(tier.lp_min, MONEY_SCALE) {
-        errors.push(FieldError::new("/lp_min", "range", format!("{} {error}", tier.lp_min)));
+        errors.push("/lp_min", "range", format!("{} {error}", tier.lp_min));
     }
     if tier.benefits.len() > BENEFITS_MAX {
-        errors.push(FieldError::new(
+        errors.push(
             "/benefits",
             "range",
             format!("a tier has at most {BENEFITS_MAX} benefits"),
-        ));
+        );
     }
     let facts = facts_of_the_program();
     for (name, value) in &tier.benefits {
         let pointer = format!("/benefits/{}", name.replace('~', "~0").replace('/', "~1"));
         if !is_fact_name(name) {
             let detail = format!("must have 1 to {NAME_BYTES_MAX} letters, digits or _ and begin with a letter");
-            errors.push(FieldError::new(pointer.as_str(), "format", detail));
+            errors.push(pointer.as_str(), "format", detail);
         }
         if facts.as_ref().is_some_and(|facts| facts.id(name).is_some()) {
-            errors.push(FieldError::new(
+            errors.push(
                 pointer.as_str(),
                 "duplicate",
                 format!("{name} is a fact of the program already"),
-            ));
+            );
         }
         if let Value::Number(number) = value
             && let Err(error) = parse_signed(&number.to_string(), Decimal::MAX_SCALE)
         {
-            errors.push(FieldError::new(pointer, "range", format!("{number} {error}")));
+            errors.push(pointer, "range", format!("{number} {error}"));
         } else if name == LP_MULTIPLIER && !is_multiplier(value) {
-            errors.push(FieldError::new(
+            errors.push(
                 pointer,
                 "range",
                 "must be a number from 0 to 1000: play earns so many times the points",
-            ));
+            );
         }
     }
     errors
@@ -257,22 +269,12 @@ async fn check_rules(tx: &Tx<'_>, catalogue: &Catalogue) -> Result<()> {
     let settings = crate::program::settings::load(tx).await?;
     for (definition, _) in store::rules::load_unarchived(tx).await? {
         if let Err(errors) = Rule::load(&definition, catalogue, &settings) {
-            let rule_id = definition.get("rule_id").and_then(Value::as_str).unwrap_or_default();
-            return Err(Error::conflict(
-                "tier_in_use",
-                format!("rule {rule_id} could not be evaluated any more: {}", text(&errors)),
-            ));
+            let rule_id = definition.get("rule_id").and_then(Value::as_str);
+            let rule_id = rule_id.unwrap_or_default().to_owned();
+            return Err(TierError::NamedByRule { rule_id, errors }.into());
         }
     }
     Ok(())
-}
-
-fn text(errors: &[FieldError]) -> String {
-    errors
-        .iter()
-        .map(|error| format!("{} {}", error.pointer, error.detail))
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 async fn audit(

@@ -138,10 +138,10 @@ async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &
 
 /// Where a tier of a player stands on the ladder.
 pub(crate) fn rank(program: &Program, tier: &str) -> Result<Rank> {
-    program.ladder.rank(tier).ok_or_else(|| Error::Stored {
-        what: "tier",
-        detail: format!("{tier} is not on the ladder"),
-    })
+    program
+        .ladder
+        .rank(tier)
+        .ok_or_else(|| Error::stored("tier", format!("{tier} is not on the ladder")))
 }
 
 /// Writes moves, and what is evaluated because of them.

@@ -85,9 +85,9 @@ async fn find(executor: &impl Executor, reviewees: Vec<Reviewee>, program: &Prog
     let mut found = Vec::new();
     for reviewee in reviewees {
         let player = &reviewee.standing;
-        let unknown = || Error::Stored {
-            what: "tier",
-            detail: format!("{} of {} is not on the ladder", player.tier, player.player_id),
+        let unknown = || {
+            let detail = format!("{} of {} is not on the ladder", player.tier, player.player_id);
+            Error::stored("tier", detail)
         };
         let rank = ladder.rank(&player.tier).ok_or_else(unknown)?;
         let standing = Standing {
@@ -150,10 +150,10 @@ async fn settle(tx: &Tx<'_>, player_ids: &[&str], program: &Program, context: Co
 }
 
 fn tier(program: &Program, rank: Rank) -> Result<&Tier> {
-    program.ladder.get(rank).ok_or_else(|| Error::Stored {
-        what: "ladder",
-        detail: format!("it has no rank {}", rank.0),
-    })
+    program
+        .ladder
+        .get(rank)
+        .ok_or_else(|| Error::stored("ladder", format!("it has no rank {}", rank.0)))
 }
 
 fn step(found: &Found, to: Rank, reason: &'static str, program: &Program) -> Result<TierMove> {

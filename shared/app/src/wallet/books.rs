@@ -1,14 +1,14 @@
 //! What changes the books: who may, the lock it takes, and everything that is written with it.
 
 use crate::error::{Error, Result};
+use crate::players::PlayerError;
 use crate::tiers;
-use domain::account::{Account, AccountError, Journal};
+use domain::account::{Account, Journal};
 use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
 use domain::context::Context;
 use domain::id::{GrantId, PlayerId, TriggerBatchId};
-use domain::ledger::{Act, House, Kind, LedgerError, Posting};
+use domain::ledger::{Act, House, Kind, Posting};
 use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
-use domain::problem::FieldError;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -17,35 +17,6 @@ use store::Tx;
 use store::platform::outbox::Event;
 use store::platform::stats::{self, Counter, Slot};
 use store::players::Profile;
-
-impl From<LedgerError> for Error {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::InsufficientBalance {
-                asset,
-                available,
-                requested,
-            } => Self::InsufficientBalance {
-                asset,
-                available,
-                requested,
-            },
-            other => Self::Overflow(other.to_string()),
-        }
-    }
-}
-
-impl From<AccountError> for Error {
-    fn from(error: AccountError) -> Self {
-        let detail = error.to_string();
-        match error {
-            AccountError::Ledger(error) => error.into(),
-            AccountError::NotOpen { .. } => Self::conflict("grant_closed", detail),
-            AccountError::NotPending { .. } => Self::conflict("grant_not_pending", detail),
-            AccountError::NotReversible { .. } => Self::conflict("not_reversible", detail),
-        }
-    }
-}
 
 /// What a player must be for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,27 +32,19 @@ pub(crate) enum Purpose {
 /// Locks the player and everything they own.
 ///
 /// # Errors
-/// `NotFound`, or `Conflict` for a player who does not fit the purpose.
+/// `NotFound`; [`PlayerError`] for a player who does not fit the purpose.
 pub(crate) async fn lock(tx: &Tx<'_>, player_id: &PlayerId, purpose: Purpose, now: Timestamp) -> Result<Profile> {
     let profile = store::players::lock(tx, player_id)
         .await?
         .ok_or_else(|| Error::not_found("player", player_id))?;
-    let is_excluded = profile.self_excluded_until.is_some_and(|until| now < until);
+    let excluded_until = profile.self_excluded_until.filter(|until| now < *until);
+    let player_id = player_id.clone();
     if purpose != Purpose::Correct && profile.is_blocked {
-        Err(Error::conflict(
-            "player_blocked",
-            format!("player {player_id} is blocked"),
-        ))
+        Err(PlayerError::Blocked { player_id }.into())
     } else if purpose != Purpose::Correct && !profile.is_active {
-        Err(Error::conflict(
-            "player_inactive",
-            format!("player {player_id} is not active"),
-        ))
-    } else if purpose == Purpose::Give && is_excluded {
-        Err(Error::conflict(
-            "player_self_excluded",
-            format!("player {player_id} has excluded themselves"),
-        ))
+        Err(PlayerError::Inactive { player_id }.into())
+    } else if let (Purpose::Give, Some(until)) = (purpose, excluded_until) {
+        Err(PlayerError::SelfExcluded { player_id, until }.into())
     } else {
         Ok(profile)
     }
@@ -245,19 +208,14 @@ fn points_expired(posting: &Posting) -> Event {
 
 /// An amount ≥ 0 at the scale of the asset.
 pub(crate) fn at_least_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
-    check_amount(value, asset.scale())
-        .map_err(|error| Error::Validation(vec![FieldError::new(pointer, "range", format!("{value} {error}"))]))
+    check_amount(value, asset.scale()).map_err(|error| Error::invalid(pointer, "range", format!("{value} {error}")))
 }
 
 /// An amount > 0 at the scale of the asset.
 pub(crate) fn above_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
     let value = at_least_zero(value, asset, pointer)?;
     if value.is_zero() {
-        return Err(Error::Validation(vec![FieldError::new(
-            pointer,
-            "range",
-            "must be above 0",
-        )]));
+        return Err(Error::invalid(pointer, "range", "must be above 0"));
     }
     Ok(value)
 }

@@ -37,6 +37,21 @@ pub async fn get(db: &Db, grant_id: GrantId) -> Result<GrantHistory> {
     })
 }
 
+/// Why a bonus is not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    #[error("grant {grant_id} is {status}")]
+    Closed { grant_id: GrantId, status: GrantStatus },
+}
+
+impl GrantError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed { .. } => "grant_closed",
+        }
+    }
+}
+
 fn missing(grant_id: GrantId) -> Error {
     Error::not_found("bonus grant", grant_id)
 }
@@ -56,7 +71,7 @@ pub struct GrantReceipt {
 /// The player opts in: a PENDING bonus becomes ACTIVE and gets its money.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when it is not PENDING, and for blocked, inactive and self-excluded players.
+/// `NotFound`; [`GrantError::Closed`]; `AccountError::NotPending`; `PlayerError` for blocked, inactive and self-excluded players.
 pub async fn activate(
     db: &Db,
     grant_id: GrantId,
@@ -80,7 +95,7 @@ pub async fn activate(
 /// Ends an open bonus; what it holds is lost. Open to blocked and inactive players too.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when it is over.
+/// `NotFound`; [`GrantError::Closed`].
 pub async fn forfeit(
     db: &Db,
     grant_id: GrantId,
@@ -105,7 +120,7 @@ pub async fn forfeit(
 /// Takes an open bonus back, as if it had not been given; what is left of it goes back to issuance.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when it is over.
+/// `NotFound`; [`GrantError::Closed`].
 pub async fn cancel(db: &Db, grant_id: GrantId, reason: &str, actor: &str, context: Context) -> Result<GrantReceipt> {
     let act = Act {
         actor,
@@ -140,10 +155,8 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'
         .await?
         .ok_or_else(|| missing(grant_id))?;
     if !before.status.is_open() {
-        return Err(Error::conflict(
-            "grant_closed",
-            format!("grant {grant_id} is {}", before.status),
-        ));
+        let status = before.status;
+        return Err(GrantError::Closed { grant_id, status }.into());
     }
     let mut account = books::account(tx, &player_id, &act).await?;
     match change {

@@ -15,7 +15,7 @@ use domain::idempotency::{Answer, IdempotencyKey};
 use domain::ledger::{Act, House, Kind};
 pub use domain::lots::Lot;
 use domain::money::Asset;
-use domain::problem::FieldError;
+use domain::problem::{FieldError, FieldErrors};
 use domain::rule::RewardType;
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
@@ -26,6 +26,24 @@ use store::{Db, Tx, transaction};
 
 /// Longest life of a bonus, in hours: ten years.
 const EXPIRY_HOURS_MAX: u32 = 87_600;
+
+/// Why a transaction is not taken back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WalletError {
+    #[error("transaction {transaction_id} was reversed by {by}")]
+    AlreadyReversed {
+        transaction_id: TransactionId,
+        by: TransactionId,
+    },
+}
+
+impl WalletError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyReversed { .. } => "already_reversed",
+        }
+    }
+}
 
 /// What a player has.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +167,7 @@ pub struct Deduct {
 /// Takes points from the lots that expire first, tickets, or bonus money from the bonuses that stakes would feed first.
 ///
 /// # Errors
-/// `InsufficientBalance`; blocked and inactive players are refused.
+/// `InsufficientBalance` of the ledger; blocked and inactive players are refused.
 pub async fn deduct(
     db: &Db,
     command: &Deduct,
@@ -296,7 +314,7 @@ fn validate(command: &AddBonus) -> Result<()> {
         .flatten()
         .enumerate()
         .filter(|(_, game)| default_game_weight(game).is_zero());
-    let errors: Vec<FieldError> = games
+    let errors: FieldErrors = games
         .map(|(index, game)| {
             FieldError::new(
                 format!("/eligible_games/{index}"),
@@ -305,17 +323,11 @@ fn validate(command: &AddBonus) -> Result<()> {
             )
         })
         .collect();
-    if !errors.is_empty() {
-        return Err(Error::Validation(errors));
-    }
+    errors.none_or(())?;
     match command.expiry_hours {
         Some(hours) if !(1..=EXPIRY_HOURS_MAX).contains(&hours) => {
             let detail = format!("must be between 1 and {EXPIRY_HOURS_MAX} hours");
-            Err(Error::Validation(vec![FieldError::new(
-                "/expiry_hours",
-                "range",
-                detail,
-            )]))
+            Err(Error::invalid("/expiry_hours", "range", detail))
         }
         _ => Ok(()),
     }
@@ -336,8 +348,8 @@ pub struct Reversal {
 /// It is a correction, and so is open to blocked and inactive players too.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` when it was reversed before, is of a kind that is not reversed, or its bonus has been played;
-/// `InsufficientBalance` when what it gave is spent.
+/// `NotFound`; [`WalletError::AlreadyReversed`]; `AccountError::NotReversible` of its kind, or when its bonus has been played;
+/// `InsufficientBalance` of the ledger when what it gave is spent.
 pub async fn reverse(
     db: &Db,
     transaction_id: TransactionId,
@@ -367,10 +379,8 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Re
         .ok_or_else(|| Error::not_found("transaction", reversed))?;
     books::lock(tx, &player_id, Purpose::Correct, now).await?;
     if let Some(by) = store::wallet::ledger::reversed_by(tx, &player_id, reversed).await? {
-        return Err(Error::conflict(
-            "already_reversed",
-            format!("transaction {reversed} was reversed by {by}"),
-        ));
+        let transaction_id = reversed;
+        return Err(WalletError::AlreadyReversed { transaction_id, by }.into());
     }
     let (transaction, lots) = store::wallet::ledger::transaction(tx, reversed).await?;
     let mut accounts = [books::account(tx, &player_id, &act).await?.with_lots(lots)];

@@ -9,8 +9,7 @@ use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
 use domain::idempotency::{Answer, IdempotencyKey};
 use domain::ledger::Act;
 use domain::money::shown;
-use domain::problem::FieldError;
-use domain::redemption::{Applicant, Order, Redemption, RedemptionRule};
+use domain::redemption::{Applicant, Order, Redemption, RedemptionRefusal, RedemptionRule};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -19,6 +18,24 @@ use store::platform::outbox::Event;
 use store::platform::stats::Slot;
 pub use store::wallet::redemptions::StoredRedemptionRule;
 use store::{Db, Executor, Page, Tx, transaction};
+
+/// Why an entry is not made, or not redeemed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RedemptionError {
+    #[error("there is a redemption rule {rule_id} already")]
+    Exists { rule_id: RedemptionRuleId },
+    #[error(transparent)]
+    Refused(#[from] RedemptionRefusal),
+}
+
+impl RedemptionError {
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "duplicate",
+            Self::Refused(refusal) => refusal.code(),
+        }
+    }
+}
 
 /// The catalogue, in the order of the entries' ids.
 pub async fn list(
@@ -42,7 +59,7 @@ async fn load(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result<St
 /// Puts an entry into the catalogue.
 ///
 /// # Errors
-/// `Validation`, each wrong place with its pointer; `Conflict` when the id is taken.
+/// `Validation`, each wrong place with its pointer; [`RedemptionError::Exists`].
 pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Result<StoredRedemptionRule> {
     transaction!(db, |tx| create_in_tx(tx, rule, actor, context))
 }
@@ -50,10 +67,8 @@ pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Res
 async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) -> Result<StoredRedemptionRule> {
     let rule = parse(tx, rule).await?;
     if !store::wallet::redemptions::insert(tx, &rule, context.now).await? {
-        return Err(Error::conflict(
-            "duplicate",
-            format!("there is a redemption rule {} already", rule.rule_id),
-        ));
+        let rule_id = rule.rule_id.clone();
+        return Err(RedemptionError::Exists { rule_id }.into());
     }
     audit(tx, "redemption_rule.create", None, &rule, actor, context).await?;
     load(tx, &rule.rule_id).await
@@ -74,11 +89,11 @@ pub async fn update(
     if let Value::Object(fields) = &mut rule {
         let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
         if *given != json!(rule_id) {
-            return Err(Error::Validation(vec![FieldError::new(
+            return Err(Error::invalid(
                 "/rule_id",
                 "range",
                 format!("must be {rule_id} or absent"),
-            )]));
+            ));
         }
     }
     transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, actor, context))
@@ -112,8 +127,8 @@ pub struct Redeemed {
 /// Turns a player's points into what an entry of the catalogue offers: one transaction under the player's lock.
 ///
 /// # Errors
-/// `NotFound` of the player or the entry; `Conflict` for a player who is blocked, not active or self-excluded;
-/// `Redemption` when the entry is not for this player now; `InsufficientBalance`.
+/// `NotFound` of the player or the entry; `PlayerError` for a player who is blocked, not active or self-excluded;
+/// [`RedemptionError::Refused`] when the entry is not for this player now; `InsufficientBalance` of the ledger.
 pub async fn redeem(
     db: &Db,
     player_id: &PlayerId,
@@ -154,7 +169,8 @@ async fn redeem_in_tx(
         available: account.balance(rule.cost_asset),
         used: redeemer.used,
     };
-    rule.may_redeem(&applicant, &program.ladder)?;
+    rule.may_redeem(&applicant, &program.ladder)
+        .map_err(RedemptionError::from)?;
 
     let redemption_id = RedemptionId((act.context.new_id)());
     let reference = key.map_or_else(|| redemption_id.to_string(), |key| key.key.clone());
@@ -211,7 +227,7 @@ async fn parse(tx: &Tx<'_>, rule: &Value) -> Result<RedemptionRule> {
         crate::tiers::ladder(tx).await?,
         crate::program::settings::load(tx).await?,
     );
-    RedemptionRule::parse(rule, &ladder, &settings).map_err(Error::Validation)
+    Ok(RedemptionRule::parse(rule, &ladder, &settings)?)
 }
 
 async fn audit(

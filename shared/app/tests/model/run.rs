@@ -5,12 +5,14 @@ use crate::model::{Answer, Effect, Model, Outcome, Refusal, Reply, Said};
 use crate::operations::{Change, Operation};
 use crate::world::{Done, Ids, World};
 use app::Error;
+use app::platform::idempotent::IdempotencyError;
 use app::wallet::WalletView;
-use domain::activity::Outcome as Told;
+use domain::account::AccountError;
+use domain::activity::{EventError, Outcome as Told};
 use domain::bonus::GrantStatus;
 use domain::idempotency::Answer as First;
+use domain::ledger::LedgerError;
 use domain::money::Asset;
-use domain::redemption::RedemptionRefusal;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use std::cell::RefCell;
@@ -437,23 +439,24 @@ fn unwrap<T>(answer: &First<T>, said: impl FnOnce(&T) -> Said) -> (bool, Said) {
 fn refusal(error: &Error) -> Result<Refusal, String> {
     Ok(match error {
         Error::NotFound { .. } => Refusal::NotFound,
-        Error::Conflict { code, .. } => Refusal::Conflict(code),
-        Error::Redemption(refusal) => Refusal::Conflict(match refusal {
-            RedemptionRefusal::Inactive { .. } => "redemption_rule_inactive",
-            RedemptionRefusal::TierTooLow { .. } => "tier_too_low",
-            RedemptionRefusal::MonthlyLimit { .. } => "monthly_limit_reached",
-            RedemptionRefusal::BelowMinimum { .. } => "balance_below_minimum",
-        }),
         Error::Validation(errors) => Refusal::Invalid(errors[0].pointer.clone()),
-        Error::InsufficientBalance {
-            available, requested, ..
-        } => Refusal::Insufficient {
-            available: *available,
-            requested: *requested,
+        Error::Account(AccountError::Ledger(error))
+        | Error::Event(EventError::Account(AccountError::Ledger(error))) => match error {
+            LedgerError::InsufficientBalance {
+                available, requested, ..
+            } => Refusal::Insufficient {
+                available: *available,
+                requested: *requested,
+            },
+            LedgerError::OutOfRange { .. } | LedgerError::NotPositive { .. } => Refusal::Overflow,
         },
-        Error::IdempotencyKeyReused => Refusal::KeyReused,
-        Error::Overflow(_) => Refusal::Overflow,
+        Error::Event(EventError::OutOfRange { .. }) => Refusal::Overflow,
+        Error::Event(EventError::InFuture { .. } | EventError::TooOld { .. }) => {
+            Refusal::Invalid("/occurred_at".into())
+        }
+        Error::Idempotency(IdempotencyError::Reused) => Refusal::KeyReused,
         Error::Stored { .. } | Error::Store(_) => return Err(format!("it failed: {error:?}")),
+        refused => Refusal::Conflict(refused.code()),
     })
 }
 

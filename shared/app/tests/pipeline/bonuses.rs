@@ -4,9 +4,11 @@ use crate::program::{TestProgram, context};
 use app::activity::{Action, Occurrence, Outcome, Payout, Remark, Stake, Traces};
 use app::error::Error;
 use app::jobs::expiry::{self, Expired};
-use app::wallet::{self, grants};
-use app::wallet::{GrantStatus, WalletView};
+use app::players::PlayerError;
+use app::wallet::grants::{self, GrantError};
+use app::wallet::{self, GrantStatus, WalletView};
 use app::{Context, activity, players};
+use domain::account::AccountError;
 use domain::id::{EventId, GrantId, PlayerId};
 use domain::settings::Settings;
 use futures_util::future::join;
@@ -207,13 +209,7 @@ async fn a_bonus_waits_for_its_opt_in() {
         .await
         .unwrap_err();
     assert!(
-        matches!(
-            again,
-            Error::Conflict {
-                code: "grant_not_pending",
-                ..
-            }
-        ),
+        matches!(again, Error::Account(AccountError::NotPending { .. })),
         "{again}"
     );
     // A stake of before the opt-in that comes late does not either.
@@ -267,16 +263,7 @@ async fn a_bonus_waits_for_its_opt_in() {
     let over = grants::forfeit(&program.db, grant_id, "late", None, ACTOR, at(4))
         .await
         .unwrap_err();
-    assert!(
-        matches!(
-            over,
-            Error::Conflict {
-                code: "grant_closed",
-                ..
-            }
-        ),
-        "{over}"
-    );
+    assert!(matches!(over, Error::Grant(GrantError::Closed { .. })), "{over}");
     program.audit().await;
 }
 
@@ -330,13 +317,7 @@ async fn a_self_exclusion_forfeits_every_open_bonus_at_once() {
     };
     let refused = wallet::add_lp(&program.db, &add, None, ACTOR, at(1)).await.unwrap_err();
     assert!(
-        matches!(
-            refused,
-            Error::Conflict {
-                code: "player_self_excluded",
-                ..
-            }
-        ),
+        matches!(refused, Error::Player(PlayerError::SelfExcluded { .. })),
         "{refused}"
     );
     program.audit().await;

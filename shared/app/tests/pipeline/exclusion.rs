@@ -2,7 +2,7 @@
 
 use crate::program::{TestProgram, context};
 use app::Error;
-use app::players::{self, Changes};
+use app::players::{self, Changes, PlayerError};
 use app::runs::{self, Rewards};
 use app::wallet::{self, AddBonus, AddLp};
 use domain::id::PlayerId;
@@ -101,13 +101,7 @@ async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
     for refused in [add_points(&program).await, add_bonus(&program).await] {
         let error = refused.unwrap_err();
         assert!(
-            matches!(
-                error,
-                Error::Conflict {
-                    code: "player_self_excluded",
-                    ..
-                }
-            ),
+            matches!(error, Error::Player(PlayerError::SelfExcluded { .. })),
             "{error}"
         );
     }

@@ -2,7 +2,7 @@
 
 use crate::program::{TestProgram, context};
 use app::activity::{self, Action, Occurrence, Stake, Traces};
-use app::players::risk::{self, Judgement, ScanTotals, Signal, SignalFilter};
+use app::players::risk::{self, Judgement, RiskError, ScanTotals, Signal, SignalFilter};
 use app::wallet::{self, AddBonus};
 use app::{Context, Page};
 use domain::id::{EventId, PlayerId};
@@ -583,16 +583,7 @@ async fn a_confirmed_signal_does_not_fade_and_is_judged_once() {
     let at_once = join_all((0..4).map(|_| judge(Judgement::Confirm, at(3)))).await;
     assert_eq!(at_once.iter().filter(|result| result.is_ok()).count(), 1);
     let refused = at_once.into_iter().find_map(Result::err).unwrap();
-    assert!(
-        matches!(
-            refused,
-            app::Error::Conflict {
-                code: "signal_not_open",
-                ..
-            }
-        ),
-        "{refused}"
-    );
+    assert!(matches!(refused, app::Error::Risk(RiskError::NotOpen(_))), "{refused}");
     program.scan(&[id("P001")], at_day(180)).await;
     assert_eq!(program.signals("P001").await, "MULTI_ACCOUNT 80");
     assert_eq!(
@@ -619,13 +610,7 @@ async fn a_flag_refuses_rewards_until_it_is_resolved() {
         .await
         .unwrap_err();
     assert!(
-        matches!(
-            again,
-            app::Error::Conflict {
-                code: "already_flagged",
-                ..
-            }
-        ),
+        matches!(again, app::Error::Risk(RiskError::AlreadyFlagged { .. })),
         "{again}"
     );
     program.scan(&[id("P001")], at(1)).await;

@@ -3,6 +3,7 @@
 use crate::program::{TestProgram, context};
 use crate::rule_runs::with_players;
 use app::Error;
+use app::rules::RuleError;
 use app::rules::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
 use domain::id::{PlayerId, RuleId};
 use rust_decimal::Decimal;
@@ -302,7 +303,7 @@ async fn what_cannot_be_simulated_is_refused_with_its_place() {
         .unwrap();
     assert!(matches!(
         simulate(&program.db, &saved("EVENTS"), Within::Alone, context().now).await,
-        Err(Error::Conflict { code: "archived", .. })
+        Err(Error::Rule(RuleError::Archived { .. }))
     ));
 }
 

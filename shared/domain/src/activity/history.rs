@@ -23,7 +23,7 @@ pub enum EventError {
     InFuture { occurred_at: Timestamp, hours_max: i64 },
     #[error("{occurred_at} is more than {days_max} days ago")]
     TooOld { occurred_at: Timestamp, days_max: u32 },
-    #[error("the player's {what} would leave its range")]
+    #[error("amount out of range: the player's {what} would leave its range")]
     OutOfRange { what: &'static str },
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -284,8 +284,8 @@ impl EventError {
             EventError::StakeUnknown { .. } => "stake_unknown",
             EventError::InFuture { .. } => "occurred_in_future",
             EventError::TooOld { .. } => "too_old",
-            EventError::OutOfRange { .. } => "out_of_range",
-            EventError::Account(_) => "refused",
+            EventError::OutOfRange { .. } => "overflow",
+            EventError::Account(error) => error.code(),
         }
     }
 }

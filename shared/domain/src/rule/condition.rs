@@ -1,9 +1,9 @@
 //! The conditions of a rule: read and type-checked once, then matched against millions of players.
 
-use super::fields::{Bounds, Errors, child, read_decimal, type_name};
+use super::fields::{Bounds, child, read_decimal, type_name};
 use crate::facts::{Catalogue, FactId, FactType, FactValue, Facts};
 use crate::formula::{EvalError, Predicate, not_a_value};
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -111,7 +111,7 @@ impl Condition {
         pointer: &str,
         catalogue: &Catalogue,
         checks: Checks,
-        errors: &mut Errors,
+        errors: &mut FieldErrors,
     ) -> Self {
         let mut reader = Reader {
             catalogue,
@@ -126,20 +126,20 @@ impl Condition {
     ///
     /// # Errors
     /// Everything that is wrong with them, each with a JSON pointer.
-    pub fn read(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Errors::default();
+    pub fn read(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
         let condition = Self::parse(value, pointer, catalogue, Checks::Save, &mut errors);
-        errors.into_result(Some(condition))
+        errors.none_or(condition)
     }
 
     /// Reads conditions that were saved: tiers may have changed since, as for [`super::Rule::load`].
     ///
     /// # Errors
     /// As [`Condition::read`]; a fact that has gone with the benefit of a tier is one.
-    pub fn load(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Errors::default();
+    pub fn load(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
         let condition = Self::parse(value, pointer, catalogue, Checks::Load, &mut errors);
-        errors.into_result(Some(condition))
+        errors.none_or(condition)
     }
 
     /// Whether all conditions hold. Does not allocate.
@@ -272,7 +272,7 @@ fn first_decides(parts: &[Node], facts: &Facts<'_>, decisive: bool) -> Result<bo
 struct Reader<'a, 'e> {
     catalogue: &'a Catalogue,
     checks: Checks,
-    errors: &'e mut Errors,
+    errors: &'e mut FieldErrors,
     comparisons: usize,
 }
 

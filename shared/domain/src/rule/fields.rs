@@ -2,28 +2,11 @@
 
 use crate::facts::nearest;
 use crate::money::{AmountError, parse_signed};
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use crate::word::Word;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
-
-/// Where the errors of one document go.
-#[derive(Default)]
-pub struct Errors(Vec<FieldError>);
-
-impl Errors {
-    pub fn push(&mut self, pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) {
-        self.0.push(FieldError::new(pointer, code, detail));
-    }
-
-    pub fn into_result<T>(self, value: Option<T>) -> Result<T, Vec<FieldError>> {
-        match value {
-            Some(value) if self.0.is_empty() => Ok(value),
-            _ => Err(self.0),
-        }
-    }
-}
 
 /// `pointer` with one more reference token (RFC 6901).
 pub fn child(pointer: &str, key: impl std::fmt::Display) -> String {
@@ -83,12 +66,17 @@ pub struct Fields<'a, 'e> {
     map: &'a Map<String, Value>,
     pointer: String,
     names: &'static [&'static str],
-    errors: &'e mut Errors,
+    errors: &'e mut FieldErrors,
 }
 
 impl<'a, 'e> Fields<'a, 'e> {
     /// `None`, with an error, if `value` is no object. Fields that are not among `names` are errors.
-    pub fn of(value: &'a Value, pointer: &str, names: &'static [&'static str], errors: &'e mut Errors) -> Option<Self> {
+    pub fn of(
+        value: &'a Value,
+        pointer: &str,
+        names: &'static [&'static str],
+        errors: &'e mut FieldErrors,
+    ) -> Option<Self> {
         let Value::Object(map) = value else {
             errors.push(pointer, "type", format!("must be an object, is {}", type_name(value)));
             return None;
@@ -121,7 +109,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         self.errors.push(pointer, code, detail);
     }
 
-    pub fn errors(&mut self) -> &mut Errors {
+    pub fn errors(&mut self) -> &mut FieldErrors {
         self.errors
     }
 
@@ -213,7 +201,7 @@ impl<'a, 'e> Fields<'a, 'e> {
     pub fn list<T: PartialEq>(
         &mut self,
         name: &str,
-        read: impl Fn(&Value, &str, &mut Errors) -> Option<T>,
+        read: impl Fn(&Value, &str, &mut FieldErrors) -> Option<T>,
     ) -> Option<Vec<T>> {
         let value = self.get(name)?;
         let Value::Array(items) = value else {
@@ -240,7 +228,7 @@ impl<'a, 'e> Fields<'a, 'e> {
     }
 }
 
-pub fn read_decimal(value: &Value, pointer: &str, bounds: Bounds, errors: &mut Errors) -> Option<Decimal> {
+pub fn read_decimal(value: &Value, pointer: &str, bounds: Bounds, errors: &mut FieldErrors) -> Option<Decimal> {
     match decimal(value, bounds.scale) {
         Ok(number) if number < bounds.min || bounds.max.is_some_and(|max| number > max) => {
             let up_to = bounds.max.map(|max| format!(" and at most {max}")).unwrap_or_default();
@@ -263,12 +251,12 @@ pub fn read_decimal(value: &Value, pointer: &str, bounds: Bounds, errors: &mut E
     }
 }
 
-pub fn read_word<T: Word>(value: &Value, pointer: &str, choices: &[T], errors: &mut Errors) -> Option<T> {
+pub fn read_word<T: Word>(value: &Value, pointer: &str, choices: &[T], errors: &mut FieldErrors) -> Option<T> {
     let names: Vec<&str> = choices.iter().map(|choice| choice.as_str()).collect();
     read_name(value, pointer, &names, errors).and_then(T::parse)
 }
 
-pub fn read_name<'a>(value: &Value, pointer: &str, names: &[&'a str], errors: &mut Errors) -> Option<&'a str> {
+pub fn read_name<'a>(value: &Value, pointer: &str, names: &[&'a str], errors: &mut FieldErrors) -> Option<&'a str> {
     let Some(text) = value.as_str() else {
         errors.push(pointer, "type", format!("must be a text, is {}", type_name(value)));
         return None;

@@ -11,11 +11,11 @@ use crate::facts::{Catalogue, FactId, Facts};
 use crate::id::RuleId;
 use crate::money::MONEY_SCALE;
 use crate::period::{Cadence, Moment, WEEKDAYS, parse_weekday, weekday_name};
-use crate::problem::FieldError;
+use crate::problem::FieldErrors;
 use crate::settings::Settings;
 use crate::text_enum;
 use condition::Checks;
-use fields::{Bounds, Errors, Fields, read_word};
+use fields::{Bounds, Fields, read_word};
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use rust_decimal::Decimal;
@@ -104,7 +104,7 @@ impl Rule {
     ///
     /// # Errors
     /// Everything that is wrong with it, each with a JSON pointer.
-    pub fn parse(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, Vec<FieldError>> {
+    pub fn parse(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, FieldErrors> {
         Self::read(
             value,
             &reward::Context {
@@ -120,7 +120,7 @@ impl Rule {
     ///
     /// # Errors
     /// As [`Rule::parse`]; a fact that has gone with the benefit of a tier is one.
-    pub fn load(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, Vec<FieldError>> {
+    pub fn load(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, FieldErrors> {
         Self::read(
             value,
             &reward::Context {
@@ -131,10 +131,13 @@ impl Rule {
         )
     }
 
-    fn read(value: &Value, context: &reward::Context<'_>) -> Result<Self, Vec<FieldError>> {
-        let mut errors = Errors::default();
+    fn read(value: &Value, context: &reward::Context<'_>) -> Result<Self, FieldErrors> {
+        let mut errors = FieldErrors::default();
         let rule = Fields::of(value, "", FIELDS, &mut errors).and_then(|mut fields| Self::fields(&mut fields, context));
-        errors.into_result(rule)
+        match rule {
+            Some(rule) => errors.none_or(rule),
+            None => Err(errors),
+        }
     }
 
     fn fields(fields: &mut Fields<'_, '_>, context: &reward::Context<'_>) -> Option<Self> {
@@ -270,7 +273,7 @@ fn rule_id(fields: &mut Fields<'_, '_>) -> Option<RuleId> {
         .ok()
 }
 
-fn read_weekday(item: &Value, pointer: &str, errors: &mut Errors) -> Option<Weekday> {
+fn read_weekday(item: &Value, pointer: &str, errors: &mut FieldErrors) -> Option<Weekday> {
     let day = item.as_str().and_then(parse_weekday);
     if day.is_none() {
         let names = WEEKDAYS.map(|(_, name)| name).join(", ");

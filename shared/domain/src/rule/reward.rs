@@ -1,11 +1,12 @@
 //! `reward_config`: what a rule gives, how much of it, and under which terms.
 
 use super::condition::Checks;
-use super::fields::{Bounds, Errors, Fields, read_decimal};
+use super::fields::{Bounds, Fields, read_decimal};
 use crate::bonus::{GrantTerms, MaxBetAction, OnWithdrawal, WageringBasis, weighted_games};
 use crate::facts::{Catalogue, nearest};
 use crate::formula::Formula;
 use crate::money::{Asset, MONEY_SCALE, STORED_SCALE};
+use crate::problem::FieldErrors;
 use crate::settings::Settings;
 use crate::text_enum;
 use rust_decimal::Decimal;
@@ -104,7 +105,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Reward {
-    pub(super) fn parse(value: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<Self> {
+    pub(super) fn parse(value: &Value, pointer: &str, context: &Context<'_>, errors: &mut FieldErrors) -> Option<Self> {
         let mut fields = Fields::of(value, pointer, FIELDS, errors)?;
         fields.required("type");
         let reward_type = fields.one_of("type", &RewardType::ALL);
@@ -220,7 +221,7 @@ pub(crate) fn check_terms(fields: &mut Fields<'_, '_>, terms: &GrantTerms, setti
 }
 
 /// A game that has an edge in the settings or a weight by default.
-fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<String> {
+fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut FieldErrors) -> Option<String> {
     let Some(name) = item
         .as_str()
         .filter(|name| !name.trim().is_empty() && name.chars().count() <= GAME_CHARS_MAX)
@@ -236,7 +237,7 @@ fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut Errors)
     Some(name.to_owned())
 }
 
-fn check_game(name: &str, pointer: &str, context: &Context<'_>, errors: &mut Errors) -> Option<()> {
+fn check_game(name: &str, pointer: &str, context: &Context<'_>, errors: &mut FieldErrors) -> Option<()> {
     let known = || {
         context
             .settings

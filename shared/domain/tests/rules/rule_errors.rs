@@ -216,9 +216,8 @@ fn errors_of_the_reward() {
 
 /// The words of the first error.
 fn detail(changes: Value, settings: &Settings) -> String {
-    Rule::parse(&rule_json("R", changes), &catalogue(), settings)
-        .unwrap_err()
-        .swap_remove(0)
+    Rule::parse(&rule_json("R", changes), &catalogue(), settings).unwrap_err()[0]
+        .clone()
         .detail
 }
 

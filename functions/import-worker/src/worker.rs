@@ -3,7 +3,7 @@
 use crate::chunks::{self, ReadError, Source};
 use crate::rows::Watermark;
 use app::Db;
-use app::imports::{self, Applied, Ending, Import, ImportStatus, Object};
+use app::imports::{self, Applied, Ending, Import, Object, RunStatus};
 use app::program::Program;
 use app::runs::{self, ShardMessage};
 use domain::id::ImportId;
@@ -121,7 +121,7 @@ impl Worker {
     /// Brings an import to its end, from wherever it stands. An ended one sends its run's open shards again: the
     /// worker that ended it may have died before it did.
     async fn import(&self, import: Import) -> Result<(), WorkError> {
-        if import.status != ImportStatus::Running {
+        if import.status != RunStatus::Running {
             return self.dispatch(&import).await;
         }
         tracing::info!(import_id = %import.import_id, key = import.object_key, line = import.next_line, "importing");

@@ -1,6 +1,6 @@
 //! What is shown of an import.
 
-use app::imports::{Import, ImportStatus};
+use app::imports::{Import, RunStatus};
 use app::runs::run_view::RunView;
 use domain::id::{ImportId, RunId};
 use jiff::Timestamp;
@@ -68,7 +68,7 @@ pub struct Detail {
 impl Detail {
     /// Nothing of it will change any more.
     pub fn is_over(&self) -> bool {
-        let running = ImportStatus::Running.as_str();
+        let running = RunStatus::Running.as_str();
         self.import.status != running && self.run.as_ref().is_none_or(|run| run.status != running)
     }
 }

@@ -2,7 +2,7 @@
 //! time zone, so that it matters neither how often the clock fires nor whether it missed to.
 
 use app::jobs::recovery;
-use app::jobs::schedules::{self, Claimed, Failure, Job, Page, ScheduleRunView, Standing, Status};
+use app::jobs::schedules::{self, Claimed, Failure, Job, Page, RunStatus, ScheduleRunView, Standing};
 use app::{Context, Db};
 use jiff::Timestamp;
 use lambda::problem::causes;
@@ -94,7 +94,7 @@ impl Scheduler {
     /// Page after page, until the job is done, fails, or time is up.
     async fn work(&self, mut claimed: Claimed, started: Instant) -> Result<(), TickError> {
         let (job, scheduled_for) = (claimed.run.job, claimed.run.scheduled_for);
-        if claimed.run.status == Status::Failed {
+        if claimed.run.status == RunStatus::Failed {
             tracing::error!(%job, %scheduled_for, error = claimed.run.error, "a scheduled job was given up");
             return Ok(());
         }
@@ -114,7 +114,7 @@ impl Scheduler {
                     return Ok(());
                 }
                 Standing::Failed(error) => {
-                    let given_up = claimed.run.status == Status::Failed;
+                    let given_up = claimed.run.status == RunStatus::Failed;
                     tracing::error!(%job, %scheduled_for, cause = causes(&*error), given_up, "a scheduled job failed");
                     return Ok(());
                 }

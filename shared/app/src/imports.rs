@@ -5,18 +5,21 @@ use crate::error::{Error, Result};
 use crate::program::Program;
 use crate::runs::SHARD_PLAYERS;
 use domain::context::Context;
-use domain::id::{ImportId, PlayerId, RunId};
+use domain::id::{ImportId, RunId};
 use domain::import::Warning;
 use domain::import::plan::{self, Outcome, RowPlan};
 use domain::import::row::{PlayerRow, RowError, RowProblem};
+pub use domain::run::RunStatus;
+use domain::run::{Rewards, RunKind, Scope};
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use store::imports::{Advance, PlayerWrite, stored_line};
-pub use store::imports::{Import, ImportStatus, Object, StoredRowError};
+use store::imports::{Advance, MetPlayer, stored_line};
+pub use store::imports::{Import, Object, StoredRowError};
 use store::platform::stats::{self, Counter, Slot};
-use store::runs::{NewRun, Rewards, RunKind, Scope};
+use store::players::totals;
+use store::runs::NewRun;
 use store::{Db, Tx, transaction};
 
 /// Warnings that one chunk may add to its import; the rest of a long list says nothing new.
@@ -99,8 +102,8 @@ async fn apply_in_tx(
     errors.sort_by_key(|error| error.line);
     let rejected = errors.iter().map(|error| error.line).collect::<HashSet<_>>().len();
 
-    let plans = plan_rows(tx, &rows, &lowest, program.day(context.now), context).await?;
-    let counts = write(tx, import.run_id, &plans, context).await?;
+    let plans = plan_rows(tx, &rows, &lowest, context).await?;
+    let counts = write(tx, import.run_id, &plans, program.day(context.now), context).await?;
     store::imports::add_errors(tx, import.import_id, &errors).await?;
     let warnings = chunk
         .warnings
@@ -173,7 +176,6 @@ async fn plan_rows<'a>(
     tx: &Tx<'_>,
     rows: &[&'a PlayerRow],
     tier_level: &str,
-    import_day: Date,
     context: Context,
 ) -> Result<Vec<(&'a PlayerRow, RowPlan)>> {
     let created = store::imports::create_players(tx, rows, tier_level, context.now).await?;
@@ -189,7 +191,7 @@ async fn plan_rows<'a>(
     }
     let decide = |row: &'a PlayerRow| {
         let stored = existing.get(row.player_id.as_str());
-        (row, plan::plan(row, stored, import_day, context.now))
+        (row, plan::plan(row, stored, context.now))
     };
     Ok(rows.iter().copied().map(decide).collect())
 }
@@ -201,38 +203,35 @@ struct Counts {
     unchanged: i64,
 }
 
-async fn write(tx: &Tx<'_>, run_id: RunId, plans: &[(&PlayerRow, RowPlan)], context: Context) -> Result<Counts> {
+async fn write(
+    tx: &Tx<'_>,
+    run_id: RunId,
+    plans: &[(&PlayerRow, RowPlan)],
+    import_day: Date,
+    context: Context,
+) -> Result<Counts> {
     let mut counts = Counts::default();
-    let mut met: Vec<(&str, i64, bool)> = Vec::with_capacity(plans.len());
-    let mut writes: Vec<(Outcome, PlayerWrite)> = Vec::with_capacity(plans.len());
-    for (row, plan) in plans {
+    for (_, plan) in plans {
         match plan.outcome {
             Outcome::Created => counts.created += 1,
             Outcome::Updated => counts.updated += 1,
             Outcome::Unchanged => counts.unchanged += 1,
         }
-        let changed = plan.outcome != Outcome::Unchanged;
-        met.push((row.player_id.as_str(), stored_line(row.line), changed));
-        if changed {
-            let player_id: PlayerId = row.player_id.clone();
-            let write = PlayerWrite {
-                player_id,
-                profile: plan.profile.clone(),
-                totals: plan.totals.clone(),
-                daily: plan.daily.clone(),
-            };
-            writes.push((plan.outcome, write));
-        }
     }
-    let updated: Vec<&PlayerWrite> = writes
-        .iter()
-        .filter(|(outcome, _)| *outcome == Outcome::Updated)
-        .map(|(_, write)| write)
-        .collect();
-    let all: Vec<&PlayerWrite> = writes.iter().map(|(_, write)| write).collect();
-    store::imports::update_profiles(tx, &updated).await?;
-    store::imports::save_activity(tx, &all, context.now).await?;
-    store::imports::add_players(tx, run_id, &met).await?;
+    let updated = plans.iter().filter(|(_, plan)| plan.outcome == Outcome::Updated);
+    let profiles = updated.map(|(row, plan)| (&row.player_id, &plan.profile));
+    store::imports::update_profiles(tx, profiles).await?;
+    let changed = || plans.iter().filter(|(_, plan)| plan.outcome != Outcome::Unchanged);
+    let after = changed().map(|(row, plan)| (&row.player_id, &plan.totals));
+    totals::save(tx, after, context.now).await?;
+    let days = changed().map(|(row, plan)| (&row.player_id, import_day, &plan.daily));
+    totals::add_days(tx, days).await?;
+    let met = plans.iter().map(|(row, plan)| MetPlayer {
+        player_id: &row.player_id,
+        line: stored_line(row.line),
+        changed: plan.outcome != Outcome::Unchanged,
+    });
+    store::imports::add_players(tx, run_id, met).await?;
     Ok(counts)
 }
 
@@ -258,9 +257,9 @@ async fn end_in_tx(tx: &Tx<'_>, import_id: ImportId, ending: &Ending, context: C
         .await?
         .ok_or_else(|| Error::not_found("import", import_id))?;
     let (status, failure) = match ending {
-        Ending::Failed { reason } => (ImportStatus::Failed, Some(reason.as_str())),
-        Ending::Read if before.rejected_rows > 0 => (ImportStatus::CompletedWithErrors, None),
-        Ending::Read => (ImportStatus::Completed, None),
+        Ending::Failed { reason } => (RunStatus::Failed, Some(reason.as_str())),
+        Ending::Read if before.rejected_rows > 0 => (RunStatus::CompletedWithErrors, None),
+        Ending::Read => (RunStatus::Completed, None),
     };
     let Some(ended) = store::imports::finish(tx, import_id, status, failure, context.now).await? else {
         return Ok(before);

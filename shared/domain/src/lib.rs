@@ -25,6 +25,7 @@ pub mod problem;
 pub mod redemption;
 pub mod risk;
 pub mod rule;
+pub mod run;
 pub mod schedule;
 pub mod segment;
 pub mod settings;

@@ -1,3 +1,5 @@
+use domain::id::{TextIdError, TransactionId};
+use std::num::TryFromIntError;
 use tokio_postgres::error::SqlState;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,8 +13,32 @@ pub enum Error {
     Connection(#[source] deadpool_postgres::PoolError),
     #[error("the database refused a statement")]
     Statement(#[from] tokio_postgres::Error),
-    #[error("a stored row cannot be read: {0}")]
-    Row(String),
+    #[error("a row holds the {what} {text:?}, which is none")]
+    UnknownWord { what: &'static str, text: String },
+    #[error("a row holds the id {text:?}, which is none")]
+    Id {
+        text: String,
+        #[source]
+        source: TextIdError,
+    },
+    #[error("a row's {column} is out of range")]
+    OutOfRange {
+        column: String,
+        #[source]
+        source: TryFromIntError,
+    },
+    /// The others were written by someone who did not hold their player's lock.
+    #[error("{saved} of {wallets} wallets were as they had been read, and were saved")]
+    LockNotHeld { saved: i64, wallets: usize },
+    /// A grant that is over never moves.
+    #[error("{saved} of {grants} grants were open, and were saved")]
+    GrantsOver { saved: u64, grants: usize },
+    #[error("transaction {0} has no postings")]
+    NoPostings(TransactionId),
+    #[error("a run has too many shards")]
+    ShardsMax(#[source] TryFromIntError),
+    #[error("the reading of the population broke off")]
+    ReadingStopped,
     #[error("migration failed")]
     Migration(#[source] Box<refinery::Error>),
 }

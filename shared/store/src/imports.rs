@@ -1,13 +1,16 @@
 //! Imports: files, their watermark, their errors, and the rows that reached players.
 
+use crate::columns;
+use crate::columns::Param;
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
-use crate::players::segments::totals_of;
-use crate::statement;
+use crate::error::Result;
+use crate::players::totals::{TOTALS, totals_of};
+use crate::row::word;
+use crate::statement::{self, text};
 use domain::id::{ImportId, PlayerId, RunId};
-use domain::import::plan::{DailyDelta, Existing, ProfileChange};
+use domain::import::plan::{Existing, ProfileChange};
 use domain::import::row::{PlayerRow, RowError};
-use domain::metrics::Totals;
+use domain::run::RunStatus;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
@@ -18,26 +21,39 @@ INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, size
 VALUES ($1, $2, $3, $4, $5, $6, 'RUNNING', $7)
 ON CONFLICT (bucket, object_key, object_version) DO NOTHING";
 
-const FIND: &str = "
-SELECT *
+const COLUMNS: &str = "import_id, run_id, bucket, object_key, object_version, format, size_bytes, status, failure, \
+                       warnings, total_rows, created_rows, updated_rows, unchanged_rows, rejected_rows, next_byte, \
+                       next_line, chunks, created_at, finished_at";
+
+const FIND: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
 FROM imports
 WHERE bucket = $1
   AND object_key = $2
   AND ($3::text IS NULL OR object_version = $3)
 ORDER BY import_id DESC
-LIMIT 1";
+LIMIT 1"
+);
 
-const GET: &str = "
-SELECT *
+const GET: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
 FROM imports
-WHERE import_id = $1";
+WHERE import_id = $1"
+);
 
-const LIST: &str = "
-SELECT *
+const LIST: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
 FROM imports
 ORDER BY import_id DESC
 OFFSET $1
-LIMIT $2";
+LIMIT $2"
+);
 
 const LOCK: &str = "
 SELECT status, next_line
@@ -51,65 +67,95 @@ FROM run_players
 WHERE run_id = $1
   AND player_id = ANY($2)";
 
-const EXISTING: &str = "
-SELECT p.player_id, p.email, p.name, p.registered_at, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn,
-  t.session_count, t.playtime_hours, t.total_bets, t.last_deposit_date
+const EXISTING: &str = text!(
+    "
+SELECT p.player_id, ",
+    TOTALS,
+    ", p.email, p.name, p.registered_at
 FROM players p
 JOIN player_totals t ON t.player_id = p.player_id
-WHERE p.player_id = ANY($1)";
+WHERE p.player_id = ANY($1)"
+);
 
-const CREATE_PLAYERS: &str = "
-INSERT INTO players (player_id, email, name, registered_at, tier, created_at)
-SELECT player_id, email, name, registered_at, $5, $6
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS n (player_id, email, name, registered_at)
+columns! {
+    struct NewPlayerRow<'a> => NewPlayers (tier, created_at) {
+        player_id: text = &'a PlayerId,
+        email: text = Option<&'a str>,
+        name: text = Option<&'a str>,
+        registered_at: timestamptz = Option<Timestamp>,
+    }
+}
+
+const CREATE_PLAYERS: &str = text!(
+    "INSERT INTO players (tier, created_at, ",
+    NewPlayers::NAMES,
+    ")\nSELECT $1, $2, ",
+    NewPlayers::NAMES,
+    "\nFROM ",
+    NewPlayers::UNNEST,
+    "
 ORDER BY player_id
 ON CONFLICT (player_id) DO NOTHING
-RETURNING player_id";
+RETURNING player_id"
+);
 
-const UPDATE_PROFILES: &str = "
+columns! {
+    struct ProfileRow<'a> => Profiles () {
+        player_id: text = &'a PlayerId,
+        email: text = Option<&'a str>,
+        name: text = Option<&'a str>,
+        registered_at: timestamptz = Option<Timestamp>,
+    }
+}
+
+const UPDATE_PROFILES: &str = text!(
+    "
 UPDATE players p
 SET email = coalesce(n.email, p.email),
   name = coalesce(n.name, p.name),
   registered_at = coalesce(n.registered_at, p.registered_at)
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) AS n (player_id, email, name, registered_at)
-WHERE p.player_id = n.player_id";
+FROM ",
+    Profiles::UNNEST,
+    "
+WHERE p.player_id = n.player_id"
+);
 
-const SAVE_TOTALS: &str = "
-INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count,
-  playtime_hours, total_bets, last_deposit_date, updated_at)
-SELECT *, $10
-FROM unnest($1::text[], $2::numeric[], $3::numeric[], $4::numeric[], $5::numeric[], $6::integer[], $7::numeric[],
-  $8::bigint[], $9::date[])
-ON CONFLICT (player_id) DO UPDATE
-SET total_deposited = EXCLUDED.total_deposited,
-  total_wagered = EXCLUDED.total_wagered,
-  total_won = EXCLUDED.total_won,
-  total_withdrawn = EXCLUDED.total_withdrawn,
-  session_count = EXCLUDED.session_count,
-  playtime_hours = EXCLUDED.playtime_hours,
-  total_bets = EXCLUDED.total_bets,
-  last_deposit_date = EXCLUDED.last_deposit_date,
-  updated_at = EXCLUDED.updated_at";
+columns! {
+    /// A player whom an import met.
+    pub struct MetPlayer<'a> => MetPlayers (run_id) {
+        player_id: text = &'a PlayerId,
+        line: bigint = i64,
+        changed: boolean = bool,
+    }
+}
 
-const ADD_DAILY: &str = "
-INSERT INTO player_daily AS d (player_id, day, deposited, wagered, won, withdrawn)
-SELECT *
-FROM unnest($1::text[], $2::date[], $3::numeric[], $4::numeric[], $5::numeric[], $6::numeric[])
-ON CONFLICT (player_id, day) DO UPDATE
-SET deposited = d.deposited + EXCLUDED.deposited,
-  wagered = d.wagered + EXCLUDED.wagered,
-  won = d.won + EXCLUDED.won,
-  withdrawn = d.withdrawn + EXCLUDED.withdrawn";
+const ADD_PLAYERS: &str = text!(
+    "INSERT INTO run_players (run_id, ",
+    MetPlayers::NAMES,
+    ")\nSELECT $1, ",
+    MetPlayers::NAMES,
+    "\nFROM ",
+    MetPlayers::UNNEST
+);
 
-const ADD_PLAYERS: &str = "
-INSERT INTO run_players (run_id, player_id, line, changed)
-SELECT $1, player_id, line, changed
-FROM unnest($2::text[], $3::bigint[], $4::boolean[]) AS n (player_id, line, changed)";
+columns! {
+    struct ErrorRow<'a> => Errors (import_id) {
+        line: bigint = i64,
+        ordinal: smallint = i16,
+        column_name: text = Option<&'a str>,
+        value: text = Option<&'a str>,
+        reason: text = String,
+    }
+}
 
-const ADD_ERRORS: &str = "
-INSERT INTO import_errors (import_id, line, ordinal, column_name, value, reason)
-SELECT $1, line, ordinal, column_name, value, reason
-FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::text[], $6::text[]) AS n (line, ordinal, column_name, value, reason)";
+const ADD_ERRORS: &str = text!(
+    "INSERT INTO import_errors (import_id, ",
+    Errors::NAMES,
+    ")\nSELECT $1, ",
+    Errors::NAMES,
+    "\nFROM ",
+    Errors::UNNEST
+);
 
 const ADVANCE: &str = "
 UPDATE imports
@@ -126,14 +172,17 @@ SET format = $2,
   warnings = CASE WHEN jsonb_array_length(warnings) >= 100 THEN warnings ELSE warnings || $9 END
 WHERE import_id = $1";
 
-const FINISH: &str = "
+const FINISH: &str = text!(
+    "
 UPDATE imports
 SET status = $2,
   failure = $3,
   finished_at = $4
 WHERE import_id = $1
   AND status = 'RUNNING'
-RETURNING *";
+RETURNING ",
+    COLUMNS
+);
 
 const ERRORS: &str = "
 SELECT line, ordinal, column_name, value, reason
@@ -154,8 +203,6 @@ pub const STATEMENTS: &[&str] = &[
     EXISTING,
     CREATE_PLAYERS,
     UPDATE_PROFILES,
-    SAVE_TOTALS,
-    ADD_DAILY,
     ADD_PLAYERS,
     ADD_ERRORS,
     ADVANCE,
@@ -172,34 +219,6 @@ pub struct Object {
     pub size_bytes: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImportStatus {
-    Running,
-    Completed,
-    /// Some rows were rejected.
-    CompletedWithErrors,
-    /// Nothing more will be read; `Import::failure` says why.
-    Failed,
-}
-
-impl ImportStatus {
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Completed => "COMPLETED",
-            Self::CompletedWithErrors => "COMPLETED_WITH_ERRORS",
-            Self::Failed => "FAILED",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        [Self::Running, Self::Completed, Self::CompletedWithErrors, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| Error::Row(format!("import status {text:?}")))
-    }
-}
-
 /// One file. Every row of it is counted once: total = created + updated + unchanged + rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
@@ -210,7 +229,7 @@ pub struct Import {
     pub object_version: String,
     pub format: Option<String>,
     pub size_bytes: Option<i64>,
-    pub status: ImportStatus,
+    pub status: RunStatus,
     pub failure: Option<String>,
     pub warnings: Value,
     pub total_rows: i64,
@@ -234,7 +253,7 @@ fn import(row: &Row) -> Result<Import> {
         object_version: row.try_get("object_version")?,
         format: row.try_get("format")?,
         size_bytes: row.try_get("size_bytes")?,
-        status: ImportStatus::parse(row.try_get("status")?)?,
+        status: word(row, "status")?,
         failure: row.try_get("failure")?,
         warnings: row.try_get("warnings")?,
         total_rows: row.try_get("total_rows")?,
@@ -301,7 +320,7 @@ pub async fn list(executor: &impl Executor, skip: i64, limit: i64) -> Result<Vec
 /// Locks the import; answers its watermark while it is running.
 pub async fn lock(tx: &Tx<'_>, import_id: ImportId) -> Result<Option<i64>> {
     let row = statement::row(tx, LOCK, &[&import_id.0]).await?;
-    let running = ImportStatus::parse(row.try_get("status")?)? == ImportStatus::Running;
+    let running = word::<RunStatus>(&row, "status")? == RunStatus::Running;
     Ok(if running { Some(row.try_get("next_line")?) } else { None })
 }
 
@@ -319,7 +338,7 @@ pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String
     rows.iter()
         .map(|row| {
             let existing = Existing {
-                totals: totals_of(row)?,
+                totals: totals_of(row, 1)?,
                 email: row.try_get("email")?,
                 name: row.try_get("name")?,
                 registered_at: row.try_get("registered_at")?,
@@ -327,15 +346,6 @@ pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String
             Ok((row.try_get("player_id")?, existing))
         })
         .collect()
-}
-
-/// What the rows of one chunk write about one player.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlayerWrite {
-    pub player_id: PlayerId,
-    pub profile: ProfileChange,
-    pub totals: Totals,
-    pub daily: DailyDelta,
 }
 
 /// Makes those of the players that do not exist, in the lowest tier, and answers their ids. Both the made ones and those
@@ -346,104 +356,46 @@ pub async fn create_players(
     tier_level: &str,
     now: Timestamp,
 ) -> Result<HashSet<String>> {
-    let created = statement::rows(
-        tx,
-        CREATE_PLAYERS,
-        &[
-            &rows.iter().map(|row| row.player_id.as_str()).collect::<Vec<_>>(),
-            &rows.iter().map(|row| row.email.as_deref()).collect::<Vec<_>>(),
-            &rows.iter().map(|row| row.name.as_deref()).collect::<Vec<_>>(),
-            &rows.iter().map(|row| row.registered_at).collect::<Vec<_>>(),
-            &tier_level,
-            &now,
-        ],
-    )
-    .await?;
+    let rows: NewPlayers<'_> = rows
+        .iter()
+        .map(|row| NewPlayerRow {
+            player_id: &row.player_id,
+            email: row.email.as_deref(),
+            name: row.name.as_deref(),
+            registered_at: row.registered_at,
+        })
+        .collect();
+    let created = statement::rows(tx, CREATE_PLAYERS, &rows.params([&tier_level, &now])).await?;
     created.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// Writes profile changes of players that exist.
-pub async fn update_profiles(tx: &Tx<'_>, writes: &[&PlayerWrite]) -> Result<()> {
-    let changed: Vec<&PlayerWrite> = writes
-        .iter()
-        .copied()
-        .filter(|write| write.profile != ProfileChange::default())
+pub async fn update_profiles<'a>(
+    tx: &Tx<'_>,
+    changes: impl IntoIterator<Item = (&'a PlayerId, &'a ProfileChange)>,
+) -> Result<()> {
+    let rows: Profiles<'_> = changes
+        .into_iter()
+        .filter(|(_, change)| **change != ProfileChange::default())
+        .map(|(player_id, change)| ProfileRow {
+            player_id,
+            email: change.email.as_deref(),
+            name: change.name.as_deref(),
+            registered_at: change.registered_at,
+        })
         .collect();
-    if changed.is_empty() {
-        return Ok(());
+    if !rows.is_empty() {
+        statement::execute(tx, UPDATE_PROFILES, &rows.params([])).await?;
     }
-    statement::execute(
-        tx,
-        UPDATE_PROFILES,
-        &[
-            &changed.iter().map(|write| write.player_id.as_str()).collect::<Vec<_>>(),
-            &changed
-                .iter()
-                .map(|write| write.profile.email.as_deref())
-                .collect::<Vec<_>>(),
-            &changed
-                .iter()
-                .map(|write| write.profile.name.as_deref())
-                .collect::<Vec<_>>(),
-            &changed
-                .iter()
-                .map(|write| write.profile.registered_at)
-                .collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
-/// Writes totals, and adds what changed to the day.
-pub async fn save_activity(tx: &Tx<'_>, writes: &[&PlayerWrite], now: Timestamp) -> Result<()> {
-    if writes.is_empty() {
-        return Ok(());
-    }
-    let totals: Vec<&Totals> = writes.iter().map(|write| &write.totals).collect();
-    statement::execute(
-        tx,
-        SAVE_TOTALS,
-        &[
-            &writes.iter().map(|write| write.player_id.as_str()).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.deposited).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.wagered).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.won).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.withdrawn).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.session_count).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.playtime_hours).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.bets).collect::<Vec<_>>(),
-            &totals.iter().map(|t| t.last_deposit_date).collect::<Vec<_>>(),
-            &now,
-        ],
-    )
-    .await?;
-    let moved: Vec<&PlayerWrite> = writes.iter().copied().filter(|write| !write.daily.is_zero()).collect();
-    statement::execute(
-        tx,
-        ADD_DAILY,
-        &[
-            &moved.iter().map(|write| write.player_id.as_str()).collect::<Vec<_>>(),
-            &moved.iter().map(|write| write.daily.day).collect::<Vec<_>>(),
-            &moved.iter().map(|write| write.daily.deposited).collect::<Vec<_>>(),
-            &moved.iter().map(|write| write.daily.wagered).collect::<Vec<_>>(),
-            &moved.iter().map(|write| write.daily.won).collect::<Vec<_>>(),
-            &moved.iter().map(|write| write.daily.withdrawn).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
     Ok(())
 }
 
 /// Remembers on which line the import met each player, and whether the row changed anything.
-pub async fn add_players(tx: &Tx<'_>, run_id: RunId, met: &[(&str, i64, bool)]) -> Result<()> {
-    if met.is_empty() {
-        return Ok(());
+pub async fn add_players<'a>(tx: &Tx<'_>, run_id: RunId, met: impl IntoIterator<Item = MetPlayer<'a>>) -> Result<()> {
+    let rows: MetPlayers<'_> = met.into_iter().collect();
+    if !rows.is_empty() {
+        statement::execute(tx, ADD_PLAYERS, &rows.params([&run_id.0])).await?;
     }
-    let ids: Vec<&str> = met.iter().map(|(player_id, ..)| *player_id).collect();
-    let lines: Vec<i64> = met.iter().map(|(_, line, _)| *line).collect();
-    let changed: Vec<bool> = met.iter().map(|(.., changed)| *changed).collect();
-    statement::execute(tx, ADD_PLAYERS, &[&run_id.0, &ids, &lines, &changed]).await?;
     Ok(())
 }
 
@@ -451,24 +403,20 @@ pub async fn add_errors(tx: &Tx<'_>, import_id: ImportId, errors: &[RowError]) -
     if errors.is_empty() {
         return Ok(());
     }
-    let mut ordinals: Vec<i16> = Vec::with_capacity(errors.len());
-    for (index, error) in errors.iter().enumerate() {
-        let same_line = index > 0 && errors[index - 1].line == error.line;
-        ordinals.push(if same_line { ordinals[index - 1] + 1 } else { 1 });
+    let mut rows = Errors::with_capacity(errors.len());
+    let (mut line, mut ordinal) = (None, 0);
+    for error in errors {
+        ordinal = if line == Some(error.line) { ordinal + 1 } else { 1 };
+        line = Some(error.line);
+        rows.push(ErrorRow {
+            line: stored_line(error.line),
+            ordinal,
+            column_name: error.column.as_deref(),
+            value: error.value.as_deref(),
+            reason: error.reason.to_string(),
+        });
     }
-    statement::execute(
-        tx,
-        ADD_ERRORS,
-        &[
-            &import_id.0,
-            &errors.iter().map(|error| stored_line(error.line)).collect::<Vec<_>>(),
-            &ordinals,
-            &errors.iter().map(|error| error.column.as_deref()).collect::<Vec<_>>(),
-            &errors.iter().map(|error| error.value.as_deref()).collect::<Vec<_>>(),
-            &errors.iter().map(|error| error.reason.to_string()).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    statement::execute(tx, ADD_ERRORS, &rows.params([&import_id.0])).await?;
     Ok(())
 }
 
@@ -513,7 +461,7 @@ pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance<'_>, now: Ti
 pub async fn finish(
     tx: &Tx<'_>,
     import_id: ImportId,
-    status: ImportStatus,
+    status: RunStatus,
     failure: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Import>> {
@@ -544,12 +492,7 @@ pub async fn errors(
     let rows = statement::rows(
         executor,
         ERRORS,
-        &[
-            &import_id.0 as &(dyn tokio_postgres::types::ToSql + Sync),
-            &after.0,
-            &after.1,
-            &limit,
-        ],
+        &[&import_id.0 as Param<'_>, &after.0, &after.1, &limit],
     )
     .await?;
     rows.iter()

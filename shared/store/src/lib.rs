@@ -1,9 +1,12 @@
 //! The only crate that knows SQL. A folder is a noun, as in `app`; statements are set-based: a fixed number of round
 //! trips whatever the size of the batch.
 
+#[doc(hidden)]
+pub mod columns;
 mod db;
 mod error;
 mod page;
+mod row;
 mod select;
 mod statement;
 

@@ -1,11 +1,45 @@
-//! Runs a statement that the connection prepares once and keeps.
+//! Statements: texts that are put together at compile time, prepared once by each connection, and kept.
 
 use crate::db::Executor;
 use crate::error::Result;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
-pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(crate) type Params<'a> = &'a [crate::columns::Param<'a>];
+
+/// Joins constant texts.
+macro_rules! text {
+    ($( $part:expr ),+ $(,)?) => {{
+        const PARTS: &[&str] = &[$( $part ),+];
+        const BYTES: &[u8] = &$crate::statement::join::<{ $crate::statement::length(PARTS) }>(PARTS);
+        match std::str::from_utf8(BYTES) {
+            Ok(text) => text,
+            Err(_) => panic!("texts joined are a text"),
+        }
+    }};
+}
+pub(crate) use text;
+
+pub(crate) const fn length(parts: &[&str]) -> usize {
+    let (mut length, mut part) = (0, 0);
+    while part < parts.len() {
+        length += parts[part].len();
+        part += 1;
+    }
+    length
+}
+
+pub(crate) const fn join<const LENGTH: usize>(parts: &[&str]) -> [u8; LENGTH] {
+    let mut bytes = [0; LENGTH];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let (_, rest) = bytes.split_at_mut(at);
+        let (to, _) = rest.split_at_mut(parts[part].len());
+        to.copy_from_slice(parts[part].as_bytes());
+        at += parts[part].len();
+        part += 1;
+    }
+    bytes
+}
 
 pub(crate) async fn rows(executor: &impl Executor, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
     let statement = executor.prepare_cached(sql).await?;
@@ -22,7 +56,7 @@ pub(crate) async fn optional_row(executor: &impl Executor, sql: &str, params: Pa
     Ok(executor.query_opt(&statement, params).await?)
 }
 
-/// Answers the number of rows the statement changed.
+/// Returns the number of rows the statement changed.
 pub(crate) async fn execute(executor: &impl Executor, sql: &str, params: Params<'_>) -> Result<u64> {
     let statement = executor.prepare_cached(sql).await?;
     Ok(executor.execute(&statement, params).await?)

@@ -66,7 +66,10 @@ async fn a_wallet_is_saved_only_over_the_version_that_was_read() {
     // Somebody writes the wallet and no posting.
     test.tamper("UPDATE wallets SET balance = 9, version = 2").await;
     let refusal = credit(&db, book).await.unwrap_err();
-    assert!(matches!(refusal, Error::Row(_)), "{refusal}");
+    assert!(
+        matches!(refusal, Error::LockNotHeld { saved: 0, wallets: 1 }),
+        "{refusal}"
+    );
     assert_eq!(test.text("SELECT count(*) FROM postings").await, "1");
     assert_eq!(
         test.text("SELECT balance || ' ' || version FROM wallets").await,
@@ -121,7 +124,10 @@ async fn a_grant_that_is_over_is_never_saved_again() {
     second.end_grant(grant_id, GrantStatus::Cancelled, &act).unwrap();
     write(&db, first.into_journal()).await.unwrap();
     let refusal = write(&db, second.into_journal()).await.unwrap_err();
-    assert!(matches!(refusal, Error::Row(_)), "{refusal}");
+    assert!(
+        matches!(refusal, Error::GrantsOver { saved: 0, grants: 1 }),
+        "{refusal}"
+    );
     assert_eq!(test.text("SELECT status FROM grants").await, "FORFEITED");
 }
 

@@ -33,7 +33,10 @@ async fn every_statement_can_be_prepared() {
         ("stats", store::platform::stats::STATEMENTS),
         ("tiers", store::tiers::STATEMENTS),
         ("triggers", store::runs::triggers::STATEMENTS),
+        ("shards", store::runs::shards::STATEMENTS),
+        ("totals", store::players::totals::STATEMENTS),
         ("webhooks", store::platform::webhooks::STATEMENTS),
+        ("deliveries", store::platform::deliveries::STATEMENTS),
     ];
     let mut refused = Vec::new();
     for (file, statements) in files {

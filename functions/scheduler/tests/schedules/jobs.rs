@@ -168,7 +168,7 @@ async fn a_job_that_kills_its_worker_each_time_is_given_up() {
             .unwrap();
         assert_eq!(
             (claimed.run.attempts, claimed.run.status),
-            (attempt, schedules::Status::Running)
+            (attempt, schedules::RunStatus::Running)
         );
         program.wait(minutes(1));
     }

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::activity::{PlayerStanding, SavedStanding};
 use store::platform::stats::{self, Slot};
 use store::players::segments::SegmentChange;
+use store::players::totals;
 use store::runs::triggers::NewTrigger;
 use store::{Db, Tx, transaction};
 
@@ -202,15 +203,8 @@ async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], act: Act<'_>) -
         }
         recordings.push(recording);
     }
-    store::players::risk_facts::add_traces(
-        tx,
-        &seen
-            .iter()
-            .flat_map(|(player_id, traces)| traces.of(player_id))
-            .collect::<Vec<_>>(),
-        act.context.now,
-    )
-    .await?;
+    let traces = seen.into_iter().flat_map(|(player_id, traces)| traces.of(player_id));
+    store::players::risk_facts::add_traces(tx, traces, act.context.now).await?;
     let triggers = players.write(tx, &program, &act).await?;
     Ok(Written { recordings, triggers })
 }
@@ -343,17 +337,15 @@ impl Players {
         let changed = || self.0.values().filter(|(player, _)| !player.recorded.is_empty());
         let recorded: Vec<&Recorded> = changed().flat_map(|(player, _)| &player.recorded).collect();
         store::activity::add(tx, &recorded, now).await?;
-        let totals: Vec<_> = changed()
+        let after = changed()
             .filter(|(player, standing)| player.totals != standing.totals)
-            .map(|(player, _)| (player.player_id(), &player.totals))
-            .collect();
-        store::activity::save_totals(tx, &totals, now).await?;
+            .map(|(player, _)| (player.player_id(), &player.totals));
+        totals::save(tx, after, now).await?;
         let days: Vec<_> = changed()
-            .flat_map(|(player, _)| player.days.iter().map(|(date, day)| (player.player_id(), *date, *day)))
-            .filter(|(.., day)| !day.is_zero())
+            .flat_map(|(player, _)| player.days.iter().map(|(date, day)| (player.player_id(), *date, day)))
             .collect();
-        store::activity::add_days(tx, &days).await?;
-        store::activity::save_standings(tx, &changed().map(|(player, _)| saved(player)).collect::<Vec<_>>()).await?;
+        totals::add_days(tx, days).await?;
+        store::activity::save_standings(tx, changed().map(|(player, _)| saved(player))).await?;
         let segments: Vec<SegmentChange> = changed()
             .filter_map(|(player, standing)| segment_change(player, standing.segment, program))
             .collect();
@@ -420,7 +412,8 @@ fn saved(player: &Player) -> SavedStanding<'_> {
     SavedStanding {
         player_id: player.player_id(),
         kyc_completed: player.kyc_completed,
-        profile: player.profile,
+        profile_depth: player.profile.depth,
+        profile_at: player.profile.at,
         last_activity_at: player.last_activity_at,
     }
 }

@@ -9,6 +9,7 @@ use crate::runs::{self, Rewards, RunStarted};
 use domain::context::Context;
 use domain::id::{PlayerId, ScheduleRunId};
 use domain::idempotency::{Answer, IdempotencyKey};
+pub use domain::run::RunStatus;
 pub use domain::schedule::Job;
 use domain::schedule::Timing;
 use domain::settings::Settings;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use store::jobs::schedules::NewScheduleRun;
-pub use store::jobs::schedules::{ScheduleRun, Status};
+pub use store::jobs::schedules::ScheduleRun;
 use store::{Db, Tx, transaction};
 use uuid::Uuid;
 
@@ -198,7 +199,7 @@ async fn claim_in_tx(tx: &Tx<'_>, only: Option<ScheduleRunId>, context: Context)
             .take()
             .unwrap_or_else(|| "who worked on it was ended before a page was done".to_owned());
         let error = format!("given up after {} attempts: {error}", run.attempts);
-        end(&mut run, Status::Failed, Some(error), context);
+        end(&mut run, RunStatus::Failed, Some(error), context);
     } else {
         run.available_at = later(context.now, lease(run.job));
     }
@@ -318,7 +319,7 @@ async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> 
     let started = runs::start_recalculation_in_tx(tx, Rewards::Evaluate, &run.started_by, context).await?;
     run.run_id = Some(started.run_id);
     add(&mut run.counts, &[("shards", i64::from(started.shards))]);
-    end(&mut run, Status::Completed, None, context);
+    end(&mut run, RunStatus::Completed, None, context);
     store::jobs::schedules::save(tx, &run, claimed.claim).await?;
     Ok((Standing::Started(started), run))
 }
@@ -469,11 +470,11 @@ fn turn(run: &mut ScheduleRun, page: Page, context: Context) -> Standing {
         return Standing::More;
     }
     if page.broken.is_empty() {
-        end(run, Status::Completed, None, context);
+        end(run, RunStatus::Completed, None, context);
     } else {
         let error = format!("{} invariants are broken", page.broken.len());
         run.findings = Some(json!(page.broken));
-        end(run, Status::CompletedWithErrors, Some(error), context);
+        end(run, RunStatus::CompletedWithErrors, Some(error), context);
     }
     Standing::Ended
 }
@@ -482,14 +483,14 @@ fn fail(run: &mut ScheduleRun, error: String, context: Context) {
     // A page may have been saved since it was claimed.
     run.attempts = run.attempts.max(1);
     if run.attempts >= attempts_max(run.job) {
-        end(run, Status::Failed, Some(error), context);
+        end(run, RunStatus::Failed, Some(error), context);
     } else {
         run.available_at = later(context.now, rest(run.attempts));
         run.error = Some(error);
     }
 }
 
-fn end(run: &mut ScheduleRun, status: Status, error: Option<String>, context: Context) {
+fn end(run: &mut ScheduleRun, status: RunStatus, error: Option<String>, context: Context) {
     run.status = status;
     run.error = error;
     run.available_at = context.now;
@@ -546,7 +547,7 @@ impl From<ScheduleRun> for ScheduleRunView {
             findings: run.findings,
             run_id: run.run_id,
             error: run.error,
-            next_attempt_at: (run.status == Status::Running).then_some(run.available_at),
+            next_attempt_at: (run.status == RunStatus::Running).then_some(run.available_at),
             created_at: run.created_at,
             finished_at: run.finished_at,
         }

@@ -9,9 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use store::platform::audit_log::{self, Entry};
-use store::platform::webhooks::Tried;
-pub use store::platform::webhooks::{Delivery, Due, Endpoint, Webhook};
-use store::platform::{outbox, webhooks};
+use store::platform::deliveries::Tried;
+pub use store::platform::deliveries::{Delivery, Due};
+pub use store::platform::webhooks::{Endpoint, Webhook};
+use store::platform::{deliveries, outbox, webhooks};
 use store::{Page, Tx, transaction};
 use uuid::Uuid;
 
@@ -132,7 +133,7 @@ pub async fn deliveries(
 ) -> Result<Vec<Delivery>> {
     endpoint(db, webhook_id).await?;
     let statuses = status.map_or_else(|| DeliveryStatus::ALL.to_vec(), |status| vec![status]);
-    Ok(webhooks::deliveries(&db.client().await?, webhook_id, &statuses, skip, limit).await?)
+    Ok(deliveries::deliveries(&db.client().await?, webhook_id, &statuses, skip, limit).await?)
 }
 
 /// Sends a parked delivery again, from its first attempt on. The player's later events may be through already.
@@ -150,10 +151,10 @@ async fn retry_in_tx(
     webhooks::lock(tx, webhook_id)
         .await?
         .ok_or_else(|| not_found(webhook_id))?;
-    let found = webhooks::find(tx, webhook_id, delivery_id).await?;
+    let found = deliveries::find(tx, webhook_id, delivery_id).await?;
     let (player_id, status) = found.ok_or_else(|| Error::not_found("delivery", delivery_id))?;
     let parked = status == DeliveryStatus::Parked
-        && webhooks::reopen(tx, webhook_id, &player_id, delivery_id, context.now).await?;
+        && deliveries::reopen(tx, webhook_id, &player_id, delivery_id, context.now).await?;
     if !parked {
         return Err(WebhookError::NotParked { delivery_id, status }.into());
     }
@@ -216,7 +217,7 @@ pub struct Claim {
 pub async fn claim(db: &Db, webhook_id: WebhookId, limit: i64, context: Context) -> Result<Claim> {
     let claim_id = (context.new_id)();
     let client = db.client().await?;
-    let streams = webhooks::claim(
+    let streams = deliveries::claim(
         &client,
         webhook_id,
         claim_id,
@@ -228,7 +229,7 @@ pub async fn claim(db: &Db, webhook_id: WebhookId, limit: i64, context: Context)
     let due = if streams.is_empty() {
         Vec::new()
     } else {
-        webhooks::heads(&client, webhook_id, &streams).await?
+        deliveries::heads(&client, webhook_id, &streams).await?
     };
     Ok(Claim { claim_id, due })
 }
@@ -289,7 +290,7 @@ async fn record_in_tx(
     now: Timestamp,
 ) -> Result<Recorded> {
     let players: Vec<&str> = tried.iter().map(|(due, _)| due.player_id.as_str()).collect();
-    let held: HashSet<PlayerId> = webhooks::hold(tx, webhook_id, claim_id, &players)
+    let held: HashSet<PlayerId> = deliveries::hold(tx, webhook_id, claim_id, &players)
         .await?
         .into_iter()
         .collect();
@@ -298,7 +299,7 @@ async fn record_in_tx(
         .filter(|(due, _)| held.contains(&due.player_id))
         .map(|(due, attempt)| outcome(due, attempt, now))
         .collect();
-    webhooks::record(tx, webhook_id, claim_id, &ours, now).await?;
+    deliveries::record(tx, webhook_id, claim_id, &ours, now).await?;
     let count = |status| ours.iter().filter(|one| one.status == status).count();
     Ok(Recorded {
         delivered: count(DeliveryStatus::Delivered),
@@ -327,6 +328,6 @@ fn outcome<'a>(due: &'a Due, attempt: &'a Attempt, now: Timestamp) -> Tried<'a> 
 /// how many. Parked ones stay for as long as their webhook does.
 pub async fn forget_delivered(db: &Db, older_than: Timestamp, limit: i64) -> Result<u64> {
     let client = db.client().await?;
-    let delivered = webhooks::forget_delivered(&client, older_than, limit).await?;
-    Ok(delivered + webhooks::forget_deleted(&client, limit).await?)
+    let delivered = deliveries::forget_delivered(&client, older_than, limit).await?;
+    Ok(delivered + deliveries::forget_deleted(&client, limit).await?)
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use store::platform::audit_log::{self, Entry};
 use store::platform::outbox::Event;
+use store::players::risk_facts::Trace;
 pub use store::players::signals::{SignalFilter, SignalState, Subject};
 use store::{Db, Page, Tx, transaction};
 use uuid::Uuid;
@@ -445,17 +446,18 @@ impl Traces {
     }
 
     /// As they are fingerprinted: without the blanks around them.
-    pub(crate) fn of<'a>(
-        &'a self,
-        player_id: &'a PlayerId,
-    ) -> impl Iterator<Item = (&'a PlayerId, TraceKind, &'a str)> {
+    pub(crate) fn of<'a>(&'a self, player_id: &'a PlayerId) -> impl Iterator<Item = Trace<'a>> {
         let kinds = [
             (TraceKind::Device, &self.device_id),
             (TraceKind::PaymentMethod, &self.payment_method),
             (TraceKind::Ip, &self.ip),
         ];
-        kinds
-            .into_iter()
-            .filter_map(move |(kind, text)| Some((player_id, kind, text.as_deref()?.trim())))
+        kinds.into_iter().filter_map(move |(kind, text)| {
+            Some(Trace {
+                player_id,
+                kind,
+                value: text.as_deref()?.trim(),
+            })
+        })
     }
 }

@@ -14,10 +14,12 @@ use domain::id::{RuleId, RunId};
 use domain::ledger::Act;
 use domain::period::{Cadence, Moment};
 use domain::rule::Rule;
+use domain::run::{Rewards, RunKind, Scope};
 use serde_json::json;
 use store::platform::audit_log::{self, Entry};
 use store::platform::stats::Slot;
-use store::runs::{NewRun, RewardTotals, Rewards, RunKind, Scope, Shard};
+use store::runs::NewRun;
+use store::runs::shards::{self, RewardTotals, Shard};
 use store::{Db, Tx, transaction};
 
 /// Longest reason, in characters.
@@ -163,7 +165,7 @@ pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -
         reason: shard.reason.as_deref(),
         context,
     };
-    let ids = store::runs::lock_players(tx, shard).await?;
+    let ids = shards::lock_players(tx, shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut journal = Journal::default();
     for mut account in store::wallet::accounts::load(tx, &ids).await? {
@@ -189,7 +191,7 @@ pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -
         ..RewardTotals::default()
     };
     let _scheduled = books::write(tx, &journal, &[], Slot::of((shard.run_id, shard.shard)), context).await?;
-    store::runs::rewarded(tx, shard, &totals, context.now).await?;
-    store::runs::shard_done(tx, shard.run_id, context.now).await?;
+    shards::rewarded(tx, shard, &totals, context.now).await?;
+    shards::done(tx, shard.run_id, context.now).await?;
     Ok(totals)
 }

@@ -8,10 +8,12 @@ use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate}
 use crate::runs::{RunStarted, SHARD_PLAYERS, ShardMessage, create, give_up};
 use domain::context::Context;
 use domain::id::RunId;
+use domain::run::{Rewards, RunKind, Scope};
 use serde_json::value::to_raw_value;
 pub use store::rules::simulations::Outcome;
 use store::rules::simulations::Pending;
-use store::runs::{NewRun, RewardTotals, Rewards, RunKind, Scope};
+use store::runs::NewRun;
+use store::runs::shards::RewardTotals;
 use store::{Db, Tx, transaction};
 
 /// Players that a request can be made to wait for: see the figures in ARCHITECTURE.md.

@@ -10,9 +10,11 @@ use crate::rules::simulation_runs;
 use domain::context::Context;
 use domain::id::{PlayerId, RunId};
 use domain::problem::{FieldError, FieldErrors};
+use domain::run::Scope;
+pub use domain::run::{Rewards, RunKind, RunStatus};
 use serde::{Deserialize, Serialize};
-use store::runs::{NewRun, Scope};
-pub use store::runs::{Rewards, Run, RunKind, RunStatus};
+pub use store::runs::Run;
+use store::runs::{NewRun, shards};
 use store::{Db, Tx, transaction};
 
 /// Players of one shard: few enough for 128 MiB and a transaction of a second, many enough that a million players are
@@ -156,7 +158,7 @@ pub async fn list(db: &Db, status: Option<RunStatus>, skip: i64, limit: i64) -> 
 
 /// The messages of the shards whose segments are still to be done: to send a run's work, or to send it again.
 pub async fn open_messages(db: &Db, run_id: RunId) -> Result<Vec<ShardMessage>> {
-    let shards = store::runs::open_shards(&db.client().await?, run_id).await?;
+    let shards = shards::open(&db.client().await?, run_id).await?;
     Ok(shards.into_iter().map(|shard| ShardMessage { run_id, shard }).collect())
 }
 
@@ -177,8 +179,8 @@ async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &str, context:
     if store::rules::simulations::is_one(tx, message.run_id).await? {
         return simulation_runs::give_up_in_tx(tx, message, error, context).await;
     }
-    if store::runs::shard_failed(tx, message.run_id, message.shard, error, context.now).await? {
-        store::runs::shard_done(tx, message.run_id, context.now).await?;
+    if shards::failed(tx, message.run_id, message.shard, error, context.now).await? {
+        shards::done(tx, message.run_id, context.now).await?;
     }
     Ok(())
 }

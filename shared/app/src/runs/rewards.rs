@@ -19,12 +19,13 @@ use domain::gate::GateFigures;
 use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, RunId};
 use domain::ledger::{Act, Kind};
 use domain::rule::Trigger;
+use domain::run::RunKind;
 use rust_decimal::Decimal;
 use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::platform::stats::Slot;
-pub use store::runs::RewardTotals;
-use store::runs::{RunKind, Shard};
+pub use store::runs::shards::RewardTotals;
+use store::runs::shards::{self, Shard};
 use store::wallet::grants::NewDecision;
 use store::{Db, Tx, transaction};
 
@@ -80,7 +81,7 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
         Some(rule_id) => rules.only(rule_id),
         None => rules,
     };
-    let ids = store::runs::lock_players(tx, &shard).await?;
+    let ids = shards::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut players = snapshot::load(tx, &ids, &program).await?;
     // The evaluation of one rule pays what its simulation showed: at the score that stands.
@@ -113,8 +114,8 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
         .write(tx, Some(shard.run_id), Slot::of((shard.run_id, shard.shard)), &program)
         .await?;
     totals.players = players.len();
-    store::runs::rewarded(tx, &shard, &totals, context.now).await?;
-    store::runs::shard_done(tx, shard.run_id, context.now).await?;
+    shards::rewarded(tx, &shard, &totals, context.now).await?;
+    shards::done(tx, shard.run_id, context.now).await?;
     Ok(Some(totals))
 }
 

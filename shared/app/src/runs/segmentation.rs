@@ -3,13 +3,14 @@
 use crate::error::{Error, Result};
 use crate::runs::ShardMessage;
 use domain::context::Context;
+use domain::run::Rewards;
 use domain::segment::classify;
 use rust_decimal::Decimal;
 use serde_json::json;
 use store::platform::outbox::Event;
 use store::platform::stats::{self, Counter, Slot};
 use store::players::segments::{Classified, SegmentChange};
-use store::runs::{Rewards, Shard};
+use store::runs::shards::{self, Shard};
 use store::{Db, Tx, transaction};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,23 +40,23 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
         return Ok(next);
     }
     let settings = crate::program::settings::load(tx).await?;
-    let ids = store::runs::lock_players(tx, &shard).await?;
+    let ids = shards::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let players = store::players::segments::totals(tx, &ids).await?;
     let changes = changes(&players, |player| classify(&player.totals, &settings.segments));
 
     store::players::segments::change(tx, &changes, Some(shard.run_id), context.now).await?;
     store::platform::outbox::add(tx, &events(&changes), context.now).await?;
-    store::runs::segmented(tx, &shard, players.len(), changes.len(), context.now).await?;
+    shards::segmented(tx, &shard, players.len(), changes.len(), context.now).await?;
     stats::add(tx, &counters(&changes), Slot::of((shard.run_id, shard.shard))).await?;
     if next == Next::Nothing {
-        store::runs::shard_done(tx, shard.run_id, context.now).await?;
+        shards::done(tx, shard.run_id, context.now).await?;
     }
     Ok(next)
 }
 
 pub(crate) async fn lock(tx: &Tx<'_>, message: ShardMessage) -> Result<Shard> {
-    let shard = store::runs::lock_shard(tx, message.run_id, message.shard).await?;
+    let shard = shards::lock(tx, message.run_id, message.shard).await?;
     shard.ok_or_else(|| Error::not_found("shard", format!("{} of run {}", message.shard, message.run_id)))
 }
 

@@ -13,7 +13,7 @@ use domain::rule::Trigger;
 use serde::{Deserialize, Serialize};
 use store::platform::stats::Slot;
 use store::players::segments::SegmentChange;
-use store::runs::RewardTotals;
+use store::runs::shards::RewardTotals;
 use store::runs::triggers::NewTrigger;
 use store::{Db, Tx, transaction};
 

@@ -1,5 +1,5 @@
 use crate::program::{TestProgram, chunk, context};
-use app::imports::{self, Applied, Ending, ImportStatus};
+use app::imports::{self, Applied, Ending, RunStatus};
 use testing::Csv;
 
 const HEADER: &str = "player_id,total_deposited,total_wagered,total_won,sessions\n";
@@ -24,7 +24,7 @@ async fn every_row_is_counted_once() {
     let (import, _) = program.import("2.csv", &second).await;
     // total, created D, updated B, unchanged A, rejected E and the second D
     assert_eq!(counts(&import), [5, 1, 1, 1, 2]);
-    assert_eq!(import.status, ImportStatus::CompletedWithErrors);
+    assert_eq!(import.status, RunStatus::CompletedWithErrors);
     let errors = imports::errors(&program.db, import.import_id, (0, 0), 10)
         .await
         .unwrap();
@@ -137,10 +137,7 @@ async fn an_object_is_imported_once_however_often_its_event_comes() {
     let again = imports::end(&program.db, first.import_id, &Ending::Read, context())
         .await
         .unwrap();
-    assert_eq!(
-        (ended.status, again.status),
-        (ImportStatus::Failed, ImportStatus::Failed)
-    );
+    assert_eq!((ended.status, again.status), (RunStatus::Failed, RunStatus::Failed));
     assert_eq!(program.text("SELECT count(*) FROM runs").await, "0");
 }
 

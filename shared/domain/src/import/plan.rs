@@ -3,10 +3,10 @@
 use super::Warning;
 use super::columns::Column;
 use super::row::{PlayerRow, RowTotals};
+use crate::activity::Day;
 use crate::metrics::Totals;
 use crate::money::STORED_SCALE;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// Lifetime totals of a player who is new to us are spread over the account's age, and this many days of them land in
@@ -39,25 +39,6 @@ pub struct ProfileChange {
     pub registered_at: Option<Timestamp>,
 }
 
-/// What to add to the player's row of `player_daily` on the import day. Corrections are negative.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DailyDelta {
-    pub day: Date,
-    pub deposited: Decimal,
-    pub wagered: Decimal,
-    pub won: Decimal,
-    pub withdrawn: Decimal,
-}
-
-impl DailyDelta {
-    /// Nothing to write.
-    pub fn is_zero(&self) -> bool {
-        [self.deposited, self.wagered, self.won, self.withdrawn]
-            .iter()
-            .all(Decimal::is_zero)
-    }
-}
-
 /// What one row does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPlan {
@@ -65,16 +46,17 @@ pub struct RowPlan {
     /// To store: the row's, and what it does not say as it was.
     pub totals: Totals,
     pub profile: ProfileChange,
-    pub daily: DailyDelta,
+    /// What the import day gets of it. Corrections are negative.
+    pub daily: Day,
     pub warnings: Vec<Warning>,
 }
 
-/// Decides what `row` changes. `import_day` is the day of `now` in the program's time zone.
+/// Decides what `row` changes.
 ///
 /// The row's totals replace the stored ones, and the difference lands on the import day. Where nothing was stored the
 /// whole total counts as one window of 30 days, unless the account is older: then `total * 30 / account_age_days`,
 /// rounded down. What the file does not say stays.
-pub fn plan(row: &PlayerRow, existing: Option<&Existing>, import_day: Date, now: Timestamp) -> RowPlan {
+pub fn plan(row: &PlayerRow, existing: Option<&Existing>, now: Timestamp) -> RowPlan {
     let nothing = Existing::default();
     let before = existing.unwrap_or(&nothing);
     let totals = merge(&row.totals, &before.totals);
@@ -94,7 +76,7 @@ pub fn plan(row: &PlayerRow, existing: Option<&Existing>, import_day: Date, now:
     } else {
         Share::Whole
     };
-    let daily = daily(&totals, &before.totals, import_day, share);
+    let daily = daily(&totals, &before.totals, share);
     RowPlan {
         outcome,
         warnings: went_down(row, &totals, &before.totals),
@@ -161,9 +143,8 @@ impl Share {
     }
 }
 
-fn daily(after: &Totals, before: &Totals, day: Date, share: Share) -> DailyDelta {
-    DailyDelta {
-        day,
+fn daily(after: &Totals, before: &Totals, share: Share) -> Day {
+    Day {
         deposited: share.of(after.deposited - before.deposited),
         wagered: share.of(after.wagered - before.wagered),
         won: share.of(after.won - before.won),

@@ -3,8 +3,6 @@ use crate::id::PlayerId;
 use jiff::civil::date;
 use proptest::prelude::*;
 
-const DAY: Date = date(2026, 3, 1);
-
 fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
@@ -33,9 +31,8 @@ fn row(deposited: &str, wagered: &str, won: &str) -> PlayerRow {
     }
 }
 
-fn delta(deposited: &str, wagered: &str, won: &str, withdrawn: &str) -> DailyDelta {
-    DailyDelta {
-        day: DAY,
+fn delta(deposited: &str, wagered: &str, won: &str, withdrawn: &str) -> Day {
+    Day {
         deposited: d(deposited),
         wagered: d(wagered),
         won: d(won),
@@ -56,7 +53,7 @@ fn stored(before: Option<&Existing>, plan: &RowPlan) -> Existing {
 
 #[test]
 fn a_new_player_brings_the_whole_total_into_the_window() {
-    let plan = plan(&row("1000", "5000", "200"), None, DAY, now());
+    let plan = plan(&row("1000", "5000", "200"), None, now());
     assert_eq!(plan.outcome, Outcome::Created);
     assert_eq!(
         (plan.totals.deposited, plan.totals.wagered, plan.totals.won),
@@ -72,7 +69,7 @@ fn an_account_older_than_30_days_brings_its_share_of_30_days_rounded_down() {
     let mut first = row("1000", "5000", "200");
     first.totals.withdrawn = Some(d("0.0002"));
     first.registered_at = Some(at("2025-12-01T00:00:00Z"));
-    let plan = plan(&first, None, DAY, now());
+    let plan = plan(&first, None, now());
     assert_eq!(plan.totals.wagered, d("5000"));
     assert_eq!(plan.daily, delta("333.3333", "1666.6666", "66.6666", "0"));
 }
@@ -82,7 +79,7 @@ fn the_share_begins_on_the_31st_day() {
     let share = |registered_at: &str| {
         let mut first = row("0", "3100", "0");
         first.registered_at = Some(at(registered_at));
-        plan(&first, None, DAY, now()).daily.wagered
+        plan(&first, None, now()).daily.wagered
     };
     assert_eq!(share("2026-01-30T12:00:00Z"), d("3100")); // 30 days
     assert_eq!(share("2026-01-29T12:00:01Z"), d("3100")); // a second short of 31
@@ -96,7 +93,7 @@ fn a_player_without_totals_counts_as_new_and_keeps_the_stored_registration() {
         registered_at: Some(at("2025-12-01T00:00:00Z")),
         ..Existing::default()
     };
-    let plan = plan(&row("900", "0", "0"), Some(&existing), DAY, now());
+    let plan = plan(&row("900", "0", "0"), Some(&existing), now());
     assert_eq!(plan.outcome, Outcome::Updated);
     assert_eq!(plan.daily.deposited, d("300"));
     assert_eq!(plan.profile, ProfileChange::default());
@@ -106,18 +103,18 @@ fn a_player_without_totals_counts_as_new_and_keeps_the_stored_registration() {
 fn the_difference_to_the_stored_totals_lands_on_the_import_day() {
     let mut first = row("1000", "5000", "200");
     first.registered_at = Some(at("2020-01-01T00:00:00Z"));
-    let before = stored(None, &plan(&first, None, DAY, now()));
+    let before = stored(None, &plan(&first, None, now()));
     let mut second = row("1500", "5000.25", "200");
     second.totals.withdrawn = Some(d("40"));
-    let plan = plan(&second, Some(&before), DAY, now());
+    let plan = plan(&second, Some(&before), now());
     assert_eq!(plan.outcome, Outcome::Updated);
     assert_eq!(plan.daily, delta("500", "0.25", "0", "40"));
 }
 
 #[test]
 fn a_total_that_went_down_is_a_correction_with_a_warning() {
-    let before = stored(None, &plan(&row("1000", "5000", "200"), None, DAY, now()));
-    let plan = plan(&row("1000", "4000", "300"), Some(&before), DAY, now());
+    let before = stored(None, &plan(&row("1000", "5000", "200"), None, now()));
+    let plan = plan(&row("1000", "4000", "300"), Some(&before), now());
     assert_eq!(plan.totals.wagered, d("4000"));
     assert_eq!(plan.daily, delta("0", "-1000", "100", "0"));
     let player_id = PlayerId::parse("P002").unwrap();
@@ -139,8 +136,8 @@ fn a_total_that_went_down_is_a_correction_with_a_warning() {
 
 #[test]
 fn trailing_zeros_change_nothing() {
-    let before = stored(None, &plan(&row("1000", "5000", "200"), None, DAY, now()));
-    let plan = plan(&row("1000.00", "5000.0000", "200"), Some(&before), DAY, now());
+    let before = stored(None, &plan(&row("1000", "5000", "200"), None, now()));
+    let plan = plan(&row("1000.00", "5000.0000", "200"), Some(&before), now());
     assert_eq!(plan.outcome, Outcome::Unchanged);
     assert!(plan.daily.is_zero());
 }
@@ -153,12 +150,12 @@ fn what_the_file_does_not_say_stays() {
         session_count: Some(5),
         playtime_hours: Some(d("6.5")),
         bets: Some(7),
-        last_deposit_date: Some(DAY),
+        last_deposit_date: Some(date(2026, 3, 1)),
         ..full.totals
     };
     (full.email, full.name) = (Some("a@b".into()), Some("Ann".into()));
-    let before = stored(None, &plan(&full, None, DAY, now()));
-    let silent = plan(&row("1", "2", "3"), Some(&before), DAY, now());
+    let before = stored(None, &plan(&full, None, now()));
+    let silent = plan(&row("1", "2", "3"), Some(&before), now());
     assert_eq!(silent.outcome, Outcome::Unchanged);
     assert_eq!(silent.totals, before.totals);
 }
@@ -167,9 +164,9 @@ fn what_the_file_does_not_say_stays() {
 fn a_changed_name_alone_is_an_update_that_writes_only_the_name() {
     let mut named = row("1", "2", "3");
     (named.email, named.name) = (Some("a@b".into()), Some("Ann".into()));
-    let before = stored(None, &plan(&named, None, DAY, now()));
+    let before = stored(None, &plan(&named, None, now()));
     named.name = Some("Anne".into());
-    let plan = plan(&named, Some(&before), DAY, now());
+    let plan = plan(&named, Some(&before), now());
     assert_eq!(plan.outcome, Outcome::Updated);
     assert_eq!(
         plan.profile,
@@ -202,9 +199,9 @@ proptest! {
     fn the_same_row_again_changes_nothing(history in proptest::collection::vec(rows(), 1..4)) {
         let mut existing: Option<Existing> = None;
         for row in &history {
-            existing = Some(stored(existing.as_ref(), &plan(row, existing.as_ref(), DAY, now())));
+            existing = Some(stored(existing.as_ref(), &plan(row, existing.as_ref(), now())));
         }
-        let again = plan(history.last().unwrap(), existing.as_ref(), DAY, now());
+        let again = plan(history.last().unwrap(), existing.as_ref(), now());
         prop_assert_eq!(again.outcome, Outcome::Unchanged);
         prop_assert!(again.daily.is_zero());
         prop_assert_eq!(again.warnings, []);
@@ -217,7 +214,7 @@ proptest! {
         let mut sum = delta("0", "0", "0", "0");
         for row in &history {
             let row = PlayerRow { registered_at: None, ..row.clone() };
-            let plan = plan(&row, existing.as_ref(), DAY, now());
+            let plan = plan(&row, existing.as_ref(), now());
             sum.deposited += plan.daily.deposited;
             sum.wagered += plan.daily.wagered;
             sum.won += plan.daily.won;
@@ -225,12 +222,12 @@ proptest! {
             existing = Some(stored(existing.as_ref(), &plan));
         }
         let Totals { deposited, wagered, won, withdrawn, .. } = existing.unwrap().totals;
-        prop_assert_eq!(sum, DailyDelta { day: DAY, deposited, wagered, won, withdrawn });
+        prop_assert_eq!(sum, Day { deposited, wagered, won, withdrawn });
     }
 
     #[test]
     fn the_share_of_a_first_import_is_never_above_the_total(row in rows()) {
-        let plan = plan(&row, None, DAY, now());
+        let plan = plan(&row, None, now());
         prop_assert!(plan.daily.wagered <= plan.totals.wagered && plan.daily.wagered.scale() <= 4);
     }
 }

@@ -1,11 +1,13 @@
 //! What stands still because its message was lost: runs, imports and triggers. What was sent again is left alone for a while
 //! that doubles each time.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::statement;
+use crate::statement::{self, text};
 use domain::id::{ImportId, RunId, TriggerBatchId};
 use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
 
 // The shards say when a run last got on. What was sent before that did its work, so the patience begins anew.
 const STUCK_RUNS: &str = "
@@ -36,12 +38,23 @@ WHERE s.run_id = ANY($1)
   AND (s.segmented_at IS NULL OR r.rewards)
 ORDER BY run_id, shard";
 
-const RUNS_RESENT: &str = "
+columns! {
+    struct ResentRow => Resent (now) {
+        id: uuid = Uuid,
+        resends: smallint = i16,
+    }
+}
+
+const RUNS_RESENT: &str = text!(
+    "
 UPDATE runs r
-SET resent_at = $3,
+SET resent_at = $1,
   resends = n.resends
-FROM unnest($1::uuid[], $2::smallint[]) AS n (run_id, resends)
-WHERE r.run_id = n.run_id";
+FROM ",
+    Resent::UNNEST,
+    "
+WHERE r.run_id = n.id"
+);
 
 const STUCK_IMPORTS: &str = "
 SELECT import_id, resends
@@ -55,12 +68,16 @@ WHERE greatest(at, resent_at) + $2::bigint * interval '1 second' * 2 ^ least(res
 ORDER BY import_id
 LIMIT $3";
 
-const IMPORTS_RESENT: &str = "
+const IMPORTS_RESENT: &str = text!(
+    "
 UPDATE imports i
-SET resent_at = $3,
+SET resent_at = $1,
   resends = n.resends
-FROM unnest($1::uuid[], $2::smallint[]) AS n (import_id, resends)
-WHERE i.import_id = n.import_id";
+FROM ",
+    Resent::UNNEST,
+    "
+WHERE i.import_id = n.id"
+);
 
 const WAITING_TRIGGERS: &str = "
 SELECT batch_id, max(sends) AS resends
@@ -72,14 +89,18 @@ GROUP BY batch_id
 ORDER BY min(created_at), batch_id
 LIMIT $3";
 
-const TRIGGERS_RESENT: &str = "
+const TRIGGERS_RESENT: &str = text!(
+    "
 UPDATE reward_triggers t
-SET sent_at = $3,
+SET sent_at = $1,
   sends = n.resends
-FROM unnest($1::uuid[], $2::smallint[]) AS n (batch_id, resends)
-WHERE t.batch_id = n.batch_id
+FROM ",
+    Resent::UNNEST,
+    "
+WHERE t.batch_id = n.id
   AND t.evaluated_at IS NULL
-  AND t.failed_at IS NULL";
+  AND t.failed_at IS NULL"
+);
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
@@ -120,7 +141,7 @@ pub async fn stuck_runs(
 
 /// The shards of these runs that are not done.
 pub async fn open_shards(executor: &impl Executor, runs: &[RunId]) -> Result<Vec<OpenShard>> {
-    let ids: Vec<uuid::Uuid> = runs.iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> = runs.iter().map(|id| id.0).collect();
     let rows = statement::rows(executor, OPEN_SHARDS, &[&ids]).await?;
     let shard = |row: &tokio_postgres::Row| {
         Ok(OpenShard {
@@ -158,7 +179,7 @@ async fn stuck<T>(
     patience: SignedDuration,
     now: Timestamp,
     limit: i64,
-    id: fn(uuid::Uuid) -> T,
+    id: fn(Uuid) -> T,
 ) -> Result<Vec<Stuck<T>>> {
     let rows = statement::rows(executor, sql, &[&now, &patience.as_secs(), &limit]).await?;
     rows.iter()
@@ -184,20 +205,17 @@ pub async fn triggers_resent(tx: &Tx<'_>, batches: &[Stuck<TriggerBatchId>], now
     resent(tx, TRIGGERS_RESENT, batches, |id| id.0, now).await
 }
 
-async fn resent<T: Copy>(
-    tx: &Tx<'_>,
-    sql: &str,
-    stuck: &[Stuck<T>],
-    id: fn(T) -> uuid::Uuid,
-    now: Timestamp,
-) -> Result<()> {
+async fn resent<T: Copy>(tx: &Tx<'_>, sql: &str, stuck: &[Stuck<T>], id: fn(T) -> Uuid, now: Timestamp) -> Result<()> {
     if stuck.is_empty() {
         return Ok(());
     }
-    let (ids, resends): (Vec<uuid::Uuid>, Vec<i16>) = stuck
+    let rows: Resent = stuck
         .iter()
-        .map(|stuck| (id(stuck.id), stuck.resends.saturating_add(1)))
-        .unzip();
-    statement::execute(tx, sql, &[&ids, &resends, &now]).await?;
+        .map(|stuck| ResentRow {
+            id: id(stuck.id),
+            resends: stuck.resends.saturating_add(1),
+        })
+        .collect();
+    statement::execute(tx, sql, &rows.params([&now])).await?;
     Ok(())
 }

@@ -2,14 +2,17 @@
 //! goes to the next who asks.
 
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
-use crate::statement;
+use crate::error::Result;
+use crate::row::word;
+use crate::statement::{self, text};
 use domain::id::{RunId, ScheduleRunId};
+use domain::run::RunStatus;
 use domain::schedule::Job;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 const SEE_FIRST: &str = "
@@ -43,8 +46,12 @@ INSERT INTO schedule_runs (job, scheduled_for, schedule_run_id, started_by, skip
 VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $6)
 ON CONFLICT (job, scheduled_for) DO NOTHING";
 
+const COLUMNS: &str = "schedule_run_id, job, scheduled_for, started_by, skipped, status, available_at, attempts, \
+                       cursor, counts, findings, run_id, error, created_at, finished_at";
+
 // The most urgent job first ($3 has them in that order), then the oldest.
-const CLAIM: &str = "
+const CLAIM: &str = text!(
+    "
 UPDATE schedule_runs
 SET claim = $2,
   attempts = attempts + 1
@@ -58,7 +65,9 @@ WHERE schedule_run_id = (
   LIMIT 1
   FOR UPDATE SKIP LOCKED
 )
-RETURNING *";
+RETURNING ",
+    COLUMNS
+);
 
 const LOCK_CLAIMED: &str = "
 SELECT 1
@@ -83,27 +92,38 @@ WHERE schedule_run_id = $1
   AND claim = $2
   AND status = 'RUNNING'";
 
-const GET: &str = "
-SELECT *
+const GET: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
 FROM schedule_runs
-WHERE schedule_run_id = $1";
+WHERE schedule_run_id = $1"
+);
 
-const FIND: &str = "
-SELECT *
+const FIND: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
 FROM schedule_runs
 WHERE job = $1
-  AND scheduled_for = $2";
+  AND scheduled_for = $2"
+);
 
-const LATEST: &str = "
-SELECT r.*
-FROM unnest($1::text[]) AS n (job)
+const LATEST: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
+FROM unnest($1::text[]) AS n (name)
 CROSS JOIN LATERAL (
-  SELECT *
-  FROM schedule_runs r
-  WHERE r.job = n.job
+  SELECT ",
+    COLUMNS,
+    "
+  FROM schedule_runs
+  WHERE job = n.name
   ORDER BY scheduled_for DESC
   LIMIT 1
-) AS r";
+) AS r"
+);
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
@@ -120,27 +140,6 @@ pub const STATEMENTS: &[&str] = &[
     LATEST,
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
-    Running,
-    Completed,
-    CompletedWithErrors,
-    Failed,
-}
-
-impl Status {
-    const ALL: [Self; 4] = [Self::Running, Self::Completed, Self::CompletedWithErrors, Self::Failed];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Completed => "COMPLETED",
-            Self::CompletedWithErrors => "COMPLETED_WITH_ERRORS",
-            Self::Failed => "FAILED",
-        }
-    }
-}
-
 /// One scheduled time of a job, or one start of it by hand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleRun {
@@ -150,7 +149,7 @@ pub struct ScheduleRun {
     pub started_by: String,
     /// Earlier due times that were missed, for which this one stands.
     pub skipped: i32,
-    pub status: Status,
+    pub status: RunStatus,
     /// While it runs: from when on somebody may take it up.
     pub available_at: Timestamp,
     /// Times it was taken up since the last page that was saved.
@@ -183,7 +182,7 @@ pub async fn lock(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<Vec<(Job,
     statement::execute(tx, SEE_FIRST, &[&names, &now]).await?;
     let rows = statement::rows(tx, LOCK, &[&names]).await?;
     rows.iter()
-        .map(|row| Ok((job(row)?, row.try_get("seen_at")?)))
+        .map(|row| Ok((word(row, "job")?, row.try_get("seen_at")?)))
         .collect()
 }
 
@@ -197,11 +196,11 @@ pub async fn open_jobs(executor: &impl Executor) -> Result<BTreeSet<Job>> {
     statement::rows(executor, OPEN_JOBS, &[])
         .await?
         .iter()
-        .map(job)
+        .map(|row| word(row, "job"))
         .collect()
 }
 
-/// Answers whether it is new: a job has one run for each scheduled time.
+/// Returns whether it is new: a job has one run for each scheduled time.
 pub async fn add(tx: &Tx<'_>, new: &NewScheduleRun, now: Timestamp) -> Result<bool> {
     let skipped = i32::try_from(new.skipped).unwrap_or(i32::MAX);
     let params: statement::Params<'_> = &[
@@ -240,17 +239,12 @@ pub async fn lock_claimed(tx: &Tx<'_>, id: ScheduleRunId, claim: Uuid) -> Result
 
 /// Saves how far the run is. False: the claim went to somebody else, and nothing was saved.
 pub async fn save(tx: &Tx<'_>, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
-    let counts: Value = run
-        .counts
-        .iter()
-        .map(|(name, count)| (name.clone(), Value::from(*count)))
-        .collect();
     let params: statement::Params<'_> = &[
         &run.schedule_run_id.0,
         &claim,
         &run.status.as_str(),
         &run.cursor,
-        &counts,
+        &Json(&run.counts),
         &run.findings,
         &run.run_id.map(|id| id.0),
         &run.error,
@@ -290,29 +284,19 @@ fn names(jobs: &[Job]) -> Vec<&'static str> {
     jobs.iter().map(|job| job.as_str()).collect()
 }
 
-fn job(row: &Row) -> Result<Job> {
-    let text: &str = row.try_get("job")?;
-    Job::parse(text).ok_or_else(|| Error::Row(format!("job {text:?}")))
-}
-
 fn run(row: &Row) -> Result<ScheduleRun> {
-    let status: &str = row.try_get("status")?;
-    let counts: Value = row.try_get("counts")?;
-    let unreadable = |what: &str| Error::Row(format!("{what} of a scheduled run"));
+    let Json(counts) = row.try_get("counts")?;
     Ok(ScheduleRun {
         schedule_run_id: ScheduleRunId(row.try_get("schedule_run_id")?),
-        job: job(row)?,
+        job: word(row, "job")?,
         scheduled_for: row.try_get("scheduled_for")?,
         started_by: row.try_get("started_by")?,
         skipped: row.try_get("skipped")?,
-        status: Status::ALL
-            .into_iter()
-            .find(|known| known.as_str() == status)
-            .ok_or_else(|| unreadable("status"))?,
+        status: word(row, "status")?,
         available_at: row.try_get("available_at")?,
         attempts: row.try_get("attempts")?,
         cursor: row.try_get("cursor")?,
-        counts: serde_json::from_value(counts).map_err(|_| unreadable("counts"))?,
+        counts,
         findings: row.try_get("findings")?,
         run_id: row.try_get::<_, Option<Uuid>>("run_id")?.map(RunId),
         error: row.try_get("error")?,

@@ -3,6 +3,7 @@
 use crate::db::Executor;
 use crate::error::Result;
 use crate::page::Page;
+use crate::row::word;
 use crate::select::Select;
 use domain::bonus::GrantStatus;
 use domain::id::{GrantId, PlayerId, RuleId, TransactionId};
@@ -102,7 +103,7 @@ fn reward(row: &Row) -> Result<Reward> {
         rule_version: row.try_get("rule_version")?,
         reward_type: row.try_get("reward_type")?,
         amount: row.try_get("amount")?,
-        asset: crate::wallet::ledger::asset(row.try_get("asset")?)?,
+        asset: word(row, "asset")?,
         status: row.try_get("status")?,
         status_reason: row.try_get("status_reason")?,
         balance: row.try_get("balance")?,
@@ -204,7 +205,7 @@ fn posted(row: &Row) -> Result<PostedLine> {
     Ok(PostedLine {
         transaction_id: TransactionId(row.try_get("transaction_id")?),
         player_id: row.try_get("player_id")?,
-        asset: crate::wallet::ledger::asset(row.try_get("asset")?)?,
+        asset: word(row, "asset")?,
         version: row.try_get("version")?,
         kind: row.try_get("kind")?,
         amount: row.try_get("amount")?,

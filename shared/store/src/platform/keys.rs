@@ -1,10 +1,11 @@
 //! API keys, by their hash.
 
 use crate::db::Executor;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::page::Page;
+use crate::row::word;
 use crate::statement;
-use domain::access::{ApiKey, Role};
+use domain::access::ApiKey;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -85,11 +86,10 @@ pub async fn revoke(executor: &impl Executor, key_id: Uuid, now: Timestamp) -> R
 }
 
 fn key(row: &Row) -> Result<ApiKey> {
-    let role: &str = row.try_get("role")?;
     Ok(ApiKey {
         key_id: row.try_get("key_id")?,
         name: row.try_get("name")?,
-        role: Role::parse(role).ok_or_else(|| Error::Row(format!("role {role:?}")))?,
+        role: word(row, "role")?,
         created_at: row.try_get("created_at")?,
         expires_at: row.try_get("expires_at")?,
         revoked_at: row.try_get("revoked_at")?,

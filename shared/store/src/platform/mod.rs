@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod audit_log;
+pub mod deliveries;
 pub mod idempotency;
 pub mod keys;
 pub mod outbox;

@@ -1,25 +1,39 @@
 //! Events for the operator's systems, written in the transaction that causes them.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::statement;
+use crate::statement::{self, text};
 use domain::id::PlayerId;
 use domain::webhook::EVENT_TYPES;
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+columns! {
+    struct EventRow<'a> => Events (created_at) {
+        player_id: text = &'a PlayerId,
+        event_type: text = &'a str,
+        payload: json = &'a Value,
+    }
+}
+
 // What no webhook wants is not written: without one, a million grants would be a million rows for nobody.
-const ADD: &str = "
-INSERT INTO outbox (player_id, event_type, payload, created_at)
-SELECT player_id, event_type, payload, $4
-FROM unnest($1::text[], $2::text[], $3::json[]) AS n (player_id, event_type, payload)
+const ADD: &str = text!(
+    "INSERT INTO outbox (created_at, ",
+    Events::NAMES,
+    ")\nSELECT $1, ",
+    Events::NAMES,
+    "\nFROM ",
+    Events::UNNEST,
+    "
 WHERE EXISTS (
   SELECT
   FROM webhooks AS w
   WHERE w.deleted_at IS NULL
     AND (w.event_types IS NULL OR n.event_type = ANY(w.event_types))
-)";
+)"
+);
 
 const ANY: &str = "
 SELECT EXISTS (
@@ -80,10 +94,15 @@ pub async fn add(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<()> {
         events.iter().all(|event| EVENT_TYPES.contains(&event.event_type)),
         "{events:?} is not in EVENT_TYPES"
     );
-    let ids: Vec<&str> = events.iter().map(|event| event.player_id.as_str()).collect();
-    let types: Vec<&str> = events.iter().map(|event| event.event_type).collect();
-    let payloads: Vec<&Value> = events.iter().map(|event| &event.payload).collect();
-    statement::execute(tx, ADD, &[&ids, &types, &payloads, &now]).await?;
+    let rows: Events<'_> = events
+        .iter()
+        .map(|event| EventRow {
+            player_id: &event.player_id,
+            event_type: event.event_type,
+            payload: &event.payload,
+        })
+        .collect();
+    statement::execute(tx, ADD, &rows.params([&now])).await?;
     Ok(())
 }
 

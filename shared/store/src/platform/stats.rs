@@ -1,8 +1,9 @@
 //! The dashboard's figures: counters kept by the transactions that change them, so that no request counts players.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::statement;
+use crate::statement::{self, text};
 use domain::segment::Segment;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, HashMap};
@@ -11,7 +12,25 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// Rows a counter is spread over, so that two writers seldom meet on one.
 pub const SLOTS: i16 = 16;
 
-const ADD: &str = include_str!("stats_add.sql");
+columns! {
+    struct DeltaRow => Deltas (slot) {
+        counter: text = String,
+        value: numeric = Decimal,
+    }
+}
+
+const ADD: &str = text!(
+    "
+INSERT INTO stats AS kept (slot, counter, value)
+SELECT $1::smallint, counter, value
+FROM ",
+    Deltas::UNNEST,
+    "
+ORDER BY counter
+ON CONFLICT (counter, slot) DO UPDATE
+SET value = kept.value + EXCLUDED.value"
+);
+
 const READ: &str = "
 SELECT counter, sum(value) AS value
 FROM stats
@@ -83,12 +102,14 @@ pub async fn add(tx: &Tx<'_>, deltas: &[(Counter, Decimal)], slot: Slot) -> Resu
     for (counter, delta) in deltas {
         *sums.entry(counter.key()).or_default() += delta;
     }
-    let (counters, values): (Vec<String>, Vec<Decimal>) =
-        sums.into_iter().filter(|(_, delta)| !delta.is_zero()).unzip();
-    if counters.is_empty() {
-        return Ok(());
+    let rows: Deltas = sums
+        .into_iter()
+        .filter(|(_, delta)| !delta.is_zero())
+        .map(|(counter, value)| DeltaRow { counter, value })
+        .collect();
+    if !rows.is_empty() {
+        statement::execute(tx, ADD, &rows.params([&slot.0])).await?;
     }
-    statement::execute(tx, ADD, &[&counters, &slot.0, &values]).await?;
     Ok(())
 }
 

@@ -1,6 +1,5 @@
--- Players with what their detail page shows; every join is by player_id.
-SELECT p.player_id, p.email, p.name, p.tier, p.risk_score, p.is_active, p.is_blocked, p.self_excluded_until,
-  p.created_at, p.last_activity_at, s.segment,
+-- Players with what their detail page shows; every join is by player_id. The totals stand behind the id.
+SELECT p.player_id,
   coalesce(t.total_deposited, 0) AS total_deposited,
   coalesce(t.total_wagered, 0) AS total_wagered,
   coalesce(t.total_won, 0) AS total_won,
@@ -8,6 +7,8 @@ SELECT p.player_id, p.email, p.name, p.tier, p.risk_score, p.is_active, p.is_blo
   coalesce(t.session_count, 0) AS session_count,
   coalesce(t.playtime_hours, 0) AS playtime_hours,
   t.total_bets, t.last_deposit_date,
+  p.email, p.name, p.tier, p.risk_score, p.is_active, p.is_blocked, p.self_excluded_until,
+  p.created_at, p.last_activity_at, s.segment,
   w.lp, w.rp, w.bonus, w.tickets,
   g.wagering_required, g.wagering_completed, g.next_expiry
 FROM players p

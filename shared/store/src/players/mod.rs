@@ -3,11 +3,13 @@
 pub mod risk_facts;
 pub mod segments;
 pub mod signals;
+pub mod totals;
 
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::page::Page;
-use crate::players::segments::{segment_of, totals_of};
+use crate::players::totals::totals_of;
+use crate::row::{optional_word, player_id, word};
 use crate::select::Select;
 use crate::statement;
 use domain::id::{PlayerId, RunId};
@@ -220,7 +222,7 @@ pub async fn lock_all(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
 /// The next players in the order of their ids, from the first on without `after`.
 pub async fn ids_after(executor: &impl Executor, after: Option<&str>, limit: i64) -> Result<Vec<PlayerId>> {
     let rows = statement::rows(executor, IDS_AFTER, &[&after.unwrap_or_default(), &limit]).await?;
-    rows.iter().map(crate::wallet::ledger::player_id).collect()
+    rows.iter().map(player_id).collect()
 }
 
 pub async fn exists(executor: &impl Executor, player_id: &PlayerId) -> Result<bool> {
@@ -290,20 +292,15 @@ pub async fn segment_history(
     let rows = statement::rows(executor, SEGMENT_HISTORY, params).await?;
     rows.iter()
         .map(|row| {
-            let from: Option<&str> = row.try_get("from_segment")?;
             let run_id: Option<Uuid> = row.try_get("run_id")?;
             Ok(SegmentMove {
-                from: from.map(segment).transpose()?,
-                to: segment(row.try_get("to_segment")?)?,
+                from: optional_word(row, "from_segment")?,
+                to: word(row, "to_segment")?,
                 run_id: run_id.map(RunId),
                 at: row.try_get("at")?,
             })
         })
         .collect()
-}
-
-fn segment(text: &str) -> Result<Segment> {
-    Segment::parse(text).ok_or_else(|| Error::Row(format!("segment {text:?}")))
 }
 
 fn profile_of(row: &Row) -> Result<Profile> {
@@ -320,12 +317,12 @@ fn player(row: &Row) -> Result<Player> {
     Ok(Player {
         player_id: row.try_get("player_id")?,
         profile: profile_of(row)?,
-        segment: segment_of(row)?,
+        segment: optional_word(row, "segment")?,
         tier: row.try_get("tier")?,
         risk_score: row.try_get("risk_score")?,
         created_at: row.try_get("created_at")?,
         last_activity_at: row.try_get("last_activity_at")?,
-        totals: totals_of(row)?,
+        totals: totals_of(row, 1)?,
         balances: Balances {
             lp: row.try_get("lp")?,
             rp: row.try_get("rp")?,

@@ -1,13 +1,13 @@
 //! What signals are raised from: one statement for each kind of fact, whatever the number of players.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
-use crate::statement;
-use crate::wallet::ledger::player_id;
+use crate::error::Result;
+use crate::row::{player_id, word};
+use crate::statement::{self, text};
 use domain::id::{GrantId, PlayerId};
 use domain::risk::{
-    CashierEvent, CashierKind, GameStakes, PlayedGrant, ReceivedBonus, RecentStakes, RiskFacts, Shared, SharedKind,
-    TraceKind,
+    CashierEvent, GameStakes, PlayedGrant, ReceivedBonus, RecentStakes, RiskFacts, Shared, SharedKind, TraceKind,
 };
 use domain::settings::RiskSettings;
 use jiff::{SignedDuration, Timestamp};
@@ -164,11 +164,24 @@ WHERE player_id = ANY($1)
   AND coalesce(activated_at, issued_at) > $2
 ORDER BY player_id, coalesce(activated_at, issued_at), grant_id";
 
-const ADD_TRACES: &str = "
+columns! {
+    /// What a player was seen with.
+    pub struct Trace<'a> => Traces (first_seen_at) {
+        player_id: text = &'a PlayerId,
+        kind: text = TraceKind,
+        value: text = &'a str,
+    }
+}
+
+const ADD_TRACES: &str = text!(
+    "
 INSERT INTO player_traces (player_id, kind, fingerprint, first_seen_at)
-SELECT player_id, kind, sha256(convert_to(value, 'UTF8')), $4
-FROM unnest($1::text[], $2::text[], $3::text[]) AS n (player_id, kind, value)
-ON CONFLICT DO NOTHING";
+SELECT player_id, kind, sha256(convert_to(value, 'UTF8')), $1
+FROM ",
+    Traces::UNNEST,
+    "
+ON CONFLICT DO NOTHING"
+);
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[BONUSES_COUNT, TRACES, EMAILS, PLAYED, CASHIER, RECEIVED, ADD_TRACES];
@@ -191,8 +204,7 @@ pub async fn load(
     let mut facts: HashMap<PlayerId, RiskFacts> = HashMap::new();
     let hub = i64::from(risk.hub_accounts);
     for row in statement::rows(executor, TRACES, &[&player_ids, &hub]).await? {
-        let text: &str = row.try_get("kind")?;
-        let kind = SharedKind::parse(text).ok_or_else(|| Error::Row(format!("trace {text:?}")))?;
+        let kind = word(&row, "kind")?;
         facts
             .entry(player_id(&row)?)
             .or_default()
@@ -283,26 +295,20 @@ fn played(row: &Row) -> Result<PlayedGrant> {
 }
 
 fn cashier_event(row: &Row) -> Result<CashierEvent> {
-    let text: &str = row.try_get("type")?;
-    let kind = CashierKind::parse(text).ok_or_else(|| Error::Row(format!("event type {text:?}")))?;
     let amount: Option<Decimal> = row.try_get("amount")?;
     Ok(CashierEvent {
-        kind,
+        kind: word(row, "type")?,
         event_id: row.try_get("event_id")?,
         at: row.try_get("occurred_at")?,
         amount: amount.unwrap_or_default(),
     })
 }
 
-/// Adds what players were seen with, as fingerprints: player, kind and text. What is known
-/// stays.
-pub async fn add_traces(tx: &Tx<'_>, traces: &[(&PlayerId, TraceKind, &str)], now: Timestamp) -> Result<()> {
-    if traces.is_empty() {
-        return Ok(());
+/// Adds what players were seen with, as fingerprints. What is known stays.
+pub async fn add_traces<'a>(tx: &Tx<'_>, traces: impl IntoIterator<Item = Trace<'a>>, now: Timestamp) -> Result<()> {
+    let rows: Traces<'_> = traces.into_iter().collect();
+    if !rows.is_empty() {
+        statement::execute(tx, ADD_TRACES, &rows.params([&now])).await?;
     }
-    let ids: Vec<&str> = traces.iter().map(|(player_id, ..)| player_id.as_str()).collect();
-    let kinds: Vec<&str> = traces.iter().map(|(_, kind, _)| kind.as_str()).collect();
-    let values: Vec<&str> = traces.iter().map(|(.., value)| *value).collect();
-    statement::execute(tx, ADD_TRACES, &[&ids, &kinds, &values, &now]).await?;
     Ok(())
 }

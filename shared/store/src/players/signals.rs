@@ -1,15 +1,16 @@
 //! Fraud signals, and the scores they add up to. The caller of what writes holds the players' locks.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::page::Page;
-use crate::players::segments::totals_of;
+use crate::players::totals::{TOTALS, totals_of};
+use crate::row::{player_id, small, word};
 use crate::select::Select;
-use crate::statement;
-use crate::wallet::ledger::player_id;
+use crate::statement::{self, text};
 use domain::id::{PlayerId, SignalId};
 use domain::metrics::Totals;
-use domain::risk::{Decision, Signal, SignalStatus, SignalType};
+use domain::risk::{Decision, Signal, SignalType};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -17,51 +18,83 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-const SUBJECTS: &str = "
-SELECT p.player_id, p.risk_score, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn, t.session_count,
-  t.playtime_hours, t.total_bets, t.last_deposit_date
+const SUBJECTS: &str = text!(
+    "
+SELECT p.player_id, ",
+    TOTALS,
+    ", p.risk_score
 FROM players p
 JOIN player_totals t ON t.player_id = p.player_id
 WHERE p.player_id = ANY($1)
-ORDER BY p.player_id";
+ORDER BY p.player_id"
+);
+
+const COLUMNS: &str = "player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, \
+                       decided_by, note";
 
 // One that is not resolved is always the latest of its type.
-const LATEST: &str = "
-SELECT DISTINCT ON (player_id, type) player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at,
-  decided_by, note
+const LATEST: &str = text!(
+    "SELECT DISTINCT ON (player_id, type) ",
+    COLUMNS,
+    "
 FROM signals
 WHERE player_id = ANY($1)
-ORDER BY player_id, type, raised_at DESC, signal_id DESC";
+ORDER BY player_id, type, raised_at DESC, signal_id DESC"
+);
 
-const OPEN: &str = "
-SELECT player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note
+const OPEN: &str = text!(
+    "SELECT ",
+    COLUMNS,
+    "
 FROM signals
 WHERE player_id = $1
   AND status <> 'RESOLVED'
-ORDER BY signal_id";
+ORDER BY signal_id"
+);
 
-const GET: &str = "
-SELECT player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note
-FROM signals
-WHERE signal_id = $1";
+const GET: &str = text!("SELECT ", COLUMNS, "\nFROM signals\nWHERE signal_id = $1");
 
-const LIST: &str = "
-SELECT player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, decided_by, note
-FROM signals";
+const LIST: &str = text!("SELECT ", COLUMNS, "\nFROM signals");
 
-const ADD: &str = "
-INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status)
-SELECT player_id, signal_id, type, severity, evidence, at, at, 'OPEN'
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::smallint[], $5::json[], $6::timestamptz[])
-  AS n (player_id, signal_id, type, severity, evidence, at)";
+columns! {
+    struct SignalRow<'a> => Signals () {
+        player_id: text = &'a PlayerId,
+        signal_id: uuid = SignalId,
+        type_: text = SignalType,
+        severity: smallint = u8,
+        evidence: json = &'a Value,
+        raised_at: timestamptz = Timestamp,
+    }
+}
 
-const RENEW: &str = "
+const ADD: &str = text!(
+    "INSERT INTO signals (",
+    Signals::NAMES,
+    ", last_seen_at, status)\nSELECT ",
+    Signals::NAMES,
+    ", raised_at, 'OPEN'\nFROM ",
+    Signals::UNNEST
+);
+
+columns! {
+    struct EvidenceRow<'a> => Evidence (now) {
+        player_id: text = &'a PlayerId,
+        signal_id: uuid = SignalId,
+        evidence: json = &'a Value,
+    }
+}
+
+const RENEW: &str = text!(
+    "
 UPDATE signals s
 SET evidence = n.evidence,
-  last_seen_at = greatest(s.last_seen_at, $4)
-FROM unnest($1::text[], $2::uuid[], $3::json[]) AS n (player_id, signal_id, evidence)
+  last_seen_at = greatest(s.last_seen_at, $1)
+FROM ",
+    Evidence::UNNEST,
+    "
 WHERE s.player_id = n.player_id
-  AND s.signal_id = n.signal_id";
+  AND s.signal_id = n.signal_id"
+);
 
 const JUDGE: &str = "
 UPDATE signals
@@ -72,12 +105,23 @@ SET status = $3,
 WHERE player_id = $1
   AND signal_id = $2";
 
-const SAVE_SCORES: &str = "
+columns! {
+    struct ScoreRow<'a> => Scores () {
+        player_id: text = &'a PlayerId,
+        risk_score: smallint = u8,
+    }
+}
+
+const SAVE_SCORES: &str = text!(
+    "
 UPDATE players p
 SET risk_score = n.risk_score
-FROM unnest($1::text[], $2::smallint[]) AS n (player_id, risk_score)
+FROM ",
+    Scores::UNNEST,
+    "
 WHERE p.player_id = n.player_id
-  AND p.risk_score <> n.risk_score";
+  AND p.risk_score <> n.risk_score"
+);
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[SUBJECTS, LATEST, OPEN, GET, LIST, ADD, RENEW, JUDGE, SAVE_SCORES];
@@ -96,11 +140,10 @@ pub async fn subjects(executor: &impl Executor, player_ids: &[&str]) -> Result<V
     let rows = statement::rows(executor, SUBJECTS, &[&player_ids]).await?;
     rows.iter()
         .map(|row| {
-            let risk_score = small(row, "risk_score")?;
             Ok(Subject {
                 player_id: player_id(row)?,
-                totals: totals_of(row)?,
-                risk_score,
+                totals: totals_of(row, 1)?,
+                risk_score: small(row, "risk_score")?,
             })
         })
         .collect()
@@ -179,28 +222,18 @@ pub async fn add(tx: &Tx<'_>, signals: &[Signal]) -> Result<()> {
     if signals.is_empty() {
         return Ok(());
     }
-    statement::execute(
-        tx,
-        ADD,
-        &[
-            &signals
-                .iter()
-                .map(|signal| signal.player_id.as_str())
-                .collect::<Vec<_>>(),
-            &signals.iter().map(|signal| signal.signal_id.0).collect::<Vec<_>>(),
-            &signals
-                .iter()
-                .map(|signal| signal.signal_type.as_str())
-                .collect::<Vec<_>>(),
-            &signals
-                .iter()
-                .map(|signal| i16::from(signal.severity))
-                .collect::<Vec<_>>(),
-            &signals.iter().map(|signal| &signal.evidence).collect::<Vec<_>>(),
-            &signals.iter().map(|signal| signal.raised_at).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: Signals<'_> = signals
+        .iter()
+        .map(|signal| SignalRow {
+            player_id: &signal.player_id,
+            signal_id: signal.signal_id,
+            type_: signal.signal_type,
+            severity: signal.severity,
+            evidence: &signal.evidence,
+            raised_at: signal.raised_at,
+        })
+        .collect();
+    statement::execute(tx, ADD, &rows.params([])).await?;
     Ok(())
 }
 
@@ -209,10 +242,15 @@ pub async fn renew(tx: &Tx<'_>, signals: &[Signal], now: Timestamp) -> Result<()
     if signals.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = signals.iter().map(|signal| signal.player_id.as_str()).collect();
-    let signal_ids: Vec<Uuid> = signals.iter().map(|signal| signal.signal_id.0).collect();
-    let evidence: Vec<&Value> = signals.iter().map(|signal| &signal.evidence).collect();
-    statement::execute(tx, RENEW, &[&ids, &signal_ids, &evidence, &now]).await?;
+    let rows: Evidence<'_> = signals
+        .iter()
+        .map(|signal| EvidenceRow {
+            player_id: &signal.player_id,
+            signal_id: signal.signal_id,
+            evidence: &signal.evidence,
+        })
+        .collect();
+    statement::execute(tx, RENEW, &rows.params([&now])).await?;
     Ok(())
 }
 
@@ -238,14 +276,18 @@ pub async fn save_scores(tx: &Tx<'_>, scores: &[(PlayerId, u8)]) -> Result<()> {
     if scores.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = scores.iter().map(|(player_id, _)| player_id.as_str()).collect();
-    let values: Vec<i16> = scores.iter().map(|(_, score)| i16::from(*score)).collect();
-    statement::execute(tx, SAVE_SCORES, &[&ids, &values]).await?;
+    let rows: Scores<'_> = scores
+        .iter()
+        .map(|(player_id, score)| ScoreRow {
+            player_id,
+            risk_score: *score,
+        })
+        .collect();
+    statement::execute(tx, SAVE_SCORES, &rows.params([])).await?;
     Ok(())
 }
 
 fn signal(row: &Row) -> Result<Signal> {
-    let (signal_type, status): (&str, &str) = (row.try_get("type")?, row.try_get("status")?);
     let Json(evidence) = row.try_get("evidence")?;
     let decided: (Option<Timestamp>, Option<String>, Option<String>) = (
         row.try_get("decided_at")?,
@@ -259,18 +301,12 @@ fn signal(row: &Row) -> Result<Signal> {
     Ok(Signal {
         signal_id: SignalId(row.try_get("signal_id")?),
         player_id: player_id(row)?,
-        signal_type: SignalType::parse(signal_type)
-            .ok_or_else(|| Error::Row(format!("signal type {signal_type:?}")))?,
+        signal_type: word(row, "type")?,
         severity: small(row, "severity")?,
         evidence,
         raised_at: row.try_get("raised_at")?,
         last_seen_at: row.try_get("last_seen_at")?,
-        status: SignalStatus::parse(status).ok_or_else(|| Error::Row(format!("signal status {status:?}")))?,
+        status: word(row, "status")?,
         decision,
     })
-}
-
-fn small(row: &Row, column: &str) -> Result<u8> {
-    let value: i16 = row.try_get(column)?;
-    u8::try_from(value).map_err(|_| Error::Row(format!("{column} {value}")))
 }

@@ -1,8 +1,9 @@
 //! Settings: one row per key that differs from its default.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::statement;
+use crate::statement::{self, text};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -14,14 +15,26 @@ FROM settings";
 const LOCK: &str = "
 LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE";
 
-const SAVE: &str = "
-INSERT INTO settings (key, value, updated_at, updated_by)
-SELECT key, value, $3, $4
-FROM unnest($1::text[], $2::jsonb[]) AS n (key, value)
+columns! {
+    struct SettingRow<'a> => Stored (updated_at, updated_by) {
+        key: text = &'a str,
+        value: jsonb = &'a Value,
+    }
+}
+
+const SAVE: &str = text!(
+    "INSERT INTO settings (updated_at, updated_by, ",
+    Stored::NAMES,
+    ")\nSELECT $1, $2, ",
+    Stored::NAMES,
+    "\nFROM ",
+    Stored::UNNEST,
+    "
 ON CONFLICT (key) DO UPDATE
 SET value = EXCLUDED.value,
   updated_at = EXCLUDED.updated_at,
-  updated_by = EXCLUDED.updated_by";
+  updated_by = EXCLUDED.updated_by"
+);
 
 /// Every statement of this file, for the test that prepares each. `LOCK` cannot be prepared.
 pub const STATEMENTS: &[&str] = &[LOAD, SAVE];
@@ -40,7 +53,7 @@ pub async fn lock(tx: &Tx<'_>) -> Result<()> {
 }
 
 pub async fn save(tx: &Tx<'_>, values: &Map<String, Value>, actor: &str, now: Timestamp) -> Result<()> {
-    let (keys, values): (Vec<&String>, Vec<&Value>) = values.iter().unzip();
-    statement::execute(tx, SAVE, &[&keys, &values, &now, &actor]).await?;
+    let rows: Stored<'_> = values.iter().map(|(key, value)| SettingRow { key, value }).collect();
+    statement::execute(tx, SAVE, &rows.params([&now, &actor])).await?;
     Ok(())
 }

@@ -1,42 +1,58 @@
 //! Everything a decision about a player reads: one statement per table, whatever the number of players.
 
 use crate::db::Executor;
-use crate::error::{Error, Result};
-use crate::players::segments::{segment_of, totals_of};
-use crate::statement;
-use crate::wallet::ledger::asset;
-use domain::id::PlayerId;
-use domain::metrics::Windows;
+use crate::error::Result;
+use crate::players::totals::{TOTALS, totals_of};
+use crate::row::{id, optional_word, small, word};
+use crate::statement::{self, text};
+use domain::metrics::{Totals, Windows};
 use domain::money::Asset;
 use domain::player::{Balances, PastGrant, PlayerSnapshot, RewardSpend, Standing};
+use domain::segment::Segment;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
-const PLAYERS: &str = "
-SELECT p.player_id, p.tier, p.risk_score, p.is_active, p.is_blocked, p.self_excluded_until, p.kyc_completed,
-  p.profile_depth, p.registered_at, s.segment, t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn,
-  t.session_count, t.playtime_hours, t.total_bets, t.last_deposit_date
+/// Of `players p`, in the order in which [`snapshot`] reads them.
+pub(crate) const PLAYER: &str = "p.player_id, p.tier, p.risk_score, p.is_active, p.is_blocked, p.self_excluded_until, \
+                                 p.kyc_completed, p.profile_depth, p.registered_at";
+/// How many they are: what else is selected begins here.
+pub(crate) const PLAYER_COLUMNS: usize = 9;
+
+const PLAYERS: &str = text!(
+    "SELECT ",
+    PLAYER,
+    ", ",
+    TOTALS,
+    ", s.segment
 FROM players p
 JOIN player_totals t ON t.player_id = p.player_id
 LEFT JOIN player_segments s ON s.player_id = p.player_id
 WHERE p.player_id = ANY($1)
-ORDER BY p.player_id";
+ORDER BY p.player_id"
+);
 
-const WINDOWS: &str = "
-SELECT player_id,
-  coalesce(sum(wagered) FILTER (WHERE day > $2::date - 7), 0) AS wagered_7d,
-  coalesce(sum(won) FILTER (WHERE day > $2::date - 7), 0) AS won_7d,
-  coalesce(sum(deposited) FILTER (WHERE day > $2::date - 7), 0) AS deposited_7d,
+/// Sums of `player_daily` up to the day `$1`, in the order in which [`windows`] reads them.
+pub(crate) const WINDOW_SUMS: &str = "
   sum(wagered) AS wagered_30d,
+  sum(wagered) FILTER (WHERE day > $1::date - 7) AS wagered_7d,
+  sum(won) FILTER (WHERE day > $1::date - 7) AS won_7d,
+  sum(deposited) FILTER (WHERE day > $1::date - 7) AS deposited_7d,
   sum(won) AS won_30d,
   sum(deposited) AS deposited_30d,
-  count(*) FILTER (WHERE wagered > 0 OR deposited > 0 OR withdrawn > 0)::integer AS active_days_30d
+  count(*) FILTER (WHERE wagered > 0 OR deposited > 0 OR withdrawn > 0)::integer AS active_days_30d";
+
+const WINDOWS: &str = text!(
+    "SELECT player_id,",
+    WINDOW_SUMS,
+    "
 FROM player_daily
-WHERE player_id = ANY($1)
-  AND day > $2::date - 30
-GROUP BY player_id";
+WHERE player_id = ANY($2)
+  AND day > $1::date - 30
+GROUP BY player_id"
+);
 
 const BALANCES: &str = "
 SELECT player_id, asset, balance
@@ -45,8 +61,8 @@ WHERE player_id = ANY($1)";
 
 const SPEND: &str = "
 SELECT player_id,
-  coalesce(sum(cost) FILTER (WHERE issued_at > $2), 0) AS day,
-  coalesce(sum(cost) FILTER (WHERE issued_at > $3), 0) AS days_7,
+  sum(cost) FILTER (WHERE issued_at > $2) AS day,
+  sum(cost) FILTER (WHERE issued_at > $3) AS days_7,
   sum(cost) AS days_30
 FROM grants
 WHERE player_id = ANY($1)
@@ -74,7 +90,10 @@ pub async fn load(
     let mut players = statement::rows(executor, PLAYERS, &[&player_ids])
         .await?
         .iter()
-        .map(snapshot)
+        .map(|row| {
+            let totals = totals_of(row, PLAYER_COLUMNS)?;
+            snapshot(row, totals, optional_word(row, "segment")?)
+        })
         .collect::<Result<Vec<_>>>()?;
     // The map owns its keys: the snapshots change while it is used.
     let place: HashMap<String, usize> = players
@@ -84,14 +103,14 @@ pub async fn load(
         .collect();
     let find = |row: &Row| -> Result<Option<usize>> { Ok(place.get(row.try_get::<_, &str>("player_id")?).copied()) };
 
-    for row in statement::rows(executor, WINDOWS, &[&player_ids, &today]).await? {
+    for row in statement::rows(executor, WINDOWS, &[&today, &player_ids]).await? {
         if let Some(index) = find(&row)? {
             players[index].windows = windows(&row)?;
         }
     }
     for row in statement::rows(executor, BALANCES, &[&player_ids]).await? {
         if let Some(index) = find(&row)? {
-            *balance_mut(&mut players[index].balances, asset(row.try_get("asset")?)?) = row.try_get("balance")?;
+            *balance_mut(&mut players[index].balances, word(&row, "asset")?) = row.try_get("balance")?;
         }
     }
     let days_ago = |days: i64| now - SignedDuration::from_hours(24 * days);
@@ -103,12 +122,7 @@ pub async fn load(
     .await?
     {
         if let Some(index) = find(&row)? {
-            let spend = RewardSpend {
-                day: row.try_get("day")?,
-                days_7: row.try_get("days_7")?,
-                days_30: row.try_get("days_30")?,
-            };
-            players[index].spend = spend;
+            players[index].spend = spend(&row)?;
         }
     }
     for row in statement::rows(executor, PAST_GRANTS, &[&player_ids, &period_keys]).await? {
@@ -123,43 +137,57 @@ pub async fn load(
     Ok(players)
 }
 
-fn snapshot(row: &Row) -> Result<PlayerSnapshot> {
-    let text: String = row.try_get("player_id")?;
-    let risk_score: i16 = row.try_get("risk_score")?;
+/// Reads [`PLAYER`] by place: a name is looked for among all columns, of every player.
+pub(crate) fn snapshot(row: &Row, totals: Totals, segment: Option<Segment>) -> Result<PlayerSnapshot> {
     Ok(PlayerSnapshot {
-        player_id: PlayerId::parse(text.clone()).map_err(|error| Error::Row(format!("player id {text:?}: {error}")))?,
+        player_id: id(row, 0)?,
+        tier: row.try_get(1)?,
+        risk_score: small(row, 2)?,
         standing: Some(Standing {
-            is_active: row.try_get("is_active")?,
-            is_blocked: row.try_get("is_blocked")?,
-            self_excluded_until: row.try_get("self_excluded_until")?,
+            is_active: row.try_get(3)?,
+            is_blocked: row.try_get(4)?,
+            self_excluded_until: row.try_get(5)?,
         }),
-        segment: segment_of(row)?,
-        tier: row.try_get("tier")?,
-        totals: totals_of(row)?,
+        kyc_completed: row.try_get(6)?,
+        profile_depth: row.try_get(7)?,
+        registered_at: row.try_get(8)?,
+        totals,
+        segment,
         windows: Windows::default(),
         balances: Balances::default(),
-        risk_score: u8::try_from(risk_score).map_err(|_| Error::Row(format!("risk score {risk_score}")))?,
-        kyc_completed: row.try_get("kyc_completed")?,
-        profile_depth: row.try_get("profile_depth")?,
-        registered_at: row.try_get("registered_at")?,
         spend: RewardSpend::default(),
         past_grants: Vec::new(),
     })
 }
 
-fn windows(row: &Row) -> Result<Windows> {
+/// Behind the player's id, [`WINDOW_SUMS`].
+pub(crate) fn windows(row: &Row) -> Result<Windows> {
     Ok(Windows {
-        wagered_7d: row.try_get("wagered_7d")?,
-        wagered_30d: row.try_get("wagered_30d")?,
-        won_7d: row.try_get("won_7d")?,
-        won_30d: row.try_get("won_30d")?,
-        deposited_7d: row.try_get("deposited_7d")?,
-        deposited_30d: row.try_get("deposited_30d")?,
-        active_days_30d: row.try_get("active_days_30d")?,
+        wagered_30d: sum(row, 1)?,
+        wagered_7d: sum(row, 2)?,
+        won_7d: sum(row, 3)?,
+        deposited_7d: sum(row, 4)?,
+        won_30d: sum(row, 5)?,
+        deposited_30d: sum(row, 6)?,
+        active_days_30d: row.try_get(7)?,
     })
 }
 
-pub(crate) fn balance_mut(balances: &mut Balances, asset: Asset) -> &mut rust_decimal::Decimal {
+/// Behind the player's id, what a day, 7 days and 30 days cost.
+pub(crate) fn spend(row: &Row) -> Result<RewardSpend> {
+    Ok(RewardSpend {
+        day: sum(row, 1)?,
+        days_7: sum(row, 2)?,
+        days_30: sum(row, 3)?,
+    })
+}
+
+/// 0 over no rows.
+pub(crate) fn sum(row: &Row, place: usize) -> Result<Decimal> {
+    Ok(row.try_get::<_, Option<Decimal>>(place)?.unwrap_or_default())
+}
+
+pub(crate) fn balance_mut(balances: &mut Balances, asset: Asset) -> &mut Decimal {
     match asset {
         Asset::Bonus => &mut balances.bonus,
         Asset::Lp => &mut balances.lp,

@@ -4,16 +4,14 @@
 
 use crate::db::{Client, Db, Tx, snapshot};
 use crate::error::{Error, Result};
-use crate::program::snapshots::balance_mut;
-use crate::statement;
-use crate::wallet::ledger::asset;
-use domain::id::PlayerId;
-use domain::metrics::{Totals, Windows};
-use domain::player::{Balances, PastGrant, PlayerSnapshot, RewardSpend, Standing};
-use domain::segment::Segment;
+use crate::players::totals::{TOTALS, totals_of};
+use crate::program::snapshots::{self, PLAYER, WINDOW_SUMS};
+use crate::row::word;
+use crate::statement::{self, text};
+use domain::metrics::Windows;
+use domain::player::{PastGrant, PlayerSnapshot};
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use std::cmp::Ordering;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -46,18 +44,23 @@ SELECT pg_export_snapshot()";
 // Each of the following walks one index in the order of ids, and the rows are put together here: a join of so many ranges is
 // more work, and its plan hangs on guesses of how many ids lie in a range.
 
-const PLAYERS: &str = "
-SELECT player_id, tier, risk_score, is_active, is_blocked, self_excluded_until, kyc_completed, profile_depth, registered_at
-FROM players
-WHERE player_id BETWEEN $1 AND $2
-ORDER BY player_id";
+const PLAYERS: &str = text!(
+    "SELECT ",
+    PLAYER,
+    "
+FROM players p
+WHERE p.player_id BETWEEN $1 AND $2
+ORDER BY p.player_id"
+);
 
-const TOTALS: &str = "
-SELECT player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, total_bets,
-  last_deposit_date
-FROM player_totals
-WHERE player_id BETWEEN $1 AND $2
-ORDER BY player_id";
+const TOTALS_OF_RANGE: &str = text!(
+    "SELECT t.player_id, ",
+    TOTALS,
+    "
+FROM player_totals t
+WHERE t.player_id BETWEEN $1 AND $2
+ORDER BY t.player_id"
+);
 
 const SEGMENTS: &str = "
 SELECT player_id, segment
@@ -68,24 +71,21 @@ ORDER BY player_id";
 const WAGERED: &str = "
 SELECT player_id, sum(wagered) AS wagered_30d
 FROM player_daily
-WHERE player_id BETWEEN $1 AND $2
-  AND day > $3::date - 30
+WHERE player_id BETWEEN $2 AND $3
+  AND day > $1::date - 30
 GROUP BY player_id
 ORDER BY player_id";
 
-const WINDOWS: &str = "
-SELECT player_id, sum(wagered) AS wagered_30d,
-  sum(wagered) FILTER (WHERE day > $3::date - 7) AS wagered_7d,
-  sum(won) FILTER (WHERE day > $3::date - 7) AS won_7d,
-  sum(deposited) FILTER (WHERE day > $3::date - 7) AS deposited_7d,
-  sum(won) AS won_30d,
-  sum(deposited) AS deposited_30d,
-  count(*) FILTER (WHERE wagered > 0 OR deposited > 0 OR withdrawn > 0)::integer AS active_days_30d
+const WINDOWS: &str = text!(
+    "SELECT player_id,",
+    WINDOW_SUMS,
+    "
 FROM player_daily
-WHERE player_id BETWEEN $1 AND $2
-  AND day > $3::date - 30
+WHERE player_id BETWEEN $2 AND $3
+  AND day > $1::date - 30
 GROUP BY player_id
-ORDER BY player_id";
+ORDER BY player_id"
+);
 
 const GRANTS: &str = "
 SELECT player_id,
@@ -108,7 +108,16 @@ ORDER BY player_id";
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
-    COUNT, RANGES, EXPORT, PLAYERS, TOTALS, SEGMENTS, WAGERED, WINDOWS, GRANTS, BALANCES,
+    COUNT,
+    RANGES,
+    EXPORT,
+    PLAYERS,
+    TOTALS_OF_RANGE,
+    SEGMENTS,
+    WAGERED,
+    WINDOWS,
+    GRANTS,
+    BALANCES,
 ];
 
 /// What is read of each player.
@@ -216,7 +225,7 @@ impl Population {
 }
 
 fn lost() -> Error {
-    Error::Row("the reading of the population broke off".into())
+    Error::ReadingStopped
 }
 
 /// One connection's share of the ranges.
@@ -294,7 +303,7 @@ async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) 
     let (day, days_7, days_30) = (days_ago(1), days_ago(7), days_ago(30));
     let windows = if *detail == Detail::All { WINDOWS } else { WAGERED };
     let range: statement::Params<'_> = &[first, last];
-    let of_windows: statement::Params<'_> = &[first, last, today];
+    let of_windows: statement::Params<'_> = &[today, first, last];
     let of_grants: statement::Params<'_> = &[first, last, &day, &days_7, &days_30, period_keys, rule_ids];
     let balances = async {
         match detail {
@@ -304,7 +313,7 @@ async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) 
     };
     let (players, totals, segments, windows, grants, balances) = tokio::try_join!(
         statement::rows(tx, PLAYERS, range),
-        statement::rows(tx, TOTALS, range),
+        statement::rows(tx, TOTALS_OF_RANGE, range),
         statement::rows(tx, SEGMENTS, range),
         statement::rows(tx, windows, of_windows),
         statement::rows(tx, GRANTS, of_grants),
@@ -312,33 +321,26 @@ async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) 
     )?;
     let (mut totals, mut segments, mut windows) = (Rows::of(&totals), Rows::of(&segments), Rows::of(&windows));
     let (mut grants, mut balances) = (Rows::of(&grants), Rows::of(&balances));
-    let mut snapshots = Vec::with_capacity(players.len());
+    let mut loaded = Vec::with_capacity(players.len());
     for row in &players {
         let id: &str = row.try_get(0)?;
         // As everywhere, one without totals is not evaluated.
         let Some(of_player) = totals.next(id)? else { continue };
-        let mut snapshot = player(row, of_player)?;
-        if let Some(row) = segments.next(id)? {
-            let text: &str = row.try_get(1)?;
-            snapshot.segment = Some(Segment::parse(text).ok_or_else(|| Error::Row(format!("segment {text:?}")))?);
-        }
+        let segment = segments.next(id)?.map(|row| word(row, 1)).transpose()?;
+        let mut snapshot = snapshots::snapshot(row, totals_of(of_player, 1)?, segment)?;
         if let Some(row) = windows.next(id)? {
             snapshot.windows = windows_of(row, *detail)?;
         }
         if let Some(row) = grants.next(id)? {
-            snapshot.spend = RewardSpend {
-                day: sum(row, 1)?,
-                days_7: sum(row, 2)?,
-                days_30: sum(row, 3)?,
-            };
+            snapshot.spend = snapshots::spend(row)?;
             snapshot.past_grants = past_grants(row)?;
         }
         while let Some(row) = balances.next(id)? {
-            *balance_mut(&mut snapshot.balances, asset(row.try_get(1)?)?) = row.try_get(2)?;
+            *snapshots::balance_mut(&mut snapshot.balances, word(row, 1)?) = row.try_get(2)?;
         }
-        snapshots.push(snapshot);
+        loaded.push(snapshot);
     }
-    Ok(snapshots)
+    Ok(loaded)
 }
 
 /// Rows of a table in the order of players, whose ids stand first.
@@ -362,62 +364,14 @@ impl<'a> Rows<'a> {
     }
 }
 
-// By place: a name is looked for among all columns, of every player.
-fn player(row: &Row, totals: &Row) -> Result<PlayerSnapshot> {
-    let id: String = row.try_get(0)?;
-    let risk_score: i16 = row.try_get(2)?;
-    Ok(PlayerSnapshot {
-        player_id: PlayerId::parse(id).map_err(|error| Error::Row(format!("player id: {error}")))?,
-        tier: row.try_get(1)?,
-        risk_score: u8::try_from(risk_score).map_err(|_| Error::Row(format!("risk score {risk_score}")))?,
-        standing: Some(Standing {
-            is_active: row.try_get(3)?,
-            is_blocked: row.try_get(4)?,
-            self_excluded_until: row.try_get(5)?,
-        }),
-        kyc_completed: row.try_get(6)?,
-        profile_depth: row.try_get(7)?,
-        registered_at: row.try_get(8)?,
-        totals: Totals {
-            deposited: totals.try_get(1)?,
-            wagered: totals.try_get(2)?,
-            won: totals.try_get(3)?,
-            withdrawn: totals.try_get(4)?,
-            session_count: totals.try_get(5)?,
-            playtime_hours: totals.try_get(6)?,
-            bets: totals.try_get(7)?,
-            last_deposit_date: totals.try_get(8)?,
-        },
-        segment: None,
-        windows: Windows::default(),
-        balances: Balances::default(),
-        spend: RewardSpend::default(),
-        past_grants: Vec::new(),
-    })
-}
-
-/// 0 over no rows.
-fn sum(row: &Row, place: usize) -> Result<Decimal> {
-    Ok(row.try_get::<_, Option<Decimal>>(place)?.unwrap_or_default())
-}
-
 fn windows_of(row: &Row, detail: Detail) -> Result<Windows> {
-    let wagered_30d = sum(row, 1)?;
-    Ok(match detail {
-        Detail::Gated => Windows {
-            wagered_30d,
+    match detail {
+        Detail::Gated => Ok(Windows {
+            wagered_30d: snapshots::sum(row, 1)?,
             ..Windows::default()
-        },
-        Detail::All => Windows {
-            wagered_30d,
-            wagered_7d: sum(row, 2)?,
-            won_7d: sum(row, 3)?,
-            deposited_7d: sum(row, 4)?,
-            won_30d: sum(row, 5)?,
-            deposited_30d: sum(row, 6)?,
-            active_days_30d: row.try_get(7)?,
-        },
-    })
+        }),
+        Detail::All => snapshots::windows(row),
+    }
 }
 
 fn past_grants(row: &Row) -> Result<Vec<PastGrant>> {

@@ -4,7 +4,8 @@
 //! pass, is done when the report is stored, the others as the pass goes on.
 
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::row::id;
 use crate::statement;
 use domain::id::{RuleId, RunId};
 use jiff::Timestamp;
@@ -158,9 +159,8 @@ pub async fn lock(tx: &Tx<'_>, run_id: RunId) -> Result<Option<Pending>> {
     if row.try_get("ended")? {
         return Ok(None);
     }
-    let rule_id: String = row.try_get("rule_id")?;
     Ok(Some(Pending {
-        rule_id: RuleId::parse(rule_id).map_err(|error| Error::Row(format!("rule id: {error}")))?,
+        rule_id: id(&row, "rule_id")?,
         draft: row.try_get("draft")?,
         within: row.try_get("within")?,
         attempt: row.try_get("attempt")?,

@@ -1,11 +1,14 @@
 //! Runs: one fan-out over players, cut into shards that are ranges of player ids.
 
+pub mod shards;
 pub mod triggers;
 
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
-use crate::statement;
+use crate::row::{optional_id, word};
+use crate::statement::{self, text};
 use domain::id::{RuleId, RunId};
+use domain::run::{Rewards, RunKind, RunStatus, Scope};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
@@ -57,98 +60,13 @@ INSERT INTO run_players (run_id, player_id, changed)
 SELECT $1, player_id, true
 FROM unnest($2::text[]) AS n (player_id)";
 
-const LOCK_SHARD: &str = "
-SELECT s.first_player_id, s.last_player_id, s.segmented_at, s.rewarded_at, s.failed_at, r.scope, r.rewards, r.kind,
-  r.rule_id, r.reason, r.created_by
-FROM run_shards s
-JOIN runs r ON r.run_id = s.run_id
-WHERE s.run_id = $1
-  AND s.shard = $2
-FOR UPDATE OF s";
-
-// The range stands for both tables: from one alone the planner would not know that it bounds the other, and a plan made once
-// for all shards would read every player for each.
-const LOCK_LISTED: &str = "
-SELECT p.player_id
-FROM run_players l
-JOIN players p ON p.player_id = l.player_id
-WHERE l.run_id = $1
-  AND l.player_id BETWEEN $2 AND $3
-  AND p.player_id BETWEEN $2 AND $3
-  AND l.changed
-ORDER BY l.player_id
-FOR NO KEY UPDATE OF p";
-
-const LOCK_RANGE: &str = "
-SELECT player_id
-FROM players
-WHERE player_id BETWEEN $1 AND $2
-ORDER BY player_id
-FOR NO KEY UPDATE";
-
-// Which of their grants are open is read again under the lock.
-const LOCK_HOLDERS: &str = "
-SELECT p.player_id
-FROM players p
-WHERE p.player_id BETWEEN $1 AND $2
-  AND EXISTS (
-    SELECT
-    FROM grants g
-    WHERE g.player_id = p.player_id
-      AND g.player_id BETWEEN $1 AND $2
-      AND g.rule_id = $3
-      AND g.status IN ('PENDING', 'ACTIVE')
-  )
-ORDER BY p.player_id
-FOR NO KEY UPDATE OF p";
-
-const SEGMENTED: &str = "
-UPDATE run_shards
-SET segmented_at = $3,
-  players = $4,
-  segments_changed = $5
-WHERE run_id = $1
-  AND shard = $2";
-
-const REWARDED: &str = "
-UPDATE run_shards
-SET rewarded_at = $3,
-  matched = $4,
-  granted = $5,
-  reduced = $6,
-  refused = $7,
-  cost = $8,
-  revoked = $9,
-  taken_back = $10,
-  players = $11
-WHERE run_id = $1
-  AND shard = $2";
-
-const SHARD_FAILED: &str = "
-UPDATE run_shards
-SET failed_at = $3,
-  error = $4
-WHERE run_id = $1
-  AND shard = $2
-  AND failed_at IS NULL
-  AND rewarded_at IS NULL";
-
-// The last shard ends the run.
-const SHARD_DONE: &str = "
-UPDATE runs
-SET shards_done = shards_done + 1,
-  status = CASE
-    WHEN shards_done + 1 < shards_total THEN status
-    WHEN EXISTS (SELECT FROM run_shards s WHERE s.run_id = $1 AND s.failed_at IS NOT NULL) THEN 'COMPLETED_WITH_ERRORS'
-    ELSE 'COMPLETED'
-  END,
-  finished_at = CASE WHEN shards_done + 1 < shards_total THEN NULL ELSE $2::timestamptz END
-WHERE run_id = $1";
+const COLUMNS: &str = "r.run_id, r.kind, r.scope, r.rewards, r.status, r.shards_total, r.shards_done, r.rule_id, \
+                       r.reason, r.created_by, r.created_at, r.finished_at, t.players, t.segments_changed, t.matched, \
+                       t.granted, t.reduced, t.refused, t.cost, t.revoked, t.taken_back, t.shards_segmented, \
+                       t.shards_failed, t.error";
 
 /// What the shards of the run `r` come to.
-macro_rules! totals {
-    () => {
-        "
+const TOTALS: &str = "
 CROSS JOIN LATERAL (
   SELECT coalesce(sum(players), 0)::bigint AS players,
     coalesce(sum(segments_changed), 0)::bigint AS segments_changed,
@@ -164,42 +82,34 @@ CROSS JOIN LATERAL (
     min(error) AS error
   FROM run_shards s
   WHERE s.run_id = r.run_id
-) AS t"
-    };
-}
+) AS t";
 
-const GET: &str = concat!(
+const GET: &str = text!(
+    "SELECT ",
+    COLUMNS,
     "
-SELECT r.*, t.*
 FROM runs r",
-    totals!(),
+    TOTALS,
     "
 WHERE r.run_id = $1"
 );
 
-const LIST: &str = concat!(
+const LIST: &str = text!(
+    "SELECT ",
+    COLUMNS,
     "
-SELECT r.*, t.*
 FROM (
-  SELECT *
+  SELECT run_id, kind, scope, rewards, status, shards_total, shards_done, rule_id, reason, created_by, created_at, finished_at
   FROM runs
   WHERE $1::text IS NULL OR status = $1
   ORDER BY run_id DESC
   OFFSET $2
   LIMIT $3
 ) AS r",
-    totals!(),
+    TOTALS,
     "
 ORDER BY r.run_id DESC"
 );
-
-const OPEN_SHARDS: &str = "
-SELECT shard
-FROM run_shards
-WHERE run_id = $1
-  AND segmented_at IS NULL
-  AND failed_at IS NULL
-ORDER BY shard";
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
@@ -209,54 +119,9 @@ pub const STATEMENTS: &[&str] = &[
     CUT_HOLDERS,
     SKIP_SEGMENTS,
     LIST_PLAYERS,
-    LOCK_SHARD,
-    LOCK_LISTED,
-    LOCK_RANGE,
-    LOCK_HOLDERS,
-    SEGMENTED,
-    REWARDED,
-    SHARD_FAILED,
-    SHARD_DONE,
     GET,
     LIST,
-    OPEN_SHARDS,
 ];
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($variant),+ }
-
-        impl $name {
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-
-            pub fn parse(text: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|word| word.as_str() == text)
-            }
-        }
-    };
-}
-
-words!(/// What started the run.
-RunKind {
-    Import = "IMPORT",
-    Recalculation = "RECALCULATION",
-    Batch = "BATCH",
-    Evaluation = "EVALUATION",
-    Revocation = "REVOCATION",
-    Simulation = "SIMULATION",
-});
-words!(/// Which players it goes over: everybody, those of a list, or those who hold an open grant of the run's rule.
-    Scope { All = "ALL", Listed = "LISTED", Holders = "HOLDERS" });
-words!(/// Whether rewards are evaluated after the segments.
-    Rewards { Evaluate = "EVALUATE", Skip = "SKIP" });
-words!(/// Where it stands.
-    RunStatus { Running = "RUNNING", Completed = "COMPLETED", CompletedWithErrors = "COMPLETED_WITH_ERRORS", Failed = "FAILED" });
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRun {
@@ -273,7 +138,7 @@ pub struct NewRun {
     pub reason: Option<String>,
 }
 
-/// Writes the run and cuts it into shards of at most `shard_players`. Answers the number of shards; a run over nobody
+/// Writes the run and cuts it into shards of at most `shard_players`. Returns the number of shards; a run over nobody
 /// is complete at once. For a listed run the players are in `run_players` already.
 pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32> {
     let rule_id = run.rule_id.as_ref().map(RuleId::as_str);
@@ -285,7 +150,7 @@ pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32
     if rule_id.is_some() {
         statement::execute(tx, SKIP_SEGMENTS, &[&run.run_id.0, &run.created_at]).await?;
     }
-    let shards = i32::try_from(shards).map_err(|_| Error::Row(format!("{shards} shards")))?;
+    let shards = i32::try_from(shards).map_err(Error::ShardsMax)?;
     let rewards = run.rewards == Rewards::Evaluate;
     let (status, finished_at) = match shards {
         0 => (RunStatus::Completed, Some(run.created_at)),
@@ -312,149 +177,6 @@ pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32
 pub async fn list_players(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<()> {
     statement::execute(tx, LIST_PLAYERS, &[&run_id.0, &player_ids]).await?;
     Ok(())
-}
-
-/// One range of a run, locked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shard {
-    pub run_id: RunId,
-    pub shard: i32,
-    pub kind: RunKind,
-    pub scope: Scope,
-    pub rewards: Rewards,
-    /// Of the run: the one rule that it is about.
-    pub rule_id: Option<RuleId>,
-    pub reason: Option<String>,
-    pub created_by: String,
-    pub first_player_id: String,
-    pub last_player_id: String,
-    pub segmented: bool,
-    pub rewarded: bool,
-    pub failed: bool,
-}
-
-/// Locks the shard, so that the same message in two workers is worked on by one after the other.
-pub async fn lock_shard(tx: &Tx<'_>, run_id: RunId, shard: i32) -> Result<Option<Shard>> {
-    let Some(row) = statement::optional_row(tx, LOCK_SHARD, &[&run_id.0, &shard]).await? else {
-        return Ok(None);
-    };
-    let is_set = |column: &str| row.try_get::<_, Option<Timestamp>>(column).map(|at| at.is_some());
-    Ok(Some(Shard {
-        run_id,
-        shard,
-        kind: word(&row, "kind", RunKind::parse)?,
-        scope: word(&row, "scope", Scope::parse)?,
-        rewards: if row.try_get("rewards")? {
-            Rewards::Evaluate
-        } else {
-            Rewards::Skip
-        },
-        rule_id: rule_id(&row)?,
-        reason: row.try_get("reason")?,
-        created_by: row.try_get("created_by")?,
-        first_player_id: row.try_get("first_player_id")?,
-        last_player_id: row.try_get("last_player_id")?,
-        segmented: is_set("segmented_at")?,
-        rewarded: is_set("rewarded_at")?,
-        failed: is_set("failed_at")?,
-    }))
-}
-
-/// Locks the shard's players in order of id and answers their ids.
-pub async fn lock_players(tx: &Tx<'_>, shard: &Shard) -> Result<Vec<String>> {
-    let (first, last) = (&shard.first_player_id, &shard.last_player_id);
-    let rows = match shard.scope {
-        Scope::Listed => statement::rows(tx, LOCK_LISTED, &[&shard.run_id.0, first, last]).await?,
-        Scope::All => statement::rows(tx, LOCK_RANGE, &[first, last]).await?,
-        Scope::Holders => {
-            statement::rows(
-                tx,
-                LOCK_HOLDERS,
-                &[first, last, &shard.rule_id.as_ref().map(RuleId::as_str)],
-            )
-            .await?
-        }
-    };
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-pub async fn segmented(tx: &Tx<'_>, shard: &Shard, players: usize, changed: usize, now: Timestamp) -> Result<()> {
-    statement::execute(
-        tx,
-        SEGMENTED,
-        &[&shard.run_id.0, &shard.shard, &now, &count(players), &count(changed)],
-    )
-    .await?;
-    Ok(())
-}
-
-/// What the rewards of one shard came to, given or taken back.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct RewardTotals {
-    /// Players for whom a rule matched.
-    pub matched: usize,
-    pub granted: usize,
-    /// Of the granted.
-    pub reduced: usize,
-    /// Decisions, not players.
-    pub refused: usize,
-    /// Expected, in money.
-    pub cost: Decimal,
-    /// Grants that a revocation cancelled.
-    pub revoked: usize,
-    /// Bonus money that they still held.
-    pub taken_back: Decimal,
-    /// Who were looked at.
-    pub players: usize,
-}
-
-impl RewardTotals {
-    pub fn add(&mut self, other: &RewardTotals) {
-        self.matched += other.matched;
-        self.granted += other.granted;
-        self.reduced += other.reduced;
-        self.refused += other.refused;
-        self.cost += other.cost;
-        self.revoked += other.revoked;
-        self.taken_back += other.taken_back;
-        self.players += other.players;
-    }
-}
-
-pub async fn rewarded(tx: &Tx<'_>, shard: &Shard, totals: &RewardTotals, now: Timestamp) -> Result<()> {
-    let params: statement::Params<'_> = &[
-        &shard.run_id.0,
-        &shard.shard,
-        &now,
-        &count(totals.matched),
-        &count(totals.granted),
-        &count(totals.reduced),
-        &count(totals.refused),
-        &totals.cost,
-        &count(totals.revoked),
-        &totals.taken_back,
-        &count(totals.players),
-    ];
-    statement::execute(tx, REWARDED, params).await?;
-    Ok(())
-}
-
-/// Marks a shard that can never succeed; answers whether it was open until now.
-pub async fn shard_failed(tx: &Tx<'_>, run_id: RunId, shard: i32, error: &str, now: Timestamp) -> Result<bool> {
-    Ok(statement::execute(tx, SHARD_FAILED, &[&run_id.0, &shard, &now, &error]).await? == 1)
-}
-
-/// Counts one shard as done; the last one ends the run. Call it once per shard, last in its transaction: every shard
-/// writes this row.
-pub async fn shard_done(tx: &Tx<'_>, run_id: RunId, now: Timestamp) -> Result<()> {
-    statement::execute(tx, SHARD_DONE, &[&run_id.0, &now]).await?;
-    Ok(())
-}
-
-/// The shards whose segments are still to be done.
-pub async fn open_shards(executor: &impl Executor, run_id: RunId) -> Result<Vec<i32>> {
-    let rows = statement::rows(executor, OPEN_SHARDS, &[&run_id.0]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 /// A run with the totals of its shards.
@@ -508,14 +230,10 @@ pub async fn list(executor: &impl Executor, status: Option<RunStatus>, skip: i64
 fn run(row: &Row) -> Result<Run> {
     Ok(Run {
         run_id: RunId(row.try_get("run_id")?),
-        kind: word(row, "kind", RunKind::parse)?,
-        scope: word(row, "scope", Scope::parse)?,
-        rewards: if row.try_get("rewards")? {
-            Rewards::Evaluate
-        } else {
-            Rewards::Skip
-        },
-        status: word(row, "status", RunStatus::parse)?,
+        kind: word(row, "kind")?,
+        scope: word(row, "scope")?,
+        rewards: rewards(row)?,
+        status: word(row, "status")?,
         shards_total: row.try_get("shards_total")?,
         shards_done: row.try_get("shards_done")?,
         shards_segmented: row.try_get("shards_segmented")?,
@@ -529,7 +247,7 @@ fn run(row: &Row) -> Result<Run> {
         cost: row.try_get("cost")?,
         revoked: row.try_get("revoked")?,
         taken_back: row.try_get("taken_back")?,
-        rule_id: rule_id(row)?,
+        rule_id: optional_id(row, "rule_id")?,
         reason: row.try_get("reason")?,
         error: row.try_get("error")?,
         created_by: row.try_get("created_by")?,
@@ -538,17 +256,10 @@ fn run(row: &Row) -> Result<Run> {
     })
 }
 
-fn rule_id(row: &Row) -> Result<Option<RuleId>> {
-    let text: Option<String> = row.try_get("rule_id")?;
-    text.map(|text| RuleId::parse(text).map_err(|error| Error::Row(format!("rule id: {error}"))))
-        .transpose()
-}
-
-fn word<T>(row: &Row, column: &str, parse: fn(&str) -> Option<T>) -> Result<T> {
-    let text: &str = row.try_get(column)?;
-    parse(text).ok_or_else(|| Error::Row(format!("{column} {text:?}")))
-}
-
-fn count(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
+fn rewards(row: &Row) -> Result<Rewards> {
+    Ok(if row.try_get("rewards")? {
+        Rewards::Evaluate
+    } else {
+        Rewards::Skip
+    })
 }

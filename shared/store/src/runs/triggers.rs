@@ -1,19 +1,34 @@
 //! What evaluates rules because it happened to a player: written in the causing transaction, worked on by the reward worker.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
-use crate::statement;
-use crate::wallet::ledger::player_id;
+use crate::error::Result;
+use crate::row::{player_id, word};
+use crate::statement::{self, text};
 use domain::id::{PlayerId, TriggerBatchId};
 use domain::rule::Trigger;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-const ADD: &str = "
-INSERT INTO reward_triggers (player_id, trigger, trigger_id, occurred_at, amount, game, batch_id, created_at)
-SELECT player_id, trigger, trigger_id, occurred_at, amount, game, $7, $8
-FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::numeric[], $6::text[])
-  AS n (player_id, trigger, trigger_id, occurred_at, amount, game)";
+columns! {
+    struct TriggerRow<'a> => Triggers (batch_id, created_at) {
+        player_id: text = &'a PlayerId,
+        trigger: text = Trigger,
+        trigger_id: text = &'a str,
+        occurred_at: timestamptz = Timestamp,
+        amount: numeric = Option<Decimal>,
+        game: text = Option<&'a str>,
+    }
+}
+
+const ADD: &str = text!(
+    "INSERT INTO reward_triggers (batch_id, created_at, ",
+    Triggers::NAMES,
+    ")\nSELECT $1, $2, ",
+    Triggers::NAMES,
+    "\nFROM ",
+    Triggers::UNNEST
+);
 
 // The players, not the rows: who holds the players works on the batch alone.
 const PLAYERS: &str = "
@@ -33,13 +48,25 @@ WHERE batch_id = $1
   AND failed_at IS NULL
 ORDER BY player_id, occurred_at, trigger, trigger_id";
 
-const EVALUATED: &str = "
+columns! {
+    struct TriggerKey<'a> => TriggerKeys (evaluated_at) {
+        player_id: text = &'a PlayerId,
+        trigger: text = Trigger,
+        trigger_id: text = &'a str,
+    }
+}
+
+const EVALUATED: &str = text!(
+    "
 UPDATE reward_triggers t
-SET evaluated_at = $4
-FROM unnest($1::text[], $2::text[], $3::text[]) AS n (player_id, trigger, trigger_id)
+SET evaluated_at = $1
+FROM ",
+    TriggerKeys::UNNEST,
+    "
 WHERE t.player_id = n.player_id
   AND t.trigger = n.trigger
-  AND t.trigger_id = n.trigger_id";
+  AND t.trigger_id = n.trigger_id"
+);
 
 const FAIL: &str = "
 UPDATE reward_triggers
@@ -70,21 +97,18 @@ pub async fn add(tx: &Tx<'_>, batch_id: TriggerBatchId, triggers: &[NewTrigger],
     if triggers.is_empty() {
         return Ok(());
     }
-    statement::execute(
-        tx,
-        ADD,
-        &[
-            &triggers.iter().map(|new| new.player_id.as_str()).collect::<Vec<_>>(),
-            &triggers.iter().map(|new| new.trigger.as_str()).collect::<Vec<_>>(),
-            &triggers.iter().map(|new| new.trigger_id.as_str()).collect::<Vec<_>>(),
-            &triggers.iter().map(|new| new.occurred_at).collect::<Vec<_>>(),
-            &triggers.iter().map(|new| new.amount).collect::<Vec<_>>(),
-            &triggers.iter().map(|new| new.game.as_deref()).collect::<Vec<_>>(),
-            &batch_id.0,
-            &now,
-        ],
-    )
-    .await?;
+    let rows: Triggers<'_> = triggers
+        .iter()
+        .map(|new| TriggerRow {
+            player_id: &new.player_id,
+            trigger: new.trigger,
+            trigger_id: &new.trigger_id,
+            occurred_at: new.occurred_at,
+            amount: new.amount,
+            game: new.game.as_deref(),
+        })
+        .collect();
+    statement::execute(tx, ADD, &rows.params([&batch_id.0, &now])).await?;
     Ok(())
 }
 
@@ -102,10 +126,9 @@ pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NewTrigge
     let rows = statement::rows(tx, NEXT, &[&batch_id.0]).await?;
     rows.iter()
         .map(|row| {
-            let trigger: &str = row.try_get("trigger")?;
             Ok(NewTrigger {
                 player_id: player_id(row)?,
-                trigger: Trigger::parse(trigger).ok_or_else(|| Error::Row(format!("trigger {trigger:?}")))?,
+                trigger: word(row, "trigger")?,
                 trigger_id: row.try_get("trigger_id")?,
                 occurred_at: row.try_get("occurred_at")?,
                 amount: row.try_get("amount")?,
@@ -117,10 +140,15 @@ pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NewTrigge
 
 /// Marks triggers in the transaction of what their evaluation granted.
 pub async fn evaluated(tx: &Tx<'_>, triggers: &[NewTrigger], now: Timestamp) -> Result<()> {
-    let ids: Vec<&str> = triggers.iter().map(|done| done.player_id.as_str()).collect();
-    let kinds: Vec<&str> = triggers.iter().map(|done| done.trigger.as_str()).collect();
-    let trigger_ids: Vec<&str> = triggers.iter().map(|done| done.trigger_id.as_str()).collect();
-    statement::execute(tx, EVALUATED, &[&ids, &kinds, &trigger_ids, &now]).await?;
+    let keys: TriggerKeys<'_> = triggers
+        .iter()
+        .map(|done| TriggerKey {
+            player_id: &done.player_id,
+            trigger: done.trigger,
+            trigger_id: &done.trigger_id,
+        })
+        .collect();
+    statement::execute(tx, EVALUATED, &keys.params([&now])).await?;
     Ok(())
 }
 

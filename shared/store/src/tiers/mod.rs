@@ -1,16 +1,17 @@
 //! The ladder of tiers, and how players stand on it.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
-use crate::error::{Error, Result};
-use crate::statement;
-use crate::wallet::ledger::player_id;
+use crate::error::Result;
+use crate::row::player_id;
+use crate::statement::{self, text};
 use domain::id::PlayerId;
 use domain::tier::Tier;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
-use serde_json::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 const LADDER: &str = "
 SELECT tier_level, lp_min, benefits, requirements
@@ -57,12 +58,22 @@ CROSS JOIN LATERAL (
 WHERE p.player_id = ANY($1)
 ORDER BY p.player_id";
 
+columns! {
+    struct EarnedRow<'a> => Earned (today, since) {
+        player_id: text = &'a PlayerId,
+        lp: numeric = Decimal,
+    }
+}
+
 // The second part still sees the days as they were: today's row counts as it is returned, the other days as they stand.
-const EARN: &str = "
+const EARN: &str = text!(
+    "
 WITH earned AS (
   INSERT INTO player_daily AS d (player_id, day, deposited, wagered, won, withdrawn, lp_earned)
-  SELECT player_id, $3::date, 0, 0, 0, 0, lp
-  FROM unnest($1::text[], $2::numeric[]) AS n (player_id, lp)
+  SELECT player_id, $1::date, 0, 0, 0, 0, lp
+  FROM ",
+    Earned::UNNEST,
+    "
   ON CONFLICT (player_id, day) DO UPDATE
   SET lp_earned = d.lp_earned + EXCLUDED.lp_earned
   RETURNING player_id, lp_earned
@@ -74,17 +85,29 @@ CROSS JOIN LATERAL (
   SELECT sum(lp_earned) AS lp
   FROM player_daily
   WHERE player_id = e.player_id
-    AND day >= coalesce($4::date, '-infinity')
-    AND day <> $3::date
+    AND day >= coalesce($2::date, '-infinity')
+    AND day <> $1::date
 ) d
-ORDER BY p.player_id";
+ORDER BY p.player_id"
+);
+
+columns! {
+    struct MoveRow<'a> => Moves (at) {
+        player_id: text = &'a PlayerId,
+        from_tier: text = &'a str,
+        to_tier: text = &'a str,
+        reason: text = &'a str,
+    }
+}
 
 // A caller's clock was read before it waited for the player's lock, so moves need not come in the order of their
 // instants; the history has one that is never before the last. A step down that was announced is off with the move.
-const MOVE: &str = "
+const MOVE: &str = text!(
+    "
 WITH moved AS (
-  SELECT *
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n (player_id, from_tier, to_tier, reason)
+",
+    Moves::SELECT,
+    "
 ), placed AS (
   UPDATE players p
   SET tier = m.to_tier
@@ -96,13 +119,14 @@ WITH moved AS (
   WHERE d.player_id = m.player_id
 )
 INSERT INTO tier_history (player_id, at, from_tier, to_tier, reason)
-SELECT m.player_id, greatest($5::timestamptz, last.at + interval '1 microsecond'), m.from_tier, m.to_tier, m.reason
+SELECT m.player_id, greatest($1::timestamptz, last.at + interval '1 microsecond'), m.from_tier, m.to_tier, m.reason
 FROM moved m
 CROSS JOIN LATERAL (
   SELECT max(at) AS at
   FROM tier_history
   WHERE player_id = m.player_id
-) last";
+) last"
+);
 
 // The next players in the order of their ids; nobody is locked.
 const NEXT: &str = "
@@ -136,10 +160,22 @@ LEFT JOIN tier_downgrades g ON g.player_id = p.player_id
 WHERE p.player_id = ANY($1)
 ORDER BY p.player_id";
 
-const ANNOUNCE: &str = "
-INSERT INTO tier_downgrades (player_id, tier, due_at, announced_at)
-SELECT player_id, tier, due_at, $4
-FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (player_id, tier, due_at)";
+columns! {
+    struct DowngradeRow<'a> => Downgrades (announced_at) {
+        player_id: text = &'a PlayerId,
+        tier: text = &'a str,
+        due_at: timestamptz = Timestamp,
+    }
+}
+
+const ANNOUNCE: &str = text!(
+    "INSERT INTO tier_downgrades (announced_at, ",
+    Downgrades::NAMES,
+    ")\nSELECT $1, ",
+    Downgrades::NAMES,
+    "\nFROM ",
+    Downgrades::UNNEST
+);
 
 const CALL_OFF: &str = "
 DELETE FROM tier_downgrades
@@ -188,13 +224,10 @@ pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
     let rows = statement::rows(executor, LADDER, &[]).await?;
     rows.iter()
         .map(|row| {
-            let tier_level: String = row.try_get("tier_level")?;
-            let Value::Object(benefits) = row.try_get("benefits")? else {
-                return Err(Error::Row(format!("benefits of tier {tier_level:?}")));
-            };
+            let Json(benefits) = row.try_get("benefits")?;
             let lp_min: Decimal = row.try_get("lp_min")?;
             Ok(Tier {
-                tier_level,
+                tier_level: row.try_get("tier_level")?,
                 lp_min: lp_min.normalize(),
                 benefits,
                 requirements: row.try_get("requirements")?,
@@ -227,11 +260,16 @@ pub async fn update(tx: &Tx<'_>, tier: &Tier, now: Timestamp) -> Result<()> {
 }
 
 async fn write(tx: &Tx<'_>, sql: &str, tier: &Tier, now: Timestamp) -> Result<()> {
-    let benefits = Value::Object(tier.benefits.clone());
     statement::execute(
         tx,
         sql,
-        &[&tier.tier_level, &tier.lp_min, &benefits, &tier.requirements, &now],
+        &[
+            &tier.tier_level,
+            &tier.lp_min,
+            &Json(&tier.benefits),
+            &tier.requirements,
+            &now,
+        ],
     )
     .await?;
     Ok(())
@@ -271,7 +309,7 @@ pub async fn standings(
         .collect()
 }
 
-/// Adds LP to what the players earned on a day, and answers how they stand with it. `earned` names each player once, and
+/// Adds LP to what the players earned on a day, and returns how they stand with it. `earned` names each player once, and
 /// may be below 0: points that are taken back. The caller holds the players' locks.
 pub async fn earn(
     tx: &Tx<'_>,
@@ -279,9 +317,11 @@ pub async fn earn(
     today: Date,
     since: Option<Date>,
 ) -> Result<Vec<TierStanding>> {
-    let ids: Vec<&str> = earned.iter().map(|(player_id, _)| player_id.as_str()).collect();
-    let points: Vec<Decimal> = earned.iter().map(|(_, points)| *points).collect();
-    statement::rows(tx, EARN, &[&ids, &points, &today, &since])
+    let rows: Earned<'_> = earned
+        .iter()
+        .map(|&(player_id, lp)| EarnedRow { player_id, lp })
+        .collect();
+    statement::rows(tx, EARN, &rows.params([&today, &since]))
         .await?
         .iter()
         .map(standing)
@@ -312,13 +352,16 @@ pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<(
     if moves.is_empty() {
         return Ok(());
     }
-    let column = |of: fn(&TierMove) -> &str| moves.iter().map(of).collect::<Vec<_>>();
-    let (ids, from, to) = (
-        column(|step| step.player_id.as_str()),
-        column(|step| &step.from),
-        column(|step| &step.to),
-    );
-    statement::execute(tx, MOVE, &[&ids, &from, &to, &column(|step| step.reason), &now]).await?;
+    let rows: Moves<'_> = moves
+        .iter()
+        .map(|step| MoveRow {
+            player_id: &step.player_id,
+            from_tier: &step.from,
+            to_tier: &step.to,
+            reason: step.reason,
+        })
+        .collect();
+    statement::execute(tx, MOVE, &rows.params([&now])).await?;
     Ok(())
 }
 
@@ -371,13 +414,15 @@ pub async fn announce(tx: &Tx<'_>, downgrades: &[Downgrade], now: Timestamp) -> 
     if downgrades.is_empty() {
         return Ok(());
     }
-    let ids: Vec<&str> = downgrades
+    let rows: Downgrades<'_> = downgrades
         .iter()
-        .map(|downgrade| downgrade.player_id.as_str())
+        .map(|downgrade| DowngradeRow {
+            player_id: &downgrade.player_id,
+            tier: &downgrade.tier,
+            due_at: downgrade.due_at,
+        })
         .collect();
-    let tiers: Vec<&str> = downgrades.iter().map(|downgrade| downgrade.tier.as_str()).collect();
-    let due: Vec<Timestamp> = downgrades.iter().map(|downgrade| downgrade.due_at).collect();
-    statement::execute(tx, ANNOUNCE, &[&ids, &tiers, &due, &now]).await?;
+    statement::execute(tx, ANNOUNCE, &rows.params([&now])).await?;
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! Grants: every reward issued, and the decisions behind them.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
 use crate::page::Page;
-use crate::statement;
-use crate::wallet::ledger::player_id;
-use domain::bonus::{Grant, GrantStatus, GrantTerms, GrantedRule, NewGrant, Transition};
+use crate::row::{player_id, word};
+use crate::statement::{self, text};
+use domain::bonus::{Grant, GrantStatus, GrantTerms, NewGrant, Transition};
 use domain::id::{EvaluationId, GrantId, PlayerId, RunId, TransactionId};
+use domain::money::Asset;
+use domain::rule::RewardType;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -18,12 +21,50 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-const ADD: &str = include_str!("grants_add.sql");
+columns! {
+    struct NewGrantRow<'a> => NewGrants () {
+        player_id: text = &'a PlayerId,
+        grant_id: uuid = GrantId,
+        rule_id: text = Option<&'a str>,
+        rule_version: integer = Option<i32>,
+        period_key: text = Option<&'a str>,
+        evaluation_id: uuid = Option<EvaluationId>,
+        reward_type: text = RewardType,
+        asset: text = Asset,
+        amount: numeric = Decimal,
+        cost: numeric = Decimal,
+        expected_revenue: numeric = Option<Decimal>,
+        status: text = GrantStatus,
+        balance: numeric = Decimal,
+        wagering_required: numeric = Decimal,
+        terms: json = Option<Json<&'a GrantTerms>>,
+        issued_at: timestamptz = Timestamp,
+        expires_at: timestamptz = Option<Timestamp>,
+        closed_at: timestamptz = Option<Timestamp>,
+        converted: numeric = Decimal,
+        transitions: smallint = i16,
+    }
+}
 
-const ADD_DECISIONS: &str = "
-INSERT INTO reward_decisions (player_id, evaluation_id, run_id, evaluated_at, facts, decisions)
-SELECT player_id, evaluation_id, $5, $6, facts, decisions
-FROM unnest($1::text[], $2::uuid[], $3::json[], $4::json[]) AS n (player_id, evaluation_id, facts, decisions)";
+const ADD: &str = text!("INSERT INTO grants (", NewGrants::NAMES, ")\n", NewGrants::SELECT);
+
+columns! {
+    struct DecisionRow<'a> => Decisions (run_id, evaluated_at) {
+        player_id: text = &'a PlayerId,
+        evaluation_id: uuid = EvaluationId,
+        facts: json = Json<&'a RawValue>,
+        decisions: json = Json<&'a RawValue>,
+    }
+}
+
+const ADD_DECISIONS: &str = text!(
+    "INSERT INTO reward_decisions (run_id, evaluated_at, ",
+    Decisions::NAMES,
+    ")\nSELECT $1, $2, ",
+    Decisions::NAMES,
+    "\nFROM ",
+    Decisions::UNNEST
+);
 
 const OPEN_BUDGETS: &str = "
 INSERT INTO rule_budgets (rule_id, day, reserved)
@@ -41,12 +82,23 @@ WHERE rule_id = ANY($1)
 ORDER BY rule_id, day
 FOR UPDATE";
 
-const RESERVE: &str = "
+columns! {
+    struct CostRow<'a> => Costs (today) {
+        rule_id: text = &'a str,
+        cost: numeric = Decimal,
+    }
+}
+
+const RESERVE: &str = text!(
+    "
 UPDATE rule_budgets b
 SET reserved = b.reserved + n.cost
-FROM unnest($1::text[], $2::numeric[]) AS n (rule_id, cost)
+FROM ",
+    Costs::UNNEST,
+    "
 WHERE b.rule_id = n.rule_id
-  AND (b.day IS NULL OR b.day = $3)";
+  AND (b.day IS NULL OR b.day = $1)"
+);
 
 const DECISIONS: &str = "
 SELECT evaluation_id, run_id, evaluated_at, facts, decisions
@@ -57,7 +109,23 @@ ORDER BY evaluation_id DESC
 OFFSET $3
 LIMIT $4";
 
-const SAVE: &str = "
+columns! {
+    struct GrantRow<'a> => Grants () {
+        player_id: text = &'a PlayerId,
+        grant_id: uuid = GrantId,
+        status: text = GrantStatus,
+        status_reason: text = Option<&'a str>,
+        balance: numeric = Decimal,
+        wagering_completed: numeric = Decimal,
+        activated_at: timestamptz = Option<Timestamp>,
+        closed_at: timestamptz = Option<Timestamp>,
+        converted: numeric = Decimal,
+        transitions: smallint = i16,
+    }
+}
+
+const SAVE: &str = text!(
+    "
 UPDATE grants g
 SET status = n.status,
   status_reason = n.status_reason,
@@ -67,17 +135,34 @@ SET status = n.status,
   closed_at = n.closed_at,
   converted = n.converted,
   transitions = n.transitions
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::timestamptz[],
-  $8::timestamptz[], $9::numeric[], $10::smallint[])
-  AS n (player_id, grant_id, status, status_reason, balance, wagering_completed, activated_at, closed_at, converted, transitions)
+FROM ",
+    Grants::UNNEST,
+    "
 WHERE g.player_id = n.player_id
   AND g.grant_id = n.grant_id
-  AND g.status IN ('PENDING', 'ACTIVE')";
+  AND g.status IN ('PENDING', 'ACTIVE')"
+);
 
-const ADD_HISTORY: &str = "
-INSERT INTO grant_history (player_id, grant_id, step, transaction_id, at, from_status, to_status, reason, actor)
-SELECT *
-FROM unnest($1::text[], $2::uuid[], $3::smallint[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[])";
+columns! {
+    struct TransitionRow<'a> => Transitions () {
+        player_id: text = &'a PlayerId,
+        grant_id: uuid = GrantId,
+        step: smallint = i16,
+        transaction_id: uuid = TransactionId,
+        at: timestamptz = Timestamp,
+        from_status: text = GrantStatus,
+        to_status: text = GrantStatus,
+        reason: text = Option<&'a str>,
+        actor: text = &'a str,
+    }
+}
+
+const ADD_HISTORY: &str = text!(
+    "INSERT INTO grant_history (",
+    Transitions::NAMES,
+    ")\n",
+    Transitions::SELECT
+);
 
 // A grant that was born ACTIVE is active since it was issued.
 const OPEN: &str = "
@@ -146,11 +231,23 @@ FROM (
 ORDER BY player_id
 LIMIT $3";
 
-const IN_OPEN_ROUNDS: &str = "
+columns! {
+    /// Grants by their keys.
+    pub(crate) struct GrantKey<'a> => GrantKeys (rounds_since) {
+        player_id: text = &'a PlayerId,
+        grant_id: uuid = GrantId,
+    }
+}
+
+const IN_OPEN_ROUNDS: &str = text!(
+    "
 SELECT DISTINCT u.grant_id
-FROM unnest($1::text[], $2::uuid[]) AS n (player_id, grant_id)
+FROM ",
+    GrantKeys::UNNEST,
+    "
 JOIN unsettled_rounds u ON u.player_id = n.player_id AND u.grant_id = n.grant_id
-WHERE u.recorded_at > $3";
+WHERE u.recorded_at > $1"
+);
 
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
@@ -174,56 +271,35 @@ pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
     if grants.is_empty() {
         return Ok(());
     }
-    let rules: Vec<Option<&GrantedRule>> = grants.iter().map(|(new, _)| new.rule.as_ref()).collect();
-    statement::execute(
-        tx,
-        ADD,
-        &[
-            &grants.iter().map(|(new, _)| new.player_id.as_str()).collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.grant_id.0).collect::<Vec<_>>(),
-            &rules
-                .iter()
-                .map(|rule| rule.map(|rule| rule.rule_id.as_str()))
-                .collect::<Vec<_>>(),
-            &rules
-                .iter()
-                .map(|rule| rule.map(|rule| rule.version))
-                .collect::<Vec<_>>(),
-            &rules
-                .iter()
-                .map(|rule| rule.map(|rule| rule.period_key.as_str()))
-                .collect::<Vec<_>>(),
-            &rules
-                .iter()
-                .map(|rule| rule.map(|rule| rule.evaluation_id.0))
-                .collect::<Vec<_>>(),
-            &grants
-                .iter()
-                .map(|(new, _)| new.reward_type.as_str())
-                .collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.asset.as_str()).collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.amount).collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.cost).collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.expected_revenue).collect::<Vec<_>>(),
-            &grants
-                .iter()
-                .map(|(_, grant)| grant.status.as_str())
-                .collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.balance).collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.wagering_required).collect::<Vec<_>>(),
-            &grants
-                .iter()
-                .map(|(new, _)| new.terms.as_ref().map(Json))
-                .collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.issued_at).collect::<Vec<_>>(),
-            &grants.iter().map(|(new, _)| new.expires_at).collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.closed_at).collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.converted).collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.transitions).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: NewGrants<'_> = grants.iter().map(new_grant_row).collect();
+    statement::execute(tx, ADD, &rows.params([])).await?;
     Ok(())
+}
+
+fn new_grant_row((new, grant): &(NewGrant, Grant)) -> NewGrantRow<'_> {
+    let rule = new.rule.as_ref();
+    NewGrantRow {
+        player_id: &new.player_id,
+        grant_id: new.grant_id,
+        rule_id: rule.map(|rule| rule.rule_id.as_str()),
+        rule_version: rule.map(|rule| rule.version),
+        period_key: rule.map(|rule| rule.period_key.as_str()),
+        evaluation_id: rule.map(|rule| rule.evaluation_id),
+        reward_type: new.reward_type,
+        asset: new.asset,
+        amount: new.amount,
+        cost: new.cost,
+        expected_revenue: new.expected_revenue,
+        status: grant.status,
+        balance: grant.balance,
+        wagering_required: new.wagering_required,
+        terms: new.terms.as_ref().map(Json),
+        issued_at: new.issued_at,
+        expires_at: new.expires_at,
+        closed_at: grant.closed_at,
+        converted: grant.converted,
+        transitions: grant.transitions,
+    }
 }
 
 /// Writes open grants as they stand now. The caller holds the players' locks.
@@ -234,40 +310,27 @@ pub async fn save(tx: &Tx<'_>, grants: &[(PlayerId, Grant)]) -> Result<()> {
     if grants.is_empty() {
         return Ok(());
     }
-    let saved = statement::execute(
-        tx,
-        SAVE,
-        &[
-            &grants
-                .iter()
-                .map(|(player_id, _)| player_id.as_str())
-                .collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.grant_id.0).collect::<Vec<_>>(),
-            &grants
-                .iter()
-                .map(|(_, grant)| grant.status.as_str())
-                .collect::<Vec<_>>(),
-            &grants
-                .iter()
-                .map(|(_, grant)| grant.reason.as_deref())
-                .collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.balance).collect::<Vec<_>>(),
-            &grants
-                .iter()
-                .map(|(_, grant)| grant.wagering_completed)
-                .collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.activated_at).collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.closed_at).collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.converted).collect::<Vec<_>>(),
-            &grants.iter().map(|(_, grant)| grant.transitions).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: Grants<'_> = grants
+        .iter()
+        .map(|(player_id, grant)| GrantRow {
+            player_id,
+            grant_id: grant.grant_id,
+            status: grant.status,
+            status_reason: grant.reason.as_deref(),
+            balance: grant.balance,
+            wagering_completed: grant.wagering_completed,
+            activated_at: grant.activated_at,
+            closed_at: grant.closed_at,
+            converted: grant.converted,
+            transitions: grant.transitions,
+        })
+        .collect();
+    let saved = statement::execute(tx, SAVE, &rows.params([])).await?;
     if usize::try_from(saved) != Ok(grants.len()) {
-        return Err(Error::Row(format!(
-            "{saved} of {} grants were open and could be saved",
-            grants.len()
-        )));
+        return Err(Error::GrantsOver {
+            saved,
+            grants: grants.len(),
+        });
     }
     Ok(())
 }
@@ -276,34 +339,21 @@ pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> 
     if transitions.is_empty() {
         return Ok(());
     }
-    statement::execute(
-        tx,
-        ADD_HISTORY,
-        &[
-            &transitions
-                .iter()
-                .map(|step| step.player_id.as_str())
-                .collect::<Vec<_>>(),
-            &transitions.iter().map(|step| step.grant_id.0).collect::<Vec<_>>(),
-            &transitions.iter().map(|step| step.step).collect::<Vec<_>>(),
-            &transitions
-                .iter()
-                .map(|step| step.operation.transaction_id.0)
-                .collect::<Vec<_>>(),
-            &transitions.iter().map(|step| step.operation.at).collect::<Vec<_>>(),
-            &transitions.iter().map(|step| step.from.as_str()).collect::<Vec<_>>(),
-            &transitions.iter().map(|step| step.to.as_str()).collect::<Vec<_>>(),
-            &transitions
-                .iter()
-                .map(|step| step.reason.as_deref())
-                .collect::<Vec<_>>(),
-            &transitions
-                .iter()
-                .map(|step| step.operation.actor.as_str())
-                .collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: Transitions<'_> = transitions
+        .iter()
+        .map(|transition| TransitionRow {
+            player_id: &transition.player_id,
+            grant_id: transition.grant_id,
+            step: transition.step,
+            transaction_id: transition.operation.transaction_id,
+            at: transition.operation.at,
+            from_status: transition.from,
+            to_status: transition.to,
+            reason: transition.reason.as_deref(),
+            actor: &transition.operation.actor,
+        })
+        .collect();
+    statement::execute(tx, ADD_HISTORY, &rows.params([])).await?;
     Ok(())
 }
 
@@ -325,31 +375,16 @@ pub async fn add_decisions(
     if decisions.is_empty() {
         return Ok(());
     }
-    statement::execute(
-        tx,
-        ADD_DECISIONS,
-        &[
-            &decisions
-                .iter()
-                .map(|decision| decision.player_id.as_str())
-                .collect::<Vec<_>>(),
-            &decisions
-                .iter()
-                .map(|decision| decision.evaluation_id.0)
-                .collect::<Vec<_>>(),
-            &decisions
-                .iter()
-                .map(|decision| Json(&decision.facts))
-                .collect::<Vec<_>>(),
-            &decisions
-                .iter()
-                .map(|decision| Json(&decision.decisions))
-                .collect::<Vec<_>>(),
-            &run_id.map(|id| id.0),
-            &now,
-        ],
-    )
-    .await?;
+    let rows: Decisions<'_> = decisions
+        .iter()
+        .map(|decision| DecisionRow {
+            player_id: &decision.player_id,
+            evaluation_id: decision.evaluation_id,
+            facts: Json(&decision.facts),
+            decisions: Json(&decision.decisions),
+        })
+        .collect();
+    statement::execute(tx, ADD_DECISIONS, &rows.params([&run_id.map(|id| id.0), &now])).await?;
     Ok(())
 }
 
@@ -421,8 +456,8 @@ pub async fn reserve(tx: &Tx<'_>, costs: &[(&str, Decimal)], today: Date) -> Res
     if costs.is_empty() {
         return Ok(());
     }
-    let (rule_ids, costs): (Vec<&str>, Vec<Decimal>) = costs.iter().copied().unzip();
-    statement::execute(tx, RESERVE, &[&rule_ids, &costs, &today]).await?;
+    let rows: Costs<'_> = costs.iter().map(|&(rule_id, cost)| CostRow { rule_id, cost }).collect();
+    statement::execute(tx, RESERVE, &rows.params([&today])).await?;
     Ok(())
 }
 
@@ -443,7 +478,7 @@ fn grant(row: &Row) -> Result<Grant> {
     Ok(Grant {
         grant_id: GrantId(row.try_get("grant_id")?),
         rule_id: row.try_get("rule_id")?,
-        status: status(row.try_get("status")?)?,
+        status: word(row, "status")?,
         reason: row.try_get("status_reason")?,
         amount: row.try_get("amount")?,
         balance: row.try_get("balance")?,
@@ -457,10 +492,6 @@ fn grant(row: &Row) -> Result<Grant> {
         converted: row.try_get("converted")?,
         transitions: row.try_get("transitions")?,
     })
-}
-
-pub(crate) fn status(text: &str) -> Result<GrantStatus> {
-    GrantStatus::parse(text).ok_or_else(|| Error::Row(format!("grant status {text:?}")))
 }
 
 /// One change in the life of a bonus.
@@ -482,8 +513,8 @@ pub async fn history(executor: &impl Executor, player_id: &PlayerId, grant_id: G
         .map(|row| {
             Ok(HistoryStep {
                 at: row.try_get("at")?,
-                from: status(row.try_get("from_status")?)?,
-                to: status(row.try_get("to_status")?)?,
+                from: word(row, "from_status")?,
+                to: word(row, "to_status")?,
                 reason: row.try_get("reason")?,
                 actor: row.try_get("actor")?,
                 transaction_id: TransactionId(row.try_get("transaction_id")?),
@@ -515,8 +546,10 @@ pub async fn in_open_rounds(
     if grants.is_empty() {
         return Ok(HashSet::new());
     }
-    let ids: Vec<&str> = grants.iter().map(|(player_id, _)| player_id.as_str()).collect();
-    let grant_ids: Vec<Uuid> = grants.iter().map(|(_, grant_id)| grant_id.0).collect();
-    let rows = statement::rows(executor, IN_OPEN_ROUNDS, &[&ids, &grant_ids, &rounds_since]).await?;
+    let keys: GrantKeys<'_> = grants
+        .iter()
+        .map(|&(player_id, grant_id)| GrantKey { player_id, grant_id })
+        .collect();
+    let rows = statement::rows(executor, IN_OPEN_ROUNDS, &keys.params([&rounds_since])).await?;
     rows.iter().map(|row| Ok(GrantId(row.try_get("grant_id")?))).collect()
 }

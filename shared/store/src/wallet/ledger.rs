@@ -1,14 +1,17 @@
 //! Wallets, postings and point lots. The caller holds the players' locks.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
-use crate::statement;
+use crate::row::{self, player_id, word};
+use crate::statement::{self, text};
 use domain::account::{Book, Journal, ReversedPosting, Reversible};
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::ledger::{Direction, House, Kind, Posting, Wallet};
 use domain::lots::{Lot, LotMovement, NewLot};
 use domain::money::Asset;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, HashMap};
 use tokio_postgres::Row;
@@ -19,19 +22,45 @@ SELECT player_id, asset, balance, version
 FROM wallets
 WHERE player_id = ANY($1)";
 
-const APPEND: &str = "
-INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
-  reference, grant_id, actor, reason, created_at)
-SELECT *
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::smallint[], $8::numeric[],
-  $9::numeric[], $10::text[], $11::uuid[], $12::text[], $13::text[], $14::timestamptz[])";
+columns! {
+    struct PostingRow<'a> => Postings () {
+        player_id: text = &'a PlayerId,
+        asset: text = Asset,
+        version: bigint = i64,
+        transaction_id: uuid = TransactionId,
+        kind: text = Kind,
+        house: text = House,
+        direction: smallint = Direction,
+        amount: numeric = Decimal,
+        balance_after: numeric = Decimal,
+        reference: text = &'a str,
+        grant_id: uuid = Option<GrantId>,
+        actor: text = &'a str,
+        reason: text = Option<&'a str>,
+        created_at: timestamptz = Timestamp,
+    }
+}
+
+const APPEND: &str = text!("INSERT INTO postings (", Postings::NAMES, ")\n", Postings::SELECT);
+
+columns! {
+    struct WalletRow<'a> => Wallets () {
+        player_id: text = &'a PlayerId,
+        asset: text = Asset,
+        balance: numeric = Decimal,
+        version: bigint = i64,
+        version_read: bigint = i64,
+    }
+}
 
 // The stored version must be the one that was read: another means that someone wrote without the lock, the row stays
 // as it is, and the count of saved rows tells.
-const SAVE_WALLETS: &str = "
+const SAVE_WALLETS: &str = text!(
+    "
 WITH posted AS (
-  SELECT *
-  FROM unnest($1::text[], $2::text[], $3::numeric[], $4::bigint[], $5::bigint[]) AS n (player_id, asset, balance, version, version_read)
+",
+    Wallets::SELECT,
+    "
 ), updated AS (
   UPDATE wallets w
   SET balance = posted.balance,
@@ -48,20 +77,50 @@ WITH posted AS (
   WHERE version_read = 0
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM updated) + (SELECT count(*) FROM opened) AS saved";
+SELECT (SELECT count(*) FROM updated) + (SELECT count(*) FROM opened) AS saved"
+);
 
-const ADD_LOTS: &str = "
-INSERT INTO point_lots (player_id, asset, version, earned, remaining, earned_at, expires_at, play_day)
-SELECT player_id, asset, version, earned, earned, earned_at, expires_at, play_day
-FROM unnest($1::text[], $2::text[], $3::bigint[], $4::numeric[], $5::timestamptz[], $6::timestamptz[], $7::date[])
-  AS n (player_id, asset, version, earned, earned_at, expires_at, play_day)";
+columns! {
+    struct LotRow<'a> => Lots () {
+        player_id: text = &'a PlayerId,
+        asset: text = Asset,
+        version: bigint = i64,
+        earned: numeric = Decimal,
+        earned_at: timestamptz = Timestamp,
+        expires_at: timestamptz = Option<Timestamp>,
+        play_day: date = Option<Date>,
+    }
+}
+
+const ADD_LOTS: &str = text!(
+    "INSERT INTO point_lots (",
+    Lots::NAMES,
+    ", remaining)\nSELECT ",
+    Lots::NAMES,
+    ", earned\nFROM ",
+    Lots::UNNEST
+);
+
+columns! {
+    struct MovementRow<'a> => Movements () {
+        player_id: text = &'a PlayerId,
+        asset: text = Asset,
+        version: bigint = i64,
+        lot_version: bigint = i64,
+        amount: numeric = Decimal,
+    }
+}
 
 // Movements are rows of their own; a lot that several of them touch is changed once.
-const MOVE_LOTS: &str = "
+const MOVE_LOTS: &str = text!(
+    "
 WITH moved AS (
-  INSERT INTO lot_movements (player_id, asset, version, lot_version, amount)
-  SELECT *
-  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::numeric[])
+  INSERT INTO lot_movements (",
+    Movements::NAMES,
+    ")
+",
+    Movements::SELECT,
+    "
   RETURNING player_id, asset, lot_version, amount
 )
 UPDATE point_lots l
@@ -73,7 +132,8 @@ FROM (
 ) AS m
 WHERE l.player_id = m.player_id
   AND l.asset = m.asset
-  AND l.version = m.lot_version";
+  AND l.version = m.lot_version"
+);
 
 const OPEN_LOTS: &str = "
 SELECT player_id, asset, version, earned, remaining, earned_at, expires_at, play_day
@@ -144,17 +204,16 @@ pub async fn books(executor: &impl Executor, player_ids: &[&str]) -> Result<Hash
         let player_id = player_id(&row)?;
         let wallet = Wallet {
             player_id: player_id.clone(),
-            asset: asset(row.try_get("asset")?)?,
+            asset: word(&row, "asset")?,
             balance: row.try_get("balance")?,
             version: row.try_get("version")?,
         };
         wallets.entry(player_id.into()).or_default().push(wallet);
     }
     let book = |id: &&str| {
-        let player_id = PlayerId::parse(*id).map_err(|error| Error::Row(format!("player id {id:?}: {error}")))?;
         Ok((
             (*id).to_owned(),
-            Book::new(player_id, wallets.remove(*id).unwrap_or_default()),
+            Book::new(row::parsed(id)?, wallets.remove(*id).unwrap_or_default()),
         ))
     };
     player_ids.iter().map(book).collect()
@@ -175,58 +234,55 @@ async fn append(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
     }
-    let column = |of: fn(&Posting) -> &str| postings.iter().map(of).collect::<Vec<_>>();
-    statement::execute(
-        tx,
-        APPEND,
-        &[
-            &column(|p| p.player_id.as_str()),
-            &column(|p| p.asset.as_str()),
-            &postings.iter().map(|p| p.version).collect::<Vec<_>>(),
-            &postings
-                .iter()
-                .map(|p| p.operation.transaction_id.0)
-                .collect::<Vec<_>>(),
-            &column(|p| p.operation.kind.as_str()),
-            &column(|p| p.house.as_str()),
-            &postings.iter().map(|p| p.direction.sign()).collect::<Vec<_>>(),
-            &postings.iter().map(|p| p.amount).collect::<Vec<_>>(),
-            &postings.iter().map(|p| p.balance_after).collect::<Vec<_>>(),
-            &column(|p| &p.operation.reference),
-            &postings.iter().map(|p| p.grant_id.map(|id| id.0)).collect::<Vec<_>>(),
-            &column(|p| &p.operation.actor),
-            &postings
-                .iter()
-                .map(|p| p.operation.reason.as_deref())
-                .collect::<Vec<_>>(),
-            &postings.iter().map(|p| p.operation.at).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: Postings<'_> = postings.iter().map(posting_row).collect();
+    statement::execute(tx, APPEND, &rows.params([])).await?;
     save_wallets(tx, postings).await
+}
+
+fn posting_row(posting: &Posting) -> PostingRow<'_> {
+    let operation = &posting.operation;
+    PostingRow {
+        player_id: &posting.player_id,
+        asset: posting.asset,
+        version: posting.version,
+        transaction_id: operation.transaction_id,
+        kind: operation.kind,
+        house: posting.house,
+        direction: posting.direction,
+        amount: posting.amount,
+        balance_after: posting.balance_after,
+        reference: &operation.reference,
+        grant_id: posting.grant_id,
+        actor: &operation.actor,
+        reason: operation.reason.as_deref(),
+        created_at: operation.at,
+    }
 }
 
 /// Saves the balance after each wallet's last posting.
 async fn save_wallets(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
-    let mut runs: BTreeMap<(&str, Asset), (&Posting, &Posting)> = BTreeMap::new();
+    let mut runs: BTreeMap<(&PlayerId, Asset), (&Posting, &Posting)> = BTreeMap::new();
     for posting in postings {
-        runs.entry((posting.player_id.as_str(), posting.asset))
+        runs.entry((&posting.player_id, posting.asset))
             .and_modify(|(_, last)| *last = posting)
             .or_insert((posting, posting));
     }
-    let ids: Vec<&str> = runs.keys().map(|(player_id, _)| *player_id).collect();
-    let assets: Vec<&str> = runs.keys().map(|(_, asset)| asset.as_str()).collect();
-    let balances: Vec<Decimal> = runs.values().map(|(_, last)| last.balance_after).collect();
-    let versions: Vec<i64> = runs.values().map(|(_, last)| last.version).collect();
-    let versions_read: Vec<i64> = runs.values().map(|(first, _)| first.version - 1).collect();
-    let saved: i64 = statement::row(tx, SAVE_WALLETS, &[&ids, &assets, &balances, &versions, &versions_read])
+    let wallets = runs.len();
+    let rows: Wallets<'_> = runs
+        .into_iter()
+        .map(|((player_id, asset), (first, last))| WalletRow {
+            player_id,
+            asset,
+            balance: last.balance_after,
+            version: last.version,
+            version_read: first.version - 1,
+        })
+        .collect();
+    let saved: i64 = statement::row(tx, SAVE_WALLETS, &rows.params([]))
         .await?
         .try_get("saved")?;
-    if usize::try_from(saved) != Ok(runs.len()) {
-        return Err(Error::Row(format!(
-            "{saved} of {} wallets were saved: the others were written without their player's lock",
-            runs.len()
-        )));
+    if usize::try_from(saved) != Ok(wallets) {
+        return Err(Error::LockNotHeld { saved, wallets });
     }
     Ok(())
 }
@@ -235,20 +291,19 @@ async fn add_lots(tx: &Tx<'_>, lots: &[NewLot]) -> Result<()> {
     if lots.is_empty() {
         return Ok(());
     }
-    statement::execute(
-        tx,
-        ADD_LOTS,
-        &[
-            &lots.iter().map(|new| new.player_id.as_str()).collect::<Vec<_>>(),
-            &lots.iter().map(|new| new.lot.asset.as_str()).collect::<Vec<_>>(),
-            &lots.iter().map(|new| new.lot.version).collect::<Vec<_>>(),
-            &lots.iter().map(|new| new.lot.earned).collect::<Vec<_>>(),
-            &lots.iter().map(|new| new.lot.earned_at).collect::<Vec<_>>(),
-            &lots.iter().map(|new| new.lot.expires_at).collect::<Vec<_>>(),
-            &lots.iter().map(|new| new.lot.play_day).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: Lots<'_> = lots
+        .iter()
+        .map(|NewLot { player_id, lot }| LotRow {
+            player_id,
+            asset: lot.asset,
+            version: lot.version,
+            earned: lot.earned,
+            earned_at: lot.earned_at,
+            expires_at: lot.expires_at,
+            play_day: lot.play_day,
+        })
+        .collect();
+    statement::execute(tx, ADD_LOTS, &rows.params([])).await?;
     Ok(())
 }
 
@@ -256,27 +311,17 @@ async fn move_lots(tx: &Tx<'_>, movements: &[LotMovement]) -> Result<()> {
     if movements.is_empty() {
         return Ok(());
     }
-    statement::execute(
-        tx,
-        MOVE_LOTS,
-        &[
-            &movements
-                .iter()
-                .map(|movement| movement.player_id.as_str())
-                .collect::<Vec<_>>(),
-            &movements
-                .iter()
-                .map(|movement| movement.asset.as_str())
-                .collect::<Vec<_>>(),
-            &movements.iter().map(|movement| movement.version).collect::<Vec<_>>(),
-            &movements
-                .iter()
-                .map(|movement| movement.lot_version)
-                .collect::<Vec<_>>(),
-            &movements.iter().map(|movement| movement.amount).collect::<Vec<_>>(),
-        ],
-    )
-    .await?;
+    let rows: Movements<'_> = movements
+        .iter()
+        .map(|movement| MovementRow {
+            player_id: &movement.player_id,
+            asset: movement.asset,
+            version: movement.version,
+            lot_version: movement.lot_version,
+            amount: movement.amount,
+        })
+        .collect();
+    statement::execute(tx, MOVE_LOTS, &rows.params([])).await?;
     Ok(())
 }
 
@@ -295,7 +340,7 @@ pub async fn open_lots(executor: &impl Executor, player_ids: &[&str]) -> Result<
 
 fn lot(row: &Row) -> Result<Lot> {
     Ok(Lot {
-        asset: asset(row.try_get("asset")?)?,
+        asset: word(row, "asset")?,
         version: row.try_get("version")?,
         earned: row.try_get("earned")?,
         remaining: row.try_get("remaining")?,
@@ -317,11 +362,8 @@ pub async fn owner(executor: &impl Executor, transaction_id: TransactionId) -> R
 /// A transaction, and the lots it touched, empty ones too.
 pub async fn transaction(tx: &Tx<'_>, transaction_id: TransactionId) -> Result<(Reversible, Vec<Lot>)> {
     let rows = statement::rows(tx, TRANSACTION, &[&transaction_id.0]).await?;
-    let text: &str = rows
-        .first()
-        .ok_or_else(|| Error::Row(format!("transaction {transaction_id} has no postings")))?
-        .try_get("kind")?;
-    let kind = Kind::parse(text).ok_or_else(|| Error::Row(format!("kind {text:?}")))?;
+    let first = rows.first().ok_or(Error::NoPostings(transaction_id))?;
+    let kind = word(first, "kind")?;
     let postings = rows.iter().map(reversed_posting).collect::<Result<_>>()?;
     let (mut lot_movements, mut lots) = (Vec::new(), Vec::new());
     for row in statement::rows(tx, TRANSACTION_LOTS, &[&transaction_id.0]).await? {
@@ -347,21 +389,27 @@ pub async fn transaction(tx: &Tx<'_>, transaction_id: TransactionId) -> Result<(
 }
 
 fn reversed_posting(row: &Row) -> Result<ReversedPosting> {
-    let house: &str = row.try_get("house")?;
     let grant_id: Option<Uuid> = row.try_get("grant_id")?;
     Ok(ReversedPosting {
-        asset: asset(row.try_get("asset")?)?,
+        asset: word(row, "asset")?,
         version: row.try_get("version")?,
-        house: House::parse(house).ok_or_else(|| Error::Row(format!("house {house:?}")))?,
-        direction: if row.try_get::<_, i16>("direction")? == 1 {
-            Direction::Credit
-        } else {
-            Direction::Debit
-        },
+        house: word(row, "house")?,
+        direction: direction(row)?,
         amount: row.try_get("amount")?,
         grant_id: grant_id.map(GrantId),
         expired: row.try_get("expired")?,
     })
+}
+
+fn direction(row: &Row) -> Result<Direction> {
+    let sign: i16 = row.try_get("direction")?;
+    [Direction::Credit, Direction::Debit]
+        .into_iter()
+        .find(|direction| direction.sign() == sign)
+        .ok_or_else(|| Error::UnknownWord {
+            what: "direction",
+            text: sign.to_string(),
+        })
 }
 
 /// The transaction that took this one back.
@@ -392,13 +440,4 @@ pub async fn add_reversal(
     )
     .await?;
     Ok(())
-}
-
-pub(crate) fn asset(text: &str) -> Result<Asset> {
-    Asset::parse(text).ok_or_else(|| Error::Row(format!("asset {text:?}")))
-}
-
-pub(crate) fn player_id(row: &Row) -> Result<PlayerId> {
-    let text: String = row.try_get("player_id")?;
-    PlayerId::parse(text.clone()).map_err(|error| Error::Row(format!("player id {text:?}: {error}")))
 }

@@ -3,12 +3,12 @@
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
 use crate::page::Page;
+use crate::row::{id, player_id, word};
 use crate::select::Select;
 use crate::statement::{self, Params};
-use crate::wallet::ledger::asset;
 use domain::bonus::GrantTerms;
 use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
-use domain::redemption::{Redemption, RedemptionRule, Target};
+use domain::redemption::{Redemption, RedemptionRule};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -166,7 +166,10 @@ async fn write(tx: &Tx<'_>, sql: &str, rule: &RedemptionRule, now: Timestamp) ->
         .monthly_limit
         .map(i32::try_from)
         .transpose()
-        .map_err(|error| Error::Row(error.to_string()))?;
+        .map_err(|source| Error::OutOfRange {
+            column: "monthly_limit".into(),
+            source,
+        })?;
     let params: Params<'_> = &[
         &rule.rule_id.as_str(),
         &rule.name,
@@ -259,12 +262,12 @@ fn stored_rule(row: &Row) -> Result<StoredRedemptionRule> {
     let monthly_limit: Option<i32> = row.try_get("monthly_limit")?;
     let terms: Option<Json<GrantTerms>> = row.try_get("terms")?;
     let rule = RedemptionRule {
-        rule_id: rule_id(row)?,
+        rule_id: id(row, "rule_id")?,
         name: row.try_get("name")?,
         description: row.try_get("description")?,
         cost: decimal("cost")?,
-        cost_asset: asset(row.try_get("cost_asset")?)?,
-        target: target(row.try_get("target")?)?,
+        cost_asset: word(row, "cost_asset")?,
+        target: word(row, "target")?,
         amount: decimal("amount")?,
         tier_min: row.try_get("tier_min")?,
         balance_min: row
@@ -282,29 +285,19 @@ fn stored_rule(row: &Row) -> Result<StoredRedemptionRule> {
 }
 
 fn redemption(row: &Row) -> Result<Redemption> {
-    let player_id: String = row.try_get("player_id")?;
     let grant_id: Option<Uuid> = row.try_get("grant_id")?;
     Ok(Redemption {
-        player_id: PlayerId::parse(player_id).map_err(|error| Error::Row(format!("player id: {error}")))?,
+        player_id: player_id(row)?,
         redemption_id: RedemptionId(row.try_get("redemption_id")?),
-        rule_id: rule_id(row)?,
+        rule_id: id(row, "rule_id")?,
         transaction_id: TransactionId(row.try_get("transaction_id")?),
         cost: row.try_get("cost")?,
-        cost_asset: asset(row.try_get("cost_asset")?)?,
-        target: target(row.try_get("target")?)?,
+        cost_asset: word(row, "cost_asset")?,
+        target: word(row, "target")?,
         amount: row.try_get("amount")?,
         grant_id: grant_id.map(GrantId),
         month: row.try_get("month")?,
         redeemed_at: row.try_get("redeemed_at")?,
         reversed_at: row.try_get("reversed_at")?,
     })
-}
-
-fn rule_id(row: &Row) -> Result<RedemptionRuleId> {
-    let text: String = row.try_get("rule_id")?;
-    RedemptionRuleId::parse(text).map_err(|error| Error::Row(format!("redemption rule id: {error}")))
-}
-
-fn target(text: &str) -> Result<Target> {
-    Target::parse(text).ok_or_else(|| Error::Row(format!("target {text:?}")))
 }

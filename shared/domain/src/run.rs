@@ -1,0 +1,46 @@
+//! Runs: one fan-out over players.
+
+use crate::text_enum;
+
+text_enum! {
+    /// What started the run.
+    pub enum RunKind as "kind of run" {
+        Import = "IMPORT",
+        Recalculation = "RECALCULATION",
+        Batch = "BATCH",
+        Evaluation = "EVALUATION",
+        Revocation = "REVOCATION",
+        Simulation = "SIMULATION",
+    }
+}
+
+text_enum! {
+    /// Which players a run goes over.
+    pub enum Scope as "scope of a run" {
+        All = "ALL",
+        /// Those of a list.
+        Listed = "LISTED",
+        /// Those who hold an open grant of the run's rule.
+        Holders = "HOLDERS",
+    }
+}
+
+text_enum! {
+    /// Whether rewards are evaluated after the segments.
+    pub enum Rewards as "way with rewards" {
+        Evaluate = "EVALUATE",
+        Skip = "SKIP",
+    }
+}
+
+text_enum! {
+    /// How far a run, an import or a scheduled run is.
+    pub enum RunStatus as "run status" {
+        Running = "RUNNING",
+        Completed = "COMPLETED",
+        /// Some shards failed, some rows were rejected, or the job found something broken.
+        CompletedWithErrors = "COMPLETED_WITH_ERRORS",
+        /// Nothing more is done; a text says why.
+        Failed = "FAILED",
+    }
+}

@@ -1,4 +1,4 @@
-//! Reads an object into chunks: a blocking reader on one side, the database on the other, a few chunks between them.
+//! Reads an object into chunks: a blocking thread parses, and a bounded channel hands the chunks to the database side.
 
 use crate::csv_rows::{CsvHeader, CsvRows};
 use crate::file_error::FileError;
@@ -11,26 +11,26 @@ use std::io::{Cursor, Read, Write};
 use tokio::sync::mpsc;
 use tokio_util::io::SyncIoBridge;
 
-/// Rows of one transaction: a few MiB, and a fraction of a second.
+/// Rows per transaction: a few MiB of memory and a fraction of a second.
 const CHUNK_ROWS: usize = 5_000;
 /// Chunks read ahead while the database works.
 const CHUNKS_AHEAD: usize = 1;
-/// A workbook is unpacked from the local disk, which is small on Lambda.
+/// A workbook is copied to the local disk first, which is small on Lambda.
 const WORKBOOK_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Why reading stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The file's fault: the import fails, and its owner is told.
+    /// The file is at fault: the import fails with this message.
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the object is gone; drop the file again")]
+    #[error("the file was deleted before it was read; upload it again")]
     Gone,
-    #[error("the object was replaced before it was read; the new one is imported by itself")]
+    #[error("the file was replaced before it was read; the new version is imported separately")]
     Replaced,
     #[error("the workbook has more than {} MiB; save it as CSV", WORKBOOK_BYTES_MAX / 1024 / 1024)]
     WorkbookTooLarge,
-    /// Ours, or the bucket's: a later delivery tries again.
+    /// Our fault or the bucket's: a later delivery retries.
     #[error("the object could not be read")]
     Bucket(#[source] S3Error),
     #[error("the object could not be read")]
@@ -38,7 +38,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// Trying again may help.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::File(error) => error.is_transient(),
@@ -58,7 +58,7 @@ impl From<S3Error> for ReadError {
     }
 }
 
-/// One state of one object.
+/// One version of one object.
 #[derive(Clone)]
 pub struct Source {
     pub bucket: Bucket,
@@ -81,11 +81,12 @@ impl Source {
 
 pub type Chunks = mpsc::Receiver<Result<Chunk, ReadError>>;
 
-/// Reads on from `from` (the beginning: 0). The channel ends behind the last chunk or the first error; dropping it
-/// stops the reader.
+/// Reads the rows after the watermark `from`; the default watermark is the beginning of the file.
+///
+/// The channel closes after the last chunk or the first error. Dropping the receiver stops the reader.
 pub async fn read(source: Source, from: Watermark) -> Result<Chunks, ReadError> {
     let beginning = source.open(0).await?;
-    // The file's beginning tells its format, and a CSV file's header its columns, also when reading goes on behind it.
+    // Also needed when resuming: the first bytes give the format, and a CSV header gives the columns.
     let rest = match from.byte {
         0 => None,
         byte => Some(source.open(byte).await?),
@@ -99,7 +100,7 @@ pub async fn read(source: Source, from: Watermark) -> Result<Chunks, ReadError> 
             Format::Xlsx => send_workbook(Cursor::new(prefix).chain(beginning), from, &sender),
         });
         if let Err(error) = outcome {
-            // Nobody listens any more: the worker has an error of its own.
+            // A closed channel means that the worker has already failed with its own error.
             let _ = sender.blocking_send(Err(error));
         }
     });
@@ -146,7 +147,7 @@ fn send_workbook(bytes: impl Read, from: Watermark, sender: &Sender) -> Result<(
     send(Rows::<std::io::Empty>::Xlsx(Box::new(rows)), Format::Xlsx, from, sender)
 }
 
-/// Cuts rows into chunks until they end.
+/// Groups the rows into chunks and sends them.
 fn send<R: Read>(mut rows: Rows<R>, format: Format, from: Watermark, sender: &Sender) -> Result<(), ReadError> {
     let warnings = if from.line == 0 {
         rows.warnings().to_vec()
@@ -174,7 +175,7 @@ fn send<R: Read>(mut rows: Rows<R>, format: Format, from: Watermark, sender: &Se
                 None
             }
         };
-        // Rows before a break are in; then comes the break.
+        // Rows before an error are imported, so their chunk goes first.
         if count == CHUNK_ROWS || (end.is_some() && count > 0) {
             let full = std::mem::replace(&mut chunk, empty(format, start));
             if sender.blocking_send(Ok(full)).is_err() {

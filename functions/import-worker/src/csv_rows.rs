@@ -1,7 +1,7 @@
-//! The rows of a CSV file, streamed.
+//! Streams the rows of a CSV file.
 //!
-//! Memory is bounded by the longest record that is accepted, whatever the file holds: the parser writes into a buffer of
-//! fixed size, so that a quotation mark that is never closed ends the import instead of the process.
+//! The parser writes into a buffer of fixed size, so the longest accepted record bounds the memory: a quotation mark
+//! that is never closed ends the import instead of the process.
 
 use crate::file_error::FileError;
 use crate::rows::{Row, Watermark};
@@ -13,12 +13,12 @@ use domain::import::row::{Cell, PlayerRow, RowProblem};
 use domain::import::shown;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
-/// Longest record, in bytes of its cells.
+/// Longest record: the sum of its cells, in bytes.
 pub const RECORD_BYTES_MAX: usize = 256 * 1024;
-/// The delimiter is found in the first line, which must end within this.
+/// Longest first line, in bytes. The delimiter is detected in it.
 const FIRST_LINE_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES: usize = 64 * 1024;
-/// Cells of a record that are told apart; what follows counts as part of the last.
+/// Cells kept apart per record; all further cells are merged into the last one.
 const CELLS_MAX: usize = COLUMNS_MAX + 2;
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 
@@ -28,18 +28,18 @@ pub struct CsvHeader {
     pub columns: Columns,
     pub warnings: Vec<Warning>,
     pub delimiter: u8,
-    /// Where the rows begin.
+    /// Start of the first row.
     pub next: Watermark,
 }
 
 impl CsvHeader {
-    /// Reads the header of a file from its beginning, and little more.
+    /// Reads the header from the beginning of a file, and not much more than that.
     pub fn read(reader: impl Read) -> Result<Self, FileError> {
         Ok(CsvRows::open(reader)?.header)
     }
 }
 
-/// The rows of a CSV file; blank ones are left out.
+/// The rows of a CSV file, without the blank ones.
 pub struct CsvRows<R> {
     records: Box<Records<Chain<Cursor<Vec<u8>>, R>>>,
     header: CsvHeader,
@@ -48,14 +48,14 @@ pub struct CsvRows<R> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// No row has been seen yet; a file without any is refused.
+    /// No row has been seen yet; a file without rows is refused.
     Fresh,
     Going,
     Done,
 }
 
 impl<R: Read> CsvRows<R> {
-    /// Reads the header. `reader` stands at the beginning of the file.
+    /// Reads the header. `reader` is at the beginning of the file.
     pub fn open(mut reader: R) -> Result<Self, FileError> {
         let mut start = read_first_line(&mut reader)?;
         let mut next = Watermark { line: 1, byte: 0 };
@@ -87,7 +87,7 @@ impl<R: Read> CsvRows<R> {
         }
     }
 
-    /// Goes on behind a row that was read earlier. `reader` stands at `next.byte` of the file whose header is `header`.
+    /// Continues after a row that was read earlier. `header` is that of the same file, and `reader` is at `next.byte`.
     pub fn resume(reader: R, header: CsvHeader, next: Watermark) -> Self {
         let state = if next == header.next {
             State::Fresh
@@ -143,7 +143,7 @@ impl<R: Read> Iterator for CsvRows<R> {
     }
 }
 
-/// The beginning of the file up to the end of its first line that is not blank.
+/// Reads at least up to the end of the first line that is not blank.
 fn read_first_line(reader: &mut impl Read) -> Result<Vec<u8>, FileError> {
     let mut start = Vec::new();
     let mut chunk = [0; 4096];
@@ -167,7 +167,7 @@ fn read_first_line(reader: &mut impl Read) -> Result<Vec<u8>, FileError> {
     }
 }
 
-/// The delimiter that makes most known headings of the first line; a comma, when none makes more.
+/// The delimiter that yields the most known headings in the first line; on a tie, the first of [`DELIMITERS`].
 fn find_delimiter(start: &[u8]) -> u8 {
     let first_line = start
         .trim_ascii_start()
@@ -189,18 +189,18 @@ fn find_delimiter(start: &[u8]) -> u8 {
         .unwrap_or(b',')
 }
 
-/// Splits a stream into records, and keeps count of lines and bytes.
+/// Splits a stream into records and counts lines and bytes.
 struct Records<R> {
     input: BufReader<R>,
     parser: csv_core::Reader,
-    /// Behind the current record.
+    /// End of the current record.
     next: Watermark,
-    /// The cells of the current record, one behind the other.
+    /// The cells of the current record, concatenated.
     bytes: Vec<u8>,
-    /// Where in `bytes` each cell ends.
+    /// End of each cell in `bytes`.
     ends: Vec<usize>,
     cell_count: usize,
-    /// The last byte was a carriage return: a line feed that follows ends the same line.
+    /// Whether the last byte was `\r`: a following `\n` belongs to the same line break.
     after_return: bool,
 }
 
@@ -227,7 +227,7 @@ impl<R: Read> Records<R> {
         }
         let line = self.next.line;
         self.parse_record(line)?;
-        // The parser ends a record at the first byte of `\r\n`; the watermark belongs behind the second.
+        // The parser ends a record at the first byte of `\r\n`; the watermark has to be after the second.
         if self.after_return && self.peek()? == Some(b'\n') {
             self.take(1);
         }
@@ -239,7 +239,7 @@ impl<R: Read> Records<R> {
         self.cell_count = 0;
         loop {
             let input = fill(&mut self.input)?;
-            // A last record without a line break gets one: if the parser wants more even then, a quote is open.
+            // A last record without a line break gets one. If the parser still wants more, a quote is open.
             let at_end = input.is_empty();
             let input = if at_end { b"\n" } else { input };
             let bytes = self.bytes.get_mut(length..).unwrap_or_default();
@@ -271,7 +271,7 @@ impl<R: Read> Records<R> {
         Ok(fill(&mut self.input)?.first().copied())
     }
 
-    /// Consumes bytes of the buffer, and counts the lines they end: at `\n`, `\r\n` or `\r`, as editors do.
+    /// Consumes buffered bytes and counts line breaks as editors do: `\n`, `\r\n` or `\r`.
     fn take(&mut self, count: usize) {
         for byte in self.input.buffer().iter().take(count) {
             let ends_line = *byte == b'\r' || (*byte == b'\n' && !self.after_return);
@@ -300,7 +300,7 @@ impl<R: Read> Records<R> {
         })
     }
 
-    /// `None`: a cell is not UTF-8.
+    /// `None` if a cell is not valid UTF-8.
     fn texts(&self) -> Option<Vec<&str>> {
         self.raw_cells().map(|bytes| str::from_utf8(bytes).ok()).collect()
     }

@@ -1,4 +1,4 @@
-//! Why a file cannot be imported. The texts are for the people who made the file.
+//! Why a file cannot be imported. The messages are for the person who made the file.
 
 use domain::import::columns::HeaderError;
 use std::io;
@@ -10,7 +10,8 @@ pub enum FileError {
     #[error("the file has a header but no rows")]
     NoRows,
     #[error(
-        "the file is an old Excel workbook (.xls) or is protected by a password; save it as .xlsx without a password, or as \"CSV UTF-8\""
+        "the file is an old Excel workbook (.xls) or is protected by a password; \
+         save it as .xlsx without a password, or as \"CSV UTF-8\""
     )]
     OldOrEncryptedWorkbook,
     #[error("the file is text in UTF-16; save it as \"CSV UTF-8\"")]
@@ -49,13 +50,13 @@ pub enum FileError {
     CellTooLarge { cell: String, limit_kib: usize },
     #[error("the sheet has a value in cell {cell}, far outside of the table; clear it and save the file again")]
     CellFarOutside { cell: String },
-    /// The file may be fine: reading it failed. Worth another try.
+    /// Reading failed, but the file itself may be fine: worth a retry.
     #[error("the file could not be read")]
     Read(#[source] io::Error),
 }
 
 impl FileError {
-    /// Whether the same file may be read the next time.
+    /// Whether a retry with the same file may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Read(_))
     }

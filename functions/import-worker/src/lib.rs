@@ -1,4 +1,4 @@
-//! Reads files of players from the import bucket.
+//! Imports player files (CSV or XLSX) from the import bucket.
 
 pub mod chunks;
 pub mod csv_rows;

@@ -1,4 +1,4 @@
-//! Import worker: see the library.
+//! The Lambda function around [`import_worker::worker::Worker`].
 
 use app::Db;
 use import_worker::worker::Worker;

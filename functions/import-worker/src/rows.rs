@@ -1,4 +1,4 @@
-//! The rows of a file, whatever its format.
+//! The rows of a file, independent of its format.
 
 use crate::csv_rows::CsvRows;
 use crate::file_error::FileError;
@@ -10,31 +10,31 @@ use std::io::Read;
 /// A row that is not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Where an editor or a spreadsheet shows its beginning, from 1.
+    /// Where the row begins, as an editor or a spreadsheet shows it, from 1.
     pub line: u64,
-    /// The watermark behind it: reading can resume here.
+    /// The watermark after this row: reading can resume here.
     pub next: Watermark,
-    /// The values, or all that is wrong with them.
+    /// The values, or every error in them.
     pub result: Result<PlayerRow, Vec<RowError>>,
 }
 
-/// Where the next row begins.
+/// Start of the next row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Watermark {
-    /// Line of a CSV file, or row of a sheet, from 1.
+    /// Line in a CSV file or row in a sheet, from 1; 0 before the file has been opened.
     pub line: u64,
-    /// Offset in a CSV file; 0 for a workbook, which is always unpacked from its beginning.
+    /// Byte offset in a CSV file; 0 for a workbook, which is always unpacked from its beginning.
     pub byte: u64,
 }
 
-/// Yields rows in the order of the file, and ends after its first error. `R` is the source of a CSV file.
+/// Yields the rows in file order and ends after the first error. `R` is the source of a CSV file.
 pub enum Rows<R> {
     Csv(CsvRows<R>),
     Xlsx(Box<XlsxRows>),
 }
 
 impl<R: Read> Rows<R> {
-    /// What the header gave reason to warn of.
+    /// Warnings about the header.
     pub fn warnings(&self) -> &[Warning] {
         match self {
             Rows::Csv(rows) => &rows.header().warnings,

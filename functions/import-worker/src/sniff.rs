@@ -1,9 +1,9 @@
-//! Tells by its first bytes what a file is. Names lie: `.xls` files are called `.xlsx` and the other way round.
+//! Detects the format of a file by its first bytes. Names are unreliable: an `.xls` file may be named `.xlsx`.
 
 use crate::file_error::FileError;
 use domain::text_enum;
 
-/// As many bytes as [`sniff`] wants to see; fewer only at the end of the file.
+/// Bytes that [`sniff`] needs; fewer only if the file is shorter.
 pub const PREFIX_BYTES: usize = 4096;
 
 text_enum! {
@@ -14,7 +14,7 @@ text_enum! {
 }
 
 pub(crate) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
-/// OLE compound file: `.xls`, and `.xlsx` under a password.
+/// OLE compound file: `.xls`, or `.xlsx` with a password.
 const OLE: &[u8] = b"\xd0\xcf\x11\xe0";
 /// Other formats whose first line looks like text.
 const FOREIGN: [&[u8]; 8] = [
@@ -28,7 +28,7 @@ const FOREIGN: [&[u8]; 8] = [
     b"\x1f\x8b",
 ];
 
-/// What the file with these first bytes is, or why it cannot be imported.
+/// The format of a file with these first bytes, or why it cannot be imported.
 pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {
     if prefix.is_empty() {
         Err(FileError::Empty)
@@ -45,7 +45,7 @@ pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {
     }
 }
 
-/// By its byte order mark, or because every other byte of the beginning is NUL, as in ASCII text.
+/// Detects a byte order mark, or text whose every other byte is NUL, as ASCII in UTF-16 is.
 fn is_utf16(prefix: &[u8]) -> bool {
     let nul_at = |offset: usize| prefix.iter().take(64).skip(offset).step_by(2).all(|byte| *byte == 0);
     prefix.starts_with(b"\xff\xfe")
@@ -53,7 +53,7 @@ fn is_utf16(prefix: &[u8]) -> bool {
         || (prefix.len() >= 8 && (nul_at(0) != nul_at(1)))
 }
 
-/// A header holds no control characters. Further down they are the matter of a row, which is rejected alone.
+/// Control characters in the header mean another format. Further down, they only reject their row.
 fn is_foreign(prefix: &[u8]) -> bool {
     let text = prefix.strip_prefix(UTF8_BOM).unwrap_or(prefix).trim_ascii_start();
     let header = text

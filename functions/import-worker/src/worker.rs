@@ -1,4 +1,4 @@
-//! From an event of the bucket to a finished import, and the messages of its run.
+//! Turns a bucket event into a finished import and sends the messages of its run.
 
 use crate::chunks::{self, ReadError, Source};
 use crate::rows::Watermark;
@@ -13,18 +13,18 @@ use lambda::sqs::{Queue, SqsError};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// An invocation ends after 15 minutes. Before that, a large file hands itself over to the next one.
+/// Lambda stops an invocation after 15 minutes. Before that, a large import hands over to the next invocation.
 const WORK_MAX: Duration = Duration::from_secs(12 * 60);
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
     #[error("the import failed")]
     App(#[from] app::Error),
-    #[error("a queue could not be sent to")]
+    #[error("sending to a queue failed")]
     Queue(#[from] SqsError),
-    #[error("the file could not be read just now")]
+    #[error("reading the file failed; a later delivery retries")]
     Read(#[source] ReadError),
-    /// Two deliveries of one file at once: this one steps back, and finds it done when it is delivered again.
+    /// Two concurrent deliveries of one file. This one gives up; its redelivery finds the import done.
     #[error("another delivery is importing this file")]
     Overtaken,
 }
@@ -33,14 +33,14 @@ pub enum WorkError {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Message {
-    /// Objects were made.
+    /// Objects were created.
     Bucket {
         #[serde(rename = "Records")]
         records: Vec<BucketRecord>,
     },
-    /// Go on with an import.
+    /// Continue an import.
     Resume { import_id: ImportId },
-    /// S3 tests the queue when a notification is configured.
+    /// S3 sends this once when the bucket notification is configured.
     Test {
         #[serde(rename = "Event")]
         event: TestEvent,
@@ -72,7 +72,7 @@ pub struct S3Bucket {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct S3Object {
-    /// Blanks as `+`, other characters percent-encoded.
+    /// Form-encoded: a space is `+`, other characters are percent-encoded.
     pub key: String,
     pub size: Option<i64>,
     pub e_tag: String,
@@ -81,13 +81,13 @@ pub struct S3Object {
 
 pub struct Worker {
     pub db: Db,
-    /// Shards of the runs that imports make.
+    /// Receives the shards of the runs that imports create.
     pub segmentation: Queue,
-    /// Our own: what is left of a large file.
+    /// This worker's own queue, for the rest of a large file.
     pub imports: Queue,
 }
 
-/// Where the version is an ETag, it is stored quoted, as HTTP has it: version ids never are.
+/// The version id, or else the ETag in quotes. The quotes tell the two apart: version ids have none.
 fn object_version(object: &S3Object) -> String {
     match &object.version_id {
         Some(version_id) => version_id.clone(),
@@ -118,8 +118,8 @@ impl Worker {
         }
     }
 
-    /// Brings an import to its end, from wherever it stands. An ended one sends its run's open shards again: the
-    /// worker that ended it may have died before it did.
+    /// Completes an import from its watermark. If it has already ended, sends the open shards of its run again: the
+    /// worker that ended it may have crashed before sending them.
     async fn import(&self, import: Import) -> Result<(), WorkError> {
         if import.status != RunStatus::Running {
             return self.dispatch(&import).await;
@@ -131,14 +131,14 @@ impl Worker {
         };
         let ended = imports::end(&self.db, import.import_id, &ending, lambda::context()).await?;
         tracing::info!(
-            import_id = %ended.import_id, status = ended.status.as_str(), failure = ended.failure, rows = ended.total_rows,
-            created = ended.created_rows, updated = ended.updated_rows, unchanged = ended.unchanged_rows,
-            rejected = ended.rejected_rows, "import ended"
+            import_id = %ended.import_id, status = ended.status.as_str(), failure = ended.failure,
+            rows = ended.total_rows, created = ended.created_rows, updated = ended.updated_rows,
+            unchanged = ended.unchanged_rows, rejected = ended.rejected_rows, "import ended"
         );
         self.dispatch(&ended).await
     }
 
-    /// Writes chunk after chunk. `None`: time is up, and the watermark says where to go on.
+    /// Writes the chunks. `None` if the time is up; the next invocation continues at the watermark.
     async fn read(&self, import: &Import) -> Result<Option<Ending>, WorkError> {
         let started = Instant::now();
         let client = self.db.client().await.map_err(app::Error::from)?;
@@ -191,7 +191,7 @@ async fn source(import: &Import) -> Source {
     }
 }
 
-/// The file's own faults end its import; all others are tried again.
+/// A fault of the file ends its import; all other errors are retried.
 fn failed(error: ReadError) -> Result<Ending, WorkError> {
     if error.is_transient() {
         Err(WorkError::Read(error))
@@ -202,7 +202,7 @@ fn failed(error: ReadError) -> Result<Ending, WorkError> {
     }
 }
 
-/// These types have no maps with other keys than text, and no numbers that JSON lacks: they always serialise.
+/// These types always serialise: they have no maps with keys other than text, and no numbers that JSON lacks.
 fn json(message: &impl Serialize) -> String {
     serde_json::to_string(message).unwrap_or_default()
 }

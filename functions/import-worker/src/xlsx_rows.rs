@@ -1,8 +1,7 @@
-//! The rows of the first worksheet of an Excel workbook, streamed from a file on the local disk.
+//! Streams the rows of the first worksheet of an Excel workbook on the local disk.
 //!
-//! The whole file is checked before its first row is used: every part is unpacked once, with its checksum, and the cells of
-//! the sheet are walked to the end. So a workbook is either refused as a whole or read without surprises, and nothing of a
-//! damaged file is imported.
+//! The whole file is checked before its first row is used: every part is unpacked once to verify its checksum, and
+//! every cell of the sheet is visited. So nothing of a damaged workbook is imported.
 
 use crate::file_error::FileError;
 use crate::rows::{Row, Watermark};
@@ -17,22 +16,22 @@ use domain::import::row::{Cell, PlayerRow, RowProblem};
 use domain::import::shown;
 use std::path::Path;
 
-/// A sheet's number keeps 15 digits.
+/// Decimal digits that a number in a sheet keeps.
 const EXACT_DIGITS_MAX: usize = 15;
 
-/// The rows of a workbook; blank ones are left out.
+/// The rows of a workbook, without the blank ones.
 pub struct XlsxRows {
     sheet: Sheet,
     columns: Columns,
     warnings: Vec<Warning>,
     state: State,
-    /// Rows before this one were read earlier.
+    /// Rows before this one are skipped: they were read earlier.
     from_row: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// No row has been seen yet; a sheet without any is refused.
+    /// No row has been seen yet; a sheet without rows is refused.
     Fresh,
     Going,
     Done,
@@ -56,7 +55,7 @@ impl XlsxRows {
         })
     }
 
-    /// Goes on behind a row that was read earlier.
+    /// Continues after a row that was read earlier.
     pub fn resume(path: &Path, next: Watermark) -> Result<Self, FileError> {
         let rows = Self::open(path)?;
         Ok(Self {
@@ -179,7 +178,7 @@ impl Sheet {
         }
     }
 
-    /// A value as the validation of rows takes it; `column` says what it is meant to be.
+    /// Converts a value for the row validation; `column` is what the header expects in this place.
     fn cell(&self, value: Option<Value>, column: Option<Column>) -> Cell<'_> {
         match value {
             None => Cell::from(""),
@@ -194,7 +193,7 @@ impl Sheet {
         }
     }
 
-    /// In a column of dates every number is a day; elsewhere a number that is shown as a date is not the number it is.
+    /// In a date column every number is a day. Elsewhere a number with a date format is an error.
     fn number(&self, raw: &str, format: usize, column: Option<Column>) -> Cell<'static> {
         let text = plain_text(raw);
         let is_date = self.workbook.date_formats.get(format).copied().unwrap_or(false);
@@ -224,7 +223,7 @@ fn refused(text: &str, reason: RowProblem) -> Cell<'static> {
     }
 }
 
-/// Of two cells in one place the later one counts.
+/// If two cells have the same place, the later one counts.
 fn put(values: &mut SheetRow, cell: SheetCell) {
     let column = usize::try_from(cell.column).unwrap_or(usize::MAX);
     if values.len() <= column {
@@ -235,7 +234,7 @@ fn put(values: &mut SheetRow, cell: SheetCell) {
     }
 }
 
-/// Walks over all cells, so that whatever is wrong with them is known before the first is used.
+/// Visits all cells, so that errors in them are found before the first row is used.
 fn check_cells(package: &mut Package, part: &str, strings: &SharedStrings) -> Result<(), FileError> {
     let mut cells = SheetCells::new(package.sheet_xml(part)?);
     while let Some(cell) = cells.next()? {
@@ -244,7 +243,7 @@ fn check_cells(package: &mut Package, part: &str, strings: &SharedStrings) -> Re
         {
             return Err(FileError::damaged(
                 part,
-                format!("a cell of row {} refers to no text", cell.row),
+                format!("a cell of row {} refers to a missing text", cell.row),
             ));
         }
     }

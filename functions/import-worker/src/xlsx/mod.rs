@@ -1,8 +1,8 @@
-//! What of the Office Open XML format a table of players needs, read in bounded memory.
+//! Reads the part of Office Open XML that a table of players needs, in bounded memory.
 //!
-//! Not `calamine`: it keeps every shared string, style and relation of a workbook in memory before it shows a cell, and a
-//! file of a few kilobytes can ask for gigabytes there. Here every part has a limit on its real unpacked size, every XML
-//! token one on its length, and the sheet is never kept.
+//! Not `calamine`: it loads every shared string, style and relation before it yields a cell, so a file of a few
+//! kilobytes can claim gigabytes. Here the unpacked size of every part and the length of every XML token are limited,
+//! and the sheet is streamed.
 
 pub mod number;
 pub mod package;

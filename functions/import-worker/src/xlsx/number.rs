@@ -1,4 +1,4 @@
-//! Numbers of a sheet as text, so that they pass through the same validation as those of a CSV file.
+//! Converts numbers of a sheet to text, so that they get the same validation as those of a CSV file.
 
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Span};
@@ -7,8 +7,8 @@ use rust_decimal::{Decimal, RoundingStrategy};
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// A number as the spreadsheet shows it: a sheet holds binary floating point, and 15 significant digits of it are meant
-/// (`0.30000000000000004` is 0.3). What is no finite number stays as it is, for the validation to refuse.
+/// A number as the spreadsheet shows it: the file holds binary floating point, of which 15 digits are significant
+/// (`0.30000000000000004` is 0.3). Anything but a finite number is returned unchanged, for the validation to refuse.
 pub fn plain_text(raw: &str) -> String {
     let raw = raw.trim();
     let is_plain = raw.len() <= 15 && raw.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -24,9 +24,10 @@ pub fn plain_text(raw: &str) -> String {
     }
 }
 
-/// A number of days as `YYYY-MM-DD`, with the time of the day if there is one. `None` if it is none.
+/// Converts a serial day number to `YYYY-MM-DD`, or to `YYYY-MM-DDThh:mm:ssZ` if it has a fraction. `None` if `serial`
+/// is not a number or out of range.
 ///
-/// In the system of 1900 day 60 is 1900-02-29, which never was: Lotus 1-2-3 had it, and Excel keeps it.
+/// In the 1900 system, day 60 is the nonexistent 1900-02-29: Excel keeps this bug of Lotus 1-2-3.
 pub fn date_text(serial: &str, is_1904: bool) -> Option<String> {
     let serial: Decimal = serial.parse().ok()?;
     let day = serial.floor();

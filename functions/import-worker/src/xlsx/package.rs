@@ -10,16 +10,16 @@ use zip::read::ZipFile;
 use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
-/// Parts of an honest workbook number in the dozens.
+/// Real workbooks have a few dozen parts.
 const PARTS_MAX: usize = 1000;
-/// The archive's directory with room for [`PARTS_MAX`] parts. It is read into memory before anything can be counted.
+/// Enough for a directory of [`PARTS_MAX`] parts. The directory is read into memory before its parts can be counted.
 const DIRECTORY_BYTES_MAX: u64 = 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
-/// All parts that are not worksheets, unpacked.
+/// All parts but the worksheets, unpacked.
 const OTHER_PARTS_MIB_MAX: u64 = 48;
-/// A worksheet, unpacked: 1,048,576 rows of 12 columns are about 0.6 GiB.
+/// One worksheet, unpacked: 1,048,576 rows of 12 columns take about 0.6 GiB.
 const SHEET_MIB_MAX: u64 = 4096;
-/// Worksheets shrink 10 to 50 times. One that shrinks more, and is large, is made to.
+/// Worksheets compress 10 to 50 times. A large one with a much higher ratio is a ZIP bomb.
 const SHEET_RATIO_MAX: u64 = 300;
 const SHEET_MIB_WITHOUT_RATIO: u64 = 64;
 
@@ -29,10 +29,10 @@ pub struct Package {
     archive: ZipArchive<BufReader<File>>,
 }
 
-/// An unpacked part whose size is limited and whose checksum is verified at its end.
+/// An unpacked part with a size limit; its checksum is verified at the end.
 pub type VerifiedReader<'a> = BufReader<Limited<ZipFile<'a, BufReader<File>>>>;
 
-/// An unpacked part that reads the file on its own.
+/// An unpacked part with its own file handle.
 pub type PartReader = BufReader<Box<dyn Read + Send>>;
 
 impl Package {
@@ -55,7 +55,7 @@ impl Package {
         })
     }
 
-    /// The name of a part as the archive has it; case does not count.
+    /// The name of a part as the archive spells it; the search ignores case.
     fn find(&self, name: &str) -> Option<String> {
         let names = self.archive.file_names().filter_map(Result::ok);
         names
@@ -63,7 +63,7 @@ impl Package {
             .find(|found| found.eq_ignore_ascii_case(name))
     }
 
-    /// The tokens of a part, at most `limit_mib` of them; its checksum is verified at its end. `None`: no such part.
+    /// The tokens of a part of at most `limit_mib` MiB, with its checksum verified at the end. `None`: no such part.
     pub fn xml(&mut self, name: &str, limit_mib: u64) -> Result<Option<Xml<VerifiedReader<'_>>>, FileError> {
         let Some(name) = self.find(name) else { return Ok(None) };
         let part = self.archive.by_name(&name).map_err(|error| zip_error(&name, error))?;
@@ -80,7 +80,7 @@ impl Package {
         Ok(Xml::new(&name, BufReader::new(Limited::new(part, limit_mib))))
     }
 
-    /// The tokens of a worksheet that was read to its end before: here nothing is verified.
+    /// The tokens of a worksheet that [`Self::sheet_xml`] has already verified: no limit and no checksum.
     pub fn sheet_xml_again(&mut self, name: &str) -> Result<Xml<PartReader>, FileError> {
         let name = self
             .find(name)
@@ -101,7 +101,7 @@ impl Package {
         Ok(Xml::new(&name, BufReader::new(unpacked)))
     }
 
-    /// Unpacks every part but `sheet` into nothing: sizes and checksums are real, not declared.
+    /// Unpacks and discards every part but `sheet`, because the declared sizes and checksums cannot be trusted.
     pub fn verify_except(&mut self, sheet: &str) -> Result<(), FileError> {
         let (mut others, mut sheets) = (OTHER_PARTS_MIB_MAX * MIB, SHEET_MIB_MAX * MIB);
         for index in 0..self.archive.len() {
@@ -133,7 +133,7 @@ fn sheet_limit_mib(packed_bytes: u64) -> u64 {
     by_ratio.clamp(SHEET_MIB_WITHOUT_RATIO, SHEET_MIB_MAX)
 }
 
-/// Returns the number of bytes, at most `limit`; `limit_mib` is for the message.
+/// Returns the number of unpacked bytes, at most `limit`; `limit_mib` is for the message.
 fn unpack(name: &str, part: &mut impl Read, limit: u64, limit_mib: u64) -> Result<u64, FileError> {
     let mut limited = part.take(limit + 1);
     let bytes = io::copy(&mut limited, &mut io::sink()).map_err(|error| part_error(name, error))?;
@@ -154,7 +154,7 @@ fn zip_error(part: &str, error: ZipError) -> FileError {
     }
 }
 
-/// Fails, rather than ends, behind a number of unpacked bytes.
+/// Fails, instead of ending, after a number of unpacked bytes.
 pub struct Limited<R> {
     inner: R,
     left: u64,
@@ -182,7 +182,7 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-/// Fails when more bytes are read from the file than its directory can honestly need.
+/// Fails when reading the directory takes more bytes than a real one can need.
 struct Budget<R> {
     inner: R,
     left: u64,

@@ -1,4 +1,4 @@
-//! The cells of a worksheet that hold a value, in the order of the sheet.
+//! Streams the cells of a worksheet that have a value, in sheet order.
 
 use super::xml::{Xml, attribute, push_text};
 use crate::file_error::FileError;
@@ -6,14 +6,14 @@ use domain::import::columns::COLUMNS_MAX;
 use quick_xml::events::{BytesStart, Event};
 use std::io::BufRead;
 
-/// Longest content of a cell, in bytes. Excel allows 32,767 characters.
+/// Longest cell content, in bytes. Excel allows 32,767 characters.
 const CELL_BYTES_MAX: usize = 256 * 1024;
-/// Rows without a value that may lie between two with one.
+/// Most consecutive rows without a value.
 const GAP_ROWS_MAX: u32 = 1000;
 const SHEET_ROWS_MAX: u32 = 1_048_576;
 const SHEET_COLUMNS_MAX: u32 = 16_384;
 
-/// What a cell holds; texts and numbers are as in the file.
+/// The content of a cell, with texts and numbers as in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Shared(usize),
@@ -24,7 +24,7 @@ pub enum Value {
     },
     Boolean(String),
     Error(String),
-    /// A formula that was never calculated.
+    /// A formula without a stored result.
     Formula,
 }
 
@@ -37,11 +37,11 @@ pub struct SheetCell {
     pub value: Value,
 }
 
-/// Streams the cells of a sheet. Refuses a sheet whose rows do not rise, and values far outside of the table: a cell in
-/// the last row and column of the sheet is no player.
+/// Streams the cells of a sheet. Refuses row numbers that do not increase, and values far outside the table, such as
+/// one in the last row and column of the sheet.
 pub struct SheetCells<R> {
     xml: Xml<R>,
-    /// The row that is open, or the last that was.
+    /// The current row, or the last one.
     row: u32,
     /// The column of the last cell, from 1.
     column: u32,
@@ -66,7 +66,7 @@ impl<R: BufRead> SheetCells<R> {
         }
     }
 
-    /// The next cell with a value; `None` behind the last.
+    /// The next cell with a value; `None` after the last.
     pub fn next(&mut self) -> Result<Option<SheetCell>, FileError> {
         while !self.at_end {
             let head = match self.xml.next()? {
@@ -79,7 +79,7 @@ impl<R: BufRead> SheetCells<R> {
                     self.at_end = true;
                     continue;
                 }
-                Event::Eof => return Err(FileError::damaged(self.xml.part(), "it holds no table")),
+                Event::Eof => return Err(FileError::damaged(self.xml.part(), "it contains no table")),
                 _ => continue,
             };
             match head {
@@ -96,7 +96,7 @@ impl<R: BufRead> SheetCells<R> {
         Ok(None)
     }
 
-    /// Reads what follows the cells, so that the checksum of the part is verified.
+    /// Reads the rest of the part, so that its checksum is verified.
     pub fn finish(self) -> Result<(), FileError> {
         self.xml.finish()
     }
@@ -117,24 +117,19 @@ impl<R: BufRead> SheetCells<R> {
         Ok(())
     }
 
-    /// Moves to a cell of the open row.
+    /// Moves to a cell of the current row.
     fn place(&mut self, place: Place) -> Result<(), FileError> {
         let column = match place {
             Place::Next => Some(self.column + 1).filter(|column| *column <= SHEET_COLUMNS_MAX),
             Place::At { column, row } => Some(column).filter(|_| row == self.row),
             Place::Wrong => None,
         };
-        let wrong = || {
-            FileError::damaged(
-                self.xml.part(),
-                format!("row {} has a cell with a wrong place", self.row),
-            )
-        };
+        let wrong = || FileError::damaged(self.xml.part(), format!("row {} has a misplaced cell", self.row));
         self.column = column.ok_or_else(wrong)?;
         Ok(())
     }
 
-    /// What stands between the tags of a cell: `<v>`, or the `<t>` of `<is>`.
+    /// The content of a cell: `<v>`, or the `<t>` of `<is>`.
     fn content(&mut self) -> Result<Content, FileError> {
         let mut content = Content::default();
         let (mut in_text, mut in_reading_aid) = (false, false);
@@ -153,7 +148,7 @@ impl<R: BufRead> SheetCells<R> {
                     "c" => return Ok(content),
                     _ => {}
                 },
-                Event::Eof => return Err(FileError::damaged(self.xml.part(), "it ends in a cell")),
+                Event::Eof => return Err(FileError::damaged(self.xml.part(), "it ends inside a cell")),
                 _ if in_text && !in_reading_aid => {
                     let pushed = push_text(&event, &mut content.text);
                     pushed.map_err(|detail| FileError::damaged(self.xml.part(), detail))?;
@@ -178,7 +173,10 @@ impl<R: BufRead> SheetCells<R> {
             Kind::Shared => {
                 let index = text.trim().parse();
                 Value::Shared(index.map_err(|_| {
-                    FileError::damaged(self.xml.part(), format!("cell {} refers to no text", self.name()))
+                    FileError::damaged(
+                        self.xml.part(),
+                        format!("cell {} refers to a missing text", self.name()),
+                    )
                 })?)
             }
             Kind::Boolean => Value::Boolean(text),
@@ -211,7 +209,7 @@ impl<R: BufRead> SheetCells<R> {
     }
 }
 
-/// What the start tag of a row or a cell says.
+/// The attributes of the start tag of a row or a cell.
 enum Head {
     Row(Option<String>),
     Cell { place: Place, kind: Kind, format: usize },
@@ -219,7 +217,7 @@ enum Head {
 
 #[derive(Clone, Copy)]
 enum Place {
-    /// Behind the cell before.
+    /// After the previous cell.
     Next,
     At {
         column: u32,
@@ -239,7 +237,7 @@ enum Kind {
 }
 
 impl Head {
-    /// In one walk over the attributes: there are millions of cells.
+    /// Reads the attributes in one pass: there are millions of cells.
     fn cell(start: &BytesStart<'_>) -> Self {
         let (mut place, mut kind, mut format) = (Place::Next, Kind::Number, 0);
         for attribute in start.attributes().with_checks(false).filter_map(Result::ok) {

@@ -1,18 +1,17 @@
-//! The texts of a workbook that cells refer to by number.
+//! The shared strings of a workbook, which cells refer to by index.
 
 use super::package::Package;
 use super::xml::push_text;
 use crate::file_error::FileError;
 use quick_xml::events::Event;
 
-/// Limit of the part, in MiB. The texts are kept, one behind the other, and an empty one costs 4 bytes, so that this also
-/// bounds the memory.
+/// Limit of the part, in MiB. It also bounds the memory: the texts are kept concatenated, plus 4 bytes for each.
 const STRINGS_MIB_MAX: u64 = 32;
 
 #[derive(Default)]
 pub struct SharedStrings {
     texts: String,
-    /// Where in `texts` each ends.
+    /// End of each text in `texts`.
     ends: Vec<u32>,
 }
 

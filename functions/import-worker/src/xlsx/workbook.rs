@@ -1,4 +1,4 @@
-//! Which worksheet is the first, and which cell formats show dates.
+//! Finds the first worksheet and the cell formats that show dates.
 
 use super::package::Package;
 use super::xml::{Xml, attribute};
@@ -8,25 +8,25 @@ use std::io::BufRead;
 
 /// Limit of the small parts, in MiB: relations, the list of sheets, formats.
 const SMALL_PART_MIB_MAX: u64 = 4;
-/// Relations and sheets that are kept.
+/// Most relations and most sheets that are kept.
 const ENTRIES_MAX: usize = 10_000;
 /// Excel allows 65,490.
 const FORMATS_MAX: usize = 65_536;
 
-/// What reading the rows needs to know of the workbook.
+/// What the row reader needs to know about the workbook.
 pub struct Workbook {
-    /// Part of the first worksheet that people see.
+    /// Part of the first visible worksheet; of the first one if all are hidden.
     pub sheet: String,
     /// Part of the shared strings.
     pub strings: Option<String>,
-    /// Dates count from 1904 instead of 1900.
+    /// Whether dates count from 1904 instead of 1900.
     pub is_1904: bool,
-    /// By cell format: whether it shows a date or a time.
+    /// For each cell format: whether it shows a date or a time.
     pub date_formats: Vec<bool>,
 }
 
 struct Relation {
-    /// The last word of the type's address: `worksheet`, `styles`, …
+    /// The last segment of the type's URI: `worksheet`, `styles`, …
     kind: String,
     target: String,
 }
@@ -91,7 +91,7 @@ fn main_part(package: &mut Package) -> Result<String, FileError> {
     }
 }
 
-/// The relations of a part, or of the package for `""`; their targets are names in the archive.
+/// The relations of a part (`""`: of the package), with their targets as names in the archive.
 fn relations(package: &mut Package, part: &str) -> Result<Relations, FileError> {
     let (folder, file) = part.rsplit_once('/').unwrap_or(("", part));
     let mut relations = Relations::new();
@@ -173,7 +173,7 @@ fn date_formats<R: BufRead>(xml: Xml<R>) -> Result<Vec<bool>, FileError> {
             {
                 custom.extend(number_format());
             }
-            // `xf` also stands in the list of named styles, which cells do not refer to.
+            // `xf` also occurs in the list of named styles, which cells do not refer to.
             "cellXfs" => in_cell_formats = true,
             "cellStyleXfs" | "cellStyles" | "dxfs" => in_cell_formats = false,
             "xf" if in_cell_formats && formats.len() == FORMATS_MAX => {
@@ -189,12 +189,12 @@ fn date_formats<R: BufRead>(xml: Xml<R>) -> Result<Vec<bool>, FileError> {
     Ok(formats)
 }
 
-/// ECMA-376 part 1, 18.8.30, with the East Asian ones.
+/// ECMA-376 part 1, section 18.8.30, including the East Asian formats.
 fn is_built_in_date(id: u32) -> bool {
     matches!(id, 14..=22 | 27..=36 | 45..=47 | 50..=58)
 }
 
-/// Whether a number format has a letter for a part of a date or time outside of quotes, escapes and brackets.
+/// Whether a number format has a date or time letter outside quotes, escapes and brackets.
 fn shows_date(code: &str) -> bool {
     let (mut characters, mut in_quotes, mut in_brackets) = (code.chars(), false, false);
     let mut bracket = String::new();

@@ -1,19 +1,19 @@
-//! XML from an untrusted file: bounded tokens, bounded depth, no document type.
+//! Reads XML from an untrusted file: bounded tokens, bounded depth, no document type.
 
 use crate::file_error::FileError;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 use std::io::{self, BufRead, Read};
 
-/// Longest single token: a tag with its attributes, a text, a comment.
+/// Longest single token (a tag with its attributes, a text, a comment), in bytes.
 pub const TOKEN_BYTES_MAX: usize = 256 * 1024;
 /// Deepest nesting; a sheet's rich text is 7 deep.
 const DEPTH_MAX: u32 = 64;
 
-/// Something the file does that a workbook never does. Travels through `io::Error`.
+/// A limit that real workbooks never exceed. Passed through `io::Error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
-    #[error("a piece of more than {} KiB without end", TOKEN_BYTES_MAX / 1024)]
+    #[error("one token is longer than {} KiB", TOKEN_BYTES_MAX / 1024)]
     Token,
     #[error("it unpacks to more than {limit_mib} MiB")]
     Part { limit_mib: u64 },
@@ -25,7 +25,7 @@ impl From<Excess> for io::Error {
     }
 }
 
-/// Puts the right words to an error that came out of a part.
+/// Converts an I/O error of a part into the matching [`FileError`].
 pub fn part_error(part: &str, error: io::Error) -> FileError {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(Excess::Part { limit_mib }) => FileError::PartTooLarge {
@@ -33,7 +33,7 @@ pub fn part_error(part: &str, error: io::Error) -> FileError {
             limit_mib: *limit_mib,
         },
         Some(Excess::Token) => FileError::damaged(part, Excess::Token),
-        // The local file itself cannot be read; what is wrong with its content has other kinds.
+        // The operating system failed to read the local file; errors in its content have no such code.
         None if error.raw_os_error().is_some() => FileError::Read(error),
         None => FileError::damaged(part, error),
     }
@@ -97,7 +97,7 @@ impl<R: BufRead> Xml<R> {
         &self.part
     }
 
-    /// The next token. `<a/>` comes as a start and an end.
+    /// The next token. `<a/>` yields a start and an end.
     pub fn next(&mut self) -> Result<Event<'_>, FileError> {
         self.token.clear();
         self.reader.get_mut().left = TOKEN_BYTES_MAX;
@@ -139,7 +139,7 @@ impl<R: BufRead> Xml<R> {
         }
     }
 
-    /// Reads what is left without looking at it, so that its checksum is verified.
+    /// Reads and discards the rest of the part, so that its checksum is verified.
     pub fn finish(self) -> Result<(), FileError> {
         io::copy(&mut self.reader.into_inner().inner, &mut io::sink())
             .map(drop)
@@ -147,7 +147,7 @@ impl<R: BufRead> Xml<R> {
     }
 }
 
-/// `quick_xml` shares its I/O errors; what matters of them can be copied.
+/// `quick_xml` returns I/O errors in an `Arc`; this copies what [`part_error`] needs.
 fn clone_io(error: &io::Error) -> io::Error {
     match (
         error.get_ref().and_then(|inner| inner.downcast_ref::<Excess>()),
@@ -159,7 +159,7 @@ fn clone_io(error: &io::Error) -> io::Error {
     }
 }
 
-/// The value of an attribute, whatever its namespace prefix, without entities resolved into anything but their character.
+/// The value of an attribute, whatever its namespace prefix. Only predefined and character entities are resolved.
 pub fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
     let found = start
         .attributes()
@@ -172,7 +172,7 @@ pub fn attribute(start: &BytesStart<'_>, name: &str) -> Option<String> {
         .map(|value| value.into_owned())
 }
 
-/// Adds what a token inside an element of text means to `text`. `Err`: an entity that XML does not define.
+/// Appends the text of a token to `text`. `Err`: an entity that XML does not define.
 pub fn push_text(event: &Event<'_>, text: &mut String) -> Result<(), String> {
     match event {
         Event::Text(piece) => text.push_str(piece),

@@ -23,7 +23,7 @@ fn ids(rows: &[Row]) -> Vec<(u64, String)> {
         .collect()
 }
 
-/// Hands out one byte at a time, as a slow network may.
+/// Returns one byte at a time, as a slow network may.
 struct Trickle<'a>(&'a [u8]);
 
 impl Read for Trickle<'_> {
@@ -33,7 +33,7 @@ impl Read for Trickle<'_> {
     }
 }
 
-/// `head`, then `piece` for ever; counts what was asked for.
+/// `head`, then `piece` without end; counts the bytes that were read.
 struct Endless<'a> {
     head: &'a [u8],
     piece: u8,
@@ -98,7 +98,8 @@ fn the_delimiter_is_found_in_the_header() {
 
 #[test]
 fn lines_are_counted_as_an_editor_shows_them() {
-    let file = "\u{feff}\r\n\nplayer_id,deposit,wagered,won,name\r\nP1,1,2,3,\"two\nlines\"\rP2,1,2,3,\n\n\r\n  \nP3,1,2,3,\"a\r\nb\"\r\n\rP4,1,2,3,x";
+    let file = "\u{feff}\r\n\nplayer_id,deposit,wagered,won,name\r\n\
+        P1,1,2,3,\"two\nlines\"\rP2,1,2,3,\n\n\r\n  \nP3,1,2,3,\"a\r\nb\"\r\n\rP4,1,2,3,x";
     let (rows, failure) = read(file.as_bytes());
     assert!(failure.is_none());
     assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [4, 6, 10, 13]);
@@ -111,7 +112,8 @@ fn lines_are_counted_as_an_editor_shows_them() {
 
 #[test]
 fn reading_in_small_pieces_makes_no_difference() {
-    let file = "\u{feff}player_id,deposit,wagered,won,name\r\nP1,1,2,3,\"a \"\"quoted\"\" name\"\r\n\r\nP2,1,2,3,ü\rP3,1,2,3,=1+1\n";
+    let file = "\u{feff}player_id,deposit,wagered,won,name\r\n\
+        P1,1,2,3,\"a \"\"quoted\"\" name\"\r\n\r\nP2,1,2,3,ü\rP3,1,2,3,=1+1\n";
     let whole = read(file.as_bytes());
     let trickled = collect(CsvRows::open(Trickle(file.as_bytes())).unwrap());
     assert_eq!(trickled.0, whole.0);
@@ -121,7 +123,8 @@ fn reading_in_small_pieces_makes_no_difference() {
 
 #[test]
 fn reading_resumes_behind_every_row() {
-    let file = "\u{feff}\nplayer_id;deposit;wagered;won;name\r\nP1;1;2;3;\"a\r\nb\"\r\n\r\nP2;1;2;3;ü\rP3;x;2;3;\n\nP4;1;2;3;z\r\n";
+    let file = "\u{feff}\nplayer_id;deposit;wagered;won;name\r\n\
+        P1;1;2;3;\"a\r\nb\"\r\n\r\nP2;1;2;3;ü\rP3;x;2;3;\n\nP4;1;2;3;z\r\n";
     let bytes = file.as_bytes();
     let (rows, _) = read(bytes);
     assert_eq!(rows.len(), 4);
@@ -197,7 +200,7 @@ fn a_file_without_rows_is_refused() {
         failure(b"player_id,deposit,wagered,won\n\n,,,\n"),
         FileError::NoRows
     ));
-    // Behind the last row nothing is left to read, which is no failure.
+    // Resuming after the last row finds nothing, which is not an error.
     let file = b"player_id,deposit,wagered,won\nP1,1,2,3\n";
     let header = CsvHeader::read(&file[..]).unwrap();
     let end = Watermark {
@@ -282,7 +285,7 @@ fn a_quote_that_is_open_at_the_end_is_named() {
         failure.unwrap().to_string(),
         "the row that begins on line 3 has a quotation mark that is never closed"
     );
-    // A quote in the middle of a cell is a character like others.
+    // A quote in the middle of a cell is an ordinary character.
     assert!(
         read(b"player_id,deposit,wagered,won,name\nP1,1,2,3,6\" tall\n")
             .1

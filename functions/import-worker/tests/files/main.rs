@@ -1,4 +1,4 @@
-//! The readers of files: good ones, bad rows, and files that were made to hurt.
+//! The file readers: good files, bad rows, and hostile files.
 #![expect(clippy::unwrap_used, reason = "what a test sets up must succeed")]
 
 mod csv;
@@ -11,7 +11,7 @@ use domain::import::row::PlayerRow;
 use import_worker::file_error::FileError;
 use import_worker::rows::Row;
 
-/// Rows until the end or the first error.
+/// The rows up to the end or the first error.
 fn collect(rows: impl Iterator<Item = Result<Row, FileError>>) -> (Vec<Row>, Option<FileError>) {
     let (mut read, mut failure) = (Vec::new(), None);
     for row in rows {
@@ -27,7 +27,7 @@ fn good(rows: &[Row]) -> Vec<PlayerRow> {
     rows.iter().filter_map(|row| row.result.clone().ok()).collect()
 }
 
-/// `line column value reason` of every error.
+/// Every error as `line column value reason`.
 fn errors(rows: &[Row]) -> Vec<String> {
     let errors = rows.iter().filter_map(|row| row.result.as_ref().err()).flatten();
     errors

@@ -1,4 +1,4 @@
-//! Workbooks written by hand, part by part.
+//! Builds workbooks by hand, part by part.
 
 use import_worker::file_error::FileError;
 use import_worker::rows::Row;
@@ -8,8 +8,15 @@ use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-pub const HEADER_ROW: &str = r#"<row r="1"><c r="A1" t="inlineStr"><is><t>player_id</t></is></c><c r="B1" t="inlineStr"><is><t>deposit</t></is></c><c r="C1" t="inlineStr"><is><t>wagered</t></is></c><c r="D1" t="inlineStr"><is><t>won</t></is></c><c r="E1" t="inlineStr"><is><t>name</t></is></c></row>"#;
-pub const FIRST_ROW: &str = r#"<row r="2"><c r="A2" t="str"><v>P1</v></c><c r="B2"><v>1</v></c><c r="C2"><v>2</v></c><c r="D2"><v>3</v></c></row>"#;
+pub const HEADER_ROW: &str = concat!(
+    r#"<row r="1"><c r="A1" t="inlineStr"><is><t>player_id</t></is></c>"#,
+    r#"<c r="B1" t="inlineStr"><is><t>deposit</t></is></c><c r="C1" t="inlineStr"><is><t>wagered</t></is></c>"#,
+    r#"<c r="D1" t="inlineStr"><is><t>won</t></is></c><c r="E1" t="inlineStr"><is><t>name</t></is></c></row>"#,
+);
+pub const FIRST_ROW: &str = concat!(
+    r#"<row r="2"><c r="A2" t="str"><v>P1</v></c><c r="B2"><v>1</v></c>"#,
+    r#"<c r="C2"><v>2</v></c><c r="D2"><v>3</v></c></row>"#,
+);
 pub const SHEET: &str = "xl/worksheets/sheet1.xml";
 
 pub struct Workbook {
@@ -22,7 +29,7 @@ pub fn sheet(more: &str) -> String {
     format!(r#"<?xml version="1.0"?><worksheet><sheetData>{HEADER_ROW}{FIRST_ROW}{more}</sheetData></worksheet>"#)
 }
 
-/// A workbook whose one sheet is this part.
+/// A workbook with this part as its only sheet.
 pub fn workbook(sheet: impl Into<Vec<u8>>) -> Workbook {
     let relations = |entries: &str| format!("<Relationships>{entries}</Relationships>").into_bytes();
     let parts = vec![

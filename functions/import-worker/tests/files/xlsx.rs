@@ -30,7 +30,7 @@ fn write_header(sheet: &mut Worksheet) {
     }
 }
 
-/// A workbook as Excel would save it, and the same players as CSV.
+/// A workbook as Excel saves it, and the same players as CSV.
 fn sample() -> (Vec<u8>, String) {
     let mut csv = HEADER.join(",") + "\n";
     let mut book = Workbook::new();
@@ -70,7 +70,8 @@ fn sample() -> (Vec<u8>, String) {
             )
             .unwrap();
         csv += &format!(
-            "{},{}.{:02},15000,{}.{},{},48.25,p{row}@mail.example,\"Zoë <\"\"Q\"\"> & Söhne\",2024-02-29,2020-01-31T18:30:00Z,\n",
+            "{},{}.{:02},15000,{}.{},{},48.25,p{row}@mail.example,\
+             \"Zoë <\"\"Q\"\"> & Söhne\",2024-02-29,2020-01-31T18:30:00Z,\n",
             row + 1000,
             row * 123_457 / 100,
             row * 123_457 % 100,
@@ -183,7 +184,8 @@ fn values_that_are_not_what_they_look_like_reject_their_row() {
             "2 Total Deposited \"TRUE\" is a true/false value of the spreadsheet",
             "3 wagered \"#N/A\" is an error value of the spreadsheet",
             "4 won \"2024-05-01\" is formatted as a date or time in the spreadsheet",
-            "5 player_id \"1234567890123460000\" is a number of more than 15 digits, which a spreadsheet rounds; format the column as text and enter it again",
+            "5 player_id \"1234567890123460000\" is a number of more than 15 digits, which a spreadsheet rounds; \
+             format the column as text and enter it again",
             "6 last_deposit_date \"1899-12-26\" is not a date between 1900-01-01 and 2199-12-31",
             "7 Total Deposited \"1.00000000000000e300\" has more than 15 integer digits",
         ]
@@ -220,8 +222,14 @@ fn rows_and_cells_may_leave_out_where_they_stand() {
 
 #[test]
 fn rich_text_entities_and_reading_aids_are_understood() {
-    let strings = r#"<sst><si><r><t>Zo</t></r><r><t xml:space="preserve">&#xEB; &amp; <![CDATA[<Co>]]></t></r><rPh><t>zoe</t></rPh></si><si/></sst>"#;
-    let row = r#"<row r="3"><c t="s"><v>0</v></c></row><row r="4"><c t="str"><v>P2</v></c><c><v>1</v></c><c><v>2</v></c><c><v>3</v></c><c t="s"><v>0</v></c></row>"#;
+    let strings = concat!(
+        r#"<sst><si><r><t>Zo</t></r><r><t xml:space="preserve">&#xEB; &amp; <![CDATA[<Co>]]></t></r>"#,
+        r#"<rPh><t>zoe</t></rPh></si><si/></sst>"#,
+    );
+    let row = concat!(
+        r#"<row r="3"><c t="s"><v>0</v></c></row><row r="4"><c t="str"><v>P2</v></c>"#,
+        r#"<c><v>1</v></c><c><v>2</v></c><c><v>3</v></c><c t="s"><v>0</v></c></row>"#,
+    );
     let rows = workbook(sheet(row)).part("xl/sharedStrings.xml", strings).rows();
     assert_eq!(good(&rows)[1].name.as_deref(), Some("Zoë & <Co>"));
 }
@@ -239,8 +247,12 @@ fn a_name_in_another_namespace_prefix_is_the_same_name() {
 
 #[test]
 fn the_first_visible_worksheet_is_read() {
-    let sheets = r#"<workbook><sheets><sheet r:id="rId8" name="chart"/><sheet state="hidden" r:id="rId9" name="hidden"/><sheet r:id="rId1" name="shown"/></sheets></workbook>"#;
-    let relations = r#"<Relationships><Relationship Id="rId8" Type="http://x/chartsheet" Target="chartsheets/sheet1.xml"/>
+    let sheets = concat!(
+        r#"<workbook><sheets><sheet r:id="rId8" name="chart"/><sheet state="hidden" r:id="rId9" name="hidden"/>"#,
+        r#"<sheet r:id="rId1" name="shown"/></sheets></workbook>"#,
+    );
+    let relations = r#"<Relationships>
+        <Relationship Id="rId8" Type="http://x/chartsheet" Target="chartsheets/sheet1.xml"/>
         <Relationship Id="rId9" Type="http://x/worksheet" Target="/xl/worksheets/sheet2.xml"/>
         <Relationship Id="rId1" Type="http://x/worksheet" Target="/xl/worksheets/SHEET1.xml"/></Relationships>"#;
     let book = workbook(sheet(""))

@@ -110,7 +110,7 @@ fn a_giant_piece_of_xml_is_refused_wherever_it_stands() {
     ] {
         let failure = workbook(sheet(&piece)).stored().failure().to_string();
         assert_eq!(
-            failure, "the workbook is damaged: xl/worksheets/sheet1.xml: a piece of more than 256 KiB without end",
+            failure, "the workbook is damaged: xl/worksheets/sheet1.xml: one token is longer than 256 KiB",
             "{:.40}",
             piece
         );
@@ -207,7 +207,7 @@ fn archives_that_are_no_workbook_are_told_apart() {
 #[test]
 fn an_encrypted_part_asks_for_a_file_without_password() {
     let mut bytes = workbook(sheet("")).bytes();
-    // The lowest bit of the flags, in every local header and in the directory.
+    // Set the lowest bit of the flags in every local header and in the directory.
     for (signature, flags) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
         let headers: Vec<usize> = (0..bytes.len() - 4)
             .filter(|at| &bytes[*at..at + 4] == signature)

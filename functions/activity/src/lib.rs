@@ -11,11 +11,12 @@ use axum::extract::{FromRef, State};
 use axum::{Json, Router};
 use body::{EventBody, occurrence};
 use domain::access::Role;
+use domain::act::Act;
 use domain::id::{EventId, PlayerId};
 use domain::money::Plain;
 use domain::problem::RefusalKind;
 use lambda::sqs::Queue;
-use lambda::{Api, Auth, Caller, JsonBody, Problem, read_object};
+use lambda::{Acting, Api, Auth, JsonBody, Problem, TellsTime, read_object};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use view::{ActivityView, ResultView};
@@ -35,8 +36,8 @@ impl FromRef<Activity> for Db {
     }
 }
 
-pub fn router(activity: Activity) -> Router {
-    api(&activity.db).into_router(activity)
+pub fn router(activity: Activity, clock: impl TellsTime) -> Router {
+    api(&activity.db).into_router(activity, clock)
 }
 
 pub fn api(db: &Db) -> Api<Activity> {
@@ -55,7 +56,7 @@ struct ActivityBody {
 
 async fn record(
     State(state): State<Activity>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<ActivityBody>,
 ) -> Result<Json<ActivityView>, Problem> {
     if body.events.len() > EVENTS_MAX {
@@ -76,7 +77,7 @@ async fn record(
             Err(refusal) => ResultView::unreadable(event, refusal),
         });
     }
-    let recordings = work(&state, occurrences, &caller).await?.recordings;
+    let recordings = work(&state, occurrences, &act).await?.recordings;
     for (place, recording) in places.into_iter().zip(recordings) {
         results[place].set(recording);
     }
@@ -84,8 +85,8 @@ async fn record(
 }
 
 /// Records, and sets the rules going that ask for it.
-async fn work(state: &Activity, occurrences: Vec<Occurrence>, caller: &Caller) -> Result<Batch, Problem> {
-    let batch = activity::record(&state.db, occurrences, &caller.actor(), lambda::context()).await?;
+async fn work(state: &Activity, occurrences: Vec<Occurrence>, act: &Act) -> Result<Batch, Problem> {
+    let batch = activity::record(&state.db, occurrences, act).await?;
     let messages = batch
         .triggers
         .iter()
@@ -111,10 +112,10 @@ struct KycBody {
 
 async fn complete_kyc(
     State(state): State<Activity>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<KycBody>,
 ) -> Result<Json<ResultView>, Problem> {
-    act(&state, body.player_id, Action::KycCompleted, &caller).await
+    record_now(&state, body.player_id, Action::KycCompleted, &act).await
 }
 
 #[derive(Deserialize)]
@@ -127,39 +128,38 @@ struct ProfileDepthBody {
 
 async fn set_profile_depth(
     State(state): State<Activity>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<ProfileDepthBody>,
 ) -> Result<Json<ResultView>, Problem> {
-    act(
+    record_now(
         &state,
         body.player_id,
         Action::Profile {
             depth: body.depth_percentage.value(),
         },
-        &caller,
+        &act,
     )
     .await
 }
 
 /// An event of now, under an id of its own: to say it again changes nothing, so it needs no key.
-async fn act(
+async fn record_now(
     state: &Activity,
     player_id: PlayerId,
     action: Action,
-    caller: &Caller,
+    act: &Act,
 ) -> Result<Json<ResultView>, Problem> {
-    let context = lambda::context();
     let event_id =
-        EventId::parse(format!("action:{}", (context.new_id)())).map_err(|error| Problem::internal(&error))?;
+        EventId::parse(format!("action:{}", (act.context.new_id)())).map_err(|error| Problem::internal(&error))?;
     let mut result = ResultView::of(event_id.as_str());
     let occurrence = Occurrence {
         event_id,
         player_id,
-        at: context.now,
+        at: act.context.now,
         action,
         traces: Traces::default(),
     };
-    for recording in work(state, vec![occurrence], caller).await?.recordings {
+    for recording in work(state, vec![occurrence], act).await?.recordings {
         result.set(Ok(recording.map_err(body::named_by_action)?));
     }
     Ok(Json(result))

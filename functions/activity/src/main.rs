@@ -14,5 +14,5 @@ async fn main() -> Result<(), lambda::Error> {
         db: Db::new(&database.url, database.ca_pem.as_deref())?,
         rewards: Queue::new(env.required("REWARD_QUEUE_URL")?).await,
     };
-    lambda::serve(activity::router(activity)).await
+    lambda::serve(activity::router(activity, lambda::clock::now)).await
 }

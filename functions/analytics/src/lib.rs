@@ -9,11 +9,11 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::access::Role;
 use domain::id::{PlayerId, RuleId};
-use lambda::{Api, Auth, Page, Params, Problem};
+use lambda::{Api, Auth, Page, Params, Problem, TellsTime};
 use serde::Deserialize;
 
-pub fn router(db: Db) -> Router {
-    api(&db).into_router(db)
+pub fn router(db: Db, clock: impl TellsTime) -> Router {
+    api(&db).into_router(db, clock)
 }
 
 pub fn api(db: &Db) -> Api<Db> {

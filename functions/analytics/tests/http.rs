@@ -1,6 +1,7 @@
 //! `/api/analytics` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use app::Act;
 use app::wallet::{AddBonus, AddLp};
 use axum::Router;
 use domain::id::PlayerId;
@@ -21,7 +22,7 @@ impl Program {
         Player::new("P001").segment("VIP").tier("GOLD").insert(&test.db()).await;
         Player::new("P002").segment("LOSING").insert(&test.db()).await;
         Self {
-            router: analytics::router(test.db()),
+            router: analytics::router(test.db(), lambda::clock::now),
             key,
             test,
         }
@@ -64,7 +65,7 @@ impl Program {
             amount: amount.into(),
             reason: Some("gift".into()),
         };
-        app::wallet::add_lp(&self.test.db(), &command, None, "tester", lambda::context())
+        app::wallet::add_lp(&self.test.db(), &command, &Act::of("tester", lambda::context()))
             .await
             .unwrap();
     }
@@ -79,7 +80,7 @@ impl Program {
             eligible_games: None,
             reason: None,
         };
-        app::wallet::add_bonus(&self.test.db(), &command, None, "tester", lambda::context())
+        app::wallet::add_bonus(&self.test.db(), &command, &Act::of("tester", lambda::context()))
             .await
             .unwrap();
     }

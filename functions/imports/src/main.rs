@@ -15,5 +15,5 @@ async fn main() -> Result<(), lambda::Error> {
         bucket: Bucket::new(env.required("IMPORT_BUCKET")?).await,
         patience: Patience::default(),
     };
-    lambda::serve(imports::api(&imports).into_router(imports)).await
+    lambda::serve(imports::api(&imports).into_router(imports, lambda::clock::now)).await
 }

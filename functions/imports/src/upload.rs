@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use domain::problem::{Refusal, RefusalKind};
 use jiff::SignedDuration;
 use lambda::s3::S3Error;
-use lambda::{JsonBody, Problem};
+use lambda::{Clock, JsonBody, Problem};
 use serde::Deserialize;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -208,7 +208,11 @@ pub struct Announce {
 }
 
 /// An address to PUT one file at; the import begins when it is there.
-pub async fn presign(State(imports): State<Imports>, JsonBody(body): JsonBody<Announce>) -> Result<Response, Problem> {
+pub async fn presign(
+    State(imports): State<Imports>,
+    clock: Clock,
+    JsonBody(body): JsonBody<Announce>,
+) -> Result<Response, Problem> {
     if body.size.is_some_and(|size| size == 0 || size > UPLOAD_BYTES_MAX) {
         return Err(Refusal::invalid_at("/size", "range", format!("must be 1 to {UPLOAD_BYTES_MAX} bytes")).into());
     }
@@ -216,7 +220,7 @@ pub async fn presign(State(imports): State<Imports>, JsonBody(body): JsonBody<An
         return Err(Refusal::invalid_at("/file_name", "format", "must not be empty").into());
     }
     let key = object_key(&body.file_name);
-    let expires_at = lambda::clock::now() + SignedDuration::try_from(UPLOAD_EXPIRES_IN).unwrap_or_default();
+    let expires_at = clock.now() + SignedDuration::try_from(UPLOAD_EXPIRES_IN).unwrap_or_default();
     let upload_url = imports
         .bucket
         .presign_put(&key, UPLOAD_EXPIRES_IN)

@@ -59,7 +59,7 @@ impl Stack {
             bucket: Bucket::with_config(&aws::stand_in(&cloud.url), "imports"),
             patience,
         };
-        let router = imports::api(&imports).into_router(imports.clone());
+        let router = imports::api(&imports).into_router(imports.clone(), lambda::clock::now);
         let key = api_key(&test.db(), "ingest").await;
         Self {
             test,

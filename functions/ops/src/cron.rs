@@ -7,11 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::response::Response;
-use domain::id::ScheduleRunId;
+use axum::response::{IntoResponse, Response};
 use domain::idempotency::Answer;
 use lambda::problem::causes;
-use lambda::{Caller, Keyed, Problem, idempotency};
+use lambda::{Answered, Clock, Keyed, Problem};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
@@ -23,13 +22,17 @@ const WORK_MAX: Duration = Duration::from_secs(20);
 pub struct Nothing {}
 
 /// 200 with what was expired, or 202 with where to look while it goes on.
-pub async fn expire_points(State(ops): State<Ops>, caller: Caller, keyed: Keyed<Nothing>) -> Result<Response, Problem> {
+pub async fn expire_points(
+    State(ops): State<Ops>,
+    clock: Clock,
+    Keyed { act, .. }: Keyed<Nothing>,
+) -> Result<Answered<Response>, Problem> {
     let started = Instant::now();
-    let answer = start(&ops, &caller, &keyed).await?;
+    let answer = schedules::start_once(&ops.db, Job::Expire, &act).await?;
     if let Answer::First(id) = answer
-        && let Some(claimed) = schedules::claim(&ops.db, Some(id), lambda::context()).await?
+        && let Some(claimed) = schedules::claim(&ops.db, Some(id), clock.context()).await?
     {
-        work(&ops, claimed, started).await?;
+        work(&ops, claimed, started, &clock).await?;
     }
     let view = schedules::get(&ops.db, answer.clone().into_inner()).await?;
     let place = format!("/api/schedules/{}", view.schedule_run_id);
@@ -38,19 +41,15 @@ pub async fn expire_points(State(ops): State<Ops>, caller: Caller, keyed: Keyed<
     } else {
         StatusCode::ACCEPTED
     };
-    Ok(idempotency::respond(answer, |_| {
-        (status, [(LOCATION, place)], Json(view))
-    }))
+    let response = (status, [(LOCATION, place)], Json(view)).into_response();
+    Ok(Answered(answer.map(|_| response)))
 }
 
-async fn work(ops: &Ops, mut claimed: Claimed, started: Instant) -> Result<(), Problem> {
+async fn work(ops: &Ops, mut claimed: Claimed, started: Instant, clock: &Clock) -> Result<(), Problem> {
     loop {
-        match schedules::work(&ops.db, &mut claimed, lambda::context())
-            .await?
-            .standing
-        {
+        match schedules::work(&ops.db, &mut claimed, clock.context()).await?.standing {
             Standing::More if started.elapsed() < WORK_MAX => {}
-            Standing::More => return Ok(schedules::leave(&ops.db, &claimed, lambda::context()).await?),
+            Standing::More => return Ok(schedules::leave(&ops.db, &claimed, clock.context()).await?),
             Standing::Failed(error) => {
                 tracing::error!(job = %claimed.run.job, cause = causes(&*error), "a job started by hand failed");
                 return Ok(());
@@ -60,24 +59,17 @@ async fn work(ops: &Ops, mut claimed: Claimed, started: Instant) -> Result<(), P
     }
 }
 
-async fn start(ops: &Ops, caller: &Caller, keyed: &Keyed<Nothing>) -> Result<Answer<ScheduleRunId>, Problem> {
-    Ok(schedules::start_once(
-        &ops.db,
-        Job::Expire,
-        keyed.key.as_ref(),
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?)
-}
-
 /// 202 with the run over all players, as `POST /api/runs` answers.
-pub async fn recalculate(State(ops): State<Ops>, caller: Caller, keyed: Keyed<Nothing>) -> Result<Response, Problem> {
-    match schedules::recalculate_once(&ops.db, keyed.key.as_ref(), &caller.actor(), lambda::context()).await? {
-        Answer::First(started) => send(&ops, started).await,
+pub async fn recalculate(
+    State(ops): State<Ops>,
+    clock: Clock,
+    Keyed { act, .. }: Keyed<Nothing>,
+) -> Result<Answered<Response>, Problem> {
+    match schedules::recalculate_once(&ops.db, &act).await? {
+        Answer::First(started) => Ok(Answered(Answer::First(send(&ops, started, &clock).await?))),
         // The first request sent its messages, or the recovery does.
-        replayed => Ok(idempotency::respond(replayed, |started| {
-            lambda::runs::started(started.run_id, started.shards)
-        })),
+        replayed => Ok(Answered(
+            replayed.map(|started| lambda::runs::started(started.run_id, started.shards)),
+        )),
     }
 }

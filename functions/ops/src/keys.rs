@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use domain::access::{ApiKey, Role};
 use domain::problem::FieldErrors;
 use jiff::Timestamp;
-use lambda::{Caller, JsonBody, Page, PathParams, Problem};
+use lambda::{Acting, JsonBody, Page, PathParams, Problem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -60,11 +60,10 @@ struct Created {
 
 pub async fn create(
     State(ops): State<Ops>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<Create>,
 ) -> Result<Response, Problem> {
-    let context = lambda::context();
-    body.validate(context.now)?;
+    body.validate(act.context.now)?;
     let key = lambda::id::api_key().map_err(|error| Problem::internal(&error))?;
     let new = NewKey {
         name: body.name.trim().to_owned(),
@@ -72,7 +71,7 @@ pub async fn create(
         expires_at: body.expires_at,
         hash: lambda::auth::hash(&key),
     };
-    let known = app::platform::keys::create(&ops.db, &new, &caller.actor(), context).await?;
+    let known = app::platform::keys::create(&ops.db, &new, &act).await?;
     Ok((
         StatusCode::CREATED,
         [(CACHE_CONTROL, "no-store")],
@@ -83,10 +82,8 @@ pub async fn create(
 
 pub async fn revoke(
     State(ops): State<Ops>,
-    caller: Caller,
+    Acting(act): Acting,
     PathParams(key_id): PathParams<Uuid>,
 ) -> Result<Json<ApiKey>, Problem> {
-    Ok(Json(
-        app::platform::keys::revoke(&ops.db, key_id, &caller.actor(), lambda::context()).await?,
-    ))
+    Ok(Json(app::platform::keys::revoke(&ops.db, key_id, &act).await?))
 }

@@ -15,5 +15,5 @@ async fn main() -> Result<(), lambda::Error> {
         segmentation: Queue::new(env.required("SEGMENTATION_QUEUE_URL")?).await,
         targets: lambda::webhook::targets(&env),
     };
-    lambda::serve(ops::api(&ops).into_router(ops)).await
+    lambda::serve(ops::api(&ops).into_router(ops, lambda::clock::now)).await
 }

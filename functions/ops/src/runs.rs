@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::id::{PlayerId, RunId};
 use domain::problem::Refusal;
-use lambda::{Caller, JsonBody, Page, Params, PathParams, Problem};
+use lambda::{Acting, Clock, JsonBody, Page, Params, PathParams, Problem};
 use serde::Deserialize;
 
 const PLAYERS_MAX: usize = 1_000;
@@ -46,43 +46,32 @@ fn rewards(trigger: bool) -> Rewards {
 
 pub async fn batch(
     State(ops): State<Ops>,
-    caller: Caller,
+    clock: Clock,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<Batch>,
 ) -> Result<Response, Problem> {
     if !(1..=PLAYERS_MAX).contains(&body.player_ids.len()) {
         let detail = format!("must have 1 to {PLAYERS_MAX} ids, has {}", body.player_ids.len());
         return Err(Refusal::invalid_at("/player_ids", "range", detail).into());
     }
-    let started = runs::start_batch(
-        &ops.db,
-        &body.player_ids,
-        rewards(body.trigger_rewards),
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?;
-    send(&ops, started).await
+    let started = runs::start_batch(&ops.db, &body.player_ids, rewards(body.trigger_rewards), &act).await?;
+    send(&ops, started, &clock).await
 }
 
 pub async fn start(
     State(ops): State<Ops>,
-    caller: Caller,
+    clock: Clock,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<Start>,
 ) -> Result<Response, Problem> {
     let Kind::Recalculation = body.kind;
-    let started = runs::start_recalculation(
-        &ops.db,
-        rewards(body.trigger_rewards),
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?;
-    send(&ops, started).await
+    let started = runs::start_recalculation(&ops.db, rewards(body.trigger_rewards), &act).await?;
+    send(&ops, started, &clock).await
 }
 
-pub(crate) async fn send(ops: &Ops, started: RunStarted) -> Result<Response, Problem> {
+pub(crate) async fn send(ops: &Ops, started: RunStarted, clock: &Clock) -> Result<Response, Problem> {
     let give_up =
-        |error: &'static str| async move { runs::give_up_all(&ops.db, started, error, lambda::context()).await };
+        |error: &'static str| async move { runs::give_up_all(&ops.db, started, error, clock.context()).await };
     lambda::runs::send(&ops.segmentation, started.run_id, started.bodies(), give_up).await
 }
 

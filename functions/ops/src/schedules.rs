@@ -5,10 +5,10 @@ use app::jobs::schedules::{self, ScheduleRunView, ScheduleView};
 use axum::Json;
 use axum::extract::State;
 use domain::id::ScheduleRunId;
-use lambda::{PathParams, Problem};
+use lambda::{Clock, PathParams, Problem};
 
-pub async fn list(State(ops): State<Ops>) -> Result<Json<Vec<ScheduleView>>, Problem> {
-    Ok(Json(schedules::list(&ops.db, lambda::context().now).await?))
+pub async fn list(State(ops): State<Ops>, clock: Clock) -> Result<Json<Vec<ScheduleView>>, Problem> {
+    Ok(Json(schedules::list(&ops.db, clock.now()).await?))
 }
 
 pub async fn get(

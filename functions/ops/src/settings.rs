@@ -4,7 +4,7 @@ use crate::Ops;
 use axum::Json;
 use axum::extract::State;
 use domain::settings::Settings;
-use lambda::{Caller, JsonText, Problem};
+use lambda::{Acting, JsonText, Problem};
 use serde_json::{Map, Value};
 
 pub async fn get(State(ops): State<Ops>) -> Result<Json<Settings>, Problem> {
@@ -12,7 +12,7 @@ pub async fn get(State(ops): State<Ops>) -> Result<Json<Settings>, Problem> {
 }
 
 /// The body holds the keys that change, each with the whole of its new value.
-pub async fn put(State(ops): State<Ops>, caller: Caller, body: JsonText) -> Result<Json<Settings>, Problem> {
+pub async fn put(State(ops): State<Ops>, Acting(act): Acting, body: JsonText) -> Result<Json<Settings>, Problem> {
     let given: Settings = body.read()?;
     let keys: Vec<String> = body
         .read::<Map<String, Value>>()?
@@ -22,7 +22,5 @@ pub async fn put(State(ops): State<Ops>, caller: Caller, body: JsonText) -> Resu
     if keys.is_empty() {
         return get(State(ops)).await;
     }
-    Ok(Json(
-        app::program::settings::put(&ops.db, &given, &keys, &caller.actor(), lambda::context()).await?,
-    ))
+    Ok(Json(app::program::settings::put(&ops.db, &given, &keys, &act).await?))
 }

@@ -11,7 +11,7 @@ use domain::id::WebhookId;
 use domain::problem::{FieldErrors, Refusal};
 use domain::webhook::{Attempt, DeliveryStatus, PING, Targets, check_event_types};
 use lambda::webhook::{Letter, Limits, Messenger};
-use lambda::{Caller, JsonBody, Page, Params, PathParams, Problem};
+use lambda::{Acting, Clock, JsonBody, Page, Params, PathParams, Problem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -70,12 +70,12 @@ struct Created {
 
 pub async fn create(
     State(ops): State<Ops>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<Create>,
 ) -> Result<Response, Problem> {
     let new = body.validate(ops.targets).await?;
     let secret = lambda::id::webhook_secret().map_err(|error| Problem::internal(&error))?;
-    let webhook = webhooks::create(&ops.db, &new, &secret, &caller.actor(), lambda::context()).await?;
+    let webhook = webhooks::create(&ops.db, &new, &secret, &act).await?;
     Ok((
         StatusCode::CREATED,
         [(CACHE_CONTROL, "no-store")],
@@ -86,12 +86,10 @@ pub async fn create(
 
 pub async fn delete(
     State(ops): State<Ops>,
-    caller: Caller,
+    Acting(act): Acting,
     PathParams(webhook_id): PathParams<WebhookId>,
 ) -> Result<Json<Webhook>, Problem> {
-    Ok(Json(
-        webhooks::delete(&ops.db, webhook_id, &caller.actor(), lambda::context()).await?,
-    ))
+    Ok(Json(webhooks::delete(&ops.db, webhook_id, &act).await?))
 }
 
 #[derive(Serialize)]
@@ -106,11 +104,12 @@ pub struct Pinged {
 /// Calls the target as the relay does, at once, and answers what it answered. Nothing is kept and nothing tried again.
 pub async fn ping(
     State(ops): State<Ops>,
+    clock: Clock,
     PathParams(webhook_id): PathParams<WebhookId>,
 ) -> Result<Json<Pinged>, Problem> {
     let endpoint = webhooks::endpoint(&ops.db, webhook_id).await?;
     let messenger = Messenger::new(ops.targets, Limits::default()).map_err(|error| Problem::internal(&error))?;
-    let context = lambda::context();
+    let context = clock.context();
     let (event_id, body) = webhooks::ping(webhook_id, context);
     let letter = Letter {
         url: &endpoint.url,
@@ -159,10 +158,10 @@ pub struct Retried {
 /// The next relay sends it.
 pub async fn retry(
     State(ops): State<Ops>,
-    caller: Caller,
+    Acting(act): Acting,
     PathParams((webhook_id, delivery_id)): PathParams<(WebhookId, i64)>,
 ) -> Result<Json<Retried>, Problem> {
-    webhooks::retry(&ops.db, webhook_id, delivery_id, &caller.actor(), lambda::context()).await?;
+    webhooks::retry(&ops.db, webhook_id, delivery_id, &act).await?;
     Ok(Json(Retried {
         delivery_id,
         status: DeliveryStatus::Pending,

@@ -1,6 +1,7 @@
 //! Through the router, on a real database; the queue is a stand-in.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use app::Act;
 use axum::Router;
 use domain::access::Role;
 use domain::webhook::Targets;
@@ -31,7 +32,7 @@ impl Stack {
             segmentation,
             targets: Targets::Public,
         };
-        let router = ops::api(&ops).into_router(ops.clone());
+        let router = ops::api(&ops).into_router(ops.clone(), lambda::clock::now);
         let admin = api_key(&test.db(), "admin").await;
         Self {
             test,
@@ -185,7 +186,7 @@ async fn health_is_503_behind_the_schema_and_without_a_database() {
         db,
         ..stack.ops.clone()
     };
-    let router = ops::api(&gone).into_router(gone);
+    let router = ops::api(&gone).into_router(gone, lambda::clock::now);
     let problem = call(&router, "GET", "/health", None, None).await.expect(503);
     assert_eq!(problem["detail"], "not available just now; try again");
     assert_eq!(
@@ -344,7 +345,7 @@ async fn a_key_is_shown_once_works_and_ends() {
     assert!(revoked["revoked_at"].is_string());
     assert_eq!(stack.admin("DELETE", &path, None).await.expect(200), revoked);
     // Another warm function has not seen the key before.
-    let cold = ops::api(&stack.ops).into_router(stack.ops.clone());
+    let cold = ops::api(&stack.ops).into_router(stack.ops.clone(), lambda::clock::now);
     assert_eq!(call(&cold, "GET", "/api/settings", Some(key), None).await.status, 401);
     assert_eq!(
         stack
@@ -667,9 +668,14 @@ async fn schedules_are_shown_with_their_times_and_their_last_runs() {
         .test
         .tamper("INSERT INTO wallets VALUES ('P404', 'LP', 7, 1)")
         .await;
-    let id = app::jobs::schedules::start(&db, app::jobs::schedules::Job::Audit, None, "test", lambda::context())
-        .await
-        .unwrap();
+    let id = app::jobs::schedules::start(
+        &db,
+        app::jobs::schedules::Job::Audit,
+        None,
+        &Act::of("test", lambda::context()),
+    )
+    .await
+    .unwrap();
     let mut claimed = app::jobs::schedules::claim(&db, Some(id), lambda::context())
         .await
         .unwrap()

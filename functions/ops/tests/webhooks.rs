@@ -30,7 +30,7 @@ impl Stack {
             segmentation,
             targets,
         };
-        let router = ops::api(&ops).into_router(ops.clone());
+        let router = ops::api(&ops).into_router(ops.clone(), lambda::clock::now);
         let admin = api_key(&test.db(), "admin").await;
         Self { test, router, admin }
     }

@@ -14,12 +14,12 @@ use domain::access::Role;
 use domain::id::PlayerId;
 use domain::segment::Segment;
 use jiff::Timestamp;
-use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
+use lambda::{Acting, Api, Auth, Clock, JsonBody, Page, Params, PathParams, Problem, TellsTime};
 use serde::{Deserialize, Deserializer};
 use view::PlayerView;
 
-pub fn router(db: Db) -> Router {
-    api(&db).into_router(db)
+pub fn router(db: Db, clock: impl TellsTime) -> Router {
+    api(&db).into_router(db, clock)
 }
 
 pub fn api(db: &Db) -> Api<Db> {
@@ -86,17 +86,11 @@ struct CreateBody {
 
 async fn create(
     State(db): State<Db>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<CreateBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let CreateBody { player_id, email, name } = body;
-    let player = app::players::create(
-        &db,
-        &Registration { player_id, email, name },
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?;
+    let player = app::players::create(&db, &Registration { player_id, email, name }, &act).await?;
     Ok((StatusCode::CREATED, Json(PlayerView::from(player))))
 }
 
@@ -122,7 +116,7 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Res
 async fn update(
     State(db): State<Db>,
     PathParams(player_id): PathParams<PlayerId>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<UpdateBody>,
 ) -> Result<Json<PlayerView>, Problem> {
     let UpdateBody {
@@ -140,53 +134,46 @@ async fn update(
         self_excluded_until,
     };
     Ok(Json(
-        app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context())
-            .await?
-            .into(),
+        app::players::update(&db, &player_id, &changes, &act).await?.into(),
     ))
 }
 
 async fn deactivate(
     State(db): State<Db>,
     PathParams(player_id): PathParams<PlayerId>,
-    caller: Caller,
+    Acting(act): Acting,
 ) -> Result<Json<PlayerView>, Problem> {
     let changes = Changes::deactivation();
     Ok(Json(
-        app::players::update(&db, &player_id, &changes, &caller.actor(), lambda::context())
-            .await?
-            .into(),
+        app::players::update(&db, &player_id, &changes, &act).await?.into(),
     ))
 }
 
 async fn facts(
     State(db): State<Db>,
+    clock: Clock,
     PathParams(player_id): PathParams<PlayerId>,
 ) -> Result<Json<view::FactsView>, Problem> {
-    let facts = app::players::facts(&db, &player_id, lambda::context().now).await?;
+    let facts = app::players::facts(&db, &player_id, clock.now()).await?;
     Ok(Json(view::FactsView { player_id, facts }))
 }
 
 async fn risk(
     State(db): State<Db>,
+    clock: Clock,
     PathParams(player_id): PathParams<PlayerId>,
 ) -> Result<Json<view::RiskView>, Problem> {
     Ok(Json(
-        app::players::risk::profile(&db, &player_id, lambda::context().now)
-            .await?
-            .into(),
+        app::players::risk::profile(&db, &player_id, clock.now()).await?.into(),
     ))
 }
 
 async fn tier(
     State(db): State<Db>,
+    clock: Clock,
     PathParams(player_id): PathParams<PlayerId>,
 ) -> Result<Json<view::TierView>, Problem> {
-    Ok(Json(
-        app::tiers::standing(&db, &player_id, lambda::context().now)
-            .await?
-            .into(),
-    ))
+    Ok(Json(app::tiers::standing(&db, &player_id, clock.now()).await?.into()))
 }
 
 async fn segments(

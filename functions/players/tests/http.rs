@@ -1,6 +1,7 @@
 //! `/api/players` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use app::Act;
 use axum::Router;
 use serde_json::{Value, json};
 use testing::{Player, Response, TestDb, api_key, call};
@@ -16,7 +17,7 @@ impl Program {
         let test = TestDb::new().await;
         let key = api_key(&test.db(), "operator").await;
         Self {
-            router: players::router(test.db()),
+            router: players::router(test.db(), lambda::clock::now),
             key,
             test,
         }
@@ -114,7 +115,7 @@ async fn open_bonuses_show_in_the_balances() {
             now: "2026-03-01T12:00:00Z".parse().unwrap(),
             new_id: lambda::id::uuid_v7,
         };
-        app::wallet::add_bonus(&program.test.db(), &command, None, "test", context)
+        app::wallet::add_bonus(&program.test.db(), &command, &Act::of("test", context))
             .await
             .unwrap();
     }

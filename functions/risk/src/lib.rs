@@ -8,12 +8,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::access::Role;
+use domain::act::Act;
 use domain::id::{PlayerId, SignalId};
-use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
+use lambda::{Acting, Api, Auth, JsonBody, Page, Params, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 
-pub fn router(db: Db) -> Router {
-    api(&db).into_router(db)
+pub fn router(db: Db, clock: impl TellsTime) -> Router {
+    api(&db).into_router(db, clock)
 }
 
 pub fn api(db: &Db) -> Api<Db> {
@@ -73,19 +74,19 @@ struct JudgementBody {
 async fn resolve(
     State(db): State<Db>,
     PathParams(signal_id): PathParams<SignalId>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<JudgementBody>,
 ) -> Result<Json<SignalView>, Problem> {
-    judge(&db, signal_id, Judgement::Resolve, &body, &caller).await
+    judge(&db, signal_id, Judgement::Resolve, &body, &act).await
 }
 
 async fn confirm(
     State(db): State<Db>,
     PathParams(signal_id): PathParams<SignalId>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<JudgementBody>,
 ) -> Result<Json<SignalView>, Problem> {
-    judge(&db, signal_id, Judgement::Confirm, &body, &caller).await
+    judge(&db, signal_id, Judgement::Confirm, &body, &act).await
 }
 
 async fn judge(
@@ -93,9 +94,9 @@ async fn judge(
     signal_id: SignalId,
     judgement: Judgement,
     body: &JudgementBody,
-    caller: &Caller,
+    act: &Act,
 ) -> Result<Json<SignalView>, Problem> {
-    let signal = risk::judge(db, signal_id, judgement, &body.note, &caller.actor(), lambda::context()).await?;
+    let signal = risk::judge(db, signal_id, judgement, &body.note, act).await?;
     Ok(Json(signal.into()))
 }
 
@@ -108,9 +109,9 @@ struct FlagBody {
 
 async fn flag(
     State(db): State<Db>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<FlagBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let signal = risk::flag(&db, &body.player_id, &body.note, &caller.actor(), lambda::context()).await?;
+    let signal = risk::flag(&db, &body.player_id, &body.note, &act).await?;
     Ok((StatusCode::CREATED, Json(SignalView::from(signal))))
 }

@@ -1,6 +1,7 @@
 //! `/api/risk` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use app::Act;
 use axum::Router;
 use domain::id::PlayerId;
 use serde_json::{Value, json};
@@ -35,12 +36,12 @@ impl Program {
             eligible_games: None,
             reason: None,
         };
-        app::wallet::add_bonus(&test.db(), &command, None, "test", lambda::context())
+        app::wallet::add_bonus(&test.db(), &command, &Act::of("test", lambda::context()))
             .await
             .unwrap();
         Self {
-            router: risk::router(test.db()),
-            players: players::router(test.db()),
+            router: risk::router(test.db(), lambda::clock::now),
+            players: players::router(test.db(), lambda::clock::now),
             key,
             test,
         }

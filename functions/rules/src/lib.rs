@@ -17,7 +17,7 @@ use domain::money::Points;
 use domain::problem::Refusal;
 use domain::tier::Tier;
 use lambda::sqs::Queue;
-use lambda::{Api, Auth, Caller, JsonBody, Page, Params, PathParams, Problem};
+use lambda::{Acting, Api, Auth, Clock, JsonBody, Page, Params, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use view::{RuleView, TrialView, VersionView};
@@ -35,8 +35,8 @@ impl FromRef<Rules> for Db {
     }
 }
 
-pub fn router(rules: Rules) -> Router {
-    api(&rules.db).into_router(rules)
+pub fn router(rules: Rules, clock: impl TellsTime) -> Router {
+    api(&rules.db).into_router(rules, clock)
 }
 
 pub fn api(db: &Db) -> Api<Rules> {
@@ -83,36 +83,28 @@ async fn get(State(db): State<Db>, PathParams(rule_id): PathParams<RuleId>) -> R
 
 async fn create(
     State(db): State<Db>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<impl IntoResponse, Problem> {
-    let rule = app::rules::create(&db, &rule, &caller.actor(), lambda::context()).await?;
+    let rule = app::rules::create(&db, &rule, &act).await?;
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
 async fn update(
     State(db): State<Db>,
     PathParams(rule_id): PathParams<RuleId>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(
-        app::rules::update(&db, &rule_id, &rule, &caller.actor(), lambda::context())
-            .await?
-            .into(),
-    ))
+    Ok(Json(app::rules::update(&db, &rule_id, &rule, &act).await?.into()))
 }
 
 async fn archive(
     State(db): State<Db>,
     PathParams(rule_id): PathParams<RuleId>,
-    caller: Caller,
+    Acting(act): Acting,
 ) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(
-        app::rules::archive(&db, &rule_id, &caller.actor(), lambda::context())
-            .await?
-            .into(),
-    ))
+    Ok(Json(app::rules::archive(&db, &rule_id, &act).await?.into()))
 }
 
 async fn versions(
@@ -133,8 +125,8 @@ async fn versions(
     )
 }
 
-async fn facts(State(db): State<Db>) -> Result<Json<Vec<FactDef>>, Problem> {
-    Ok(Json(app::rules::facts(&db, lambda::context().now).await?))
+async fn facts(State(db): State<Db>, clock: Clock) -> Result<Json<Vec<FactDef>>, Problem> {
+    Ok(Json(app::rules::facts(&db, clock.now()).await?))
 }
 
 #[derive(Deserialize)]
@@ -145,11 +137,12 @@ struct TestBody {
 
 async fn test(
     State(db): State<Db>,
+    clock: Clock,
     PathParams(rule_id): PathParams<RuleId>,
     JsonBody(body): JsonBody<TestBody>,
 ) -> Result<Json<TrialView>, Problem> {
     Ok(Json(
-        app::rules::test(&db, &rule_id, &body.player_id, lambda::context().now)
+        app::rules::test(&db, &rule_id, &body.player_id, clock.now())
             .await?
             .into(),
     ))
@@ -182,14 +175,14 @@ impl TierBody {
 
 async fn create_tier(
     State(db): State<Db>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(mut body): JsonBody<TierBody>,
 ) -> Result<impl IntoResponse, Problem> {
     let tier_level = body
         .tier_level
         .take()
         .ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
-    let tier = app::tiers::create(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?;
+    let tier = app::tiers::create(&db, &body.into_tier(tier_level), &act).await?;
     Ok((StatusCode::CREATED, Json(tier)))
 }
 
@@ -197,23 +190,19 @@ async fn create_tier(
 async fn update_tier(
     State(db): State<Db>,
     PathParams(tier_level): PathParams<String>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<TierBody>,
 ) -> Result<Json<Tier>, Problem> {
     if body.tier_level.as_ref().is_some_and(|given| *given != tier_level) {
         return Err(Refusal::invalid_at("/tier_level", "range", format!("must be {tier_level} or absent")).into());
     }
-    Ok(Json(
-        app::tiers::update(&db, &body.into_tier(tier_level), &caller.actor(), lambda::context()).await?,
-    ))
+    Ok(Json(app::tiers::update(&db, &body.into_tier(tier_level), &act).await?))
 }
 
 async fn delete_tier(
     State(db): State<Db>,
     PathParams(tier_level): PathParams<String>,
-    caller: Caller,
+    Acting(act): Acting,
 ) -> Result<Json<Tier>, Problem> {
-    Ok(Json(
-        app::tiers::delete(&db, &tier_level, &caller.actor(), lambda::context()).await?,
-    ))
+    Ok(Json(app::tiers::delete(&db, &tier_level, &act).await?))
 }

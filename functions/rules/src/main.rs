@@ -14,5 +14,5 @@ async fn main() -> Result<(), lambda::Error> {
         db: Db::new(&database.url, database.ca_pem.as_deref())?,
         segmentation: Queue::new(env.required("SEGMENTATION_QUEUE_URL")?).await,
     };
-    lambda::serve(rules::router(rules)).await
+    lambda::serve(rules::router(rules, lambda::clock::now)).await
 }

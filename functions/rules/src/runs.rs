@@ -6,16 +6,17 @@ use app::runs::{self, RunStarted};
 use axum::extract::State;
 use axum::response::Response;
 use domain::id::RuleId;
-use lambda::{Caller, JsonBody, PathParams, Problem};
+use lambda::{Acting, Clock, JsonBody, PathParams, Problem};
 use serde::Deserialize;
 
 pub async fn evaluate(
     State(rules): State<Rules>,
+    clock: Clock,
     PathParams(rule_id): PathParams<RuleId>,
-    caller: Caller,
+    Acting(act): Acting,
 ) -> Result<Response, Problem> {
-    let started = rule_runs::start_evaluation(&rules.db, &rule_id, &caller.actor(), lambda::context()).await?;
-    send(&rules, started).await
+    let started = rule_runs::start_evaluation(&rules.db, &rule_id, &act).await?;
+    send(&rules, started, &clock).await
 }
 
 #[derive(Deserialize)]
@@ -26,18 +27,18 @@ pub struct Revoke {
 
 pub async fn revoke(
     State(rules): State<Rules>,
+    clock: Clock,
     PathParams(rule_id): PathParams<RuleId>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<Revoke>,
 ) -> Result<Response, Problem> {
-    let started =
-        rule_runs::start_revocation(&rules.db, &rule_id, &body.reason, &caller.actor(), lambda::context()).await?;
-    send(&rules, started).await
+    let started = rule_runs::start_revocation(&rules.db, &rule_id, &body.reason, &act).await?;
+    send(&rules, started, &clock).await
 }
 
 /// One message for each shard; 202 with where to look.
-pub async fn send(rules: &Rules, started: RunStarted) -> Result<Response, Problem> {
+pub async fn send(rules: &Rules, started: RunStarted, clock: &Clock) -> Result<Response, Problem> {
     let give_up =
-        |error: &'static str| async move { runs::give_up_all(&rules.db, started, error, lambda::context()).await };
+        |error: &'static str| async move { runs::give_up_all(&rules.db, started, error, clock.context()).await };
     lambda::runs::send(&rules.segmentation, started.run_id, started.bodies(), give_up).await
 }

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use domain::id::{RuleId, RunId};
 use domain::problem::{Refusal, RefusalKind};
-use lambda::{Caller, JsonBody, PathParams, Problem};
+use lambda::{Acting, Clock, JsonBody, PathParams, Problem};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -31,7 +31,8 @@ pub struct Simulate {
 /// The report, or 202 with the run that makes it.
 pub async fn simulate(
     State(rules): State<Rules>,
-    caller: Caller,
+    clock: Clock,
+    Acting(act): Acting,
     JsonBody(body): JsonBody<Simulate>,
 ) -> Result<Response, Problem> {
     let Simulate {
@@ -50,18 +51,9 @@ pub async fn simulate(
         }
     };
     let direct_players_max = if as_run { 0 } else { DIRECT_PLAYERS_MAX };
-    match simulation_runs::answer(
-        &rules.db,
-        &subject,
-        within,
-        direct_players_max,
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?
-    {
+    match simulation_runs::answer(&rules.db, &subject, within, direct_players_max, &act).await? {
         Answer::Report(simulated) => Ok(Json(simulated).into_response()),
-        Answer::Run(started) => runs::send(&rules, started).await,
+        Answer::Run(started) => runs::send(&rules, started, &clock).await,
     }
 }
 

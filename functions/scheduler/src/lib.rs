@@ -3,7 +3,7 @@
 
 use app::jobs::recovery;
 use app::jobs::schedules::{self, Claimed, Failure, Job, Page, RunStatus, ScheduleRunView, Standing};
-use app::{Context, Db};
+use app::{Act, Context, Db};
 use jiff::Timestamp;
 use lambda::problem::causes;
 use lambda::sqs::{Queue, SqsError};
@@ -68,7 +68,7 @@ impl Scheduler {
 
     /// One job by hand. One that was started for this time before is answered as it stands, or gone on with.
     async fn start(&self, job: Job, scheduled_for: Option<Timestamp>) -> Result<Vec<ScheduleRunView>, TickError> {
-        let id = schedules::start(&self.db, job, scheduled_for, BY_HAND, (self.clock)()).await?;
+        let id = schedules::start(&self.db, job, scheduled_for, &Act::of(BY_HAND, (self.clock)())).await?;
         if let Some(claimed) = schedules::claim(&self.db, Some(id), (self.clock)()).await? {
             self.work(claimed, Instant::now()).await?;
         }

@@ -9,12 +9,11 @@ use app::wallet::{AddBonus, AddLp, Deduct};
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
 use domain::access::Role;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, Money};
 use domain::problem::FieldErrors;
-use lambda::{Api, Auth, Caller, Keyed, PathParams, Problem};
+use lambda::{Answered, Api, Auth, Clock, Keyed, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 use view::{GrantHistoryView, GrantReceiptView, ReceiptView, ReversalView, WalletView};
 
@@ -22,8 +21,8 @@ use view::{GrantHistoryView, GrantReceiptView, ReceiptView, ReversalView, Wallet
 const TEXT_CHARACTERS_MAX: usize = 500;
 const GAMES_MAX: usize = 100;
 
-pub fn router(db: Db) -> Router {
-    api(&db).into_router(db)
+pub fn router(db: Db, clock: impl TellsTime) -> Router {
+    api(&db).into_router(db, clock)
 }
 
 pub fn api(db: &Db) -> Api<Db> {
@@ -38,10 +37,14 @@ pub fn api(db: &Db) -> Api<Db> {
         .post("/api/grants/{grant_id}/forfeit", Role::Operator, forfeit)
 }
 
-async fn get(State(db): State<Db>, PathParams(player_id): PathParams<PlayerId>) -> Result<Json<WalletView>, Problem> {
+async fn get(
+    State(db): State<Db>,
+    clock: Clock,
+    PathParams(player_id): PathParams<PlayerId>,
+) -> Result<Json<WalletView>, Problem> {
     Ok(Json(WalletView::of(
         app::wallet::get(&db, &player_id).await?,
-        lambda::context().now,
+        clock.now(),
     )))
 }
 
@@ -56,9 +59,8 @@ struct AddLpBody {
 
 async fn add_lp(
     State(db): State<Db>,
-    caller: Caller,
-    Keyed { body, key }: Keyed<AddLpBody>,
-) -> Result<Response, Problem> {
+    Keyed { body, act }: Keyed<AddLpBody>,
+) -> Result<Answered<Json<ReceiptView>>, Problem> {
     let mut errors = FieldErrors::default();
     check_text("/source", body.source.as_deref(), &mut errors);
     check_text("/description", body.description.as_deref(), &mut errors);
@@ -74,10 +76,7 @@ async fn add_lp(
         amount: body.amount.value(),
         reason,
     };
-    let receipt = app::wallet::add_lp(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| {
-        Json(ReceiptView::from(receipt))
-    }))
+    Ok(Answered::view(app::wallet::add_lp(&db, &command, &act).await?))
 }
 
 #[derive(Deserialize)]
@@ -95,9 +94,8 @@ struct AddBonusBody {
 
 async fn add_bonus(
     State(db): State<Db>,
-    caller: Caller,
-    Keyed { body, key }: Keyed<AddBonusBody>,
-) -> Result<Response, Problem> {
+    Keyed { body, act }: Keyed<AddBonusBody>,
+) -> Result<Answered<Json<ReceiptView>>, Problem> {
     let mut errors = FieldErrors::default();
     check_text("/description", body.description.as_deref(), &mut errors);
     check_games(body.eligible_games.as_deref(), &mut errors);
@@ -111,10 +109,7 @@ async fn add_bonus(
         eligible_games: body.eligible_games,
         reason: body.description,
     };
-    let receipt = app::wallet::add_bonus(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| {
-        Json(ReceiptView::from(receipt))
-    }))
+    Ok(Answered::view(app::wallet::add_bonus(&db, &command, &act).await?))
 }
 
 #[derive(Deserialize)]
@@ -129,9 +124,8 @@ struct DeductBody {
 
 async fn deduct(
     State(db): State<Db>,
-    caller: Caller,
-    Keyed { body, key }: Keyed<DeductBody>,
-) -> Result<Response, Problem> {
+    Keyed { body, act }: Keyed<DeductBody>,
+) -> Result<Answered<Json<ReceiptView>>, Problem> {
     let mut errors = FieldErrors::default();
     check_text("/description", body.description.as_deref(), &mut errors);
     errors.none_or(())?;
@@ -141,10 +135,7 @@ async fn deduct(
         amount: body.amount.value(),
         reason: body.description,
     };
-    let receipt = app::wallet::deduct(&db, &command, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| {
-        Json(ReceiptView::from(receipt))
-    }))
+    Ok(Answered::view(app::wallet::deduct(&db, &command, &act).await?))
 }
 
 #[derive(Deserialize)]
@@ -156,32 +147,22 @@ struct ReverseBody {
 
 async fn reverse(
     State(db): State<Db>,
-    caller: Caller,
-    Keyed { body, key }: Keyed<ReverseBody>,
-) -> Result<Response, Problem> {
+    Keyed { body, act }: Keyed<ReverseBody>,
+) -> Result<Answered<Json<ReversalView>>, Problem> {
     check_reason(&body.reason)?;
-    let actor = caller.actor();
-    let reversal = app::wallet::reverse(
-        &db,
-        body.transaction_id,
-        &body.reason,
-        key.as_ref(),
-        &actor,
-        lambda::context(),
-    )
-    .await?;
-    Ok(lambda::idempotency::respond(reversal, |reversal| {
-        Json(ReversalView::from(reversal))
-    }))
+    Ok(Answered::view(
+        app::wallet::reverse(&db, body.transaction_id, &body.reason, &act).await?,
+    ))
 }
 
 async fn get_grant(
     State(db): State<Db>,
+    clock: Clock,
     PathParams(grant_id): PathParams<GrantId>,
 ) -> Result<Json<GrantHistoryView>, Problem> {
     Ok(Json(GrantHistoryView::of(
         app::wallet::grants::get(&db, grant_id).await?,
-        lambda::context().now,
+        clock.now(),
     )))
 }
 
@@ -192,17 +173,14 @@ struct ActivateBody {}
 async fn activate(
     State(db): State<Db>,
     PathParams(grant_id): PathParams<GrantId>,
-    caller: Caller,
     Keyed {
         body: ActivateBody {},
-        key,
+        act,
     }: Keyed<ActivateBody>,
-) -> Result<Response, Problem> {
-    let receipt =
-        app::wallet::grants::activate(&db, grant_id, key.as_ref(), &caller.actor(), lambda::context()).await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| {
-        Json(GrantReceiptView::from(receipt))
-    }))
+) -> Result<Answered<Json<GrantReceiptView>>, Problem> {
+    Ok(Answered::view(
+        app::wallet::grants::activate(&db, grant_id, &act).await?,
+    ))
 }
 
 #[derive(Deserialize)]
@@ -214,22 +192,12 @@ struct ForfeitBody {
 async fn forfeit(
     State(db): State<Db>,
     PathParams(grant_id): PathParams<GrantId>,
-    caller: Caller,
-    Keyed { body, key }: Keyed<ForfeitBody>,
-) -> Result<Response, Problem> {
+    Keyed { body, act }: Keyed<ForfeitBody>,
+) -> Result<Answered<Json<GrantReceiptView>>, Problem> {
     check_reason(&body.reason)?;
-    let receipt = app::wallet::grants::forfeit(
-        &db,
-        grant_id,
-        &body.reason,
-        key.as_ref(),
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?;
-    Ok(lambda::idempotency::respond(receipt, |receipt| {
-        Json(GrantReceiptView::from(receipt))
-    }))
+    Ok(Answered::view(
+        app::wallet::grants::forfeit(&db, grant_id, &body.reason, &act).await?,
+    ))
 }
 
 /// What cannot be undone is not done without a reason.

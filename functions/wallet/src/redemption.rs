@@ -11,7 +11,7 @@ use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionI
 use domain::money::{Asset, shown};
 use domain::redemption::{Redemption, Target};
 use jiff::Timestamp;
-use lambda::{Api, Caller, JsonBody, Keyed, Page, Params, PathParams, Problem};
+use lambda::{Acting, Answered, Api, JsonBody, Keyed, Page, Params, PathParams, Problem};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,10 +52,10 @@ async fn get(
 
 async fn create(
     State(db): State<Db>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<impl IntoResponse, Problem> {
-    let rule = app::wallet::redemption::create(&db, &rule, &caller.actor(), lambda::context()).await?;
+    let rule = app::wallet::redemption::create(&db, &rule, &act).await?;
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
@@ -63,11 +63,11 @@ async fn create(
 async fn update(
     State(db): State<Db>,
     PathParams(rule_id): PathParams<RedemptionRuleId>,
-    caller: Caller,
+    Acting(act): Acting,
     JsonBody(rule): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
     Ok(Json(
-        app::wallet::redemption::update(&db, &rule_id, &rule, &caller.actor(), lambda::context())
+        app::wallet::redemption::update(&db, &rule_id, &rule, &act)
             .await?
             .into(),
     ))
@@ -82,22 +82,12 @@ struct RedeemBody {
 
 async fn redeem(
     State(db): State<Db>,
-    caller: Caller,
-    Keyed { body, key }: Keyed<RedeemBody>,
-) -> Result<Response, Problem> {
+    Keyed { body, act }: Keyed<RedeemBody>,
+) -> Result<Answered<Json<RedeemedView>>, Problem> {
     let RedeemBody { player_id, rule_id } = body;
-    let redeemed = app::wallet::redemption::redeem(
-        &db,
-        &player_id,
-        &rule_id,
-        key.as_ref(),
-        &caller.actor(),
-        lambda::context(),
-    )
-    .await?;
-    Ok(lambda::idempotency::respond(redeemed, |redeemed| {
-        Json(RedeemedView::from(redeemed))
-    }))
+    Ok(Answered::view(
+        app::wallet::redemption::redeem(&db, &player_id, &rule_id, &act).await?,
+    ))
 }
 
 /// An entry of the catalogue.

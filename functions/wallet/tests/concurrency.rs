@@ -23,7 +23,7 @@ impl Program {
         test.subscribe().await;
         let key = api_key(&test.db(), "operator").await;
         Player::new("P001").deposited("100").insert(&test.db()).await;
-        let instances = (0..4).map(|_| wallet::router(test.db())).collect();
+        let instances = (0..4).map(|_| wallet::router(test.db(), lambda::clock::now)).collect();
         Self { instances, key, test }
     }
 

@@ -21,7 +21,7 @@ impl Program {
         let key = api_key(&test.db(), "operator").await;
         Player::new("P001").deposited("100").insert(&test.db()).await;
         Self {
-            router: wallet::router(test.db()),
+            router: wallet::router(test.db(), lambda::clock::now),
             key,
             test,
         }

@@ -26,7 +26,7 @@ pub struct Instance {
 impl Instance {
     pub fn new(address: &Address, key: &str, number: usize) -> Result<Self> {
         Ok(Self {
-            router: ::wallet::router(address.db()?),
+            router: ::wallet::router(address.db()?, lambda::clock::now),
             key: key.to_owned(),
             number,
             calls: 0,

@@ -14,6 +14,7 @@ pub mod runs;
 pub mod tiers;
 pub mod wallet;
 
+pub use domain::act::Act;
 pub use domain::context::Context;
 pub use error::{Error, Result};
 pub use store::{Db, Page, migrate};

@@ -10,7 +10,7 @@ pub use reversal::{ReversedPosting, Reversible};
 
 use crate::bonus::{Grant, GrantStatus, NewGrant, Transition};
 use crate::id::{GrantId, PlayerId};
-use crate::ledger::{Act, Direction, House, Kind, LedgerError, Operation, Posting, Wallet};
+use crate::ledger::{Cause, Direction, House, Kind, LedgerError, Operation, Posting, Wallet};
 use crate::lots::{self, Lot, LotMovement, NewLot};
 use crate::money::Asset;
 use jiff::Timestamp;
@@ -165,11 +165,11 @@ impl Book {
         new: NewGrant,
         points_expire_at: Option<Timestamp>,
         operation: &Operation,
-        act: &Act<'_>,
+        cause: &Cause<'_>,
     ) -> Result<()> {
         let mut grant = new.opened();
         match grant.status {
-            GrantStatus::Active => self.fund(&mut grant, operation, act)?,
+            GrantStatus::Active => self.fund(&mut grant, operation, cause)?,
             GrantStatus::Completed => {
                 self.credit(new.asset, new.amount, House::Issuance, points_expire_at, operation)?
             }
@@ -180,7 +180,7 @@ impl Book {
     }
 
     /// Gives an active grant its money.
-    fn fund(&mut self, grant: &mut Grant, operation: &Operation, act: &Act<'_>) -> Result<()> {
+    fn fund(&mut self, grant: &mut Grant, operation: &Operation, cause: &Cause<'_>) -> Result<()> {
         self.post(
             Direction::Credit,
             House::Issuance,
@@ -190,14 +190,14 @@ impl Book {
         )?;
         grant.balance = grant.amount;
         if grant.wagering_left().is_zero() {
-            self.complete(grant, act)?;
+            self.complete(grant, cause)?;
         }
         Ok(())
     }
 
     /// Converts the balance to cash, up to the limit; what is above it is lost.
-    fn complete(&mut self, grant: &mut Grant, act: &Act<'_>) -> Result<()> {
-        let operation = act.operation(Kind::BonusConversion, grant.grant_id.to_string());
+    fn complete(&mut self, grant: &mut Grant, cause: &Cause<'_>) -> Result<()> {
+        let operation = cause.operation(Kind::BonusConversion, grant.grant_id.to_string());
         let cash = grant
             .conversion_limit()
             .map_or(grant.balance, |limit| limit.min(grant.balance));
@@ -418,29 +418,29 @@ impl Account {
     }
 
     /// See [`Book::issue`].
-    pub fn issue(&mut self, new: NewGrant, operation: &Operation, act: &Act<'_>) -> Result<()> {
-        self.book.issue(new, None, operation, act)
+    pub fn issue(&mut self, new: NewGrant, operation: &Operation, cause: &Cause<'_>) -> Result<()> {
+        self.book.issue(new, None, operation, cause)
     }
 
     /// Ends what is due: bonuses and points. Everything that spends or plays does this first, so that what has expired is
     /// gone whether or not the sweep came by. The reason of the act is that of something else.
-    pub fn settle(&mut self, act: &Act<'_>) -> Result<()> {
-        let act = &Act { reason: None, ..*act };
-        let now = act.context.now;
+    pub fn settle(&mut self, cause: &Cause<'_>) -> Result<()> {
+        let cause = &Cause { reason: None, ..*cause };
+        let now = cause.context.now;
         for index in 0..self.grants.len() {
             if self.grants[index].is_due(now) {
-                self.end(index, GrantStatus::Expired, act)?;
+                self.end(index, GrantStatus::Expired, cause)?;
             }
         }
         for index in 0..self.lots.len() {
             if self.lots[index].is_due(now) {
-                self.expire_lot(index, act)?;
+                self.expire_lot(index, cause)?;
             }
         }
         Ok(())
     }
 
-    fn expire_lot(&mut self, index: usize, act: &Act<'_>) -> Result<()> {
+    fn expire_lot(&mut self, index: usize, cause: &Cause<'_>) -> Result<()> {
         let Lot {
             asset,
             version,
@@ -448,7 +448,7 @@ impl Account {
             ..
         } = self.lots[index];
         let posting_version = self.book.wallet(asset).version + 1;
-        let operation = act.operation(Kind::PointsExpiry, format!("{version}.{posting_version}"));
+        let operation = cause.operation(Kind::PointsExpiry, format!("{version}.{posting_version}"));
         self.book
             .post(Direction::Debit, House::Expiry, (asset, remaining), None, &operation)?;
         self.lots[index].remaining = Decimal::ZERO;
@@ -560,7 +560,7 @@ impl Account {
     ///
     /// # Errors
     /// `NotOpen`, `NotPending`.
-    pub fn activate(&mut self, grant_id: GrantId, act: &Act<'_>) -> Result<()> {
+    pub fn activate(&mut self, grant_id: GrantId, cause: &Cause<'_>) -> Result<()> {
         let index = self.open(grant_id)?;
         let grant = &mut self.grants[index];
         if grant.status != GrantStatus::Pending {
@@ -569,7 +569,7 @@ impl Account {
                 status: grant.status,
             });
         }
-        let operation = act.operation(Kind::BonusActivation, grant_id.to_string());
+        let operation = cause.operation(Kind::BonusActivation, grant_id.to_string());
         self.book.step(
             grant,
             GrantStatus::Active,
@@ -577,34 +577,34 @@ impl Account {
             operation.clone(),
         );
         self.changed[index] = true;
-        self.book.fund(grant, &operation, act)
+        self.book.fund(grant, &operation, cause)
     }
 
     /// Ends an open bonus as FORFEITED, CANCELLED or EXPIRED; what it holds is lost. The act's reason says why.
     ///
     /// # Errors
     /// `NotOpen`.
-    pub fn end_grant(&mut self, grant_id: GrantId, to: GrantStatus, act: &Act<'_>) -> Result<()> {
+    pub fn end_grant(&mut self, grant_id: GrantId, to: GrantStatus, cause: &Cause<'_>) -> Result<()> {
         let index = self.open(grant_id)?;
-        self.end(index, to, act)
+        self.end(index, to, cause)
     }
 
-    fn end(&mut self, index: usize, to: GrantStatus, act: &Act<'_>) -> Result<()> {
+    fn end(&mut self, index: usize, to: GrantStatus, cause: &Cause<'_>) -> Result<()> {
         let (kind, house) = match to {
             GrantStatus::Expired => (Kind::BonusExpiry, House::Expiry),
             GrantStatus::Cancelled => (Kind::BonusCancellation, House::Issuance),
             _ => (Kind::BonusForfeiture, House::Forfeit),
         };
-        let operation = act.operation(kind, self.grants[index].grant_id.to_string());
+        let operation = cause.operation(kind, self.grants[index].grant_id.to_string());
         self.changed[index] = true;
         self.book.end(&mut self.grants[index], to, house, operation)
     }
 
     /// Ends every open bonus, as a self-exclusion does; the act's reason says why.
-    pub fn forfeit_all(&mut self, act: &Act<'_>) -> Result<()> {
+    pub fn forfeit_all(&mut self, cause: &Cause<'_>) -> Result<()> {
         for index in 0..self.grants.len() {
             if self.grants[index].status.is_open() {
-                self.end(index, GrantStatus::Forfeited, act)?;
+                self.end(index, GrantStatus::Forfeited, cause)?;
             }
         }
         Ok(())
@@ -622,12 +622,12 @@ impl Account {
 
     /// Ends the grants that [`Self::emptied`] names, but those held by a round that may still bring them money. That says all:
     /// the reason of the act is that of what emptied them.
-    pub fn deplete(&mut self, is_held: impl Fn(GrantId) -> bool, act: &Act<'_>) {
-        let act = Act { reason: None, ..*act };
+    pub fn deplete(&mut self, is_held: impl Fn(GrantId) -> bool, cause: &Cause<'_>) {
+        let cause = Cause { reason: None, ..*cause };
         for index in 0..self.grants.len() {
             let grant = &mut self.grants[index];
             if grant.status == GrantStatus::Active && grant.balance.is_zero() && !is_held(grant.grant_id) {
-                let operation = act.operation(Kind::BonusForfeiture, grant.grant_id.to_string());
+                let operation = cause.operation(Kind::BonusForfeiture, grant.grant_id.to_string());
                 self.changed[index] = true;
                 self.book
                     .step(grant, GrantStatus::Depleted, (Decimal::ZERO, Decimal::ZERO), operation);

@@ -96,13 +96,13 @@ impl Kind {
 
 /// Who acts, why, and with which clock and ids.
 #[derive(Debug, Clone, Copy)]
-pub struct Act<'a> {
+pub struct Cause<'a> {
     pub actor: &'a str,
     pub reason: Option<&'a str>,
     pub context: Context,
 }
 
-impl Act<'_> {
+impl Cause<'_> {
     /// A new transaction.
     pub fn operation(&self, kind: Kind, reference: impl Into<String>) -> Operation {
         self.operation_as(TransactionId((self.context.new_id)()), kind, reference)

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod account;
+pub mod act;
 pub mod activity;
 pub mod bonus;
 pub mod context;

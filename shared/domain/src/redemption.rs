@@ -4,7 +4,7 @@ use crate::account::{Account, AccountError};
 use crate::bonus::{GrantTerms, NewGrant, weighted_games};
 use crate::facts::nearest;
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
-use crate::ledger::{Act, House, Kind, LedgerError, Operation};
+use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
 use crate::money::{Asset, MONEY_SCALE, check_amount, shown};
 use crate::problem::FieldErrors;
 use crate::rule::RewardType;
@@ -248,8 +248,8 @@ impl RedemptionRule {
     ///
     /// # Errors
     /// `InsufficientBalance` when the balance does not cover the cost.
-    pub fn redeem(&self, account: &mut Account, order: Order, act: &Act<'_>) -> Result<Redemption, AccountError> {
-        let operation = act.operation(Kind::Redemption, order.reference);
+    pub fn redeem(&self, account: &mut Account, order: Order, cause: &Cause<'_>) -> Result<Redemption, AccountError> {
+        let operation = cause.operation(Kind::Redemption, order.reference);
         account.spend(self.cost_asset, self.cost, House::Redemption, &operation)?;
         let grant_id = match self.target {
             Target::Cash => None,
@@ -257,7 +257,7 @@ impl RedemptionRule {
                 account.credit(Asset::Tickets, self.amount, House::Redemption, None, &operation)?;
                 None
             }
-            Target::Bonus => Some(self.give_bonus(account, &operation, act)?),
+            Target::Bonus => Some(self.give_bonus(account, &operation, cause)?),
         };
         Ok(Redemption {
             player_id: account.player_id().clone(),
@@ -275,9 +275,14 @@ impl RedemptionRule {
         })
     }
 
-    fn give_bonus(&self, account: &mut Account, operation: &Operation, act: &Act<'_>) -> Result<GrantId, AccountError> {
+    fn give_bonus(
+        &self,
+        account: &mut Account,
+        operation: &Operation,
+        cause: &Cause<'_>,
+    ) -> Result<GrantId, AccountError> {
         let terms = self.terms.clone().unwrap_or_default();
-        let grant_id = GrantId((act.context.new_id)());
+        let grant_id = GrantId((cause.context.new_id)());
         let required = terms.wagering_required(self.amount, Decimal::ZERO);
         let grant = NewGrant {
             player_id: account.player_id().clone(),
@@ -296,7 +301,7 @@ impl RedemptionRule {
                 .map(|hours| operation.at + SignedDuration::from_hours(hours.into())),
             terms: Some(terms),
         };
-        account.issue(grant, operation, act)?;
+        account.issue(grant, operation, cause)?;
         Ok(grant_id)
     }
 }

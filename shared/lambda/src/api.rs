@@ -1,13 +1,14 @@
 //! The routes of a function: none without saying who may call it.
 
 use crate::auth::{self, Auth, Guard};
+use crate::clock::{Clock, TellsTime};
 use crate::problem::{self, Problem};
-use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
+use axum::{Extension, Router};
 use domain::access::Role;
 use domain::problem::RefusalKind;
 
@@ -124,12 +125,14 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         &self.routes
     }
 
-    /// Problems for unknown paths, wrong methods, oversized bodies and panics come with it.
-    pub fn into_router(self, state: S) -> Router {
+    /// Problems for unknown paths, wrong methods, oversized bodies and panics come with it. Keys and requests see the
+    /// time of this clock.
+    pub fn into_router(self, state: S, clock: impl TellsTime) -> Router {
         self.router
             .fallback(no_such_path)
             .method_not_allowed_fallback(no_such_method)
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(Extension(Clock::new(clock)))
             .layer(from_fn(problem::boundary))
             .with_state(state)
     }

@@ -1,6 +1,7 @@
 //! API keys: who is calling, and whether they may.
 
 use crate::api::Access;
+use crate::clock::Clock;
 use crate::problem::Problem;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::AUTHORIZATION;
@@ -8,6 +9,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use domain::access::{ApiKey, Role};
+use domain::act::Act;
 use domain::problem::{Refusal, RefusalKind};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +29,6 @@ type Lookup = dyn Fn([u8; 32]) -> BoxFuture<'static, Result<Option<ApiKey>, Prob
 #[derive(Clone)]
 pub struct Auth {
     lookup: Arc<Lookup>,
-    now: fn() -> Timestamp,
     found: Arc<Mutex<HashMap<[u8; 32], Found>>>,
 }
 
@@ -45,31 +46,20 @@ impl Auth {
         Fut: Future<Output = Result<Option<ApiKey>, E>> + Send + 'static,
         E: Into<Problem>,
     {
-        Self::with_clock(lookup, crate::clock::now)
-    }
-
-    fn with_clock<F, Fut, E>(lookup: F, now: fn() -> Timestamp) -> Self
-    where
-        F: Fn([u8; 32]) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<ApiKey>, E>> + Send + 'static,
-        E: Into<Problem>,
-    {
         let lookup = move |hash| -> BoxFuture<'static, Result<Option<ApiKey>, Problem>> {
             let found = lookup(hash);
             Box::pin(async move { found.await.map_err(Into::into) })
         };
         Self {
             lookup: Arc::new(lookup),
-            now,
             found: Arc::default(),
         }
     }
 
     /// The caller who holds this key; 401 for an unknown, expired or revoked one. If the key cannot be looked up,
     /// the request fails: nobody gets in because the database is away.
-    pub async fn caller(&self, key_text: &str) -> Result<Caller, Problem> {
+    pub async fn caller(&self, key_text: &str, now: Timestamp) -> Result<Caller, Problem> {
         let hash = hash(key_text);
-        let now = (self.now)();
         let key = match self.remembered(&hash, now) {
             Some(key) => key,
             None => {
@@ -119,7 +109,7 @@ pub fn hash(key_text: &str) -> [u8; 32] {
     Sha256::digest(key_text.as_bytes()).into()
 }
 
-/// Who is calling. An extractor; on a public route there is none, and asking for one is refused.
+/// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub key_id: Uuid,
@@ -134,15 +124,19 @@ impl Caller {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Caller {
+/// Who acts, when, and with which new ids: an extractor for what is written without an idempotency key. On a public
+/// route nobody acts, and asking for it is refused.
+#[derive(Debug)]
+pub struct Acting(pub Act);
+
+impl<S: Sync> FromRequestParts<S> for Acting {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts
-            .extensions
-            .get::<Caller>()
-            .cloned()
-            .ok_or_else(|| unauthorized("a key is needed"))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let context = Clock::from_request_parts(parts, state).await?.context();
+        let caller = parts.extensions.get::<Caller>();
+        let actor = caller.ok_or_else(|| unauthorized("a key is needed"))?.actor();
+        Ok(Self(Act::of(actor, context)))
     }
 }
 
@@ -153,8 +147,13 @@ pub(crate) struct Guard {
 }
 
 /// Lets through who may, before anything of the request is read.
-pub(crate) async fn check(State(guard): State<Guard>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let caller = guard.auth.caller(bearer(&request)?).await?;
+pub(crate) async fn check(
+    State(guard): State<Guard>,
+    clock: Clock,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let caller = guard.auth.caller(bearer(&request)?, clock.now()).await?;
     if !guard.access.allows(caller.role) {
         return Err(Problem::new(
             RefusalKind::Forbidden,
@@ -232,21 +231,18 @@ mod tests {
         let stored = Arc::new(Mutex::new(Some(key)));
         let lookups = Arc::new(AtomicUsize::new(0));
         let (asked, count) = (stored.clone(), lookups.clone());
-        let auth = Auth::with_clock(
-            move |_| {
-                count.fetch_add(1, Ordering::Relaxed);
-                let answer = asked.lock().unwrap().clone();
-                async move { Ok::<_, Away>(answer) }
-            },
-            test_clock,
-        );
+        let auth = Auth::new(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let answer = asked.lock().unwrap().clone();
+            async move { Ok::<_, Away>(answer) }
+        });
         Table { auth, stored, lookups }
     }
 
     impl Table {
         async fn status(&self) -> u16 {
             self.auth
-                .caller("lk_test")
+                .caller("lk_test", test_clock())
                 .await
                 .map_or_else(|problem| problem.status().as_u16(), |_| 200)
         }
@@ -310,18 +306,25 @@ mod tests {
     #[tokio::test]
     async fn nobody_gets_in_while_keys_cannot_be_looked_up() {
         let auth = Auth::new(|_| async { Err::<Option<ApiKey>, _>(Away) });
-        assert_eq!(auth.caller("lk_test").await.unwrap_err().status().as_u16(), 503);
+        assert_eq!(
+            auth.caller("lk_test", test_clock())
+                .await
+                .unwrap_err()
+                .status()
+                .as_u16(),
+            503
+        );
     }
 
     #[tokio::test]
     async fn the_memory_for_keys_is_bounded() {
         let table = table(None);
         for number in 0..CACHED_KEYS_MAX + 10 {
-            table.auth.caller(&format!("lk_{number}")).await.unwrap();
+            table.auth.caller(&format!("lk_{number}"), test_clock()).await.unwrap();
         }
         assert_eq!(table.auth.found.lock().unwrap().len(), CACHED_KEYS_MAX);
         SECONDS.set(60);
-        table.auth.caller("lk_new").await.unwrap();
+        table.auth.caller("lk_new", test_clock()).await.unwrap();
         assert_eq!(table.auth.found.lock().unwrap().len(), 1);
     }
 }

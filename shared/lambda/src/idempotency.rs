@@ -1,10 +1,13 @@
 //! Requests that move value: the caller's key, and the hash of what was asked under it.
 
+use crate::auth::Acting;
 use crate::extract::{json_bytes_or_none, read_object};
 use crate::problem::Problem;
-use axum::extract::{FromRequest, MatchedPath, Request};
+use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use domain::act::Act;
 use domain::idempotency::{Answer, IdempotencyKey, KEY_CHARACTERS_MAX};
 use domain::problem::Refusal;
 use serde::de::DeserializeOwned;
@@ -14,41 +17,39 @@ use sha2::{Digest, Sha256};
 const HEADER: &str = "Idempotency-Key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A JSON body, refused as [`crate::JsonBody`] refuses, and the `Idempotency-Key` it came with. No body at all is an object
-/// without fields.
+/// A JSON body, refused as [`crate::JsonBody`] refuses, and who acts, under the `Idempotency-Key` it came with. No body at
+/// all is an object without fields.
 #[derive(Debug)]
 pub struct Keyed<T> {
     pub body: T,
-    /// `None`: the caller gave none, and each request is a new one.
-    pub key: Option<IdempotencyKey>,
+    pub act: Act,
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let key = key_text(request.headers())?;
-        let method = request.method().to_string();
-        let path = request.uri().path().to_owned();
-        let route = request
-            .extensions()
+        let (mut parts, body) = request.into_parts();
+        let key = key_text(&parts.headers)?;
+        let Acting(mut act) = Acting::from_request_parts(&mut parts, state).await?;
+        let method = parts.method.to_string();
+        let path = parts.uri.path().to_owned();
+        let route = parts
+            .extensions
             .get::<MatchedPath>()
             .map_or(path.as_str(), MatchedPath::as_str);
         let scope = format!("{method} {route}");
-        let bytes = json_bytes_or_none(request, state).await?;
+        let bytes = json_bytes_or_none(Request::from_parts(parts, body), state).await?;
         let body = read_object(&bytes)?;
-        let Some(key) = key else {
-            return Ok(Self { body, key: None });
-        };
-        let canonical: Value = read_object(&bytes)?;
-        Ok(Self {
-            body,
-            key: Some(IdempotencyKey {
+        if let Some(key) = key {
+            let canonical: Value = read_object(&bytes)?;
+            act.key = Some(IdempotencyKey {
                 scope,
                 key,
                 request_hash: hash(&method, &path, &canonical),
-            }),
-        })
+            });
+        }
+        Ok(Self { body, act })
     }
 }
 
@@ -73,9 +74,19 @@ fn hash(method: &str, path: &str, body: &Value) -> [u8; 32] {
 }
 
 /// The response to an operation under a key; a replay is marked `Idempotency-Replayed: true`.
-pub fn respond<T, R: IntoResponse>(answer: Answer<T>, view: impl FnOnce(T) -> R) -> Response {
-    match answer {
-        Answer::First(value) => view(value).into_response(),
-        Answer::Replayed(value) => ([(REPLAYED, HeaderValue::from_static("true"))], view(value)).into_response(),
+pub struct Answered<R>(pub Answer<R>);
+
+impl<V> Answered<Json<V>> {
+    pub fn view<T: Into<V>>(answer: Answer<T>) -> Self {
+        Self(answer.map(|value| Json(value.into())))
+    }
+}
+
+impl<R: IntoResponse> IntoResponse for Answered<R> {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Answer::First(response) => response.into_response(),
+            Answer::Replayed(response) => ([(REPLAYED, HeaderValue::from_static("true"))], response).into_response(),
+        }
     }
 }

@@ -26,9 +26,10 @@ pub mod sqs;
 pub mod webhook;
 
 pub use api::{Access, Api, BODY_BYTES_MAX, Route};
-pub use auth::{Auth, Caller};
+pub use auth::{Acting, Auth, Caller};
+pub use clock::{Clock, TellsTime};
 pub use extract::{JsonBody, JsonText, Params, PathParams, read_object};
-pub use idempotency::Keyed;
+pub use idempotency::{Answered, Keyed};
 pub use page::Page;
 pub use problem::Problem;
 pub use runtime::{Error, context, init, serve, serve_events, serve_messages, serve_until};

@@ -8,7 +8,7 @@ use domain::access::{ApiKey, Role};
 use domain::idempotency::Answer;
 use domain::problem::{Refusal, RefusalKind};
 use http_body_util::BodyExt;
-use lambda::{Access, Api, Auth, Caller, JsonBody, Keyed, Page, Params, PathParams, Problem};
+use lambda::{Access, Acting, Answered, Api, Auth, JsonBody, Keyed, Page, Params, PathParams, Problem};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -64,17 +64,15 @@ async fn list(page: Page, Params(filter): Params<Filter>) -> axum::response::Res
     page.respond((page.skip..page.skip + 2).collect(), i64::to_string)
 }
 
-async fn keyed(Keyed { body, key }: Keyed<Value>) -> axum::response::Response {
-    let answer = if body["again"] == true {
+async fn keyed(Keyed { body, act }: Keyed<Value>) -> Answered<Json<Value>> {
+    let key = act
+        .key
+        .map(|key| json!({"scope": key.scope, "key": key.key, "hash": key.request_hash}));
+    let key = key.unwrap_or_default();
+    Answered::view(if body["again"] == true {
         Answer::Replayed(key)
     } else {
         Answer::First(key)
-    };
-    lambda::idempotency::respond(answer, |key| {
-        Json(
-            key.map(|key| json!({"scope": key.scope, "key": key.key, "hash": key.request_hash}))
-                .unwrap_or_default(),
-        )
     })
 }
 
@@ -87,7 +85,7 @@ async fn explode() {
 }
 
 fn router() -> Router {
-    api().into_router(())
+    api().into_router((), lambda::clock::now)
 }
 
 /// The key `<role>` has that role.
@@ -109,7 +107,7 @@ fn api() -> Api<()> {
     Api::new(auth)
         .post("/credit", Access::Public, credit)
         .get("/list", Access::Public, list)
-        .post("/keyed/{id}", Access::Public, keyed)
+        .post("/keyed/{id}", Role::Operator, keyed)
         .get(
             "/item/{item_id}",
             Access::Public,
@@ -119,10 +117,10 @@ fn api() -> Api<()> {
             fail().await.map_err(Problem::from)
         })
         .get("/panic", Access::Public, explode)
-        .get("/whoami", Role::Viewer, |caller: Caller| async move { caller.actor() })
+        .get("/whoami", Role::Viewer, |Acting(act): Acting| async move { act.actor })
         .put("/whoami", Role::Admin, || async {})
         .get("/either", [Role::Viewer, Role::Ingest], || async {})
-        .get("/nobody", Access::Public, |_: Caller| async {})
+        .get("/nobody", Access::Public, |_: Acting| async {})
 }
 
 async fn send(request: Request<Body>) -> (StatusCode, axum::http::HeaderMap, Value) {
@@ -140,6 +138,7 @@ async fn post(path: &str, body: impl Into<Body>) -> (u16, Value) {
     let (status, _, body) = send(
         Request::post(path)
             .header("content-type", "application/json")
+            .header("authorization", "Bearer operator")
             .body(body.into())
             .unwrap(),
     )
@@ -331,7 +330,9 @@ async fn a_full_page_names_the_next_and_keeps_the_filters() {
 }
 
 async fn keyed_with(key: Option<&str>, path: &str, body: &str) -> (u16, Option<String>, Value) {
-    let mut request = Request::post(path).header("content-type", "application/json");
+    let mut request = Request::post(path)
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer operator");
     if let Some(key) = key {
         request = request.header("idempotency-key", key);
     }

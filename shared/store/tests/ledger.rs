@@ -5,7 +5,7 @@ use domain::account::{Account, Book, Journal};
 use domain::bonus::{GrantStatus, GrantTerms, NewGrant};
 use domain::context::Context;
 use domain::id::{GrantId, PlayerId};
-use domain::ledger::{Act, House, Kind};
+use domain::ledger::{Cause, House, Kind};
 use domain::money::Asset;
 use jiff::Timestamp;
 use store::{Db, Error};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// Credits one LP to P001 over the wallets that were read, without any lock.
 async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
-    let act = Act {
+    let cause = Cause {
         actor: "test",
         reason: None,
         context: Context {
@@ -27,7 +27,7 @@ async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
         1.into(),
         House::Issuance,
         None,
-        &act.operation(Kind::ManualCredit, "k"),
+        &cause.operation(Kind::ManualCredit, "k"),
     )
     .unwrap();
     write(db, book.into_journal()).await
@@ -82,7 +82,7 @@ async fn a_grant_that_is_over_is_never_saved_again() {
     let test = TestDb::new().await;
     let db = test.db();
     Player::new("P001").insert(&db).await;
-    let act = Act {
+    let cause = Cause {
         actor: "test",
         reason: None,
         context: Context {
@@ -104,7 +104,7 @@ async fn a_grant_that_is_over_is_never_saved_again() {
             requires_opt_in: true,
             ..GrantTerms::default()
         }),
-        issued_at: act.context.now,
+        issued_at: cause.context.now,
         expires_at: None,
     };
     let grant_id = grant.grant_id;
@@ -112,16 +112,16 @@ async fn a_grant_that_is_over_is_never_saved_again() {
     book.issue(
         grant,
         None,
-        &act.operation(Kind::ManualBonus, grant_id.to_string()),
-        &act,
+        &cause.operation(Kind::ManualBonus, grant_id.to_string()),
+        &cause,
     )
     .unwrap();
     write(&db, book.into_journal()).await.unwrap();
 
     // Both read it while it waits, without the lock. Ending it moves no money, so no wallet tells them apart.
     let (mut first, mut second) = (load(&db).await, load(&db).await);
-    first.end_grant(grant_id, GrantStatus::Forfeited, &act).unwrap();
-    second.end_grant(grant_id, GrantStatus::Cancelled, &act).unwrap();
+    first.end_grant(grant_id, GrantStatus::Forfeited, &cause).unwrap();
+    second.end_grant(grant_id, GrantStatus::Cancelled, &cause).unwrap();
     write(&db, first.into_journal()).await.unwrap();
     let refusal = write(&db, second.into_journal()).await.unwrap_err();
     assert!(

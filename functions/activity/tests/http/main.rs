@@ -31,11 +31,11 @@ impl Program {
         Player::new("P001").deposited("100").insert(&test.db()).await;
         let queue = StandIn::start(answer).await;
         let rewards = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/rewards", queue.url));
-        let activity = ::activity::router(Activity { db: test.db(), rewards });
+        let activity = ::activity::router(Activity { db: test.db(), rewards }, lambda::clock::now);
         Self {
             activity,
             queue,
-            wallet: wallet::router(test.db()),
+            wallet: wallet::router(test.db(), lambda::clock::now),
             key,
             test,
         }

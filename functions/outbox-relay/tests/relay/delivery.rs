@@ -2,6 +2,7 @@
 
 use crate::program::{Program, SECRET};
 use crate::target::{Answer, Received, Target};
+use app::Act;
 use domain::webhook::DeliveryStatus;
 use serde_json::json;
 use std::io::Write;
@@ -121,7 +122,7 @@ async fn what_nobody_wants_is_not_written_or_leaves_the_outbox() {
     program
         .happen(&(0..2_001).map(|n| ("P001", n)).collect::<Vec<_>>())
         .await;
-    app::platform::webhooks::delete(&program.db, all.webhook_id, "test", program.context())
+    app::platform::webhooks::delete(&program.db, all.webhook_id, &Act::of("test", program.context()))
         .await
         .unwrap();
     assert_eq!(
@@ -157,7 +158,7 @@ async fn a_deleted_webhook_is_told_nothing_more_and_forgotten() {
     program.happen(&[("P001", 1), ("P001", 2), ("P002", 3)]).await;
     program.drain().await;
     assert_eq!(target.events().len(), 2);
-    app::platform::webhooks::delete(&program.db, webhook.webhook_id, "test", program.context())
+    app::platform::webhooks::delete(&program.db, webhook.webhook_id, &Act::of("test", program.context()))
         .await
         .unwrap();
     program.happen(&[("P003", 4)]).await;

@@ -2,6 +2,7 @@
 
 use crate::program::{Program, messenger};
 use crate::target::{Answer, Target};
+use app::Act;
 use app::platform::webhooks::{self, WebhookError};
 use domain::webhook::{DeliveryStatus, Targets};
 use std::collections::BTreeMap;
@@ -135,7 +136,7 @@ async fn a_parked_delivery_is_sent_again_when_a_person_says_so() {
     // Sent again while the player's next event is under way.
     let claim = webhooks::claim(&program.db, id, 10, program.context()).await.unwrap();
     assert_eq!(claim.due[0].delivery_id, parked + 1);
-    webhooks::retry(&program.db, id, parked, "ann", program.context())
+    webhooks::retry(&program.db, id, parked, &Act::of("ann", program.context()))
         .await
         .unwrap();
     assert_eq!(program.drain().await.delivered, 0, "one at a time");
@@ -158,13 +159,13 @@ async fn a_parked_delivery_is_sent_again_when_a_person_says_so() {
     assert_eq!(of_player(&target.events(), "P001"), [1]);
 
     for delivery_id in [parked, parked + 1] {
-        let again = webhooks::retry(&program.db, id, delivery_id, "ann", program.context()).await;
+        let again = webhooks::retry(&program.db, id, delivery_id, &Act::of("ann", program.context())).await;
         assert!(
             matches!(again, Err(app::Error::Webhook(WebhookError::NotParked { .. }))),
             "{again:?}"
         );
     }
-    let unknown = webhooks::retry(&program.db, id, parked + 2, "ann", program.context()).await;
+    let unknown = webhooks::retry(&program.db, id, parked + 2, &Act::of("ann", program.context())).await;
     assert!(
         matches!(unknown, Err(app::Error::NotFound { what: "delivery", .. })),
         "{unknown:?}"

@@ -1,7 +1,7 @@
 //! A program with players to whom things happen, its webhooks, and relays at a time that the test sets.
 
 use app::platform::webhooks::{Delivery, NewWebhook, Webhook};
-use app::{Context, Db};
+use app::{Act, Context, Db};
 use domain::id::PlayerId;
 use domain::webhook::{DeliveryStatus, Target, Targets};
 use jiff::{SignedDuration, Timestamp};
@@ -74,7 +74,7 @@ impl Program {
             description: None,
             event_types,
         };
-        app::platform::webhooks::create(&self.db, &new, SECRET, "test", self.context())
+        app::platform::webhooks::create(&self.db, &new, SECRET, &Act::of("test", self.context()))
             .await
             .unwrap()
     }

@@ -30,10 +30,13 @@ impl Program {
         let key = api_key(&test.db(), "admin").await;
         let queue = StandIn::start(answer).await;
         let segmentation = Queue::with_config(&aws::stand_in(&queue.url), format!("{}/1/segmentation", queue.url));
-        let router = ::rules::router(Rules {
-            db: test.db(),
-            segmentation,
-        });
+        let router = ::rules::router(
+            Rules {
+                db: test.db(),
+                segmentation,
+            },
+            lambda::clock::now,
+        );
         Self {
             test,
             queue,

@@ -1,4 +1,5 @@
 use crate::Program;
+use app::Act;
 use serde_json::{Value, json};
 use testing::{Player, call};
 
@@ -115,7 +116,7 @@ async fn a_broken_ladder_is_refused_with_the_place() {
 async fn a_tier_that_the_redemption_catalogue_names_stays() {
     let program = Program::new().await;
     let rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5, "tier_min": "GOLD" });
-    app::wallet::redemption::create(&program.test.db(), &rule, "test", lambda::context())
+    app::wallet::redemption::create(&program.test.db(), &rule, &Act::of("test", lambda::context()))
         .await
         .unwrap();
     let problem = program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409);

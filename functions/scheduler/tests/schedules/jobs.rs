@@ -1,6 +1,7 @@
 //! How a job is worked on.
 
 use crate::{Program, minutes, only};
+use app::Act;
 use app::jobs::schedules::{self, Job, Standing};
 use serde_json::json;
 
@@ -77,7 +78,7 @@ async fn who_runs_out_of_time_leaves_the_rest_to_the_next_tick() {
     let program = Program::at("2026-11-23T04:00:00Z").await;
     players(&program, 1_500).await;
     let db = program.test.db();
-    let id = schedules::start(&db, Job::RiskScan, None, "ann", program.context())
+    let id = schedules::start(&db, Job::RiskScan, None, &Act::of("ann", program.context()))
         .await
         .unwrap();
     let mut claimed = schedules::claim(&db, Some(id), program.context())
@@ -158,7 +159,7 @@ async fn a_failure_that_passes_leaves_no_trace_but_the_later_end() {
 async fn a_job_that_kills_its_worker_each_time_is_given_up() {
     let program = Program::at("2026-11-23T04:00:00Z").await;
     let db = program.test.db();
-    let id = schedules::start(&db, Job::RiskScan, None, "ann", program.context())
+    let id = schedules::start(&db, Job::RiskScan, None, &Act::of("ann", program.context()))
         .await
         .unwrap();
     for attempt in 1..=6 {
@@ -183,7 +184,7 @@ async fn a_run_is_made_once_with_the_row_of_its_schedule() {
     let program = Program::at("2026-11-23T03:00:00Z").await;
     players(&program, 10).await;
     let db = program.test.db();
-    let id = schedules::start(&db, Job::Recalculate, None, "ann", program.context())
+    let id = schedules::start(&db, Job::Recalculate, None, &Act::of("ann", program.context()))
         .await
         .unwrap();
     let mut killed = schedules::claim(&db, Some(id), program.context())
@@ -290,7 +291,7 @@ async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
         amount: 600.into(),
         reason: None,
     };
-    app::wallet::add_lp(&db, &points, None, "ann", program.context())
+    app::wallet::add_lp(&db, &points, &Act::of("ann", program.context()))
         .await
         .unwrap();
     let silver = app::tiers::list(&db)
@@ -303,7 +304,9 @@ async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
         lp_min: 500.into(),
         ..silver
     };
-    app::tiers::update(&db, &lower, "ann", program.context()).await.unwrap();
+    app::tiers::update(&db, &lower, &Act::of("ann", program.context()))
+        .await
+        .unwrap();
 
     program.set("2026-11-23T02:30:00Z");
     assert_eq!(program.tick().await, [Job::TierReview]);

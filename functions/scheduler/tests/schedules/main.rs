@@ -6,6 +6,7 @@ mod recovery;
 mod retention;
 mod times;
 
+use app::Act;
 use app::Context;
 use app::jobs::schedules::Job;
 use jiff::{SignedDuration, Timestamp};
@@ -112,7 +113,7 @@ impl Program {
     pub async fn settings(&self, settings: Value) {
         let keys: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
         let given = serde_json::from_value(settings).unwrap();
-        app::program::settings::put(&self.test.db(), &given, &keys, "test", clock())
+        app::program::settings::put(&self.test.db(), &given, &keys, &Act::of("test", clock()))
             .await
             .unwrap();
     }

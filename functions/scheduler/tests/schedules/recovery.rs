@@ -1,6 +1,7 @@
 //! What was lost is found.
 
 use crate::{Program, minutes, only};
+use app::Act;
 use app::imports::{self, Applied, Chunk, Object};
 use app::jobs::schedules::Job;
 use app::runs::{self, rewards, segmentation};
@@ -18,9 +19,13 @@ async fn lost_run() -> (Program, RunStarted) {
         .won("200")
         .insert(&program.test.db())
         .await;
-    let started = runs::start_recalculation(&program.test.db(), Rewards::Evaluate, "test", program.context())
-        .await
-        .unwrap();
+    let started = runs::start_recalculation(
+        &program.test.db(),
+        Rewards::Evaluate,
+        &Act::of("test", program.context()),
+    )
+    .await
+    .unwrap();
     (program, started)
 }
 

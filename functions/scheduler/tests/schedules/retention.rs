@@ -1,6 +1,7 @@
 //! What is forgotten, and what stays true.
 
 use crate::Program;
+use app::Act;
 use app::jobs::schedules::Job;
 use app::wallet::{AddLp, add_lp};
 use domain::idempotency::{Answer, IdempotencyKey};
@@ -22,7 +23,11 @@ async fn give(program: &Program, key: &IdempotencyKey) -> &'static str {
         amount: 10.into(),
         reason: None,
     };
-    match add_lp(&program.test.db(), &command, Some(key), "ann", program.context()).await {
+    let act = Act {
+        key: Some(key.clone()),
+        ..Act::of("ann", program.context())
+    };
+    match add_lp(&program.test.db(), &command, &act).await {
         Ok(Answer::First(_)) => "first",
         Ok(Answer::Replayed(_)) => "replayed",
         Err(app::Error::Idempotency(error)) => error.code(),

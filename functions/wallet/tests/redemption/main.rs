@@ -4,6 +4,7 @@
 mod catalogue;
 mod redeem;
 
+use app::Act;
 use app::wallet::redemption::Redeemed;
 use axum::Router;
 use axum::body::Body;
@@ -11,7 +12,7 @@ use axum::http::Request;
 use domain::context::Context;
 use domain::id::{PlayerId, RedemptionRuleId};
 use domain::idempotency::Answer;
-use domain::ledger::{Act, House, Kind};
+use domain::ledger::{Cause, House, Kind};
 use domain::money::Asset;
 use domain::problem::Refusal;
 use jiff::Timestamp;
@@ -33,7 +34,7 @@ impl Program {
         let admin = api_key(&test.db(), "admin").await;
         Player::new("P001").tier("SILVER").insert(&test.db()).await;
         Self {
-            router: wallet::router(test.db()),
+            router: wallet::router(test.db(), lambda::clock::now),
             admin,
             test,
         }
@@ -89,7 +90,7 @@ impl Program {
         };
         let rule_id = RedemptionRuleId::parse(rule_id).unwrap();
         Ok(
-            app::wallet::redemption::redeem(&self.test.db(), &player(), &rule_id, None, "test", context)
+            app::wallet::redemption::redeem(&self.test.db(), &player(), &rule_id, &Act::of("test", context))
                 .await
                 .map(Answer::into_inner)?,
         )
@@ -194,7 +195,7 @@ fn cash(changes: Value) -> Value {
 
 async fn credit(tx: &store::Tx<'_>, asset: Asset, amount: i64, expires_at: Option<Timestamp>) -> store::Result<()> {
     let context = lambda::context();
-    let operation = Act {
+    let operation = Cause {
         actor: "test",
         reason: None,
         context,

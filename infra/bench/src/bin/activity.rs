@@ -271,7 +271,7 @@ impl Caller {
 fn handler(db: Db) -> Router {
     let nowhere = "http://127.0.0.1:9";
     let rewards = Queue::with_config(&lambda::aws::stand_in(nowhere), format!("{nowhere}/rewards"));
-    activity::router(Activity { db, rewards })
+    activity::router(Activity { db, rewards }, lambda::clock::now)
 }
 
 /// What a stake earns stays below the next tier.

@@ -1,5 +1,6 @@
 //! How long a simulation takes. `simulate.sh` says how to start it.
 
+use app::Act;
 use std::error::Error;
 use std::time::Instant;
 
@@ -66,7 +67,7 @@ async fn main() -> Result<()> {
         client.batch_execute("VACUUM ANALYZE").await?;
         drop(client);
         for rule in serde_json::from_str::<Vec<Value>>(include_str!("../../../../events/sample/rules.json"))? {
-            app::rules::create(&db, &rule, "bench", lambda::context()).await?;
+            app::rules::create(&db, &rule, &Act::of("bench", lambda::context())).await?;
         }
     }
     println!("{} players", arguments.players);
@@ -117,7 +118,7 @@ async fn main() -> Result<()> {
 
 /// Seconds from the message to the stored report.
 async fn as_run(db: &Db, subject: &Subject) -> Result<f64> {
-    let answer = simulation_runs::answer(db, subject, Within::Alone, 0, "bench", lambda::context()).await?;
+    let answer = simulation_runs::answer(db, subject, Within::Alone, 0, &Act::of("bench", lambda::context())).await?;
     let Answer::Run(run) = answer else {
         return Err("there are no players".into());
     };

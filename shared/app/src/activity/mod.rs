@@ -8,13 +8,13 @@ use crate::runs::segmentation;
 use crate::runs::triggers::segment_changed;
 use crate::wallet::books::{self, above_zero, at_least_zero};
 use domain::account::{Account, Journal};
+use domain::act::Act;
 pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
 use domain::activity::{Earning, Happened, Player, Recorded};
 use domain::bonus::GrantStatus;
-use domain::context::Context;
 use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
-use domain::ledger::Act;
+use domain::ledger::Cause;
 use domain::money::{Asset, MONEY_SCALE, check_amount};
 use domain::segment::{Segment, classify};
 use domain::tier::Rank;
@@ -61,22 +61,18 @@ pub struct Batch {
 ///
 /// # Errors
 /// Ours only: then nothing was recorded, and the caller sends the batch again.
-pub async fn record(db: &Db, occurrences: Vec<Occurrence>, actor: &str, context: Context) -> Result<Batch> {
+pub async fn record(db: &Db, occurrences: Vec<Occurrence>, act: &Act) -> Result<Batch> {
     let checked: Vec<Result<(Event, Traces)>> = occurrences.into_iter().map(Occurrence::check).collect();
     let valid: Vec<(&Event, &Traces)> = checked
         .iter()
         .filter_map(|checked| checked.as_ref().ok())
         .map(|(event, traces)| (event, traces))
         .collect();
-    let act = Act {
-        actor,
-        reason: None,
-        context,
-    };
+    let cause = act.because(None);
     let written: Result<Written> = if valid.is_empty() {
         Ok(Written::default())
     } else {
-        transaction!(db, |tx| record_in_tx(tx, &valid, act))
+        transaction!(db, |tx| record_in_tx(tx, &valid, cause))
     };
     let mut written = written?;
     let mut recordings = written.recordings.drain(..);
@@ -96,8 +92,8 @@ fn no_result() -> Error {
 }
 
 /// One event: see [`record`].
-pub async fn record_one(db: &Db, occurrence: Occurrence, actor: &str, context: Context) -> Recording {
-    let mut batch = record(db, vec![occurrence], actor, context).await?;
+pub async fn record_one(db: &Db, occurrence: Occurrence, act: &Act) -> Recording {
+    let mut batch = record(db, vec![occurrence], act).await?;
     batch.recordings.pop().unwrap_or_else(|| Err(no_result()))
 }
 
@@ -182,7 +178,7 @@ struct Written {
     triggers: Vec<TriggerBatchId>,
 }
 
-async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], act: Act<'_>) -> Result<Written> {
+async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], cause: Cause<'_>) -> Result<Written> {
     let ids: Vec<&str> = events
         .iter()
         .map(|(event, _)| event.player_id.as_str())
@@ -192,20 +188,20 @@ async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], act: Act<'_>) -
     // Blocked or not: it happened.
     let locked = store::players::lock_all(tx, &ids).await?;
     let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
-    let program = Program::load(tx, act.context.now).await?;
-    let mut players = Players::load(tx, &ids, events, &program, &act).await?;
+    let program = Program::load(tx, cause.context.now).await?;
+    let mut players = Players::load(tx, &ids, events, &program, &cause).await?;
     let mut recordings = Vec::with_capacity(events.len());
     let mut seen = Vec::new();
     for (event, traces) in events {
-        let recording = players.record(event, &program, &act);
+        let recording = players.record(event, &program, &cause);
         if let Ok(Answer::First(_)) = recording {
             seen.push((&event.player_id, *traces));
         }
         recordings.push(recording);
     }
     let traces = seen.into_iter().flat_map(|(player_id, traces)| traces.of(player_id));
-    store::players::risk_facts::add_traces(tx, traces, act.context.now).await?;
-    let triggers = players.write(tx, &program, &act).await?;
+    store::players::risk_facts::add_traces(tx, traces, cause.context.now).await?;
+    let triggers = players.write(tx, &program, &cause).await?;
     Ok(Written { recordings, triggers })
 }
 
@@ -219,7 +215,7 @@ impl Players {
         ids: &[&str],
         events: &[(&Event, &Traces)],
         program: &Program,
-        act: &Act<'_>,
+        cause: &Cause<'_>,
     ) -> Result<Self> {
         let events: Vec<&Event> = events
             .iter()
@@ -246,13 +242,13 @@ impl Players {
             let mut account = accounts
                 .remove(&standing.player_id)
                 .ok_or_else(|| Error::not_found("player", &standing.player_id))?;
-            account.settle(act)?;
+            account.settle(cause)?;
             let history = histories.remove(&standing.player_id).unwrap_or_default();
             let player = Player {
                 totals: standing.totals.clone(),
                 rank: program.ladder.rank(&standing.tier).unwrap_or(Rank(0)),
                 qualifying_lp: qualifying.remove(&standing.player_id).unwrap_or_default(),
-                earning: earning(&standing, act.context.now),
+                earning: earning(&standing, cause.context.now),
                 kyc_completed: standing.kyc_completed,
                 profile: standing.profile,
                 last_activity_at: standing.last_activity_at,
@@ -265,12 +261,12 @@ impl Players {
             players.insert(standing.player_id.clone(), (player, standing));
         }
         let mut players = Self(players);
-        players.load_grants(tx, &events, act).await?;
+        players.load_grants(tx, &events, cause).await?;
         Ok(players)
     }
 
     /// Of the grants that the events may touch: those that are over, and the rounds that may still pay the others.
-    async fn load_grants(&mut self, tx: &Tx<'_>, events: &[&Event], act: &Act<'_>) -> Result<()> {
+    async fn load_grants(&mut self, tx: &Tx<'_>, events: &[&Event], cause: &Cause<'_>) -> Result<()> {
         let may_empty = |event: &&&Event| match &event.action {
             Action::Stake(stake) => stake.bonus_amount > Decimal::ZERO,
             Action::Void { .. } => true,
@@ -300,7 +296,7 @@ impl Players {
             emptied.extend(may_be_emptied.map(|grant| (player_id.as_str(), grant.grant_id)));
         }
         let touched: Vec<_> = touched.into_iter().collect();
-        let since = books::rounds_since(act.context.now);
+        let since = books::rounds_since(cause.context.now);
         let (ended, unsettled) = try_join!(
             store::activity::ended(tx, &touched),
             store::activity::unsettled(tx, &emptied, since)
@@ -318,7 +314,7 @@ impl Players {
         Ok(())
     }
 
-    fn record(&mut self, event: &Event, program: &Program, act: &Act<'_>) -> Recording {
+    fn record(&mut self, event: &Event, program: &Program, cause: &Cause<'_>) -> Recording {
         let (player, _) = self
             .0
             .get_mut(&event.player_id)
@@ -328,12 +324,12 @@ impl Players {
             ladder: &program.ladder,
             moment: &program.moment,
         };
-        Ok(player.record(event.clone(), &program, act)?)
+        Ok(player.record(event.clone(), &program, cause)?)
     }
 
     /// What the events came to. Answers what wants a message.
-    async fn write(self, tx: &Tx<'_>, program: &Program, act: &Act<'_>) -> Result<Vec<TriggerBatchId>> {
-        let now = act.context.now;
+    async fn write(self, tx: &Tx<'_>, program: &Program, cause: &Cause<'_>) -> Result<Vec<TriggerBatchId>> {
+        let now = cause.context.now;
         let changed = || self.0.values().filter(|(player, _)| !player.recorded.is_empty());
         let recorded: Vec<&Recorded> = changed().flat_map(|(player, _)| &player.recorded).collect();
         store::activity::add(tx, &recorded, now).await?;
@@ -362,9 +358,9 @@ impl Players {
         triggers.extend(
             segments
                 .iter()
-                .filter_map(|change| segment_changed(change, act.context)),
+                .filter_map(|change| segment_changed(change, cause.context)),
         );
-        let batch_id = TriggerBatchId((act.context.new_id)());
+        let batch_id = TriggerBatchId((cause.context.new_id)());
         store::runs::triggers::add(tx, batch_id, &triggers, now).await?;
         let own = (!triggers.is_empty()).then_some(batch_id);
 
@@ -382,7 +378,7 @@ impl Players {
             &segmentation::events(&segments),
             &changed,
             slot,
-            act.context,
+            cause.context,
         )
         .await?;
         stats::add(tx, &segmentation::counters(&segments), slot).await?;

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::wallet::books;
 use domain::bonus::GrantStatus;
 use domain::context::Context;
-use domain::ledger::Act;
+use domain::ledger::Cause;
 use serde::Serialize;
 use store::platform::stats::Slot;
 use store::{Db, Tx, transaction};
@@ -34,7 +34,7 @@ pub async fn expire_due(db: &Db, players_max: u16, context: Context) -> Result<E
 }
 
 async fn expire_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Result<Expired> {
-    let act = Act {
+    let cause = Cause {
         actor: ACTOR,
         reason: None,
         context,
@@ -43,9 +43,9 @@ async fn expire_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Res
     let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
     let mut accounts = store::wallet::accounts::load(tx, &ids).await?;
     for account in &mut accounts {
-        account.settle(&act)?;
+        account.settle(&cause)?;
     }
-    books::deplete(tx, &mut accounts, &act).await?;
+    books::deplete(tx, &mut accounts, &cause).await?;
     let mut journal = domain::account::Journal::default();
     for account in accounts {
         journal.append(account.into_journal());

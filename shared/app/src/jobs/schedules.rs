@@ -6,9 +6,10 @@ use crate::jobs::retention;
 use crate::platform::idempotent;
 use crate::runs::triggers::TriggerMessage;
 use crate::runs::{self, Rewards, RunStarted};
+use domain::act::Act;
 use domain::context::Context;
 use domain::id::{PlayerId, ScheduleRunId};
-use domain::idempotency::{Answer, IdempotencyKey};
+use domain::idempotency::Answer;
 pub use domain::run::RunStatus;
 pub use domain::schedule::Job;
 use domain::schedule::Timing;
@@ -103,70 +104,41 @@ fn zone(settings: &Settings) -> Result<TimeZone> {
 ///
 /// # Errors
 /// `Validation`: the time lies in the future.
-pub async fn start(
-    db: &Db,
-    job: Job,
-    scheduled_for: Option<Timestamp>,
-    actor: &str,
-    context: Context,
-) -> Result<ScheduleRunId> {
-    let scheduled_for = scheduled_for.unwrap_or(context.now);
-    if scheduled_for > context.now {
+pub async fn start(db: &Db, job: Job, scheduled_for: Option<Timestamp>, act: &Act) -> Result<ScheduleRunId> {
+    let scheduled_for = scheduled_for.unwrap_or(act.context.now);
+    if scheduled_for > act.context.now {
         return Err(Error::invalid("/scheduled_for", "range", "must not be in the future"));
     }
-    transaction!(db, |tx| start_in_tx(tx, job, scheduled_for, actor, context))
+    transaction!(db, |tx| start_in_tx(tx, job, scheduled_for, act))
 }
 
-async fn start_in_tx(
-    tx: &Tx<'_>,
-    job: Job,
-    scheduled_for: Timestamp,
-    actor: &str,
-    context: Context,
-) -> Result<ScheduleRunId> {
-    let new = new_run(job, scheduled_for, actor, 0, context);
-    store::jobs::schedules::add(tx, &new, context.now).await?;
+async fn start_in_tx(tx: &Tx<'_>, job: Job, scheduled_for: Timestamp, act: &Act) -> Result<ScheduleRunId> {
+    let new = new_run(job, scheduled_for, &act.actor, 0, act.context);
+    store::jobs::schedules::add(tx, &new, act.context.now).await?;
     let run = store::jobs::schedules::find(tx, job, scheduled_for).await?;
     run.map(|run| run.schedule_run_id)
         .ok_or_else(|| Error::not_found("scheduled run", job))
 }
 
 /// Starts a job now, once under a key.
-pub async fn start_once(
-    db: &Db,
-    job: Job,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<ScheduleRunId>> {
+pub async fn start_once(db: &Db, job: Job, act: &Act) -> Result<Answer<ScheduleRunId>> {
     transaction!(db, |tx| idempotent::once(
         tx,
-        key,
-        context.now,
-        start_in_tx(tx, job, context.now, actor, context)
+        act,
+        start_in_tx(tx, job, act.context.now, act)
     ))
 }
 
 /// Makes a run over all players by hand, once under a key. Its messages are the caller's to send.
-pub async fn recalculate_once(
-    db: &Db,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<RunStarted>> {
-    transaction!(db, |tx| idempotent::once(
-        tx,
-        key,
-        context.now,
-        recalculate_now(tx, actor, context)
-    ))
+pub async fn recalculate_once(db: &Db, act: &Act) -> Result<Answer<RunStarted>> {
+    transaction!(db, |tx| idempotent::once(tx, act, recalculate_now(tx, act)))
 }
 
-async fn recalculate_now(tx: &Tx<'_>, actor: &str, context: Context) -> Result<RunStarted> {
-    let id = start_in_tx(tx, Job::Recalculate, context.now, actor, context).await?;
-    let claimed = claim_in_tx(tx, Some(id), context).await?;
+async fn recalculate_now(tx: &Tx<'_>, act: &Act) -> Result<RunStarted> {
+    let id = start_in_tx(tx, Job::Recalculate, act.context.now, act).await?;
+    let claimed = claim_in_tx(tx, Some(id), act.context).await?;
     if let Some(claimed) = claimed
-        && let (Standing::Started(started), _) = recalculate_in_tx(tx, &claimed, context).await?
+        && let (Standing::Started(started), _) = recalculate_in_tx(tx, &claimed, act.context).await?
     {
         return Ok(started);
     }
@@ -316,7 +288,7 @@ async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> 
     if !store::jobs::schedules::lock_claimed(tx, run.schedule_run_id, claimed.claim).await? {
         return Ok((Standing::Lost, run));
     }
-    let started = runs::start_recalculation_in_tx(tx, Rewards::Evaluate, &run.started_by, context).await?;
+    let started = runs::start_recalculation_in_tx(tx, Rewards::Evaluate, &Act::of(&run.started_by, context)).await?;
     run.run_id = Some(started.run_id);
     add(&mut run.counts, &[("shards", i64::from(started.shards))]);
     end(&mut run, RunStatus::Completed, None, context);

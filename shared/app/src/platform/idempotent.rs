@@ -1,8 +1,8 @@
 //! One business key, one effect: the key is claimed in the transaction that has the effect.
 
 use crate::error::{Error, Result};
-use domain::idempotency::{Answer, IdempotencyKey};
-use jiff::Timestamp;
+use domain::act::Act;
+use domain::idempotency::Answer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::Tx;
@@ -31,20 +31,15 @@ const SUCCEEDED: u16 = 200;
 
 /// Runs `effect` unless the key had its effect before; then the first answer is given again. Without a key each request
 /// is a new one. A refused effect rolls its claim back with everything else.
-pub(crate) async fn once<T, F>(
-    tx: &Tx<'_>,
-    key: Option<&IdempotencyKey>,
-    now: Timestamp,
-    effect: F,
-) -> Result<Answer<T>>
+pub(crate) async fn once<T, F>(tx: &Tx<'_>, act: &Act, effect: F) -> Result<Answer<T>>
 where
     T: Serialize + DeserializeOwned,
     F: Future<Output = Result<T>>,
 {
-    let Some(key) = key else {
+    let Some(key) = &act.key else {
         return effect.await.map(Answer::First);
     };
-    match store::platform::idempotency::claim(tx, &key.scope, &key.key, &key.request_hash, now).await? {
+    match store::platform::idempotency::claim(tx, &key.scope, &key.key, &key.request_hash, act.context.now).await? {
         Claim::Reused => Err(IdempotencyError::Reused.into()),
         Claim::Forgotten => Err(IdempotencyError::Expired.into()),
         Claim::Replay { response, .. } => serde_json::from_value(response).map(Answer::Replayed).map_err(stored),

@@ -1,7 +1,8 @@
 //! API keys: made, listed, revoked. A key's text is its holder's only; what comes here is its hash.
 
-use crate::{Context, Db, Error, Result};
+use crate::{Db, Error, Result};
 use domain::access::{ApiKey, Role};
+use domain::act::Act;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::pin::Pin;
@@ -33,57 +34,50 @@ pub struct NewKey {
     pub hash: [u8; 32],
 }
 
-pub async fn create(db: &Db, new: &NewKey, actor: &str, context: Context) -> Result<ApiKey> {
-    transaction!(db, |tx| create_in_tx(tx, new, actor, context))
+pub async fn create(db: &Db, new: &NewKey, act: &Act) -> Result<ApiKey> {
+    transaction!(db, |tx| create_in_tx(tx, new, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, new: &NewKey, actor: &str, context: Context) -> Result<ApiKey> {
+async fn create_in_tx(tx: &Tx<'_>, new: &NewKey, act: &Act) -> Result<ApiKey> {
     let key = ApiKey {
-        key_id: (context.new_id)(),
+        key_id: (act.context.new_id)(),
         name: new.name.clone(),
         role: new.role,
-        created_at: context.now,
+        created_at: act.context.now,
         expires_at: new.expires_at,
         revoked_at: None,
     };
     store::platform::keys::insert(tx, &key, &new.hash).await?;
-    audit(tx, "key.create", None, &key, actor, context).await?;
+    audit(tx, "key.create", None, &key, act).await?;
     Ok(key)
 }
 
 /// Ends a key, within a minute in every warm function. A revoked key stays as it is.
-pub async fn revoke(db: &Db, key_id: Uuid, actor: &str, context: Context) -> Result<ApiKey> {
-    transaction!(db, |tx| revoke_in_tx(tx, key_id, actor, context))
+pub async fn revoke(db: &Db, key_id: Uuid, act: &Act) -> Result<ApiKey> {
+    transaction!(db, |tx| revoke_in_tx(tx, key_id, act))
 }
 
-async fn revoke_in_tx(tx: &Tx<'_>, key_id: Uuid, actor: &str, context: Context) -> Result<ApiKey> {
+async fn revoke_in_tx(tx: &Tx<'_>, key_id: Uuid, act: &Act) -> Result<ApiKey> {
     let key = store::platform::keys::lock(tx, key_id)
         .await?
         .ok_or_else(|| Error::not_found("key", key_id))?;
     if key.revoked_at.is_some() {
         return Ok(key);
     }
-    store::platform::keys::revoke(tx, key_id, context.now).await?;
+    store::platform::keys::revoke(tx, key_id, act.context.now).await?;
     let revoked = ApiKey {
-        revoked_at: Some(context.now),
+        revoked_at: Some(act.context.now),
         ..key.clone()
     };
-    audit(tx, "key.revoke", Some(json!(key)), &revoked, actor, context).await?;
+    audit(tx, "key.revoke", Some(json!(key)), &revoked, act).await?;
     Ok(revoked)
 }
 
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    before: Option<Value>,
-    key: &ApiKey,
-    actor: &str,
-    context: Context,
-) -> Result<()> {
+async fn audit(tx: &Tx<'_>, action: &str, before: Option<Value>, key: &ApiKey, act: &Act) -> Result<()> {
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("key:{}", key.key_id),
         before,

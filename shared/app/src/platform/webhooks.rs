@@ -3,6 +3,7 @@
 //! The relay's own loop and the call over HTTP are the function's. No transaction is open while a target is called.
 
 use crate::{Context, Db, Error, Result};
+use domain::act::Act;
 use domain::id::{PlayerId, WebhookId};
 use domain::webhook::{Attempt, DeliveryStatus, Message, Next, PING, Target, check_event_types};
 use jiff::{SignedDuration, Timestamp};
@@ -53,24 +54,24 @@ pub struct NewWebhook {
 
 /// It is told of what is dispatched from now on. `secret` is kept as it is, since every delivery is signed with it, and
 /// goes nowhere else.
-pub async fn create(db: &Db, new: &NewWebhook, secret: &str, actor: &str, context: Context) -> Result<Webhook> {
+pub async fn create(db: &Db, new: &NewWebhook, secret: &str, act: &Act) -> Result<Webhook> {
     let errors = new.event_types.as_deref().map(check_event_types);
     errors.unwrap_or_default().none_or(())?;
-    transaction!(db, |tx| create_in_tx(tx, new, secret, actor, context))
+    transaction!(db, |tx| create_in_tx(tx, new, secret, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, actor: &str, context: Context) -> Result<Webhook> {
+async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, act: &Act) -> Result<Webhook> {
     webhooks::lock_all(tx).await?;
     if webhooks::count(tx).await? >= WEBHOOKS_MAX {
         return Err(WebhookError::TooMany { max: WEBHOOKS_MAX }.into());
     }
     let webhook = Webhook {
-        webhook_id: WebhookId((context.new_id)()),
+        webhook_id: WebhookId((act.context.new_id)()),
         url: new.target.as_str().to_owned(),
         description: new.description.clone(),
         event_types: new.event_types.clone(),
-        created_at: context.now,
-        created_by: actor.to_owned(),
+        created_at: act.context.now,
+        created_by: act.actor.clone(),
     };
     webhooks::insert(tx, &webhook, secret).await?;
     audit(
@@ -78,8 +79,7 @@ async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, actor: &str, 
         "webhook.create",
         webhook.webhook_id,
         (None, Some(json!(webhook))),
-        actor,
-        context,
+        act,
     )
     .await?;
     Ok(webhook)
@@ -91,24 +91,16 @@ pub async fn list(db: &Db, page: &Page<Uuid>) -> Result<Vec<Webhook>> {
 }
 
 /// Ends one: nothing more is sent, not what waits either.
-pub async fn delete(db: &Db, webhook_id: WebhookId, actor: &str, context: Context) -> Result<Webhook> {
-    transaction!(db, |tx| delete_in_tx(tx, webhook_id, actor, context))
+pub async fn delete(db: &Db, webhook_id: WebhookId, act: &Act) -> Result<Webhook> {
+    transaction!(db, |tx| delete_in_tx(tx, webhook_id, act))
 }
 
-async fn delete_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, actor: &str, context: Context) -> Result<Webhook> {
+async fn delete_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, act: &Act) -> Result<Webhook> {
     let webhook = webhooks::lock(tx, webhook_id)
         .await?
         .ok_or_else(|| not_found(webhook_id))?;
-    webhooks::delete(tx, webhook_id, context.now).await?;
-    audit(
-        tx,
-        "webhook.delete",
-        webhook_id,
-        (Some(json!(webhook)), None),
-        actor,
-        context,
-    )
-    .await?;
+    webhooks::delete(tx, webhook_id, act.context.now).await?;
+    audit(tx, "webhook.delete", webhook_id, (Some(json!(webhook)), None), act).await?;
     Ok(webhook)
 }
 
@@ -137,29 +129,23 @@ pub async fn deliveries(
 }
 
 /// Sends a parked delivery again, from its first attempt on. The player's later events may be through already.
-pub async fn retry(db: &Db, webhook_id: WebhookId, delivery_id: i64, actor: &str, context: Context) -> Result<()> {
-    transaction!(db, |tx| retry_in_tx(tx, webhook_id, delivery_id, actor, context))
+pub async fn retry(db: &Db, webhook_id: WebhookId, delivery_id: i64, act: &Act) -> Result<()> {
+    transaction!(db, |tx| retry_in_tx(tx, webhook_id, delivery_id, act))
 }
 
-async fn retry_in_tx(
-    tx: &Tx<'_>,
-    webhook_id: WebhookId,
-    delivery_id: i64,
-    actor: &str,
-    context: Context,
-) -> Result<()> {
+async fn retry_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, delivery_id: i64, act: &Act) -> Result<()> {
     webhooks::lock(tx, webhook_id)
         .await?
         .ok_or_else(|| not_found(webhook_id))?;
     let found = deliveries::find(tx, webhook_id, delivery_id).await?;
     let (player_id, status) = found.ok_or_else(|| Error::not_found("delivery", delivery_id))?;
     let parked = status == DeliveryStatus::Parked
-        && deliveries::reopen(tx, webhook_id, &player_id, delivery_id, context.now).await?;
+        && deliveries::reopen(tx, webhook_id, &player_id, delivery_id, act.context.now).await?;
     if !parked {
         return Err(WebhookError::NotParked { delivery_id, status }.into());
     }
     let after = json!({"delivery_id": delivery_id, "player_id": player_id, "status": DeliveryStatus::Pending});
-    audit(tx, "webhook.retry", webhook_id, (None, Some(after)), actor, context).await
+    audit(tx, "webhook.retry", webhook_id, (None, Some(after)), act).await
 }
 
 fn not_found(webhook_id: WebhookId) -> Error {
@@ -171,13 +157,12 @@ async fn audit(
     action: &str,
     webhook_id: WebhookId,
     (before, after): (Option<Value>, Option<Value>),
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<()> {
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("webhook:{webhook_id}"),
         before,

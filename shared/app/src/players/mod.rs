@@ -6,11 +6,10 @@ use crate::error::{Error, Result};
 use crate::platform::analytics::RewardView;
 use crate::program::Program;
 use crate::wallet::books;
-use domain::context::Context;
+use domain::act::Act;
 use domain::facts::Facts;
 use domain::id::PlayerId;
 use domain::import::row;
-use domain::ledger::Act;
 use domain::metrics::Totals;
 use domain::problem::FieldErrors;
 use domain::segment::classify;
@@ -104,12 +103,12 @@ pub struct Registration {
 ///
 /// # Errors
 /// [`PlayerError::Exists`]; `Validation`.
-pub async fn create(db: &Db, registration: &Registration, actor: &str, context: Context) -> Result<Player> {
+pub async fn create(db: &Db, registration: &Registration, act: &Act) -> Result<Player> {
     check_profile(registration.email.as_deref(), registration.name.as_deref())?;
-    transaction!(db, |tx| create_in_tx(tx, registration, actor, context))
+    transaction!(db, |tx| create_in_tx(tx, registration, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, actor: &str, context: Context) -> Result<Player> {
+async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, act: &Act) -> Result<Player> {
     let Registration { player_id, email, name } = registration;
     store::tiers::pin(tx).await?;
     let tier = crate::tiers::ladder(tx).await?.lowest().tier_level.clone();
@@ -120,7 +119,7 @@ async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, actor: &str, con
         name: name.clone(),
         tier: tier.clone(),
     };
-    if !store::players::insert(tx, &new, context.now).await? {
+    if !store::players::insert(tx, &new, act.context.now).await? {
         let player_id = player_id.clone();
         return Err(PlayerError::Exists { player_id }.into());
     }
@@ -129,9 +128,9 @@ async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, actor: &str, con
         from: None,
         to: segment,
     };
-    store::players::segments::change(tx, &[first], None, context.now).await?;
+    store::players::segments::change(tx, &[first], None, act.context.now).await?;
     let player = load(tx, player_id).await?;
-    audit(tx, "player.create", player_id, (None, &player.profile), actor, context).await?;
+    audit(tx, "player.create", player_id, (None, &player.profile), act).await?;
     let counters = [
         Counter::PlayersTotal,
         Counter::PlayersActive,
@@ -182,31 +181,25 @@ impl Changes {
 }
 
 /// Changes a player, and keeps who did it. What stays the same is not written.
-pub async fn update(db: &Db, player_id: &PlayerId, changes: &Changes, actor: &str, context: Context) -> Result<Player> {
+pub async fn update(db: &Db, player_id: &PlayerId, changes: &Changes, act: &Act) -> Result<Player> {
     check_profile(
         changes.email.as_ref().and_then(|email| email.as_deref()),
         changes.name.as_ref().and_then(|name| name.as_deref()),
     )?;
-    transaction!(db, |tx| update_in_tx(tx, player_id, changes, actor, context))
+    transaction!(db, |tx| update_in_tx(tx, player_id, changes, act))
 }
 
-async fn update_in_tx(
-    tx: &Tx<'_>,
-    player_id: &PlayerId,
-    changes: &Changes,
-    actor: &str,
-    context: Context,
-) -> Result<Player> {
+async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, act: &Act) -> Result<Player> {
     let before = store::players::lock(tx, player_id)
         .await?
         .ok_or_else(|| missing(player_id))?;
     let after = changes.apply(&before);
     if after != before {
         store::players::save_profile(tx, player_id, &after).await?;
-        if changes.excludes(context.now) {
-            forfeit_bonuses(tx, player_id, actor, context).await?;
+        if changes.excludes(act.context.now) {
+            forfeit_bonuses(tx, player_id, act).await?;
         }
-        audit(tx, "player.update", player_id, (Some(&before), &after), actor, context).await?;
+        audit(tx, "player.update", player_id, (Some(&before), &after), act).await?;
         let delta = Decimal::from(i32::from(after.is_active) - i32::from(before.is_active));
         stats::add(tx, &[(Counter::PlayersActive, delta)], Slot::of(player_id)).await?;
     }
@@ -214,15 +207,11 @@ async fn update_in_tx(
 }
 
 /// Who excludes themselves plays no bonus any more, at once.
-async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, actor: &str, context: Context) -> Result<()> {
-    let act = Act {
-        actor,
-        reason: Some("self_exclusion"),
-        context,
-    };
-    let mut account = books::account(tx, player_id, &act).await?;
-    account.forfeit_all(&act)?;
-    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), context).await?;
+async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, act: &Act) -> Result<()> {
+    let cause = act.because(Some("self_exclusion"));
+    let mut account = books::account(tx, player_id, &cause).await?;
+    account.forfeit_all(&cause)?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(())
 }
 
@@ -287,13 +276,12 @@ async fn audit(
     action: &str,
     player_id: &PlayerId,
     (before, after): (Option<&Profile>, &Profile),
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<()> {
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("player:{player_id}"),
         before: before.map(|profile| json!(profile)),

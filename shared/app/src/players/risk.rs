@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::wallet::books::{self, Purpose};
+use domain::act::Act;
 use domain::context::Context;
 use domain::gate::Penalty;
 use domain::id::{PlayerId, SignalId};
@@ -284,48 +285,34 @@ pub async fn profile(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<Ri
 ///
 /// # Errors
 /// `NotFound`; [`RiskError::NotOpen`], though a confirmed signal can be resolved; `Validation`.
-pub async fn judge(
-    db: &Db,
-    signal_id: SignalId,
-    judgement: Judgement,
-    note: &str,
-    actor: &str,
-    context: Context,
-) -> Result<Signal> {
+pub async fn judge(db: &Db, signal_id: SignalId, judgement: Judgement, note: &str, act: &Act) -> Result<Signal> {
     check_note(note)?;
-    transaction!(db, |tx| judge_in_tx(tx, signal_id, judgement, note, actor, context))
+    transaction!(db, |tx| judge_in_tx(tx, signal_id, judgement, note, act))
 }
 
-async fn judge_in_tx(
-    tx: &Tx<'_>,
-    signal_id: SignalId,
-    judgement: Judgement,
-    note: &str,
-    actor: &str,
-    context: Context,
-) -> Result<Signal> {
+async fn judge_in_tx(tx: &Tx<'_>, signal_id: SignalId, judgement: Judgement, note: &str, act: &Act) -> Result<Signal> {
     let missing = || Error::not_found("signal", signal_id);
     let owner = store::players::signals::get(tx, signal_id)
         .await?
         .ok_or_else(missing)?
         .player_id;
-    books::lock(tx, &owner, Purpose::Correct, context.now).await?;
+    books::lock(tx, &owner, Purpose::Correct, act.context.now).await?;
     // Read again: somebody may have judged it before we had the lock.
     let before = store::players::signals::get(tx, signal_id).await?.ok_or_else(missing)?;
     let mut after = before.clone();
     let decision = Decision {
-        at: context.now,
-        by: actor.to_owned(),
+        at: act.context.now,
+        by: act.actor.clone(),
         note: note.to_owned(),
     };
     after.judge(judgement, decision).map_err(RiskError::from)?;
     store::players::signals::judge(tx, &after).await?;
-    save_score(tx, &owner, context.now).await?;
+    save_score(tx, &owner, act.context.now).await?;
     let action = match judgement {
         Judgement::Confirm => "signal.confirm",
         Judgement::Resolve => "signal.resolve",
     };
-    audit(tx, action, Some(&before), &after, note, actor, context).await?;
+    audit(tx, action, Some(&before), &after, note, act).await?;
     Ok(after)
 }
 
@@ -333,13 +320,13 @@ async fn judge_in_tx(
 ///
 /// # Errors
 /// `NotFound`; [`RiskError::AlreadyFlagged`]; `Validation`.
-pub async fn flag(db: &Db, player_id: &PlayerId, note: &str, actor: &str, context: Context) -> Result<Signal> {
+pub async fn flag(db: &Db, player_id: &PlayerId, note: &str, act: &Act) -> Result<Signal> {
     check_note(note)?;
-    transaction!(db, |tx| flag_in_tx(tx, player_id, note, actor, context))
+    transaction!(db, |tx| flag_in_tx(tx, player_id, note, act))
 }
 
-async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, actor: &str, context: Context) -> Result<Signal> {
-    books::lock(tx, player_id, Purpose::Correct, context.now).await?;
+async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, act: &Act) -> Result<Signal> {
+    books::lock(tx, player_id, Purpose::Correct, act.context.now).await?;
     let open = store::players::signals::open(tx, player_id).await?;
     if let Some(signal) = open
         .iter()
@@ -353,13 +340,18 @@ async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, actor: &str, 
     }
     let finding = Finding {
         signal_type: SignalType::ManualReview,
-        evidence: json!({ "note": note, "by": actor }),
+        evidence: json!({ "note": note, "by": &act.actor }),
     };
-    let signal = Signal::raised(SignalId((context.new_id)()), player_id.clone(), finding, context.now);
+    let signal = Signal::raised(
+        SignalId((act.context.new_id)()),
+        player_id.clone(),
+        finding,
+        act.context.now,
+    );
     store::players::signals::add(tx, std::slice::from_ref(&signal)).await?;
-    save_score(tx, player_id, context.now).await?;
-    store::platform::outbox::add(tx, &[raised_event(&signal)], context.now).await?;
-    audit(tx, "signal.flag", None, &signal, note, actor, context).await?;
+    save_score(tx, player_id, act.context.now).await?;
+    store::platform::outbox::add(tx, &[raised_event(&signal)], act.context.now).await?;
+    audit(tx, "signal.flag", None, &signal, note, act).await?;
     Ok(signal)
 }
 
@@ -391,13 +383,12 @@ async fn audit(
     before: Option<&Signal>,
     after: &Signal,
     note: &str,
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<()> {
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("signal:{}", after.signal_id),
         before: before.map(audited),

@@ -1,7 +1,8 @@
 //! The program's settings: what is stored, over the defaults.
 
 use crate::error::Cause;
-use crate::{Context, Db, Error, Result};
+use crate::{Db, Error, Result};
+use domain::act::Act;
 use domain::settings::Settings;
 use serde_json::{Map, Value};
 use store::platform::audit_log::{self, Entry};
@@ -19,11 +20,11 @@ pub async fn load(executor: &impl Executor) -> Result<Settings> {
 /// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and answers all settings.
 /// A key is replaced whole: what is left out inside of it has its default. Refuses values out of range, each with
 /// its place.
-pub async fn put(db: &Db, given: &Settings, keys: &[String], actor: &str, context: Context) -> Result<Settings> {
-    store::transaction!(db, |tx| put_in_tx(tx, given, keys, actor, context))
+pub async fn put(db: &Db, given: &Settings, keys: &[String], act: &Act) -> Result<Settings> {
+    store::transaction!(db, |tx| put_in_tx(tx, given, keys, act))
 }
 
-async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], actor: &str, context: Context) -> Result<Settings> {
+async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], act: &Act) -> Result<Settings> {
     store::program::settings::lock(tx).await?;
     let before = object(&load(tx).await?)?;
     let given = object(given)?;
@@ -37,11 +38,11 @@ async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], actor: &str, 
     after.extend(changed.clone());
     let settings = read(after)?;
     settings.validate().none_or(())?;
-    store::program::settings::save(tx, &changed, actor, context.now).await?;
+    store::program::settings::save(tx, &changed, &act.actor, act.context.now).await?;
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: "settings.update".into(),
         subject: "settings".into(),
         before: Some(Value::Object(pick(&before))),

@@ -6,7 +6,7 @@ pub mod simulation_runs;
 
 use crate::error::{Error, Result};
 use crate::program::Program;
-use domain::context::Context;
+use domain::act::Act;
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
 use domain::facts::{FactDef, Facts};
 use domain::id::{PlayerId, RuleId};
@@ -71,29 +71,21 @@ pub async fn facts(db: &Db, now: Timestamp) -> Result<Vec<FactDef>> {
 ///
 /// # Errors
 /// `Validation`, each wrong place with its pointer; [`RuleError::Exists`], by an archived rule too.
-pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
-    transaction!(db, |tx| create_in_tx(tx, rule, actor, context))
+pub async fn create(db: &Db, rule: &Value, act: &Act) -> Result<StoredRule> {
+    transaction!(db, |tx| create_in_tx(tx, rule, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
-    let rule = parse(tx, rule, context.now).await?;
+async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRule> {
+    let rule = parse(tx, rule, act.context.now).await?;
     if RESERVED_IDS.contains(&rule.rule_id.as_str()) {
         let detail = format!("{} is the name of something else at this address", rule.rule_id);
         return Err(Error::invalid("/rule_id", "range", detail));
     }
-    if !store::rules::insert(tx, &rule.rule_id, rule.definition(), actor, context.now).await? {
+    if !store::rules::insert(tx, &rule.rule_id, rule.definition(), &act.actor, act.context.now).await? {
         let rule_id = rule.rule_id.clone();
         return Err(RuleError::Exists { rule_id }.into());
     }
-    audit(
-        tx,
-        "rule.create",
-        &rule.rule_id,
-        (None, Some(rule.definition())),
-        actor,
-        context,
-    )
-    .await?;
+    audit(tx, "rule.create", &rule.rule_id, (None, Some(rule.definition())), act).await?;
     load(tx, &rule.rule_id).await
 }
 
@@ -101,7 +93,7 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) 
 ///
 /// # Errors
 /// `NotFound`; [`RuleError::Archived`]; `Validation`.
-pub async fn update(db: &Db, rule_id: &RuleId, rule: &Value, actor: &str, context: Context) -> Result<StoredRule> {
+pub async fn update(db: &Db, rule_id: &RuleId, rule: &Value, act: &Act) -> Result<StoredRule> {
     let mut rule = rule.clone();
     if let Value::Object(fields) = &mut rule {
         let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
@@ -113,26 +105,27 @@ pub async fn update(db: &Db, rule_id: &RuleId, rule: &Value, actor: &str, contex
             ));
         }
     }
-    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, actor, context))
+    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, act))
 }
 
-async fn update_in_tx(
-    tx: &Tx<'_>,
-    rule_id: &RuleId,
-    rule: &Value,
-    actor: &str,
-    context: Context,
-) -> Result<StoredRule> {
+async fn update_in_tx(tx: &Tx<'_>, rule_id: &RuleId, rule: &Value, act: &Act) -> Result<StoredRule> {
     let before = lock(tx, rule_id).await?;
-    let rule = parse(tx, rule, context.now).await?;
-    store::rules::save(tx, rule_id, before.version + 1, rule.definition(), actor, context.now).await?;
+    let rule = parse(tx, rule, act.context.now).await?;
+    store::rules::save(
+        tx,
+        rule_id,
+        before.version + 1,
+        rule.definition(),
+        &act.actor,
+        act.context.now,
+    )
+    .await?;
     audit(
         tx,
         "rule.update",
         rule_id,
         (Some(&before.definition), Some(rule.definition())),
-        actor,
-        context,
+        act,
     )
     .await?;
     load(tx, rule_id).await
@@ -142,22 +135,14 @@ async fn update_in_tx(
 ///
 /// # Errors
 /// `NotFound`; [`RuleError::Archived`].
-pub async fn archive(db: &Db, rule_id: &RuleId, actor: &str, context: Context) -> Result<StoredRule> {
-    transaction!(db, |tx| archive_in_tx(tx, rule_id, actor, context))
+pub async fn archive(db: &Db, rule_id: &RuleId, act: &Act) -> Result<StoredRule> {
+    transaction!(db, |tx| archive_in_tx(tx, rule_id, act))
 }
 
-async fn archive_in_tx(tx: &Tx<'_>, rule_id: &RuleId, actor: &str, context: Context) -> Result<StoredRule> {
+async fn archive_in_tx(tx: &Tx<'_>, rule_id: &RuleId, act: &Act) -> Result<StoredRule> {
     let before = lock(tx, rule_id).await?;
-    store::rules::archive(tx, rule_id, context.now).await?;
-    audit(
-        tx,
-        "rule.archive",
-        rule_id,
-        (Some(&before.definition), None),
-        actor,
-        context,
-    )
-    .await?;
+    store::rules::archive(tx, rule_id, act.context.now).await?;
+    audit(tx, "rule.archive", rule_id, (Some(&before.definition), None), act).await?;
     load(tx, rule_id).await
 }
 
@@ -274,23 +259,22 @@ async fn audit(
     action: &str,
     rule_id: &RuleId,
     (before, after): (Option<&Value>, Option<&Value>),
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<()> {
     let entry = Entry {
         before: before.cloned(),
         after: after.cloned(),
-        ..entry(action, rule_id, actor, context)
+        ..entry(action, rule_id, act)
     };
     Ok(audit_log::append(tx, &entry).await?)
 }
 
 /// What a person does with a rule, for the audit log.
-pub(crate) fn entry(action: &str, rule_id: &RuleId, actor: &str, context: Context) -> Entry {
+pub(crate) fn entry(action: &str, rule_id: &RuleId, act: &Act) -> Entry {
     Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("rule:{rule_id}"),
         before: None,

@@ -8,10 +8,11 @@ use crate::rules;
 use crate::runs::{RunStarted, create};
 use crate::wallet::books;
 use domain::account::Journal;
+use domain::act::Act;
 use domain::bonus::GrantStatus;
 use domain::context::Context;
 use domain::id::{RuleId, RunId};
-use domain::ledger::Act;
+use domain::ledger::Cause;
 use domain::period::{Cadence, Moment};
 use domain::rule::Rule;
 use domain::run::{Rewards, RunKind, Scope};
@@ -51,16 +52,16 @@ impl RuleRunError {
 ///
 /// # Errors
 /// `NotFound`; `RuleError::Archived`; [`RuleRunError`].
-pub async fn start_evaluation(db: &Db, rule_id: &RuleId, actor: &str, context: Context) -> Result<RunStarted> {
-    transaction!(db, |tx| start_evaluation_in_tx(tx, rule_id, actor, context))
+pub async fn start_evaluation(db: &Db, rule_id: &RuleId, act: &Act) -> Result<RunStarted> {
+    transaction!(db, |tx| start_evaluation_in_tx(tx, rule_id, act))
 }
 
-async fn start_evaluation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, actor: &str, context: Context) -> Result<RunStarted> {
+async fn start_evaluation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, act: &Act) -> Result<RunStarted> {
     let stored = rules::not_archived(rules::load(tx, rule_id).await?)?;
-    let program = Program::load(tx, context.now).await?;
+    let program = Program::load(tx, act.context.now).await?;
     applies_now(&program.rule(&stored)?, &program.moment)?;
-    let run = new_run(RunKind::Evaluation, Scope::All, rule_id, None, actor, context);
-    start(tx, &run, rules::entry("rule.evaluate", rule_id, actor, context)).await
+    let run = new_run(RunKind::Evaluation, Scope::All, rule_id, None, act);
+    start(tx, &run, rules::entry("rule.evaluate", rule_id, act)).await
 }
 
 fn applies_now(rule: &Rule, moment: &Moment) -> Result<(), RuleRunError> {
@@ -82,63 +83,37 @@ fn applies_now(rule: &Rule, moment: &Moment) -> Result<(), RuleRunError> {
 ///
 /// # Errors
 /// `NotFound`; `Validation` of the reason.
-pub async fn start_revocation(
-    db: &Db,
-    rule_id: &RuleId,
-    reason: &str,
-    actor: &str,
-    context: Context,
-) -> Result<RunStarted> {
+pub async fn start_revocation(db: &Db, rule_id: &RuleId, reason: &str, act: &Act) -> Result<RunStarted> {
     let chars = reason.chars().count();
     if !(1..=REASON_CHARS_MAX).contains(&chars) || reason.trim().is_empty() || reason.contains('\0') {
         let detail = format!("must be a text of 1 to {REASON_CHARS_MAX} characters, without U+0000");
         return Err(Error::invalid("/reason", "format", detail));
     }
-    transaction!(db, |tx| start_revocation_in_tx(tx, rule_id, reason, actor, context))
+    transaction!(db, |tx| start_revocation_in_tx(tx, rule_id, reason, act))
 }
 
-async fn start_revocation_in_tx(
-    tx: &Tx<'_>,
-    rule_id: &RuleId,
-    reason: &str,
-    actor: &str,
-    context: Context,
-) -> Result<RunStarted> {
+async fn start_revocation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, reason: &str, act: &Act) -> Result<RunStarted> {
     rules::load(tx, rule_id).await?;
-    let run = new_run(
-        RunKind::Revocation,
-        Scope::Holders,
-        rule_id,
-        Some(reason),
-        actor,
-        context,
-    );
+    let run = new_run(RunKind::Revocation, Scope::Holders, rule_id, Some(reason), act);
     start(
         tx,
         &run,
         Entry {
             reason: Some(reason.to_owned()),
-            ..rules::entry("rule.revoke", rule_id, actor, context)
+            ..rules::entry("rule.revoke", rule_id, act)
         },
     )
     .await
 }
 
-fn new_run(
-    kind: RunKind,
-    scope: Scope,
-    rule_id: &RuleId,
-    reason: Option<&str>,
-    actor: &str,
-    context: Context,
-) -> NewRun {
+fn new_run(kind: RunKind, scope: Scope, rule_id: &RuleId, reason: Option<&str>, act: &Act) -> NewRun {
     NewRun {
-        run_id: RunId((context.new_id)()),
+        run_id: RunId((act.context.new_id)()),
         kind,
         scope,
         rewards: Rewards::Evaluate,
-        created_by: actor.to_owned(),
-        created_at: context.now,
+        created_by: act.actor.clone(),
+        created_at: act.context.now,
         rule_id: Some(rule_id.clone()),
         reason: reason.map(str::to_owned),
     }
@@ -160,7 +135,7 @@ async fn start(tx: &Tx<'_>, run: &NewRun, entry: Entry) -> Result<RunStarted> {
 /// Cancels what the players of a locked shard hold of the run's rule, in the name of who started the run.
 pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -> Result<RewardTotals> {
     let rule_id = shard.rule_id.as_ref().map(RuleId::as_str);
-    let revoke = Act {
+    let revoke = Cause {
         actor: &shard.created_by,
         reason: shard.reason.as_deref(),
         context,
@@ -170,7 +145,7 @@ pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -
     let mut journal = Journal::default();
     for mut account in store::wallet::accounts::load(tx, &ids).await? {
         // What has expired has expired, and is not cancelled.
-        account.settle(&Act { reason: None, ..revoke })?;
+        account.settle(&Cause { reason: None, ..revoke })?;
         let held = account
             .grants()
             .iter()

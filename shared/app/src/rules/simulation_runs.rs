@@ -6,6 +6,7 @@
 use crate::error::{Cause, Error, Result};
 use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate};
 use crate::runs::{RunStarted, SHARD_PLAYERS, ShardMessage, create, give_up};
+use domain::act::Act;
 use domain::context::Context;
 use domain::id::RunId;
 use domain::run::{Rewards, RunKind, Scope};
@@ -34,26 +35,19 @@ pub enum Answer {
 ///
 /// # Errors
 /// As [`simulate`]. A run is only made of what could be simulated now.
-pub async fn answer(
-    db: &Db,
-    subject: &Subject,
-    within: Within,
-    direct_players_max: i64,
-    actor: &str,
-    context: Context,
-) -> Result<Answer> {
+pub async fn answer(db: &Db, subject: &Subject, within: Within, direct_players_max: i64, act: &Act) -> Result<Answer> {
     if store::rules::population::count(db).await? <= direct_players_max.max(0) {
-        let simulated = simulate(db, subject, within, context.now).await?;
+        let simulated = simulate(db, subject, within, act.context.now).await?;
         return Ok(Answer::Report(Box::new(simulated)));
     }
-    let plan = Plan::load(db, subject, within, context.now).await?;
+    let plan = Plan::load(db, subject, within, act.context.now).await?;
     let run = NewRun {
-        run_id: RunId((context.new_id)()),
+        run_id: RunId((act.context.new_id)()),
         kind: RunKind::Simulation,
         scope: Scope::All,
         rewards: Rewards::Evaluate,
-        created_by: actor.to_owned(),
-        created_at: context.now,
+        created_by: act.actor.clone(),
+        created_at: act.context.now,
         rule_id: Some(plan.rule_id().clone()),
         reason: None,
     };

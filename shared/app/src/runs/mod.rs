@@ -7,6 +7,7 @@ pub mod triggers;
 
 use crate::error::{Error, Result};
 use crate::rules::simulation_runs;
+use domain::act::Act;
 use domain::context::Context;
 use domain::id::{PlayerId, RunId};
 use domain::problem::{FieldError, FieldErrors};
@@ -61,23 +62,11 @@ impl RunStarted {
 ///
 /// # Errors
 /// `Validation` naming the ids that do not exist.
-pub async fn start_batch(
-    db: &Db,
-    player_ids: &[PlayerId],
-    rewards: Rewards,
-    created_by: &str,
-    context: Context,
-) -> Result<RunStarted> {
-    transaction!(db, |tx| start_batch_in_tx(tx, player_ids, rewards, created_by, context))
+pub async fn start_batch(db: &Db, player_ids: &[PlayerId], rewards: Rewards, act: &Act) -> Result<RunStarted> {
+    transaction!(db, |tx| start_batch_in_tx(tx, player_ids, rewards, act))
 }
 
-async fn start_batch_in_tx(
-    tx: &Tx<'_>,
-    player_ids: &[PlayerId],
-    rewards: Rewards,
-    created_by: &str,
-    context: Context,
-) -> Result<RunStarted> {
+async fn start_batch_in_tx(tx: &Tx<'_>, player_ids: &[PlayerId], rewards: Rewards, act: &Act) -> Result<RunStarted> {
     let mut ids: Vec<&str> = player_ids.iter().map(PlayerId::as_str).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -96,39 +85,34 @@ async fn start_batch_in_tx(
         })
         .collect();
     errors.none_or(())?;
-    let run_id = RunId((context.new_id)());
+    let run_id = RunId((act.context.new_id)());
     store::runs::list_players(tx, run_id, &ids).await?;
     let run = NewRun {
         run_id,
         kind: RunKind::Batch,
         scope: Scope::Listed,
-        ..everybody(rewards, created_by, context)
+        ..everybody(rewards, act)
     };
     create(tx, &run).await
 }
 
 /// A run over all players.
-pub async fn start_recalculation(db: &Db, rewards: Rewards, created_by: &str, context: Context) -> Result<RunStarted> {
-    transaction!(db, |tx| start_recalculation_in_tx(tx, rewards, created_by, context))
+pub async fn start_recalculation(db: &Db, rewards: Rewards, act: &Act) -> Result<RunStarted> {
+    transaction!(db, |tx| start_recalculation_in_tx(tx, rewards, act))
 }
 
-pub(crate) async fn start_recalculation_in_tx(
-    tx: &Tx<'_>,
-    rewards: Rewards,
-    created_by: &str,
-    context: Context,
-) -> Result<RunStarted> {
-    create(tx, &everybody(rewards, created_by, context)).await
+pub(crate) async fn start_recalculation_in_tx(tx: &Tx<'_>, rewards: Rewards, act: &Act) -> Result<RunStarted> {
+    create(tx, &everybody(rewards, act)).await
 }
 
-fn everybody(rewards: Rewards, created_by: &str, context: Context) -> NewRun {
+fn everybody(rewards: Rewards, act: &Act) -> NewRun {
     NewRun {
-        run_id: RunId((context.new_id)()),
+        run_id: RunId((act.context.new_id)()),
         kind: RunKind::Recalculation,
         scope: Scope::All,
         rewards,
-        created_by: created_by.to_owned(),
-        created_at: context.now,
+        created_by: act.actor.clone(),
+        created_at: act.context.now,
         rule_id: None,
         reason: None,
     }

@@ -17,7 +17,7 @@ use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, LiveRule
 use domain::facts::Facts;
 use domain::gate::GateFigures;
 use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, RunId};
-use domain::ledger::{Act, Kind};
+use domain::ledger::{Cause, Kind};
 use domain::rule::Trigger;
 use domain::run::RunKind;
 use rust_decimal::Decimal;
@@ -236,13 +236,13 @@ impl<'a> Batch<'a> {
         for intent in evaluation.grants {
             let expires = intent.lp_expires_at;
             let grant = self.grant(player_id, evaluation_id, intent);
-            let act = Act {
+            let cause = Cause {
                 actor: ACTOR,
                 reason: None,
                 context: self.context,
             };
-            let operation = act.operation(Kind::RewardGrant, grant.grant_id.to_string());
-            book.issue(grant, expires, &operation, &act)?;
+            let operation = cause.operation(Kind::RewardGrant, grant.grant_id.to_string());
+            book.issue(grant, expires, &operation, &cause)?;
         }
         self.journal.append(book.into_journal());
         Ok(())

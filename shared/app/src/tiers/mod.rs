@@ -12,7 +12,7 @@ pub use standing::{Due, Next, TierStanding, standing};
 pub use store::tiers::PastMove;
 
 use crate::error::{Error, Result};
-use domain::context::Context;
+use domain::act::Act;
 use domain::facts::Catalogue;
 use domain::money::{MONEY_SCALE, check_amount, parse_signed};
 use domain::problem::FieldErrors;
@@ -71,11 +71,11 @@ pub async fn list(db: &Db) -> Result<Vec<Tier>> {
 ///
 /// # Errors
 /// [`TierError::Exists`]; `Validation` when the ladder would be broken.
-pub async fn create(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
-    transaction!(db, |tx| create_in_tx(tx, tier, actor, context))
+pub async fn create(db: &Db, tier: &Tier, act: &Act) -> Result<Tier> {
+    transaction!(db, |tx| create_in_tx(tx, tier, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
+async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     let mut tiers = locked(tx).await?;
     if tiers.iter().any(|other| other.tier_level == tier.tier_level) {
         let tier_level = tier.tier_level.clone();
@@ -83,8 +83,8 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
     }
     tiers.push(tier.clone());
     check(tx, tiers, Some(tier)).await?;
-    store::tiers::insert(tx, tier, context.now).await?;
-    audit(tx, "tier.create", &tier.tier_level, (None, Some(tier)), actor, context).await?;
+    store::tiers::insert(tx, tier, act.context.now).await?;
+    audit(tx, "tier.create", &tier.tier_level, (None, Some(tier)), act).await?;
     Ok(tier.clone())
 }
 
@@ -92,26 +92,18 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 ///
 /// # Errors
 /// `NotFound`; `Validation` when the ladder would be broken; [`TierError`] when a rule or another tier reads a benefit that would go.
-pub async fn update(db: &Db, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
-    transaction!(db, |tx| update_in_tx(tx, tier, actor, context))
+pub async fn update(db: &Db, tier: &Tier, act: &Act) -> Result<Tier> {
+    transaction!(db, |tx| update_in_tx(tx, tier, act))
 }
 
-async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -> Result<Tier> {
+async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     let mut tiers = locked(tx).await?;
     let place = tiers.iter_mut().find(|other| other.tier_level == tier.tier_level);
     let place = place.ok_or_else(|| Error::not_found("tier", &tier.tier_level))?;
     let before = std::mem::replace(place, tier.clone());
     check(tx, tiers, Some(tier)).await?;
-    store::tiers::update(tx, tier, context.now).await?;
-    audit(
-        tx,
-        "tier.update",
-        &tier.tier_level,
-        (Some(&before), Some(tier)),
-        actor,
-        context,
-    )
-    .await?;
+    store::tiers::update(tx, tier, act.context.now).await?;
+    audit(tx, "tier.update", &tier.tier_level, (Some(&before), Some(tier)), act).await?;
     Ok(tier.clone())
 }
 
@@ -120,11 +112,11 @@ async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, actor: &str, context: Context) -
 /// # Errors
 /// `NotFound`; [`TierError`] when players are in it, when the redemption catalogue names it, or when a rule or another tier reads
 /// a benefit that would go; `Validation` when the ladder would be broken.
-pub async fn delete(db: &Db, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
-    transaction!(db, |tx| delete_in_tx(tx, tier_level, actor, context))
+pub async fn delete(db: &Db, tier_level: &str, act: &Act) -> Result<Tier> {
+    transaction!(db, |tx| delete_in_tx(tx, tier_level, act))
 }
 
-async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, actor: &str, context: Context) -> Result<Tier> {
+async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, act: &Act) -> Result<Tier> {
     let mut tiers = locked(tx).await?;
     let place = tiers.iter().position(|tier| tier.tier_level == tier_level);
     let tier = tiers.remove(place.ok_or_else(|| Error::not_found("tier", tier_level))?);
@@ -138,7 +130,7 @@ async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, actor: &str, context: Conte
     }
     check(tx, tiers, None).await?;
     store::tiers::delete(tx, tier_level).await?;
-    audit(tx, "tier.delete", tier_level, (Some(&tier), None), actor, context).await?;
+    audit(tx, "tier.delete", tier_level, (Some(&tier), None), act).await?;
     Ok(tier)
 }
 
@@ -282,13 +274,12 @@ async fn audit(
     action: &str,
     tier_level: &str,
     (before, after): (Option<&Tier>, Option<&Tier>),
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<()> {
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("tier:{tier_level}"),
         before: before.map(|tier| json!(tier)),

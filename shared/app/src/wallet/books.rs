@@ -7,7 +7,7 @@ use domain::account::{Account, Journal};
 use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
 use domain::context::Context;
 use domain::id::{GrantId, PlayerId, TriggerBatchId};
-use domain::ledger::{Act, House, Kind, Posting};
+use domain::ledger::{Cause, House, Kind, Posting};
 use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -51,10 +51,10 @@ pub(crate) async fn lock(tx: &Tx<'_>, player_id: &PlayerId, purpose: Purpose, no
 }
 
 /// The account of a locked player, without what has expired by now.
-pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, act: &Act<'_>) -> Result<Account> {
+pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, cause: &Cause<'_>) -> Result<Account> {
     let mut accounts = store::wallet::accounts::load(tx, &[player_id.as_str()]).await?;
     let mut account = accounts.pop().ok_or_else(|| Error::not_found("player", player_id))?;
-    account.settle(act)?;
+    account.settle(cause)?;
     Ok(account)
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
 }
 
 /// Ends the grants that are played away, unless a round may still bring them money.
-pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>) -> Result<()> {
+pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], cause: &Cause<'_>) -> Result<()> {
     let emptied: Vec<(&PlayerId, GrantId)> = accounts
         .iter()
         .flat_map(|account| {
@@ -74,9 +74,9 @@ pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], act: &Act<'_>
                 .map(|grant_id| (account.player_id(), grant_id))
         })
         .collect();
-    let held = store::wallet::grants::in_open_rounds(tx, &emptied, rounds_since(act.context.now)).await?;
+    let held = store::wallet::grants::in_open_rounds(tx, &emptied, rounds_since(cause.context.now)).await?;
     for account in accounts {
-        account.deplete(|grant_id| held.contains(&grant_id), act);
+        account.deplete(|grant_id| held.contains(&grant_id), cause);
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 use crate::error::{Error, Result};
 use crate::platform::idempotent;
 use crate::wallet::books::{self, Purpose};
+use domain::act::Act;
 use domain::bonus::{Grant, GrantStatus};
-use domain::context::Context;
 use domain::id::{GrantId, PlayerId};
-use domain::idempotency::{Answer, IdempotencyKey};
-use domain::ledger::Act;
+use domain::idempotency::Answer;
+use domain::ledger::Cause;
 use domain::money::Asset;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -72,23 +72,11 @@ pub struct GrantReceipt {
 ///
 /// # Errors
 /// `NotFound`; [`GrantError::Closed`]; `AccountError::NotPending`; `PlayerError` for blocked, inactive and self-excluded players.
-pub async fn activate(
-    db: &Db,
-    grant_id: GrantId,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<GrantReceipt>> {
-    let act = Act {
-        actor,
-        reason: None,
-        context,
-    };
+pub async fn activate(db: &Db, grant_id: GrantId, act: &Act) -> Result<Answer<GrantReceipt>> {
     transaction!(db, |tx| idempotent::once(
         tx,
-        key,
-        context.now,
-        change_in_tx(tx, grant_id, Change::Activate, act)
+        act,
+        change_in_tx(tx, grant_id, Change::Activate, act.because(None))
     ))
 }
 
@@ -96,24 +84,16 @@ pub async fn activate(
 ///
 /// # Errors
 /// `NotFound`; [`GrantError::Closed`].
-pub async fn forfeit(
-    db: &Db,
-    grant_id: GrantId,
-    reason: &str,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<GrantReceipt>> {
-    let act = Act {
-        actor,
-        reason: Some(reason),
-        context,
-    };
+pub async fn forfeit(db: &Db, grant_id: GrantId, reason: &str, act: &Act) -> Result<Answer<GrantReceipt>> {
     transaction!(db, |tx| idempotent::once(
         tx,
-        key,
-        context.now,
-        change_in_tx(tx, grant_id, Change::End(GrantStatus::Forfeited), act)
+        act,
+        change_in_tx(
+            tx,
+            grant_id,
+            Change::End(GrantStatus::Forfeited),
+            act.because(Some(reason))
+        )
     ))
 }
 
@@ -121,17 +101,12 @@ pub async fn forfeit(
 ///
 /// # Errors
 /// `NotFound`; [`GrantError::Closed`].
-pub async fn cancel(db: &Db, grant_id: GrantId, reason: &str, actor: &str, context: Context) -> Result<GrantReceipt> {
-    let act = Act {
-        actor,
-        reason: Some(reason),
-        context,
-    };
+pub async fn cancel(db: &Db, grant_id: GrantId, reason: &str, act: &Act) -> Result<GrantReceipt> {
     transaction!(db, |tx| change_in_tx(
         tx,
         grant_id,
         Change::End(GrantStatus::Cancelled),
-        act
+        act.because(Some(reason))
     ))
 }
 
@@ -141,7 +116,7 @@ enum Change {
     End(GrantStatus),
 }
 
-async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'_>) -> Result<GrantReceipt> {
+async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, cause: Cause<'_>) -> Result<GrantReceipt> {
     // Whose it is never changes; how it stands is read again under the lock.
     let (player_id, _) = store::wallet::grants::get(tx, grant_id)
         .await?
@@ -150,7 +125,7 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'
         Change::Activate => Purpose::Give,
         Change::End(_) => Purpose::Correct,
     };
-    books::lock(tx, &player_id, purpose, act.context.now).await?;
+    books::lock(tx, &player_id, purpose, cause.context.now).await?;
     let (_, before) = store::wallet::grants::get(tx, grant_id)
         .await?
         .ok_or_else(|| missing(grant_id))?;
@@ -158,10 +133,10 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'
         let status = before.status;
         return Err(GrantError::Closed { grant_id, status }.into());
     }
-    let mut account = books::account(tx, &player_id, &act).await?;
+    let mut account = books::account(tx, &player_id, &cause).await?;
     match change {
-        Change::Activate => account.activate(grant_id, &act)?,
-        Change::End(to) => account.end_grant(grant_id, to, &act)?,
+        Change::Activate => account.activate(grant_id, &cause)?,
+        Change::End(to) => account.end_grant(grant_id, to, &cause)?,
     }
     let after = account
         .grants()
@@ -175,6 +150,6 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, act: Act<'
         balance: after.balance,
         new_balance: account.balance(Asset::Bonus),
     };
-    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(&player_id), act.context).await?;
+    let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(&player_id), cause.context).await?;
     Ok(receipt)
 }

@@ -7,12 +7,13 @@ pub mod redemption;
 use crate::error::{Error, Result};
 use crate::platform::idempotent;
 use books::{Purpose, above_zero, at_least_zero};
+use domain::act::Act;
 pub use domain::bonus::{Grant, GrantStatus};
 use domain::bonus::{GrantTerms, NewGrant, default_game_weight};
 use domain::context::Context;
 use domain::id::{GrantId, PlayerId, TransactionId};
-use domain::idempotency::{Answer, IdempotencyKey};
-use domain::ledger::{Act, House, Kind};
+use domain::idempotency::Answer;
+use domain::ledger::{House, Kind};
 pub use domain::lots::Lot;
 use domain::money::Asset;
 use domain::problem::{FieldError, FieldErrors};
@@ -104,28 +105,13 @@ pub struct AddLp {
 }
 
 /// Credits LP. Blocked, inactive and self-excluded players are refused.
-pub async fn add_lp(
-    db: &Db,
-    command: &AddLp,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<Receipt>> {
+pub async fn add_lp(db: &Db, command: &AddLp, act: &Act) -> Result<Answer<Receipt>> {
     at_least_zero(command.amount, Asset::Lp, "/amount")?;
-    let act = Act {
-        actor,
-        reason: command.reason.as_deref(),
-        context,
-    };
-    transaction!(db, |tx| idempotent::once(
-        tx,
-        key,
-        context.now,
-        add_lp_in_tx(tx, command, key, act)
-    ))
+    transaction!(db, |tx| idempotent::once(tx, act, add_lp_in_tx(tx, command, act)))
 }
 
-async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, key: Option<&IdempotencyKey>, act: Act<'_>) -> Result<Receipt> {
+async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, act: &Act) -> Result<Receipt> {
+    let cause = act.because(command.reason.as_deref());
     let AddLp { player_id, amount, .. } = command;
     books::lock(tx, player_id, Purpose::Give, act.context.now).await?;
     let mut book = store::wallet::ledger::books(tx, &[player_id.as_str()])
@@ -142,16 +128,11 @@ async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, key: Option<&IdempotencyKey>
         return Ok(receipt);
     }
     let transaction_id = TransactionId((act.context.new_id)());
-    let operation = act.operation_as(transaction_id, Kind::ManualCredit, reference(key, transaction_id));
+    let operation = cause.operation_as(transaction_id, Kind::ManualCredit, act.reference(transaction_id));
     book.credit(Asset::Lp, *amount, House::Issuance, None, &operation)?;
     (receipt.transaction_id, receipt.new_balance) = (Some(transaction_id), book.balance(Asset::Lp));
     let _scheduled = books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(receipt)
-}
-
-/// The caller's key, or the transaction itself.
-pub(crate) fn reference(key: Option<&IdempotencyKey>, transaction_id: TransactionId) -> String {
-    key.map_or_else(|| transaction_id.to_string(), |key| key.key.clone())
 }
 
 /// Something a person takes.
@@ -168,28 +149,13 @@ pub struct Deduct {
 ///
 /// # Errors
 /// `InsufficientBalance` of the ledger; blocked and inactive players are refused.
-pub async fn deduct(
-    db: &Db,
-    command: &Deduct,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<Receipt>> {
+pub async fn deduct(db: &Db, command: &Deduct, act: &Act) -> Result<Answer<Receipt>> {
     above_zero(command.amount, command.asset, "/amount")?;
-    let act = Act {
-        actor,
-        reason: command.reason.as_deref(),
-        context,
-    };
-    transaction!(db, |tx| idempotent::once(
-        tx,
-        key,
-        context.now,
-        deduct_in_tx(tx, command, key, act)
-    ))
+    transaction!(db, |tx| idempotent::once(tx, act, deduct_in_tx(tx, command, act)))
 }
 
-async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, key: Option<&IdempotencyKey>, act: Act<'_>) -> Result<Receipt> {
+async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, act: &Act) -> Result<Receipt> {
+    let cause = act.because(command.reason.as_deref());
     let Deduct {
         player_id,
         asset,
@@ -197,15 +163,15 @@ async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, key: Option<&IdempotencyKey
         ..
     } = command;
     books::lock(tx, player_id, Purpose::Take, act.context.now).await?;
-    let mut accounts = [books::account(tx, player_id, &act).await?];
+    let mut accounts = [books::account(tx, player_id, &cause).await?];
     let [account] = &mut accounts;
     let transaction_id = TransactionId((act.context.new_id)());
-    let operation = act.operation_as(transaction_id, Kind::ManualDebit, reference(key, transaction_id));
+    let operation = cause.operation_as(transaction_id, Kind::ManualDebit, act.reference(transaction_id));
     match asset {
         Asset::Bonus => account.deduct_bonus(*amount, &operation)?,
         asset => account.spend(*asset, *amount, House::Adjustment, &operation)?,
     }
-    books::deplete(tx, &mut accounts, &act).await?;
+    books::deplete(tx, &mut accounts, &cause).await?;
     let [account] = accounts;
     let new_balance = account.balance(*asset);
     let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
@@ -232,34 +198,19 @@ pub struct AddBonus {
 }
 
 /// Grants a bonus by hand. Blocked, inactive and self-excluded players are refused.
-pub async fn add_bonus(
-    db: &Db,
-    command: &AddBonus,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<Receipt>> {
+pub async fn add_bonus(db: &Db, command: &AddBonus, act: &Act) -> Result<Answer<Receipt>> {
     validate(command)?;
-    let act = Act {
-        actor,
-        reason: command.reason.as_deref(),
-        context,
-    };
-    transaction!(db, |tx| idempotent::once(
-        tx,
-        key,
-        context.now,
-        add_bonus_in_tx(tx, command, act)
-    ))
+    transaction!(db, |tx| idempotent::once(tx, act, add_bonus_in_tx(tx, command, act)))
 }
 
-async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, act: Act<'_>) -> Result<Receipt> {
+async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, act: &Act) -> Result<Receipt> {
+    let cause = act.because(command.reason.as_deref());
     let player_id = &command.player_id;
     books::lock(tx, player_id, Purpose::Give, act.context.now).await?;
-    let mut account = books::account(tx, player_id, &act).await?;
+    let mut account = books::account(tx, player_id, &cause).await?;
     let (transaction_id, grant_id) = (TransactionId((act.context.new_id)()), GrantId((act.context.new_id)()));
-    let operation = act.operation_as(transaction_id, Kind::ManualBonus, grant_id.to_string());
-    account.issue(grant(command, grant_id, act.context), &operation, &act)?;
+    let operation = cause.operation_as(transaction_id, Kind::ManualBonus, grant_id.to_string());
+    account.issue(grant(command, grant_id, act.context), &operation, &cause)?;
     let new_balance = account.balance(Asset::Bonus);
     let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(Receipt {
@@ -350,28 +301,16 @@ pub struct Reversal {
 /// # Errors
 /// `NotFound`; [`WalletError::AlreadyReversed`]; `AccountError::NotReversible` of its kind, or when its bonus has been played;
 /// `InsufficientBalance` of the ledger when what it gave is spent.
-pub async fn reverse(
-    db: &Db,
-    transaction_id: TransactionId,
-    reason: &str,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<Reversal>> {
-    let act = Act {
-        actor,
-        reason: Some(reason),
-        context,
-    };
+pub async fn reverse(db: &Db, transaction_id: TransactionId, reason: &str, act: &Act) -> Result<Answer<Reversal>> {
     transaction!(db, |tx| idempotent::once(
         tx,
-        key,
-        context.now,
-        reverse_in_tx(tx, transaction_id, act)
+        act,
+        reverse_in_tx(tx, transaction_id, reason, act)
     ))
 }
 
-async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Result<Reversal> {
+async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, reason: &str, act: &Act) -> Result<Reversal> {
+    let cause = act.because(Some(reason));
     let now = act.context.now;
     // Postings never change, so whose they are can be read before the lock.
     let player_id = store::wallet::ledger::owner(tx, reversed)
@@ -383,14 +322,14 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, act: Act<'_>) -> Re
         return Err(WalletError::AlreadyReversed { transaction_id, by }.into());
     }
     let (transaction, lots) = store::wallet::ledger::transaction(tx, reversed).await?;
-    let mut accounts = [books::account(tx, &player_id, &act).await?.with_lots(lots)];
+    let mut accounts = [books::account(tx, &player_id, &cause).await?.with_lots(lots)];
     let [account] = &mut accounts;
     let transaction_id = TransactionId((act.context.new_id)());
     account.reverse(
         &transaction,
-        &act.operation_as(transaction_id, Kind::Reversal, reversed.to_string()),
+        &cause.operation_as(transaction_id, Kind::Reversal, reversed.to_string()),
     )?;
-    books::deplete(tx, &mut accounts, &act).await?;
+    books::deplete(tx, &mut accounts, &cause).await?;
     let [account] = accounts;
     let mut balances: Vec<_> = transaction
         .postings

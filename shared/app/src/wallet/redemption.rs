@@ -4,10 +4,9 @@ use crate::error::{Error, Result};
 use crate::platform::idempotent;
 use crate::program::Program;
 use crate::wallet::books::{self, Purpose};
-use domain::context::Context;
+use domain::act::Act;
 use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
-use domain::idempotency::{Answer, IdempotencyKey};
-use domain::ledger::Act;
+use domain::idempotency::Answer;
 use domain::money::shown;
 use domain::redemption::{Applicant, Order, Redemption, RedemptionRefusal, RedemptionRule};
 use rust_decimal::Decimal;
@@ -60,17 +59,17 @@ async fn load(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result<St
 ///
 /// # Errors
 /// `Validation`, each wrong place with its pointer; [`RedemptionError::Exists`].
-pub async fn create(db: &Db, rule: &Value, actor: &str, context: Context) -> Result<StoredRedemptionRule> {
-    transaction!(db, |tx| create_in_tx(tx, rule, actor, context))
+pub async fn create(db: &Db, rule: &Value, act: &Act) -> Result<StoredRedemptionRule> {
+    transaction!(db, |tx| create_in_tx(tx, rule, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) -> Result<StoredRedemptionRule> {
+async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRedemptionRule> {
     let rule = parse(tx, rule).await?;
-    if !store::wallet::redemptions::insert(tx, &rule, context.now).await? {
+    if !store::wallet::redemptions::insert(tx, &rule, act.context.now).await? {
         let rule_id = rule.rule_id.clone();
         return Err(RedemptionError::Exists { rule_id }.into());
     }
-    audit(tx, "redemption_rule.create", None, &rule, actor, context).await?;
+    audit(tx, "redemption_rule.create", None, &rule, act).await?;
     load(tx, &rule.rule_id).await
 }
 
@@ -78,13 +77,7 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, actor: &str, context: Context) 
 ///
 /// # Errors
 /// `NotFound`; `Validation`.
-pub async fn update(
-    db: &Db,
-    rule_id: &RedemptionRuleId,
-    rule: &Value,
-    actor: &str,
-    context: Context,
-) -> Result<StoredRedemptionRule> {
+pub async fn update(db: &Db, rule_id: &RedemptionRuleId, rule: &Value, act: &Act) -> Result<StoredRedemptionRule> {
     let mut rule = rule.clone();
     if let Value::Object(fields) = &mut rule {
         let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
@@ -96,23 +89,22 @@ pub async fn update(
             ));
         }
     }
-    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, actor, context))
+    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, act))
 }
 
 async fn update_in_tx(
     tx: &Tx<'_>,
     rule_id: &RedemptionRuleId,
     rule: &Value,
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<StoredRedemptionRule> {
     if !store::wallet::redemptions::lock(tx, rule_id).await? {
         return Err(Error::not_found("redemption rule", rule_id));
     }
     let before = load(tx, rule_id).await?;
     let rule = parse(tx, rule).await?;
-    store::wallet::redemptions::update(tx, &rule, context.now).await?;
-    audit(tx, "redemption_rule.update", Some(&before.rule), &rule, actor, context).await?;
+    store::wallet::redemptions::update(tx, &rule, act.context.now).await?;
+    audit(tx, "redemption_rule.update", Some(&before.rule), &rule, act).await?;
     load(tx, rule_id).await
 }
 
@@ -129,37 +121,19 @@ pub struct Redeemed {
 /// # Errors
 /// `NotFound` of the player or the entry; `PlayerError` for a player who is blocked, not active or self-excluded;
 /// [`RedemptionError::Refused`] when the entry is not for this player now; `InsufficientBalance` of the ledger.
-pub async fn redeem(
-    db: &Db,
-    player_id: &PlayerId,
-    rule_id: &RedemptionRuleId,
-    key: Option<&IdempotencyKey>,
-    actor: &str,
-    context: Context,
-) -> Result<Answer<Redeemed>> {
-    let act = Act {
-        actor,
-        reason: None,
-        context,
-    };
+pub async fn redeem(db: &Db, player_id: &PlayerId, rule_id: &RedemptionRuleId, act: &Act) -> Result<Answer<Redeemed>> {
     transaction!(db, |tx| idempotent::once(
         tx,
-        key,
-        context.now,
-        redeem_in_tx(tx, player_id, rule_id, key, act)
+        act,
+        redeem_in_tx(tx, player_id, rule_id, act)
     ))
 }
 
-async fn redeem_in_tx(
-    tx: &Tx<'_>,
-    player_id: &PlayerId,
-    rule_id: &RedemptionRuleId,
-    key: Option<&IdempotencyKey>,
-    act: Act<'_>,
-) -> Result<Redeemed> {
+async fn redeem_in_tx(tx: &Tx<'_>, player_id: &PlayerId, rule_id: &RedemptionRuleId, act: &Act) -> Result<Redeemed> {
+    let cause = act.because(None);
     let now = act.context.now;
     books::lock(tx, player_id, Purpose::Give, now).await?;
-    let mut account = books::account(tx, player_id, &act).await?;
+    let mut account = books::account(tx, player_id, &cause).await?;
     let rule = load(tx, rule_id).await?.rule;
     let program = Program::load(tx, now).await?;
     let month = program.moment.month();
@@ -173,7 +147,7 @@ async fn redeem_in_tx(
         .map_err(RedemptionError::from)?;
 
     let redemption_id = RedemptionId((act.context.new_id)());
-    let reference = key.map_or_else(|| redemption_id.to_string(), |key| key.key.clone());
+    let reference = act.reference(redemption_id);
     let redemption = rule.redeem(
         &mut account,
         Order {
@@ -181,7 +155,7 @@ async fn redeem_in_tx(
             reference,
             month,
         },
-        &act,
+        &cause,
     )?;
     let new_balance = account.balance(rule.cost_asset);
     store::wallet::redemptions::add(tx, &redemption).await?;
@@ -235,13 +209,12 @@ async fn audit(
     action: &str,
     before: Option<&RedemptionRule>,
     after: &RedemptionRule,
-    actor: &str,
-    context: Context,
+    act: &Act,
 ) -> Result<()> {
     let entry = Entry {
-        audit_id: (context.new_id)(),
-        at: context.now,
-        actor: actor.into(),
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
         action: action.into(),
         subject: format!("redemption_rule:{}", after.rule_id),
         before: before.map(|rule| Value::Object(rule.definition())),

@@ -10,7 +10,7 @@ use app::runs::Rewards;
 use app::wallet::grants::GrantReceipt;
 use app::wallet::redemption::Redeemed;
 use app::wallet::{AddBonus, AddLp, Deduct, Receipt, Reversal, WalletView};
-use app::{Context, Db};
+use app::{Act, Context, Db};
 use domain::activity::Outcome;
 use domain::id::{EventId, GrantId, PlayerId, RedemptionRuleId, TransactionId};
 use domain::idempotency::{Answer, IdempotencyKey};
@@ -159,7 +159,7 @@ impl World {
         (risk.bet_stakes_min, risk.bet_stakes_last) = (1_000, 1_000);
         risk.win_staked_min = plenty;
         let changed = ["profit", "caps", "risk", "tier_qualification_days"].map(String::from);
-        app::program::settings::put(&db, &settings, &changed, ACTOR, context(now))
+        app::program::settings::put(&db, &settings, &changed, &Act::of(ACTOR, context(now)))
             .await
             .unwrap();
         for player in 0..PLAYERS {
@@ -168,12 +168,12 @@ impl World {
                 email: None,
                 name: None,
             };
-            app::players::create(&db, &registration, ACTOR, context(now))
+            app::players::create(&db, &registration, &Act::of(ACTOR, context(now)))
                 .await
                 .unwrap();
         }
         for (number, entry) in CATALOGUE.iter().enumerate() {
-            app::wallet::redemption::create(&db, &catalogue_entry(number, entry), ACTOR, context(now))
+            app::wallet::redemption::create(&db, &catalogue_entry(number, entry), &Act::of(ACTOR, context(now)))
                 .await
                 .unwrap();
         }
@@ -213,7 +213,7 @@ impl World {
     }
 
     pub async fn create_rule(&self, number: usize, rule: &Rule, now: Timestamp) {
-        app::rules::create(&self.db, &definition(number, rule), ACTOR, context(now))
+        app::rules::create(&self.db, &definition(number, rule), &Act::of(ACTOR, context(now)))
             .await
             .unwrap();
     }
@@ -245,8 +245,10 @@ impl World {
 
     pub async fn perform(&self, Command { key, request }: &Command, ids: &Ids, now: Timestamp) -> app::Result<Done> {
         let (db, context) = (&self.db, context(now));
-        let key = key.as_ref().map(|key| idempotency_key(key, request));
-        let key = key.as_ref();
+        let act = Act {
+            key: key.as_ref().map(|key| idempotency_key(key, request)),
+            ..Act::of(ACTOR, context)
+        };
         Ok(match request {
             Request::AddLp { player, amount } => {
                 let command = AddLp {
@@ -254,10 +256,10 @@ impl World {
                     amount: *amount,
                     reason: Some("points".into()),
                 };
-                Done::Receipt(Box::pin(app::wallet::add_lp(db, &command, key, ACTOR, context)).await?)
+                Done::Receipt(Box::pin(app::wallet::add_lp(db, &command, &act)).await?)
             }
             Request::AddBonus(bonus) => {
-                Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus), key, ACTOR, context)).await?)
+                Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus), &act)).await?)
             }
             Request::Deduct { player, asset, amount } => {
                 let command = Deduct {
@@ -266,7 +268,7 @@ impl World {
                     amount: *amount,
                     reason: Some("deduction".into()),
                 };
-                Done::Receipt(Box::pin(app::wallet::deduct(db, &command, key, ACTOR, context)).await?)
+                Done::Receipt(Box::pin(app::wallet::deduct(db, &command, &act)).await?)
             }
             Request::Reverse(target) => {
                 let transaction_id = match target {
@@ -274,41 +276,25 @@ impl World {
                     Target::OfKind { player, kind } => self.first_of_kind(*player, kind.as_str()).await,
                     Target::Nothing => TransactionId(new_id()),
                 };
-                Done::Reversal(
-                    Box::pin(app::wallet::reverse(
-                        db,
-                        transaction_id,
-                        "reversal",
-                        key,
-                        ACTOR,
-                        context,
-                    ))
-                    .await?,
-                )
+                Done::Reversal(Box::pin(app::wallet::reverse(db, transaction_id, "reversal", &act)).await?)
             }
             Request::Redeem { player, entry } => {
                 let (player_id, entry_id) = (player_id(*player), entry_id(*entry));
-                Done::Redeemed(
-                    Box::pin(app::wallet::redemption::redeem(
-                        db, &player_id, &entry_id, key, ACTOR, context,
-                    ))
-                    .await?,
-                )
+                Done::Redeemed(Box::pin(app::wallet::redemption::redeem(db, &player_id, &entry_id, &act)).await?)
             }
             Request::Change { grant, to } => {
                 let grant_id = grant.map_or_else(|| GrantId(new_id()), |grant| ids.grants.get(grant));
                 Done::Grant(match to {
-                    Change::Activate => {
-                        Box::pin(app::wallet::grants::activate(db, grant_id, key, ACTOR, context)).await?
-                    }
-                    Change::Forfeit => {
-                        Box::pin(app::wallet::grants::forfeit(
-                            db, grant_id, "forfeit", key, ACTOR, context,
-                        ))
-                        .await?
-                    }
+                    Change::Activate => Box::pin(app::wallet::grants::activate(db, grant_id, &act)).await?,
+                    Change::Forfeit => Box::pin(app::wallet::grants::forfeit(db, grant_id, "forfeit", &act)).await?,
                     Change::Cancel => Answer::First(
-                        Box::pin(app::wallet::grants::cancel(db, grant_id, "cancel", ACTOR, context)).await?,
+                        Box::pin(app::wallet::grants::cancel(
+                            db,
+                            grant_id,
+                            "cancel",
+                            &Act::of(ACTOR, context),
+                        ))
+                        .await?,
                     ),
                 })
             }
@@ -325,8 +311,7 @@ impl World {
                     db,
                     &player_id(*player),
                     &changes(*to, now),
-                    ACTOR,
-                    context,
+                    &Act::of(ACTOR, context),
                 ))
                 .await?;
                 Done::Changed
@@ -337,7 +322,7 @@ impl World {
     /// A run whose messages come twice.
     async fn reward(&self, players: &[usize], context: Context) -> app::Result<usize> {
         let ids: Vec<PlayerId> = players.iter().copied().map(player_id).collect();
-        let run = app::runs::start_batch(&self.db, &ids, Rewards::Evaluate, ACTOR, context).await?;
+        let run = app::runs::start_batch(&self.db, &ids, Rewards::Evaluate, &Act::of(ACTOR, context)).await?;
         let mut granted = 0;
         for message in run.messages() {
             app::runs::segmentation::run_shard(&self.db, message, context).await?;
@@ -363,7 +348,7 @@ impl World {
             action: action.clone(),
             traces: app::activity::Traces::default(),
         };
-        app::activity::record_one(&self.db, what, ACTOR, context).await
+        app::activity::record_one(&self.db, what, &Act::of(ACTOR, context)).await
     }
 
     async fn expire(&self, players_max: u16, context: Context) -> app::Result<Expired> {

@@ -7,7 +7,7 @@ use app::jobs::expiry::{self, Expired};
 use app::players::PlayerError;
 use app::wallet::grants::{self, GrantError};
 use app::wallet::{self, GrantStatus, WalletView};
-use app::{Context, activity, players};
+use app::{Act, Context, activity, players};
 use domain::account::AccountError;
 use domain::id::{EventId, GrantId, PlayerId};
 use domain::settings::Settings;
@@ -63,8 +63,7 @@ async fn with_rules(terms: &[Value]) -> TestProgram {
         &program.db,
         &settings,
         &["max_rewards_per_evaluation".to_owned()],
-        ACTOR,
-        context(),
+        &Act::of(ACTOR, context()),
     )
     .await
     .unwrap();
@@ -101,11 +100,13 @@ impl TestProgram {
             round_id,
             bonus_amount: d(bonus),
         };
-        Ok(
-            activity::record_one(&self.db, what(id, Action::Stake(stake), context), ACTOR, context)
-                .await?
-                .into_inner(),
+        Ok(activity::record_one(
+            &self.db,
+            what(id, Action::Stake(stake), context),
+            &Act::of(ACTOR, context),
         )
+        .await?
+        .into_inner())
     }
 
     async fn payout(&self, id: &str, amount: &str, round: &str, context: Context) -> Outcome {
@@ -113,10 +114,14 @@ impl TestProgram {
             amount: d(amount),
             round_id: Some(round.into()),
         };
-        activity::record_one(&self.db, what(id, Action::Payout(payout), context), ACTOR, context)
-            .await
-            .unwrap()
-            .into_inner()
+        activity::record_one(
+            &self.db,
+            what(id, Action::Payout(payout), context),
+            &Act::of(ACTOR, context),
+        )
+        .await
+        .unwrap()
+        .into_inner()
     }
 }
 
@@ -200,12 +205,12 @@ async fn a_bonus_waits_for_its_opt_in() {
     assert_eq!(program.wallet().await.bonus, d("0"));
     // Before the opt-in nothing contributes.
     assert_eq!(program.stake("s1", "60", "0", None, at(0)).await.unwrap().grants, []);
-    let receipt = grants::activate(&program.db, grant_id, None, ACTOR, at(1))
+    let receipt = grants::activate(&program.db, grant_id, &Act::of(ACTOR, at(1)))
         .await
         .unwrap()
         .into_inner();
     assert_eq!((receipt.status, receipt.balance), (GrantStatus::Active, d("100.00")));
-    let again = grants::activate(&program.db, grant_id, None, ACTOR, at(1))
+    let again = grants::activate(&program.db, grant_id, &Act::of(ACTOR, at(1)))
         .await
         .unwrap_err();
     assert!(
@@ -237,10 +242,14 @@ async fn a_bonus_waits_for_its_opt_in() {
         round_id: None,
         bonus_amount: d("0"),
     };
-    let outcome = activity::record_one(&program.db, what("s3", Action::Stake(late), at(0)), ACTOR, at(2))
-        .await
-        .unwrap()
-        .into_inner();
+    let outcome = activity::record_one(
+        &program.db,
+        what("s3", Action::Stake(late), at(0)),
+        &Act::of(ACTOR, at(2)),
+    )
+    .await
+    .unwrap()
+    .into_inner();
     assert_eq!(outcome.grants, []);
     assert_eq!(
         program.stake("s4", "40", "0", None, at(3)).await.unwrap().grants[0].status,
@@ -260,7 +269,7 @@ async fn a_bonus_waits_for_its_opt_in() {
             (GrantStatus::Active, GrantStatus::Completed)
         ]
     );
-    let over = grants::forfeit(&program.db, grant_id, "late", None, ACTOR, at(4))
+    let over = grants::forfeit(&program.db, grant_id, "late", &Act::of(ACTOR, at(4)))
         .await
         .unwrap_err();
     assert!(matches!(over, Error::Grant(GrantError::Closed { .. })), "{over}");
@@ -277,8 +286,7 @@ async fn a_withdrawal_forfeits_unless_the_terms_keep() {
     activity::record_one(
         &program.db,
         what("w1", Action::Withdrawal { amount: d("10") }, at(0)),
-        ACTOR,
-        at(0),
+        &Act::of(ACTOR, at(0)),
     )
     .await
     .unwrap();
@@ -300,7 +308,7 @@ async fn a_self_exclusion_forfeits_every_open_bonus_at_once() {
         self_excluded_until: until,
         ..players::Changes::default()
     };
-    players::update(&program.db, &p001(), &changes, ACTOR, at(0))
+    players::update(&program.db, &p001(), &changes, &Act::of(ACTOR, at(0)))
         .await
         .unwrap();
     assert_eq!(program.wallet().await.grants, []);
@@ -315,7 +323,9 @@ async fn a_self_exclusion_forfeits_every_open_bonus_at_once() {
         amount: d("1"),
         reason: None,
     };
-    let refused = wallet::add_lp(&program.db, &add, None, ACTOR, at(1)).await.unwrap_err();
+    let refused = wallet::add_lp(&program.db, &add, &Act::of(ACTOR, at(1)))
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused, Error::Player(PlayerError::SelfExcluded { .. })),
         "{refused}"
@@ -385,7 +395,7 @@ async fn expiry_and_a_completing_stake_at_once_have_one_of_the_two_outcomes() {
             reason: None,
         };
         let issued = at(round * 2);
-        let grant_id = wallet::add_bonus(&program.db, &bonus, None, ACTOR, issued)
+        let grant_id = wallet::add_bonus(&program.db, &bonus, &Act::of(ACTOR, issued))
             .await
             .unwrap()
             .into_inner()

@@ -1,4 +1,5 @@
 use crate::program::{TestProgram, chunk, context};
+use app::Act;
 use app::Context;
 use app::imports::{self, Ending};
 use app::program::Program;
@@ -47,7 +48,7 @@ async fn a_budget_for_a_hundred_grants_gives_a_hundred_whatever_the_number_of_wo
 /// Grants of an evaluation of all players at this instant.
 async fn granted_at(program: &TestProgram, now: Timestamp) -> usize {
     let context = Context { now, ..context() };
-    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context)
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, &Act::of("test", context))
         .await
         .unwrap();
     let message = run.messages().next().unwrap();
@@ -74,9 +75,14 @@ async fn the_budget_of_a_day_begins_anew_at_midnight_of_the_program_also_when_th
             time_zone: "Europe/Berlin".to_owned(),
             ..Settings::default()
         };
-        app::program::settings::put(&program.db, &berlin, &["time_zone".to_owned()], "test", context())
-            .await
-            .unwrap();
+        app::program::settings::put(
+            &program.db,
+            &berlin,
+            &["time_zone".to_owned()],
+            &Act::of("test", context()),
+        )
+        .await
+        .unwrap();
 
         // Staked a week before, so that what the players bring in is of the last 30 days.
         let context = Context {

@@ -1,6 +1,7 @@
 //! Who excludes themselves gets nothing any more, by whatever way, and loses what is open at once.
 
 use crate::program::{TestProgram, context};
+use app::Act;
 use app::Error;
 use app::players::{self, Changes, PlayerError};
 use app::runs::{self, Rewards};
@@ -40,7 +41,7 @@ async fn exclude(program: &TestProgram, days: i64) {
         self_excluded_until: Some(Some(until)),
         ..Changes::default()
     };
-    players::update(&program.db, &p001(), &changes, ACTOR, context())
+    players::update(&program.db, &p001(), &changes, &Act::of(ACTOR, context()))
         .await
         .unwrap();
 }
@@ -52,7 +53,7 @@ async fn add_points(program: &TestProgram) -> Result<(), Error> {
         amount,
         reason: None,
     };
-    wallet::add_lp(&program.db, &command, None, ACTOR, context())
+    wallet::add_lp(&program.db, &command, &Act::of(ACTOR, context()))
         .await
         .map(|_| ())
 }
@@ -67,7 +68,7 @@ async fn add_bonus(program: &TestProgram) -> Result<(), Error> {
         eligible_games: None,
         reason: None,
     };
-    wallet::add_bonus(&program.db, &command, None, ACTOR, context())
+    wallet::add_bonus(&program.db, &command, &Act::of(ACTOR, context()))
         .await
         .map(|_| ())
 }
@@ -88,7 +89,7 @@ async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
         .database
         .tamper("UPDATE grants SET period_key = '2000-01-01'")
         .await;
-    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, ACTOR, context())
+    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, &Act::of(ACTOR, context()))
         .await
         .unwrap();
     program.work_off(run.run_id).await;
@@ -121,7 +122,7 @@ async fn nothing_is_saved_up_and_rewards_come_again_after_the_exclusion() {
         .database
         .tamper("UPDATE players SET self_excluded_until = '2026-11-23T11:59:59Z'")
         .await;
-    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, ACTOR, context())
+    let run = runs::start_batch(&program.db, &[p001()], Rewards::Evaluate, &Act::of(ACTOR, context()))
         .await
         .unwrap();
     program.work_off(run.run_id).await;

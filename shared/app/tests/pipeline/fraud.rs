@@ -4,7 +4,7 @@ use crate::program::{TestProgram, context};
 use app::activity::{self, Action, Occurrence, Stake, Traces};
 use app::players::risk::{self, Judgement, RiskError, ScanTotals, Signal, SignalFilter};
 use app::wallet::{self, AddBonus};
-use app::{Context, Page};
+use app::{Act, Context, Page};
 use domain::id::{EventId, PlayerId};
 use domain::settings::Settings;
 use futures_util::future::join_all;
@@ -64,7 +64,7 @@ impl TestProgram {
             eligible_games: None,
             reason: None,
         };
-        wallet::add_bonus(&self.db, &command, None, ACTOR, context)
+        wallet::add_bonus(&self.db, &command, &Act::of(ACTOR, context))
             .await
             .unwrap();
     }
@@ -113,7 +113,9 @@ impl TestProgram {
             action,
             traces,
         };
-        activity::record_one(&self.db, what, ACTOR, context).await.unwrap();
+        activity::record_one(&self.db, what, &Act::of(ACTOR, context))
+            .await
+            .unwrap();
     }
 
     async fn scan(&self, player_ids: &[PlayerId], context: Context) -> ScanTotals {
@@ -550,8 +552,7 @@ async fn a_resolved_signal_is_raised_again_by_new_evidence_only() {
         signal.signal_id,
         Judgement::Resolve,
         "a couple",
-        ACTOR,
-        at(3),
+        &Act::of(ACTOR, at(3)),
     )
     .await
     .unwrap();
@@ -579,7 +580,16 @@ async fn a_confirmed_signal_does_not_fade_and_is_judged_once() {
     let program = ring(2, &device("phone-1")).await;
     program.scan(&[id("P001")], at(2)).await;
     let signal_id = program.only_signal().await.signal_id;
-    let judge = |judgement, context| risk::judge(&program.db, signal_id, judgement, "same person", ACTOR, context);
+    let judge = async |judgement, context| {
+        risk::judge(
+            &program.db,
+            signal_id,
+            judgement,
+            "same person",
+            &Act::of(ACTOR, context),
+        )
+        .await
+    };
     let at_once = join_all((0..4).map(|_| judge(Judgement::Confirm, at(3)))).await;
     assert_eq!(at_once.iter().filter(|result| result.is_ok()).count(), 1);
     let refused = at_once.into_iter().find_map(Result::err).unwrap();
@@ -602,11 +612,11 @@ async fn a_confirmed_signal_does_not_fade_and_is_judged_once() {
 #[tokio::test]
 async fn a_flag_refuses_rewards_until_it_is_resolved() {
     let program = players(1).await;
-    let signal = risk::flag(&program.db, &id("P001"), "chargeback", ACTOR, at(0))
+    let signal = risk::flag(&program.db, &id("P001"), "chargeback", &Act::of(ACTOR, at(0)))
         .await
         .unwrap();
     assert_eq!(program.signals("P001").await, "MANUAL_REVIEW 100");
-    let again = risk::flag(&program.db, &id("P001"), "again", ACTOR, at(0))
+    let again = risk::flag(&program.db, &id("P001"), "again", &Act::of(ACTOR, at(0)))
         .await
         .unwrap_err();
     assert!(
@@ -615,11 +625,17 @@ async fn a_flag_refuses_rewards_until_it_is_resolved() {
     );
     program.scan(&[id("P001")], at(1)).await;
     assert_eq!(program.signals("P001").await, "MANUAL_REVIEW 100");
-    risk::judge(&program.db, signal.signal_id, Judgement::Resolve, "paid", ACTOR, at(2))
-        .await
-        .unwrap();
+    risk::judge(
+        &program.db,
+        signal.signal_id,
+        Judgement::Resolve,
+        "paid",
+        &Act::of(ACTOR, at(2)),
+    )
+    .await
+    .unwrap();
     assert_eq!(program.signals("P001").await, "0");
-    risk::flag(&program.db, &id("P001"), "another", ACTOR, at(3))
+    risk::flag(&program.db, &id("P001"), "another", &Act::of(ACTOR, at(3)))
         .await
         .unwrap();
     assert_eq!(program.signals("P001").await, "MANUAL_REVIEW 100");
@@ -631,7 +647,7 @@ async fn settings_move_the_thresholds() {
     let program = ring(5, &device("phone-1")).await;
     let mut settings = Settings::default();
     settings.risk.hub_accounts = 4;
-    app::program::settings::put(&program.db, &settings, &["risk".to_owned()], ACTOR, at(1))
+    app::program::settings::put(&program.db, &settings, &["risk".to_owned()], &Act::of(ACTOR, at(1)))
         .await
         .unwrap();
     program.scan(&ids(5), at(2)).await;

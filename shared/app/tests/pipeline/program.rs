@@ -5,7 +5,7 @@ use app::program::Program;
 use app::runs::rewards;
 use app::runs::segmentation::{self, Next};
 use app::runs::{self, Run, ShardMessage};
-use app::{Context, Db};
+use app::{Act, Context, Db};
 use domain::id::RunId;
 use domain::import::columns::Columns;
 use domain::import::row::{Cell, PlayerRow};
@@ -40,7 +40,9 @@ impl TestProgram {
         database.subscribe().await;
         let db = database.db();
         for rule in rules {
-            app::rules::create(&db, rule, "test", context()).await.unwrap();
+            app::rules::create(&db, rule, &Act::of("test", context()))
+                .await
+                .unwrap();
         }
         Self { database, db }
     }

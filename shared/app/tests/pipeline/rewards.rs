@@ -1,4 +1,5 @@
 use crate::program::{TestProgram, chunk, context, sample_rules};
+use app::Act;
 use app::Page;
 use app::imports::{self, Applied, Ending};
 use app::runs::rewards;
@@ -170,7 +171,7 @@ async fn a_shard_delivered_many_times_at_once_has_the_effect_of_one_delivery() {
 async fn rewards_wait_for_the_segments() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context())
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, &Act::of("test", context()))
         .await
         .unwrap();
     let message = run.messages().next().unwrap();
@@ -196,7 +197,7 @@ async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
     let player = [PlayerId::parse("A").unwrap()];
     let mut messages = Vec::new();
     for _ in 0..64 {
-        let run = runs::start_batch(&program.db, &player, Rewards::Evaluate, "test", context())
+        let run = runs::start_batch(&program.db, &player, Rewards::Evaluate, &Act::of("test", context()))
             .await
             .unwrap();
         let message = run.messages().next().unwrap();
@@ -268,7 +269,7 @@ async fn a_batch_names_the_players_it_does_not_know() {
     let program = TestProgram::new(&sample_rules()).await;
     program.import("players.csv", &Csv::sample().to_string()).await;
     let ids = ["P001", "X1", "P002", "X2"].map(|id| PlayerId::parse(id).unwrap());
-    let error = runs::start_batch(&program.db, &ids, Rewards::Evaluate, "test", context())
+    let error = runs::start_batch(&program.db, &ids, Rewards::Evaluate, &Act::of("test", context()))
         .await
         .unwrap_err();
     let app::Error::Validation(errors) = error else {
@@ -288,7 +289,7 @@ async fn a_batch_names_the_players_it_does_not_know() {
 async fn a_shard_that_is_given_up_ends_its_run_with_errors() {
     let program = TestProgram::sample().await;
     program.import("players.csv", &Csv::sample().to_string()).await;
-    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, "test", context())
+    let run = runs::start_recalculation(&program.db, Rewards::Evaluate, &Act::of("test", context()))
         .await
         .unwrap();
     let message = run.messages().next().unwrap();

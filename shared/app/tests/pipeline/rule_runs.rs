@@ -1,6 +1,7 @@
 //! One rule for everybody: its evaluation and its revocation, on several workers at once.
 
 use crate::program::{TestProgram, chunk, context};
+use app::Act;
 use app::Context;
 use app::activity::{self, Action, Occurrence, Stake, Traces};
 use app::imports::{self, Ending};
@@ -29,14 +30,16 @@ pub async fn with_players(csv: &Csv, rules: &[Value]) -> TestProgram {
         .unwrap();
     program.work_off(import.run_id).await;
     for rule in rules {
-        app::rules::create(&program.db, rule, "test", context()).await.unwrap();
+        app::rules::create(&program.db, rule, &Act::of("test", context()))
+            .await
+            .unwrap();
     }
     program
 }
 
 impl TestProgram {
     pub async fn evaluate(&self, id: &str) -> RunStarted {
-        rule_runs::start_evaluation(&self.db, &rule_id(id), "test", context())
+        rule_runs::start_evaluation(&self.db, &rule_id(id), &Act::of("test", context()))
             .await
             .unwrap()
     }
@@ -103,7 +106,7 @@ async fn a_revocation_takes_back_one_rule_and_leaves_the_others() {
         .await;
     assert_eq!(granted, "KEPT ACTIVE, TAKEN ACTIVE, WAITS PENDING");
     for id in ["TAKEN", "WAITS"] {
-        let run = rule_runs::start_revocation(&program.db, &rule_id(id), "wrong", "admin", context())
+        let run = rule_runs::start_revocation(&program.db, &rule_id(id), "wrong", &Act::of("admin", context()))
             .await
             .unwrap();
         program.work_off_at_once(run, 3).await;
@@ -140,7 +143,7 @@ async fn what_has_expired_is_not_cancelled() {
         now: context().now + SignedDuration::from_hours(2),
         ..context()
     };
-    let run = rule_runs::start_revocation(&program.db, &rule_id("SHORT"), "wrong", "admin", later)
+    let run = rule_runs::start_revocation(&program.db, &rule_id("SHORT"), "wrong", &Act::of("admin", later))
         .await
         .unwrap();
     for message in run.messages() {
@@ -163,7 +166,7 @@ async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
     let holders = program
         .text("SELECT string_agg(player_id, ' ' ORDER BY player_id) FROM grants")
         .await;
-    let run = rule_runs::start_revocation(&program.db, &rule_id("TAKEN"), "wrong", "admin", context())
+    let run = rule_runs::start_revocation(&program.db, &rule_id("TAKEN"), "wrong", &Act::of("admin", context()))
         .await
         .unwrap();
     let stake = |id: &str| {
@@ -185,7 +188,7 @@ async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
             traces,
         };
         let db = program.db.clone();
-        async move { activity::record_one(&db, what, "test", context).await.is_ok() }
+        async move { activity::record_one(&db, what, &Act::of("test", context)).await.is_ok() }
     };
     let stakes = join_all(holders.split(' ').map(stake));
     let (_, accepted) = futures_util::future::join(program.work_off_at_once(run, 2), stakes).await;

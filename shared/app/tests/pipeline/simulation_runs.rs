@@ -9,7 +9,7 @@ use app::rules::simulation_runs::{self, Answer, Outcome};
 use app::runs::rewards;
 use app::runs::run_view::RunView;
 use app::runs::{self, RunStatus, ShardMessage};
-use app::{rules, tiers};
+use app::{Act, rules, tiers};
 use domain::id::{RuleId, RunId};
 use domain::tier::Tier;
 use futures_util::future::{join_all, poll_immediate};
@@ -21,7 +21,7 @@ use std::pin::Pin;
 impl TestProgram {
     /// A run, whatever the number of players.
     async fn start(&self, subject: &Subject, within: Within) -> ShardMessage {
-        let answer = simulation_runs::answer(&self.db, subject, within, 0, "staff", context())
+        let answer = simulation_runs::answer(&self.db, subject, within, 0, &Act::of("staff", context()))
             .await
             .unwrap();
         let Answer::Run(started) = answer else {
@@ -165,16 +165,28 @@ async fn a_run_reports_what_the_direct_simulation_answers_and_a_second_delivery_
 async fn the_number_of_players_decides_whether_it_is_a_run() {
     let program = population(&[rule("TRIED", 1, "1", json!({}))]).await;
     let answer = async |most| {
-        simulation_runs::answer(&program.db, &saved("TRIED"), Within::Alone, most, "staff", context())
-            .await
-            .unwrap()
+        simulation_runs::answer(
+            &program.db,
+            &saved("TRIED"),
+            Within::Alone,
+            most,
+            &Act::of("staff", context()),
+        )
+        .await
+        .unwrap()
     };
     assert!(matches!(answer(5_000).await, Answer::Report(simulated) if simulated.report.players == 5_000));
     assert!(matches!(answer(4_999).await, Answer::Run(_)));
     let nobody = TestProgram::new(&[rule("TRIED", 1, "1", json!({}))]).await;
-    let answer = simulation_runs::answer(&nobody.db, &saved("TRIED"), Within::Alone, 0, "staff", context())
-        .await
-        .unwrap();
+    let answer = simulation_runs::answer(
+        &nobody.db,
+        &saved("TRIED"),
+        Within::Alone,
+        0,
+        &Act::of("staff", context()),
+    )
+    .await
+    .unwrap();
     assert!(matches!(answer, Answer::Report(_)), "there is nothing to go through");
 }
 
@@ -372,15 +384,18 @@ async fn a_rule_that_no_longer_holds_fails_the_run_with_the_reason() {
                 benefits: Map::new(),
                 ..tier
             },
-            "staff",
-            context(),
+            &Act::of("staff", context()),
         )
         .await
         .unwrap();
     }
-    rules::archive(&program.db, &RuleId::parse("SAVED").unwrap(), "staff", context())
-        .await
-        .unwrap();
+    rules::archive(
+        &program.db,
+        &RuleId::parse("SAVED").unwrap(),
+        &Act::of("staff", context()),
+    )
+    .await
+    .unwrap();
     for message in [of_draft, of_saved] {
         rewards::run_shard(&program.db, message, context()).await.unwrap();
     }

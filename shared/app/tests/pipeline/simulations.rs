@@ -2,6 +2,7 @@
 
 use crate::program::{TestProgram, context};
 use crate::rule_runs::with_players;
+use app::Act;
 use app::Error;
 use app::rules::RuleError;
 use app::rules::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
@@ -82,9 +83,14 @@ pub async fn with_everything_in_play() -> TestProgram {
     let loyal = json!({ "BONUS_BALANCE": 100, "CASHBACK": 100 });
     let open = json!({ "profit": { "retention_multiplier": { "NEW": loyal, "WINNING": loyal, "BREAKEVEN": loyal, "LOSING": loyal, "VIP": loyal } } });
     let settings = serde_json::from_value(open).unwrap();
-    app::program::settings::put(&program.db, &settings, &["profit".to_owned()], "test", context())
-        .await
-        .unwrap();
+    app::program::settings::put(
+        &program.db,
+        &settings,
+        &["profit".to_owned()],
+        &Act::of("test", context()),
+    )
+    .await
+    .unwrap();
     program.work_off_in_order(program.evaluate("EARLIER").await).await;
     program
 }
@@ -216,7 +222,7 @@ async fn within_the_active_set_a_rule_shares_the_players_as_in_a_recalculation()
     ])
     .await;
     let simulated = program.simulate(&saved("MIDDLE"), Within::ActiveSet).await.report;
-    let run = app::runs::start_recalculation(&program.db, app::runs::Rewards::Evaluate, "test", context())
+    let run = app::runs::start_recalculation(&program.db, app::runs::Rewards::Evaluate, &Act::of("test", context()))
         .await
         .unwrap();
     for message in run.messages() {
@@ -298,9 +304,13 @@ async fn what_cannot_be_simulated_is_refused_with_its_place() {
         simulate(&program.db, &saved("NONE"), Within::Alone, context().now).await,
         Err(Error::NotFound { .. })
     ));
-    app::rules::archive(&program.db, &RuleId::parse("EVENTS").unwrap(), "test", context())
-        .await
-        .unwrap();
+    app::rules::archive(
+        &program.db,
+        &RuleId::parse("EVENTS").unwrap(),
+        &Act::of("test", context()),
+    )
+    .await
+    .unwrap();
     assert!(matches!(
         simulate(&program.db, &saved("EVENTS"), Within::Alone, context().now).await,
         Err(Error::Rule(RuleError::Archived { .. }))

@@ -2,6 +2,7 @@
 
 use crate::program::{TestProgram, context};
 use crate::rule_runs::with_players;
+use app::Act;
 use app::program::Program;
 use app::runs::{self, Rewards};
 use domain::facts::Facts;
@@ -46,7 +47,7 @@ async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
     while !done.load(Ordering::Relaxed) {
         ticks.tick().await;
         edits += 1;
-        app::rules::update(&program.db, &rule_id, &version(edits), "editor", context())
+        app::rules::update(&program.db, &rule_id, &version(edits), &Act::of("editor", context()))
             .await
             .unwrap();
     }
@@ -68,7 +69,7 @@ async fn a_grant_of_a_rule_that_is_being_edited_follows_from_its_version_and_the
     let editor = tokio::spawn(edit(Arc::clone(&program), Arc::clone(&done)));
     stream::iter(ids.chunks(BATCH_PLAYERS))
         .for_each_concurrent(2, |batch| async {
-            let run = runs::start_batch(&program.db, batch, Rewards::Evaluate, "test", context())
+            let run = runs::start_batch(&program.db, batch, Rewards::Evaluate, &Act::of("test", context()))
                 .await
                 .unwrap();
             program.work_off(run.run_id).await;

@@ -1,6 +1,7 @@
 //! A batch comes to the same as its events one at a time, and a second delivery to nothing.
 
 use crate::program::{TestProgram, at, d, occurrence, read, stake, void};
+use app::Act;
 use app::activity::{Action, Occurrence, Payout};
 use rust_decimal::Decimal;
 use testing::day::{Day, numbered};
@@ -250,8 +251,7 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
             &program.db,
             &settings,
             &["time_zone".to_owned(), "activity".to_owned()],
-            "test",
-            at(0),
+            &Act::of("test", at(0)),
         )
         .await
         .unwrap();
@@ -298,9 +298,14 @@ async fn points_beyond_their_range_refuse_their_stake_alone() {
         let program = TestProgram::new(&["P1".to_owned()]).await;
         let mut settings = domain::settings::Settings::default();
         settings.activity.lp_per_unit_staked = d(per_unit);
-        app::program::settings::put(&program.db, &settings, &["activity".to_owned()], "test", at(0))
-            .await
-            .unwrap();
+        app::program::settings::put(
+            &program.db,
+            &settings,
+            &["activity".to_owned()],
+            &Act::of("test", at(0)),
+        )
+        .await
+        .unwrap();
         let staked = |(number, amount): (usize, &&str)| {
             occurrence(
                 "P1",

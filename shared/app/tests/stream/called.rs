@@ -1,6 +1,7 @@
 //! Rules that events call.
 
 use crate::program::{TestProgram, at, d, occurrence, player_id, stake};
+use app::Act;
 use app::activity::{Action, Payout};
 use app::runs::triggers::{self, TriggerMessage};
 use app::runs::{self, Rewards};
@@ -24,9 +25,14 @@ async fn promising() -> TestProgram {
         *wager = d("1000000");
     }
     settings.profit.on_unprofitable = domain::settings::OnUnprofitable::Refuse;
-    app::program::settings::put(&program.db, &settings, &["profit".to_owned()], "test", at(-60))
-        .await
-        .unwrap();
+    app::program::settings::put(
+        &program.db,
+        &settings,
+        &["profit".to_owned()],
+        &Act::of("test", at(-60)),
+    )
+    .await
+    .unwrap();
     program
 }
 
@@ -331,9 +337,14 @@ async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
             .database
             .tamper(&format!("UPDATE player_totals SET total_won = {won}"))
             .await;
-        let run = runs::start_batch(&program.db, &[player_id("P1")], Rewards::Evaluate, "test", at(minutes))
-            .await
-            .unwrap();
+        let run = runs::start_batch(
+            &program.db,
+            &[player_id("P1")],
+            Rewards::Evaluate,
+            &Act::of("test", at(minutes)),
+        )
+        .await
+        .unwrap();
         for message in run.messages() {
             segmentation::run_shard(&program.db, message, at(minutes))
                 .await

@@ -1,6 +1,7 @@
 //! One player whom everybody writes to at once.
 
 use crate::program::{TestProgram, at, d, occurrence, stake};
+use app::Act;
 use app::activity;
 use futures_util::future::join_all;
 
@@ -24,7 +25,7 @@ async fn ten_thousand_stakes_on_one_player_count_once_each() {
                     };
                     occurrence(player, &name, stake(d("10"), d("0"), "slots", None), at(0).now)
                 };
-                let recordings = activity::record(&db, (0..STAKES).map(event).collect(), "test", at(1))
+                let recordings = activity::record(&db, (0..STAKES).map(event).collect(), &Act::of("test", at(1)))
                     .await
                     .unwrap()
                     .recordings;

@@ -3,7 +3,7 @@
 use app::activity::{self, Action, Batch, Occurrence, Payout, Stake, Traces};
 use app::runs::triggers::{self, TriggerMessage};
 use app::wallet::{self, AddBonus};
-use app::{Context, Db};
+use app::{Act, Context, Db};
 use domain::id::{EventId, PlayerId};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -115,7 +115,9 @@ impl TestProgram {
     }
 
     pub async fn record(&self, events: Vec<Occurrence>, context: Context) -> Batch {
-        activity::record(&self.db, events, ACTOR, context).await.unwrap()
+        activity::record(&self.db, events, &Act::of(ACTOR, context))
+            .await
+            .unwrap()
     }
 
     /// Records, and evaluates what it calls.
@@ -130,7 +132,9 @@ impl TestProgram {
     }
 
     pub async fn rule(&self, rule: Value) {
-        app::rules::create(&self.db, &rule, ACTOR, at(-60)).await.unwrap();
+        app::rules::create(&self.db, &rule, &Act::of(ACTOR, at(-60)))
+            .await
+            .unwrap();
     }
 
     pub async fn give_bonus(&self, player: &str, amount: &str, wagering: &str, hours: Option<u32>, context: Context) {
@@ -143,7 +147,7 @@ impl TestProgram {
             eligible_games: None,
             reason: None,
         };
-        wallet::add_bonus(&self.db, &command, None, ACTOR, context)
+        wallet::add_bonus(&self.db, &command, &Act::of(ACTOR, context))
             .await
             .unwrap();
     }

@@ -1,9 +1,9 @@
 //! A program with the default ladder: BRONZE 0, SILVER 1000, GOLD 10000, PLATINUM 50000.
 
 use app::wallet::{AddLp, Deduct, Receipt};
-use app::{Context, Db, wallet};
+use app::{Act, Context, Db, wallet};
 use domain::id::{PlayerId, TransactionId};
-use domain::idempotency::{Answer, IdempotencyKey};
+use domain::idempotency::Answer;
 use domain::money::Asset;
 use domain::tier::Tier;
 use jiff::Timestamp;
@@ -49,8 +49,7 @@ impl Program {
                 requirements: Some(requirements),
                 ..tier
             },
-            "test",
-            context(),
+            &Act::of("test", context()),
         )
         .await
         .unwrap();
@@ -62,8 +61,7 @@ impl Program {
             &self.db,
             &serde_json::from_value(settings).unwrap(),
             &keys,
-            "test",
-            context(),
+            &Act::of("test", context()),
         )
         .await
         .unwrap();
@@ -76,7 +74,7 @@ impl Program {
             reason: None,
         };
         first(
-            wallet::add_lp(&self.db, &command, None::<&IdempotencyKey>, "test", context)
+            wallet::add_lp(&self.db, &command, &Act::of("test", context))
                 .await
                 .unwrap(),
         )
@@ -92,13 +90,17 @@ impl Program {
             amount,
             reason: None,
         };
-        first(wallet::deduct(&self.db, &command, None, "test", context).await.unwrap())
-            .transaction_id
-            .unwrap()
+        first(
+            wallet::deduct(&self.db, &command, &Act::of("test", context))
+                .await
+                .unwrap(),
+        )
+        .transaction_id
+        .unwrap()
     }
 
     pub async fn reverse(&self, transaction_id: TransactionId, context: Context) -> TransactionId {
-        match wallet::reverse(&self.db, transaction_id, "mistake", None, "test", context)
+        match wallet::reverse(&self.db, transaction_id, "mistake", &Act::of("test", context))
             .await
             .unwrap()
         {

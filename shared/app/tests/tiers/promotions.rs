@@ -1,4 +1,5 @@
 use crate::program::{Program, at, context, tier_changed};
+use app::Act;
 use serde_json::json;
 
 #[tokio::test]
@@ -212,7 +213,7 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
             benefits: Default::default(),
             ..tier.clone()
         };
-        let changed = app::tiers::update(&program.db, &bare, "test", context()).await;
+        let changed = app::tiers::update(&program.db, &bare, &Act::of("test", context())).await;
         // The last that has it must keep it.
         assert_eq!(changed.is_err(), tier.tier_level == "BRONZE", "{}", tier.tier_level);
     }
@@ -231,8 +232,7 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
                 benefits,
                 ..tiers[2].clone()
             },
-            "test",
-            context(),
+            &Act::of("test", context()),
         )
         .await;
         assert_eq!(changed.is_ok(), is_multiplier, "{value}");
@@ -250,8 +250,7 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
         &db,
         &serde_json::from_value(json!({ "profit": plenty })).unwrap(),
         &["profit".into()],
-        "test",
-        context(),
+        &Act::of("test", context()),
     )
     .await
     .unwrap();
@@ -266,11 +265,16 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
         "rule_id": "POINTS", "name": "A point for each unit deposited", "conditions": {},
         "reward_config": { "type": "LOYALTY_POINTS", "formula": "total_deposited" },
     });
-    app::rules::create(&db, &rule, "test", context()).await.unwrap();
-    let run =
-        app::rules::rule_runs::start_evaluation(&db, &domain::id::RuleId::parse("POINTS").unwrap(), "test", context())
-            .await
-            .unwrap();
+    app::rules::create(&db, &rule, &Act::of("test", context()))
+        .await
+        .unwrap();
+    let run = app::rules::rule_runs::start_evaluation(
+        &db,
+        &domain::id::RuleId::parse("POINTS").unwrap(),
+        &Act::of("test", context()),
+    )
+    .await
+    .unwrap();
     for _ in 0..2 {
         for message in run.messages() {
             app::runs::rewards::run_shard(&db, message, context()).await.unwrap();
@@ -313,7 +317,7 @@ async fn nobody_climbs_to_a_tier_that_goes_meanwhile() {
                 amount: 10_000.into(),
                 reason: None,
             };
-            app::wallet::add_lp(&db, &command, None, "test", context())
+            app::wallet::add_lp(&db, &command, &Act::of("test", context()))
                 .await
                 .unwrap();
         }

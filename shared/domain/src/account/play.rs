@@ -4,7 +4,7 @@ use super::{Account, Result};
 use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};
 use crate::bonus::{EndedGrant, GrantStatus, MaxBetAction, OnWithdrawal, Round};
 use crate::id::GrantId;
-use crate::ledger::{Act, Direction, House, Kind, LedgerError, Operation};
+use crate::ledger::{Cause, Direction, House, Kind, LedgerError, Operation};
 use crate::lots::Lot;
 use crate::money::{Asset, STORED_SCALE};
 use jiff::Timestamp;
@@ -38,20 +38,26 @@ impl Account {
     ///
     /// # Errors
     /// `InsufficientBalance` when a stake names more bonus money than there is, or a voided payout is played already.
-    pub fn apply(&mut self, event: &Event, past: &Past, points: Option<PlayPoints>, act: &Act<'_>) -> Result<Outcome> {
+    pub fn apply(
+        &mut self,
+        event: &Event,
+        past: &Past,
+        points: Option<PlayPoints>,
+        cause: &Cause<'_>,
+    ) -> Result<Outcome> {
         let mut outcome = match (&event.action, past) {
             (_, Past::Voided) => Outcome {
                 remark: Some(Remark::Voided),
                 ..Outcome::default()
             },
-            (Action::Stake(stake), _) => self.stake(stake, event, points, act)?,
-            (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, act)?,
+            (Action::Stake(stake), _) => self.stake(stake, event, points, cause)?,
+            (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, cause)?,
             (Action::Payout(payout), _) => Outcome {
                 real_amount: payout.amount,
                 ..Outcome::default()
             },
-            (Action::Void { .. }, Past::TakenBack(taken)) => self.void(taken, event, act)?,
-            (Action::Withdrawal { .. }, _) => self.withdrawal(act)?,
+            (Action::Void { .. }, Past::TakenBack(taken)) => self.void(taken, event, cause)?,
+            (Action::Withdrawal { .. }, _) => self.withdrawal(cause)?,
             _ => Outcome::default(),
         };
         for effect in &mut outcome.grants {
@@ -62,9 +68,15 @@ impl Account {
         Ok(outcome)
     }
 
-    fn stake(&mut self, stake: &Stake, event: &Event, points: Option<PlayPoints>, act: &Act<'_>) -> Result<Outcome> {
+    fn stake(
+        &mut self,
+        stake: &Stake,
+        event: &Event,
+        points: Option<PlayPoints>,
+        cause: &Cause<'_>,
+    ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        let operation = of(event, Kind::Stake, act);
+        let operation = of(event, Kind::Stake, cause);
         let parts = self.bonus_parts(stake.bonus_amount)?;
         if let Some(points) = points {
             self.earn(points, &operation)?;
@@ -74,7 +86,7 @@ impl Account {
             self.move_bonus(index, -part, House::Wagering, &operation)?;
             outcome.effect(self.grants[index].grant_id).bonus -= part;
         }
-        outcome.remark = self.contribute(stake, event.occurred_at, &mut outcome, act)?;
+        outcome.remark = self.contribute(stake, event.occurred_at, &mut outcome, cause)?;
         Ok(outcome)
     }
 
@@ -120,7 +132,7 @@ impl Account {
         stake: &Stake,
         occurred_at: Timestamp,
         outcome: &mut Outcome,
-        act: &Act<'_>,
+        cause: &Cause<'_>,
     ) -> Result<Option<Remark>> {
         let mut left = stake.amount;
         for index in 0..self.grants.len() {
@@ -134,9 +146,9 @@ impl Account {
                     self.end(
                         index,
                         GrantStatus::Forfeited,
-                        &Act {
+                        &Cause {
                             reason: Some("max_bet"),
-                            ..*act
+                            ..*cause
                         },
                     )?;
                     outcome.effect(grant_id);
@@ -160,7 +172,7 @@ impl Account {
             if contribution < required {
                 return Ok(None);
             }
-            self.book.complete(&mut self.grants[index], act)?;
+            self.book.complete(&mut self.grants[index], cause)?;
             // What it took of the stake, rounded up, is used; the rest flows on.
             let used = (required / weight).round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero);
             left = (left - used).max(Decimal::ZERO);
@@ -171,12 +183,12 @@ impl Account {
         Ok(None)
     }
 
-    fn payout(&mut self, payout: &Payout, round: &Round, event: &Event, act: &Act<'_>) -> Result<Outcome> {
+    fn payout(&mut self, payout: &Payout, round: &Round, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome {
             real_amount: payout.amount,
             ..Outcome::default()
         };
-        let operation = of(event, Kind::Payout, act);
+        let operation = of(event, Kind::Payout, cause);
         let parts = round.split(payout.amount)?;
         for (share, part) in round.shares.iter().zip(parts) {
             outcome.real_amount -= part;
@@ -189,9 +201,9 @@ impl Account {
     }
 
     /// Takes back what an event did: of its bonuses as far as they are open, of its points as far as they are there.
-    fn void(&mut self, taken: &TakenBack, event: &Event, act: &Act<'_>) -> Result<Outcome> {
+    fn void(&mut self, taken: &TakenBack, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        let operation = of(event, Kind::Void, act);
+        let operation = of(event, Kind::Void, cause);
         let points = taken.lp.min(self.balance(Asset::Lp));
         if !points.is_zero() {
             self.take(Asset::Lp, points, House::Issuance, taken.lp_lot, &operation)?;
@@ -271,7 +283,7 @@ impl Account {
         Ok(())
     }
 
-    fn withdrawal(&mut self, act: &Act<'_>) -> Result<Outcome> {
+    fn withdrawal(&mut self, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         for index in 0..self.grants.len() {
             let grant = &self.grants[index];
@@ -280,9 +292,9 @@ impl Account {
                 self.end(
                     index,
                     GrantStatus::Forfeited,
-                    &Act {
+                    &Cause {
                         reason: Some("withdrawal"),
-                        ..*act
+                        ..*cause
                     },
                 )?;
             }
@@ -291,8 +303,8 @@ impl Account {
     }
 }
 
-fn of(event: &Event, kind: Kind, act: &Act<'_>) -> Operation {
-    act.operation(kind, event.event_id.as_str())
+fn of(event: &Event, kind: Kind, cause: &Cause<'_>) -> Operation {
+    cause.operation(kind, event.event_id.as_str())
 }
 
 /// To the scale of stored amounts.

@@ -5,7 +5,7 @@ use super::{Action, Event, EventError, History, Outcome, Recorded};
 use crate::account::{Account, Past, PlayPoints};
 use crate::id::PlayerId;
 use crate::idempotency::Answer;
-use crate::ledger::Act;
+use crate::ledger::Cause;
 use crate::metrics::Totals;
 use crate::money::{Asset, INTEGER_DIGITS_MAX, STORED_SCALE, round_reward};
 use crate::period::Moment;
@@ -111,7 +111,7 @@ impl Player {
         &mut self,
         event: Event,
         program: &Program<'_>,
-        act: &Act<'_>,
+        cause: &Cause<'_>,
     ) -> Result<Answer<Outcome>, EventError> {
         if let Some(before) = self.history.recorded(&event.event_id) {
             return match before.event == event {
@@ -126,7 +126,7 @@ impl Player {
         let (totals, day) = self.tally(&event, &past, program)?;
         let points = self.points(&event, &past, program)?;
         let mark = self.account.mark();
-        let outcome = match self.account.apply(&event, &past, points, act) {
+        let outcome = match self.account.apply(&event, &past, points, cause) {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.account.restore(mark);
@@ -150,7 +150,7 @@ impl Player {
         self.history.note(recorded.clone());
         self.recorded.push(recorded);
         let history = &self.history;
-        self.account.deplete(|grant_id| history.may_still_pay(grant_id), act);
+        self.account.deplete(|grant_id| history.may_still_pay(grant_id), cause);
         Ok(Answer::First(outcome))
     }
 

@@ -1,4 +1,5 @@
-//! Point lots: points earned together, which expire together. Spending takes the lot that expires first, then the oldest.
+//! Point lots: points earned together, which expire together. Spending takes the lot that expires first, then the
+//! oldest.
 
 use crate::id::PlayerId;
 use crate::ledger::Posting;
@@ -8,41 +9,41 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::cmp::Ordering;
 
-/// What is left of points earned together.
+/// Points earned together, and how many of them remain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lot {
     pub asset: Asset,
-    /// Of the posting that earned it.
+    /// Wallet version of the posting that earned it.
     pub version: i64,
     pub earned: Decimal,
     pub remaining: Decimal,
     pub earned_at: Timestamp,
     pub expires_at: Option<Timestamp>,
-    /// Whose play it collects; `None`: it is of one credit.
+    /// The day whose play it collects; `None` for a single credit.
     pub play_day: Option<Date>,
 }
 
-/// A lot as it is earned.
+/// A newly earned lot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewLot {
     pub player_id: PlayerId,
     pub lot: Lot,
 }
 
-/// What a posting took from a lot, or put back into it.
+/// An amount that a posting took from a lot or put back into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LotMovement {
     pub player_id: PlayerId,
     pub asset: Asset,
-    /// Of the posting.
+    /// Wallet version of the posting.
     pub version: i64,
     pub lot_version: i64,
-    /// Below 0: taken; above 0: put back.
+    /// Negative: taken; positive: put back.
     pub amount: Decimal,
 }
 
 impl Lot {
-    /// The lot of a credit, for the assets that are kept in lots.
+    /// The lot of a credit; `None` for assets without lots.
     pub fn of(credit: &Posting, expires_at: Option<Timestamp>) -> Option<Self> {
         matches!(credit.asset, Asset::Lp | Asset::Rp).then(|| Self {
             asset: credit.asset,
@@ -69,10 +70,10 @@ pub fn spending_order(a: &Lot, b: &Lot) -> Ordering {
         .then(a.version.cmp(&b.version))
 }
 
-/// Takes `amount` of `asset` from `lots`, which are in their order, beginning with the lot `first` where one is named.
-/// Answers what was taken from which.
+/// Takes `amount` of `asset` from `lots`, which must be in [`spending_order`], starting with the lot `first` if given.
+/// Returns the lots' versions with the amounts taken.
 ///
-/// What the lots do not hold is not taken: the wallet's balance is their sum, and was checked before.
+/// Takes no more than the lots contain. The caller has checked the wallet's balance, which is their sum.
 pub fn take(lots: &mut [Lot], asset: Asset, amount: Decimal, first: Option<i64>) -> Vec<(i64, Decimal)> {
     let mut left = amount;
     let mut taken = Vec::new();

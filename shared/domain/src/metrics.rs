@@ -1,4 +1,4 @@
-//! What a player did: lifetime totals, sums over the daily rollup, and the metrics that follow from them.
+//! Metrics of a player: lifetime totals, sums over the daily rollup, and figures derived from them.
 
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Totals {
     pub deposited: Decimal,
-    /// Staked; the import column is `total_wagered`.
+    /// Amount staked; the import column is `total_wagered`.
     pub wagered: Decimal,
     pub won: Decimal,
     pub withdrawn: Decimal,
@@ -19,7 +19,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The player's side; GGR is its negative.
+    /// The player's net result, `won - wagered`: the negative of GGR.
     pub fn net_pnl(&self) -> Decimal {
         self.won - self.wagered
     }
@@ -29,18 +29,18 @@ impl Totals {
         (self.wagered - self.won).max(Decimal::ZERO)
     }
 
-    /// `won / wagered`, 0 when nothing was staked.
+    /// `won / wagered`; 0 if nothing was staked.
     pub fn win_loss_ratio(&self) -> Decimal {
         self.won.checked_div(self.wagered).unwrap_or(Decimal::ZERO)
     }
 
-    /// `wagered / bets`; `None` while the number of bets is unknown.
+    /// `wagered / bets`; `None` if the number of bets is unknown or 0.
     pub fn avg_bet_size(&self) -> Option<Decimal> {
         self.wagered.checked_div(Decimal::from(self.bets?))
     }
 }
 
-/// Sums over the daily rollup, in the program's time zone: the last 7 and 30 days, today included.
+/// Sums over the daily rollup: the last 7 and 30 days in the program's time zone, including today.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Windows {
     pub wagered_7d: Decimal,
@@ -49,15 +49,17 @@ pub struct Windows {
     pub won_30d: Decimal,
     pub deposited_7d: Decimal,
     pub deposited_30d: Decimal,
-    /// Days of the last 30 with a stake, deposit or withdrawal.
+    /// Number of the last 30 days with a stake, deposit or withdrawal.
     pub active_days_30d: i32,
 }
 
 impl Windows {
+    /// `max(0, wagered_7d - won_7d)`.
     pub fn net_loss_7d(&self) -> Decimal {
         (self.wagered_7d - self.won_7d).max(Decimal::ZERO)
     }
 
+    /// `max(0, wagered_30d - won_30d)`.
     pub fn net_loss_30d(&self) -> Decimal {
         (self.wagered_30d - self.won_30d).max(Decimal::ZERO)
     }

@@ -1,4 +1,4 @@
-//! Days, weeks and months of the program's time zone, and the keys under which a rule pays once.
+//! Days, weeks and months in the program's time zone, and the period keys under which a rule pays once.
 
 use crate::settings::Settings;
 use crate::text_enum;
@@ -12,7 +12,7 @@ pub struct UnknownTimeZone {
     pub name: String,
 }
 
-/// An instant as the program sees it. Made once for a batch: finding a time zone is not free.
+/// An instant in the program's time zone. Create one per batch: looking up a time zone is not free.
 #[derive(Debug, Clone)]
 pub struct Moment {
     now: Timestamp,
@@ -48,17 +48,17 @@ impl Moment {
         self.zone.to_datetime(at).date()
     }
 
-    /// The first of the last `days` days (1 or more), today being the last of them.
+    /// The first of the last `days` days (1 or more), counting today.
     pub fn first_of_last(&self, days: u32) -> Date {
         self.today.saturating_sub(Span::new().days(days.saturating_sub(1)))
     }
 
-    /// The day that comes `days` days after today.
+    /// The day `days` days after today.
     pub fn day_in(&self, days: u32) -> Date {
         self.today.saturating_add(Span::new().days(days))
     }
 
-    /// The instant at which a day begins in the program's time zone: midnight, or the first instant after it where
+    /// The instant at which a day begins in the program's time zone: midnight, or the first instant after it if the
     /// clocks skip midnight.
     pub fn start_of(&self, day: Date) -> Timestamp {
         day.to_zoned(self.zone.clone())
@@ -86,9 +86,9 @@ text_enum! {
 }
 
 impl Cadence {
-    /// The period that holds this instant: `ONCE`, `2026-11-23`, `2026-W48`, `2026-11`, or the event's id.
+    /// The key of the period that contains `moment`: `ONCE`, `2026-11-23`, `2026-W48`, `2026-11`, or the event's id.
     ///
-    /// `None`: the rule pays per event and there is no event.
+    /// `None` if the rule pays per event and there is no event.
     pub fn period_key(self, moment: &Moment, event_id: Option<&str>) -> Option<String> {
         let today = moment.today;
         Some(match self {
@@ -104,7 +104,7 @@ impl Cadence {
     }
 }
 
-/// Days of the week by their names on the wire, Monday first.
+/// Weekdays with their names in JSON, Monday first.
 pub const WEEKDAYS: [(Weekday, &str); 7] = [
     (Weekday::Monday, "MON"),
     (Weekday::Tuesday, "TUE"),
@@ -122,7 +122,7 @@ pub fn weekday_name(day: Weekday) -> &'static str {
         .map_or("MON", |(_, name)| name)
 }
 
-/// `MON` or `Monday`, in any case.
+/// Parses `MON` or `Monday`, ignoring case.
 pub fn parse_weekday(text: &str) -> Option<Weekday> {
     let upper = text.to_ascii_uppercase();
     WEEKDAYS

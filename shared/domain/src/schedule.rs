@@ -1,4 +1,4 @@
-//! What the program does by itself, and when each of it is due in the program's time zone.
+//! Scheduled jobs, and when each is due in the program's time zone.
 
 use crate::text_enum;
 use jiff::Timestamp;
@@ -8,26 +8,26 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 text_enum! {
-    /// Work that is done without being asked for. In order of urgency: what is due at once is done in this order.
+    /// A scheduled job. Jobs due at the same time run in this order, most urgent first.
     pub enum Job as "job" {
-        /// Finds runs, imports and triggers whose messages were lost, and sends them again.
+        /// Finds runs, imports and triggers whose messages were lost, and sends the messages again.
         Recover = "recover",
-        /// Ends bonuses and points whose time is over.
+        /// Expires bonuses and points.
         Expire = "expire",
-        /// Moves players to the tiers their points are worth.
+        /// Moves players to the tiers that their points qualify for.
         TierReview = "tier_review",
         /// Starts a run over all players.
         Recalculate = "recalculate",
-        /// Looks for fraud signals of all players.
+        /// Scans all players for fraud signals.
         RiskScan = "risk_scan",
-        /// Forgets what is no longer needed.
+        /// Deletes data that is no longer needed.
         Retention = "retention",
-        /// Checks that the books hold.
+        /// Checks the invariants of the books.
         Audit = "audit",
     }
 }
 
-/// A time of day on the wall, to the minute: `03:00`.
+/// A local time of day, to the minute: `03:00`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeOfDay {
@@ -75,7 +75,7 @@ impl fmt::Display for TimeOfDay {
     }
 }
 
-/// When each job is due, in the program's time zone; null switches it off.
+/// When each job is due, in the program's time zone. Null switches a job off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleSettings {
@@ -84,7 +84,7 @@ pub struct ScheduleSettings {
     pub risk_scan: Option<TimeOfDay>,
     pub retention: Option<TimeOfDay>,
     pub audit: Option<TimeOfDay>,
-    /// 1 to 1440. Counted in UTC, whatever the clocks do.
+    /// 1 to 1440. Counted in UTC, so clock changes do not matter.
     pub expire_every_minutes: Option<u32>,
     /// 1 to 1440.
     pub recover_every_minutes: Option<u32>,
@@ -119,19 +119,19 @@ impl ScheduleSettings {
     }
 }
 
-/// Days after which is forgotten what nobody needs any more.
+/// Days after which data that is no longer needed is deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionSettings {
-    /// Answers that are given again under the same `Idempotency-Key`. The key stays taken for ever.
+    /// Responses stored for repeated requests with the same `Idempotency-Key`. The key itself stays in use forever.
     pub idempotency_answer_days: u32,
-    /// Which players a run over listed players went over, and from which lines of a file they came.
+    /// The players of a run over listed players, with their lines in the file.
     pub run_player_days: u32,
-    /// What evaluated rules because it happened.
+    /// Events that triggered a rule evaluation.
     pub trigger_days: u32,
-    /// What the schedules did.
+    /// Runs of scheduled jobs.
     pub schedule_run_days: u32,
-    /// Webhooks that were delivered.
+    /// Completed webhook deliveries.
     pub delivery_days: u32,
 }
 
@@ -147,13 +147,13 @@ impl Default for RetentionSettings {
     }
 }
 
-/// How a job's due times follow each other.
+/// The due times of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
-    /// Once on each day of the program's time zone. On a day on which the clocks skip this time, at the instant they are put
-    /// forward; on a day that has it twice, the first time.
+    /// Once a day in the program's time zone. If the clocks skip this time, at the instant they go forward; if the time
+    /// occurs twice, at the first occurrence.
     Daily(TimeOfDay),
-    /// At multiples of so many minutes since 1970, UTC.
+    /// At multiples of `minutes` since the Unix epoch.
     Every { minutes: u32 },
 }
 
@@ -166,7 +166,7 @@ impl Timing {
         }
     }
 
-    /// The last due time that is not after `now`. `None` only at the ends of the calendar.
+    /// The last due time at or before `now`. `None` only at the limits of the calendar.
     pub fn last_due(self, now: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         match self {
             Self::Daily(time) => around(now, zone)
@@ -188,7 +188,7 @@ impl Timing {
         }
     }
 
-    /// How many due times lie after `after` and before `due`, which is one itself.
+    /// The number of due times after `after` and before `due`, which is itself a due time.
     pub fn between(self, after: Timestamp, due: Timestamp, zone: &TimeZone) -> u32 {
         let mut count = 0;
         match self {
@@ -209,8 +209,8 @@ impl Timing {
     }
 }
 
-/// The days whose due times can be next to this instant. A clock that is put back over midnight has tomorrow's times before
-/// today is over, and a zone may skip a whole day.
+/// The days whose due times can be adjacent to `now`: two before and two after today. Clocks that go back across
+/// midnight show tomorrow's times before today is over, and a zone may skip a whole day.
 fn around(now: Timestamp, zone: &TimeZone) -> impl Iterator<Item = Date> {
     let today = zone.to_datetime(now).date();
     let before = today.yesterday().ok();
@@ -228,7 +228,7 @@ fn around(now: Timestamp, zone: &TimeZone) -> impl Iterator<Item = Date> {
 fn instant(day: Date, time: TimeOfDay, zone: &TimeZone) -> Option<Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(day.to_datetime(time.time()));
     match ambiguous.offset() {
-        // Read with the later offset, a skipped time lies before the instant at which the clocks are put forward.
+        // With the later offset, a skipped time is before the transition, so the next transition is the one wanted.
         AmbiguousOffset::Gap { after, .. } => {
             let before = after.to_timestamp(day.to_datetime(time.time())).ok()?;
             zone.following(before).next().map(|transition| transition.timestamp())
@@ -258,7 +258,7 @@ mod tests {
         Timing::Daily(TimeOfDay::try_from(text.to_owned()).unwrap())
     }
 
-    /// Every due time that a tick each minute sees, and that each of them is the last due until the next one comes.
+    /// Ticks every minute, collects the due times, and asserts that each stays the last due until the next one.
     fn seen(timing: Timing, zone: &TimeZone, from: &str, until: &str) -> Vec<String> {
         let (mut now, until) = (at(from), at(until));
         let mut seen: Vec<Timestamp> = Vec::new();
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn a_time_that_the_clocks_skip_is_due_when_they_are_put_forward() {
         let berlin = zone("Europe/Berlin");
-        // 29 March 2026: from 02:00 to 03:00, that is at 01:00 UTC.
+        // 29 March 2026: clocks go from 02:00 to 03:00 at 01:00 UTC.
         let nights = |time| seen(daily(time), &berlin, "2026-03-27T12:00:00Z", "2026-03-30T12:00:00Z");
         assert_eq!(
             nights("02:30"),
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_time_that_a_day_has_twice_is_due_the_first_time_only() {
         let berlin = zone("Europe/Berlin");
-        // 25 October 2026: 02:30 is at 00:30 UTC and again at 01:30 UTC.
+        // 25 October 2026: 02:30 occurs at 00:30 UTC and again at 01:30 UTC.
         let nights = |time| seen(daily(time), &berlin, "2026-10-23T12:00:00Z", "2026-10-26T12:00:00Z");
         assert_eq!(
             nights("02:30"),
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn midnight_itself_may_be_skipped_or_come_twice() {
-        // On 6 September 2026 Chile's clocks go from 24:00 to 01:00, at 04:00 UTC; on 4 April from 24:00 back to 23:00.
+        // Chile's clocks go from 24:00 to 01:00 on 6 September 2026 at 04:00 UTC, and from 24:00 to 23:00 on 4 April.
         let santiago = zone("America/Santiago");
         let forward = |time| seen(daily(time), &santiago, "2026-09-05T12:00:00Z", "2026-09-07T12:00:00Z");
         assert_eq!(forward("00:00"), ["2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"]);
@@ -352,7 +352,7 @@ mod tests {
         let back = |time| seen(daily(time), &santiago, "2026-04-04T12:00:00Z", "2026-04-06T12:00:00Z");
         assert_eq!(back("23:30"), ["2026-04-05T02:30:00Z", "2026-04-06T03:30:00Z"]);
         assert_eq!(back("00:00"), ["2026-04-05T04:00:00Z", "2026-04-06T04:00:00Z"]);
-        // Newfoundland put its clocks back at 00:01: the next day had begun, and went away again.
+        // Newfoundland's clocks went back at 00:01: the new day had begun, then it was the day before again.
         let newfoundland = zone("America/St_Johns");
         let back = seen(
             daily("00:00"),
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_day_that_a_zone_skips_is_over_when_the_next_begins() {
-        // Samoa had no 30 December 2011.
+        // Samoa skipped 30 December 2011.
         let apia = zone("Pacific/Apia");
         let nights = seen(daily("00:00"), &apia, "2011-12-29T12:00:00Z", "2012-01-01T12:00:00Z");
         assert_eq!(

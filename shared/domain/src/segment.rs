@@ -1,4 +1,4 @@
-//! Segments: one pure function, used by the worker, the API and the tests.
+//! Classifies players into segments.
 
 use crate::metrics::Totals;
 use crate::text_enum;
@@ -15,7 +15,7 @@ text_enum! {
     }
 }
 
-/// Where one segment ends and the next begins.
+/// The thresholds between the segments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SegmentThresholds {
@@ -25,7 +25,7 @@ pub struct SegmentThresholds {
     pub vip_wagered_above: Decimal,
     /// … and above this number of sessions.
     pub vip_sessions_above: i32,
-    /// `WINNING` above this share of the stake won, `LOSING` below its negative.
+    /// Net result divided by lifetime stake: `WINNING` above this share, `LOSING` below its negative.
     pub margin: Decimal,
 }
 
@@ -40,7 +40,7 @@ impl Default for SegmentThresholds {
     }
 }
 
-/// The segment of a player with these totals. The first that holds: NEW, VIP, WINNING, LOSING, BREAKEVEN.
+/// Returns the first segment that applies, in the order NEW, VIP, WINNING, LOSING, BREAKEVEN.
 pub fn classify(totals: &Totals, thresholds: &SegmentThresholds) -> Segment {
     if totals.wagered < thresholds.new_wagered_below {
         return Segment::New;
@@ -48,7 +48,7 @@ pub fn classify(totals: &Totals, thresholds: &SegmentThresholds) -> Segment {
     if totals.wagered > thresholds.vip_wagered_above && totals.session_count > thresholds.vip_sessions_above {
         return Segment::Vip;
     }
-    // net_pnl / wagered against the margin, without the division.
+    // Compares net_pnl / wagered with the margin without dividing.
     let bound = totals.wagered * thresholds.margin;
     match totals.net_pnl() {
         pnl if pnl > bound => Segment::Winning,

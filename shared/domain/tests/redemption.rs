@@ -1,4 +1,4 @@
-//! The redemption catalogue: what can be saved, and who may redeem it.
+//! The redemption catalogue: which entries are valid, and who may redeem them.
 #![allow(clippy::unwrap_used)] // the helpers of tests are not `#[test]` functions
 
 use domain::bonus::GrantTerms;
@@ -13,7 +13,7 @@ fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-/// Names whose alphabetical order is not that of their ranks.
+/// Tiers whose alphabetical order differs from their rank.
 fn ladder() -> Ladder {
     let tier = |name: &str, lp_min: i64| Tier {
         tier_level: name.into(),
@@ -74,11 +74,12 @@ fn an_entry_costs_reward_points_and_is_active_unless_it_says_otherwise() {
 
 #[test]
 fn an_entry_with_everything_is_read_and_written_back() {
-    // As text: a float of `json!` would lose its last zero.
+    // Parsed from text: `json!` would turn the number into a float and lose the trailing zero.
     let definition = r#"{
-        "rule_id": "BONUS_10", "name": "Ten to play", "description": "Slots only.", "cost": 1000.50, "cost_currency": "LP", "target": "BONUS",
-        "amount": 10.25, "tier_min": "GOLD", "balance_min": 2000.00, "monthly_limit": 2, "is_active": false, "wagering_requirement": 10,
-        "expiry_hours": 48, "eligible_games": ["slots"], "max_bet": 5.50, "max_conversion": 3
+        "rule_id": "BONUS_10", "name": "Ten to play", "description": "Slots only.", "cost": 1000.50,
+        "cost_currency": "LP", "target": "BONUS", "amount": 10.25, "tier_min": "GOLD", "balance_min": 2000.00,
+        "monthly_limit": 2, "is_active": false, "wagering_requirement": 10, "expiry_hours": 48,
+        "eligible_games": ["slots"], "max_bet": 5.50, "max_conversion": 3
     }"#;
     let definition: Value = serde_json::from_str(definition).unwrap();
     let rule = parse(&definition);
@@ -103,8 +104,8 @@ fn a_bonus_without_terms_needs_no_wagering() {
 #[test]
 fn every_wrong_place_is_named_at_once() {
     let wrong = json!({
-        "rule_id": "A B", "name": " ", "cost": 0, "cost_currency": "BONUS", "target": "GOODS", "amount": -1, "tier_min": "GOLDD",
-        "balance_min": -1, "monthly_limit": 0, "is_active": "yes", "colour": "red",
+        "rule_id": "A B", "name": " ", "cost": 0, "cost_currency": "BONUS", "target": "GOODS", "amount": -1,
+        "tier_min": "GOLDD", "balance_min": -1, "monthly_limit": 0, "is_active": "yes", "colour": "red",
     });
     assert_eq!(
         errors(&wrong),
@@ -152,7 +153,9 @@ fn amounts_have_the_scale_of_what_they_are_of() {
 
 #[test]
 fn terms_of_wagering_belong_to_a_bonus() {
-    let terms = json!({ "wagering_requirement": 10, "expiry_hours": 1, "eligible_games": ["slots"], "max_bet": 5, "max_conversion": 3 });
+    let terms = json!({
+        "wagering_requirement": 10, "expiry_hours": 1, "eligible_games": ["slots"], "max_bet": 5, "max_conversion": 3,
+    });
     let expected = [
         "wagering_requirement",
         "expiry_hours",

@@ -1,4 +1,4 @@
-//! Where webhooks may be, and when they are tried again.
+//! Which addresses webhooks may have, and when deliveries are retried.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use domain::webhook::{
@@ -8,7 +8,7 @@ use domain::webhook::{
 use jiff::SignedDuration;
 use std::net::IpAddr;
 
-/// Network by network: its first and last address, and one outside of it where there is one beside it.
+/// For each network: its first and last address, and an adjacent one outside it, if any.
 const NOT_PUBLIC: &[(&str, &[&str])] = &[
     ("this network", &["0.0.0.0", "0.255.255.255"]),
     (

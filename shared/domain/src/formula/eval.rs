@@ -1,4 +1,4 @@
-//! The typed expression. Every operation is checked; what cannot be computed is a value, not a panic.
+//! The typed expression. Every operation is checked: a failed one returns an [`EvalError`] and never panics.
 
 use crate::facts::{FactId, FactValue, Facts};
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -22,7 +22,7 @@ pub enum Arithmetic {
     Remainder,
 }
 
-/// How one number is rounded by a function.
+/// How a function rounds a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rounding {
     Floor,
@@ -47,7 +47,7 @@ pub enum Number {
     Extreme(Extreme, Vec<Number>),
     Abs(Box<Number>),
     Round(Rounding, Box<Number>),
-    /// Only the branch that is taken is computed.
+    /// Evaluates only the branch taken.
     If(Box<Flag>, Box<Number>, Box<Number>),
 }
 
@@ -72,7 +72,7 @@ pub enum Flag {
     Literal(bool),
     Fact(FactId),
     Not(Box<Flag>),
-    /// The right side is computed only if the left one does not decide.
+    /// Evaluates the right side only if the left one does not decide; so does `Or`.
     And(Box<Flag>, Box<Flag>),
     Or(Box<Flag>, Box<Flag>),
     Compare(Comparison, Box<Number>, Box<Number>),

@@ -1,4 +1,4 @@
-//! From the tree of `evalexpr` to the typed expression: names become facts, types are checked.
+//! Lowers the tree of `evalexpr` to the typed expression: resolves names to facts and checks types.
 
 use super::eval::{Arithmetic, Comparison, Extreme, Flag, Number, Rounding, Text};
 use super::scan::{self, Function, Placed, Token};
@@ -25,7 +25,7 @@ impl Typed {
     }
 }
 
-/// Reads and type-checks a source.
+/// Parses and type-checks a source.
 pub fn lower(source: &str, catalogue: &Catalogue) -> Result<Typed, FormulaError> {
     let tokens = scan::scan(source)?;
     let syntax = FormulaError {
@@ -86,7 +86,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Of the first value in the node: the tree does not keep the place of operators.
+    /// The position of the first value in the node: the tree does not keep those of operators.
     fn position(&self, node: &Node) -> usize {
         let own = match node.operator() {
             Operator::VariableIdentifierRead { identifier } | Operator::FunctionIdentifier { identifier } => {
@@ -243,7 +243,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// A text that is compared with a fact must be one of the fact's values.
+    /// A text compared with a fact must be one of the fact's values.
     fn check_text(&self, node: &Node, text: &Text, other: &Text) -> Result<(), FormulaError> {
         let (Text::Literal(text), Text::Fact(id)) = (text, other) else {
             return Ok(());
@@ -336,7 +336,7 @@ fn arguments_of(node: &Node) -> Vec<&Node> {
     }
 }
 
-/// The error, if `text` is not among the values a text fact can have.
+/// The error if `text` is not one of the values that a text fact can have.
 pub fn not_a_value(catalogue: &Catalogue, id: FactId, text: &str) -> Option<Kind> {
     let def = catalogue.def(id);
     let values = def.values.as_ref()?;

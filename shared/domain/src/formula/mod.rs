@@ -1,8 +1,7 @@
 //! Formulas of rules: the syntax of `evalexpr`, evaluated exactly over [`Decimal`].
 //!
-//! `evalexpr` only builds the tree of operators. [`scan`] has checked every bound before it is called and
-//! hands it a text without literals, so that it sees no number it could read as a float; [`lower`] turns its
-//! tree into a typed expression; [`eval`] computes it.
+//! [`scan`] checks every bound and replaces literals by names, so that `evalexpr` never reads a number as a float.
+//! `evalexpr` only builds the tree of operators; [`lower`] turns it into a typed expression, and [`eval`] computes it.
 
 mod eval;
 mod lower;
@@ -17,7 +16,7 @@ pub use eval::EvalError;
 pub(crate) use lower::not_a_value;
 pub use scan::{DIGITS_MAX, NESTING_MAX, OPERATORS_MAX, SOURCE_BYTES_MAX};
 
-/// What is wrong with a formula, and where.
+/// The error in a formula and its position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("at character {position}: {kind}")]
 pub struct FormulaError {
@@ -36,9 +35,9 @@ pub enum FormulaErrorKind {
     TooDeep,
     #[error("a formula has at most {OPERATORS_MAX} operators and calls")]
     TooManyOperators,
-    #[error("{0:?} has no meaning here")]
+    #[error("unexpected character {0:?}")]
     Character(char),
-    #[error("a text ends with \" and holds no backslash")]
+    #[error("a text must end with \" and contain no backslash")]
     TextLiteral,
     #[error("{0} is not a plain decimal number")]
     NumberLiteral(String),
@@ -52,9 +51,9 @@ pub enum FormulaErrorKind {
     ExpectedValue(String),
     #[error("expected an operator, found {0}")]
     ExpectedOperator(String),
-    #[error("this parenthesis has no partner")]
+    #[error("unmatched parenthesis")]
     Unbalanced,
-    #[error("a comma belongs between the arguments of a function")]
+    #[error("a comma may only separate the arguments of a function")]
     Comma,
     #[error("unknown fact {name}{}", suggestion(.nearest))]
     UnknownFact { name: String, nearest: Option<String> },
@@ -72,18 +71,18 @@ pub enum FormulaErrorKind {
         expected: &'static str,
         found: &'static str,
     },
-    #[error("{text:?} is no {fact}; it is one of {values}")]
+    #[error("{text:?} is not a valid {fact}; expected one of {values}")]
     NotAValue { text: String, fact: String, values: String },
     #[error("an exponent is a whole number from 0 to {}", lower::EXPONENT_MAX)]
     Exponent,
-    #[error("write parentheses: a ^ b ^ c has two readings")]
+    #[error("a ^ b ^ c is ambiguous; add parentheses")]
     ChainedPower,
-    #[error("the formula gives a {found}; a {expected} is needed")]
+    #[error("the formula returns a {found}, but a {expected} is required")]
     Result {
         expected: &'static str,
         found: &'static str,
     },
-    #[error("cannot be read")]
+    #[error("the formula cannot be parsed")]
     Syntax,
 }
 
@@ -94,13 +93,14 @@ fn suggestion(nearest: &Option<String>) -> String {
         .unwrap_or_default()
 }
 
-/// A formula that gives a number.
+/// A formula that returns a number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Formula(Number);
 
 impl Formula {
     /// # Errors
-    /// [`FormulaError`] names the first place that is wrong. No source, however hostile, takes long or panics.
+    /// [`FormulaError`] names the position of the first error. Parsing takes bounded time and never panics, also for
+    /// hostile sources.
     pub fn parse(source: &str, catalogue: &Catalogue) -> Result<Self, FormulaError> {
         match lower::lower(source, catalogue)? {
             Typed::Number(number) => Ok(Self(number)),
@@ -114,13 +114,13 @@ impl Formula {
         }
     }
 
-    /// A formula that always gives this number.
+    /// A formula that always returns this number.
     pub fn constant(number: Decimal) -> Self {
         Self(Number::Literal(number))
     }
 
     /// # Errors
-    /// A fact it needs is null, a division by zero, or a value beyond 28 digits.
+    /// A fact it needs is null, it divides by zero, or a value exceeds 28 digits.
     pub fn eval(&self, facts: &Facts<'_>) -> Result<Decimal, EvalError> {
         self.0.eval(facts)
     }
@@ -131,7 +131,7 @@ impl Formula {
     }
 }
 
-/// A formula that is true or false: `when`.
+/// A formula that returns true or false: `when`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Predicate(Flag);
 

@@ -1,5 +1,5 @@
-//! Reads the source into tokens and checks every bound and the order of tokens, so that nothing hostile
-//! reaches `evalexpr`, whose recursion overflows the stack on deep input.
+//! Splits the source into tokens and checks every bound and the token order. `evalexpr` recurses and would overflow the
+//! stack on deeply nested input, so it only sees what passed here.
 
 use super::{FormulaError, FormulaErrorKind as Kind};
 use crate::facts::nearest;
@@ -8,11 +8,11 @@ use rust_decimal::Decimal;
 
 /// Longest source, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 512;
-/// Open parentheses and signs around one value.
+/// Most open parentheses and signs around one value.
 pub const NESTING_MAX: usize = 32;
-/// Operators and calls in one formula; bounds the depth of chains such as `a - b - c`.
+/// Most operators and calls in one formula; also bounds the depth of chains such as `a - b - c`.
 pub const OPERATORS_MAX: usize = 100;
-/// Significant digits of a literal.
+/// Most significant digits of a literal.
 pub const DIGITS_MAX: usize = 15;
 
 text_enum! {
@@ -40,7 +40,7 @@ pub enum Token {
     Comma,
 }
 
-/// A token and where it starts: in characters, from 1.
+/// A token and its position in characters, from 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placed {
     pub token: Token,
@@ -51,7 +51,7 @@ fn error(position: usize, kind: Kind) -> FormulaError {
     FormulaError { position, kind }
 }
 
-/// The tokens of a source that keeps all bounds and in which values and operators alternate.
+/// Returns the tokens of a source, after checking that it keeps all bounds and that values and operators alternate.
 pub fn scan(source: &str) -> Result<Vec<Placed>, FormulaError> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(error(1, Kind::TooLong));
@@ -99,7 +99,7 @@ fn number(chars: &[char], position: usize) -> Result<(Token, usize), FormulaErro
     if digits.skip_while(|c| *c == '0').count() > DIGITS_MAX {
         return Err(error(position, Kind::TooManyDigits));
     }
-    // "1.", "1.2.3", "1e5" and "0x10" are refused: one spelling for one number.
+    // Refuses "1.", "1.2.3", "1e5" and "0x10": each number has one spelling.
     let plain = literal.chars().all(|c| c.is_ascii_digit() || c == '.') && !literal.ends_with('.');
     match Decimal::from_str_exact(&literal) {
         Ok(number) if plain => Ok((Token::Number(number), literal.len())),
@@ -132,7 +132,7 @@ fn operator(chars: &[char], position: usize) -> Result<(Token, usize), FormulaEr
         "==", "!=", "<=", ">=", "&&", "||", "<", ">", "!", "+", "-", "*", "/", "%",
     ];
     let starts_with = |operator: &str| operator.chars().enumerate().all(|(i, c)| chars.get(i) == Some(&c));
-    // `+=` and its like are assignments too.
+    // `+=` and the like are assignments too.
     if chars.get(1) == Some(&'=') && "+-*/%^".contains(chars[0]) {
         return Err(error(position, Kind::Assignment));
     }
@@ -172,7 +172,7 @@ fn name_calls(tokens: &mut [Placed]) -> Result<(), FormulaError> {
 }
 
 impl Token {
-    /// As a person would name it in an error.
+    /// The token as an error message shows it.
     fn describe(&self) -> String {
         match self {
             Token::Number(number) => number.to_string(),
@@ -191,13 +191,13 @@ impl Token {
 /// One open parenthesis.
 struct Frame {
     position: usize,
-    /// Of a call: commas may stand in it.
+    /// Whether it opens the arguments of a call, where commas are allowed.
     is_call: bool,
-    /// Nesting outside of it.
+    /// Nesting outside it.
     nesting: usize,
 }
 
-/// Values and operators alternate, parentheses match, and the bounds on nesting and operators hold.
+/// Checks that values and operators alternate, parentheses match, and nesting and operators are within bounds.
 fn check_order(tokens: &[Placed]) -> Result<(), FormulaError> {
     let mut frames: Vec<Frame> = Vec::new();
     let (mut nesting, mut operators, mut expect_value, mut after_call) = (0, 0, true, false);
@@ -258,7 +258,7 @@ fn check_order(tokens: &[Placed]) -> Result<(), FormulaError> {
     }
 }
 
-/// The source for `evalexpr`: every value and function is named after its token, blanks in between.
+/// The source for `evalexpr`: every value and function becomes `t` and its token's index, separated by spaces.
 pub fn rename(tokens: &[Placed]) -> String {
     let mut renamed = String::new();
     for (index, placed) in tokens.iter().enumerate() {
@@ -274,7 +274,7 @@ pub fn rename(tokens: &[Placed]) -> String {
     renamed
 }
 
-/// The token behind a name that [`rename`] gave.
+/// The index of the token that [`rename`] gave this name.
 pub fn token_index(name: &str) -> Option<usize> {
     name.strip_prefix('t')?.parse().ok()
 }

@@ -1,9 +1,9 @@
-//! Which column of a file holds what.
+//! Maps the header of a file to columns.
 
 use super::{Warning, shown};
 use crate::text_enum;
 
-/// Most columns a file may have; a wider one is not a table of players.
+/// Most columns a file may have.
 pub const COLUMNS_MAX: usize = 256;
 
 text_enum! {
@@ -25,7 +25,7 @@ text_enum! {
 }
 
 impl Column {
-    /// Without these four a file is not imported.
+    /// A file must have these columns.
     pub const REQUIRED: [Column; 4] = [
         Column::PlayerId,
         Column::TotalDeposited,
@@ -33,7 +33,7 @@ impl Column {
         Column::TotalWon,
     ];
 
-    /// Headings under which the column is found, besides its name.
+    /// Accepted headings besides the column's name.
     const fn other_headings(self) -> &'static [&'static str] {
         match self {
             Column::TotalDeposited => &["deposit"],
@@ -49,12 +49,12 @@ impl Column {
         Self::REQUIRED.contains(&self)
     }
 
-    /// Spreadsheets keep dates as numbers of days; a reader has to know where.
+    /// Whether the column holds dates. Spreadsheets store them as day numbers, which the reader has to convert.
     pub fn is_date(self) -> bool {
         matches!(self, Column::LastDepositDate | Column::RegisteredAt)
     }
 
-    /// Case, blanks, dashes and underscores of a heading do not count: `Total Deposited` is `total_deposited`.
+    /// Ignores case, whitespace, dashes and underscores: `Total Deposited` is `total_deposited`.
     fn find(heading: &str) -> Option<Self> {
         let wanted = letters(heading);
         let is_headed = |column: &Self| {
@@ -72,7 +72,12 @@ fn letters(heading: &str) -> String {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    #[error("the header lacks the column{} {}; it has {}", if missing.len() == 1 { "" } else { "s" }, list(missing), found_list(found))]
+    #[error(
+        "the header lacks the column{} {}; it has {}",
+        if missing.len() == 1 { "" } else { "s" },
+        list(missing),
+        found_list(found)
+    )]
     Missing { missing: Vec<Column>, found: Vec<String> },
     #[error(
         "the header has {column} twice: column {first} \"{first_heading}\" and column {second} \"{second_heading}\""
@@ -115,9 +120,9 @@ fn found_list(found: &[String]) -> String {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Position {
-    /// `None`: unknown, its cells are ignored.
+    /// `None`: an unknown column, whose cells are ignored.
     column: Option<Column>,
-    /// As in the file, fit to be shown.
+    /// As in the file, but safe to show and store.
     heading: String,
 }
 
@@ -128,7 +133,10 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Reads a header. Trailing empty headings do not belong to it.
+    /// Reads a header, without its trailing empty headings.
+    ///
+    /// # Errors
+    /// A required column is missing, a column appears more than once, or there are more than [`COLUMNS_MAX`] columns.
     pub fn from_header<S: AsRef<str>>(headings: &[S]) -> Result<(Self, Vec<Warning>), HeaderError> {
         let width = headings
             .iter()
@@ -206,17 +214,17 @@ impl Columns {
             .collect()
     }
 
-    /// Number of columns, the unknown ones included.
+    /// Number of columns, including unknown ones.
     pub fn width(&self) -> usize {
         self.positions.len()
     }
 
-    /// What the column at `index` (from 0) holds; `None` if it is unknown or right of the header.
+    /// The column at `index` (from 0); `None` if it is unknown or beyond the header.
     pub fn at(&self, index: usize) -> Option<Column> {
         self.positions.get(index)?.column
     }
 
-    /// The heading of the column at `index` (from 0) as the file has it.
+    /// The heading at `index` (from 0) as in the file; empty beyond the header.
     pub fn heading(&self, index: usize) -> &str {
         self.positions.get(index).map_or("", |position| &position.heading)
     }
@@ -228,7 +236,7 @@ impl Columns {
     }
 }
 
-/// How many headings of a would-be header are known; a reader uses it to find the delimiter of a CSV file.
+/// Number of known headings; the CSV reader uses it to detect the delimiter.
 pub fn known_headings<'a>(headings: impl IntoIterator<Item = &'a str>) -> usize {
     headings
         .into_iter()
@@ -252,7 +260,8 @@ mod tests {
     #[test]
     fn every_heading_and_alias_is_found() {
         use Column::*;
-        let all = "player_id,total_deposited,total_wagered,total_won,total_withdrawn,session_count,playtime_hours,total_bets,last_deposit_date,registered_at,email,name";
+        let all = "player_id,total_deposited,total_wagered,total_won,total_withdrawn,session_count,playtime_hours,\
+            total_bets,last_deposit_date,registered_at,email,name";
         assert_eq!(found(all), Column::ALL.map(Some));
         let required = [PlayerId, TotalDeposited, TotalWagered, TotalWon];
         assert_eq!(found("player_id,deposit,wagered,won,sessions,total_playtime_hours"), {
@@ -307,7 +316,8 @@ mod tests {
         let error = columns("player_id,Turnover,total_won").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the header lacks the columns total_deposited, total_wagered; it has \"player_id\", \"Turnover\", \"total_won\""
+            "the header lacks the columns total_deposited, total_wagered; \
+             it has \"player_id\", \"Turnover\", \"total_won\""
         );
         let error = columns("player_id,deposit,wagered").unwrap_err();
         assert_eq!(

@@ -1,8 +1,7 @@
-//! What a file of players may hold, and what one of its rows does to the player it names.
+//! The content of player files, and how a row changes the player it names.
 //!
-//! A reader (CSV or XLSX) finds the header and hands over cells; [`columns`] says which column is which, [`row`] turns
-//! the cells of a row into values or into everything that is wrong with them, and [`plan`] decides what the values
-//! change.
+//! A reader (CSV or XLSX) finds the header and passes the cells on. [`columns`] maps the header to columns, [`row`]
+//! turns the cells of a row into values or a list of all errors, and [`plan`] decides what the values change.
 
 pub mod columns;
 pub mod plan;
@@ -13,18 +12,18 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use std::fmt;
 
-/// Longest piece of a file that is shown back to people, in characters.
+/// Longest excerpt of a file in a message, in characters.
 pub const SHOWN_CHARS_MAX: usize = 100;
 
-/// Something the importer did not expect and went on with.
+/// Something unexpected that did not stop the import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Warning {
-    /// A column that is not imported; `position` counts from 1.
+    /// A column with an unknown heading is ignored; `position` counts from 1.
     UnknownColumn { position: usize, header: String },
-    /// A column without a heading is not imported.
+    /// A column without a heading is ignored; `position` counts from 1.
     UnnamedColumn { position: usize },
-    /// A lifetime total that went down is taken as a correction.
+    /// A lifetime total decreased, which is taken as a correction.
     TotalWentDown {
         line: u64,
         player_id: PlayerId,
@@ -57,8 +56,8 @@ impl fmt::Display for Warning {
     }
 }
 
-/// A piece of a file, fit to be shown and stored: at most [`SHOWN_CHARS_MAX`] characters, none of them a control
-/// character (PostgreSQL refuses NUL, terminals obey the others).
+/// An excerpt of a file that is safe to show and store: cut at [`SHOWN_CHARS_MAX`] characters, with control characters
+/// replaced (PostgreSQL refuses NUL, and terminals interpret the others).
 pub fn shown(text: &str) -> String {
     let mut shown: String = text
         .chars()

@@ -1,4 +1,4 @@
-//! What a row changes about the player it names.
+//! Decides what a row changes about the player it names.
 
 use super::Warning;
 use super::columns::Column;
@@ -9,15 +9,15 @@ use crate::money::STORED_SCALE;
 use jiff::Timestamp;
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// Lifetime totals of a player who is new to us are spread over the account's age, and this many days of them land in
-/// the windows.
+/// Length of the longest window, in days. The first totals of a player are spread over the account's age, and only the
+/// share of this many days counts in the windows.
 pub const WINDOW_DAYS: i64 = 30;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// What is stored about the player a row names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Existing {
-    /// All 0 for a player without a row of totals.
+    /// All 0 for a player without stored totals.
     pub totals: Totals,
     pub email: Option<String>,
     pub name: Option<String>,
@@ -31,7 +31,7 @@ pub enum Outcome {
     Unchanged,
 }
 
-/// Profile fields to write; `None` leaves what is stored.
+/// Profile fields to write; `None` keeps the stored value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProfileChange {
     pub email: Option<String>,
@@ -39,23 +39,23 @@ pub struct ProfileChange {
     pub registered_at: Option<Timestamp>,
 }
 
-/// What one row does.
+/// The effect of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPlan {
     pub outcome: Outcome,
-    /// To store: the row's, and what it does not say as it was.
+    /// The totals to store: those of the row, and the stored ones where the row is empty.
     pub totals: Totals,
     pub profile: ProfileChange,
-    /// What the import day gets of it. Corrections are negative.
+    /// Amounts to add to the import day; negative for corrections.
     pub daily: Day,
     pub warnings: Vec<Warning>,
 }
 
 /// Decides what `row` changes.
 ///
-/// The row's totals replace the stored ones, and the difference lands on the import day. Where nothing was stored the
-/// whole total counts as one window of 30 days, unless the account is older: then `total * 30 / account_age_days`,
-/// rounded down. What the file does not say stays.
+/// The row's totals replace the stored ones; an empty cell keeps the stored value. The import day gets the difference,
+/// except for the first totals of an account older than [`WINDOW_DAYS`]: then `total * 30 / account_age_days`, rounded
+/// towards 0 to [`STORED_SCALE`] decimal places.
 pub fn plan(row: &PlayerRow, existing: Option<&Existing>, now: Timestamp) -> RowPlan {
     let nothing = Existing::default();
     let before = existing.unwrap_or(&nothing);
@@ -103,14 +103,14 @@ fn changed<T: Clone + PartialEq>(row: &Option<T>, before: &Option<T>) -> Option<
     row.clone().filter(|_| row != before)
 }
 
-/// No money has been counted yet.
+/// Whether no money has been counted yet.
 fn is_nothing(totals: &Totals) -> bool {
     [totals.deposited, totals.wagered, totals.won, totals.withdrawn]
         .iter()
         .all(Decimal::is_zero)
 }
 
-/// How much of a difference lands in the windows.
+/// How much of a difference counts in the windows.
 #[derive(Clone, Copy)]
 enum Share {
     Whole,
@@ -124,13 +124,13 @@ fn first_share(registered_at: Option<Timestamp>, now: Timestamp) -> Share {
     }
 }
 
-/// Whole days since the registration; 0 if that lies ahead.
+/// Whole days of 24 hours since the registration; 0 if it is in the future.
 pub fn account_age_days(registered_at: Timestamp, now: Timestamp) -> i64 {
     now.as_second().saturating_sub(registered_at.as_second()).max(0) / SECONDS_PER_DAY
 }
 
 impl Share {
-    /// Amounts have at most 15 integer digits and 4 places, so 30 times one fits a decimal of 28 digits.
+    /// Amounts have at most 15 integer digits and 4 decimal places, so 30 times one fits into 28 digits.
     fn of(self, difference: Decimal) -> Decimal {
         match self {
             Share::Whole => difference,

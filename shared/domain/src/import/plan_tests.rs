@@ -40,7 +40,7 @@ fn delta(deposited: &str, wagered: &str, won: &str, withdrawn: &str) -> Day {
     }
 }
 
-/// What is stored after `plan` was carried out.
+/// The stored player after applying `plan`.
 fn stored(before: Option<&Existing>, plan: &RowPlan) -> Existing {
     let before = before.cloned().unwrap_or_default();
     Existing {
@@ -84,7 +84,7 @@ fn the_share_begins_on_the_31st_day() {
     assert_eq!(share("2026-01-30T12:00:00Z"), d("3100")); // 30 days
     assert_eq!(share("2026-01-29T12:00:01Z"), d("3100")); // a second short of 31
     assert_eq!(share("2026-01-29T12:00:00Z"), d("3000")); // 31 days
-    assert_eq!(share("2027-01-01T00:00:00Z"), d("3100")); // ahead of us
+    assert_eq!(share("2027-01-01T00:00:00Z"), d("3100")); // in the future
 }
 
 #[test]
@@ -186,7 +186,8 @@ prop_compose! {
     fn rows()(
         deposited in amounts(), wagered in amounts(), won in amounts(), withdrawn in proptest::option::of(amounts()),
         session_count in proptest::option::of(0..1000), bets in proptest::option::of(0_i64..1000),
-        email in proptest::option::of("[a-z]{1,3}@x"), registered_at in proptest::option::of(1_500_000_000_i64..1_800_000_000),
+        email in proptest::option::of("[a-z]{1,3}@x"),
+        registered_at in proptest::option::of(1_500_000_000_i64..1_800_000_000),
     ) -> PlayerRow {
         let totals = RowTotals { deposited, wagered, won, withdrawn, session_count, bets, ..RowTotals::default() };
         let registered_at = registered_at.map(|second| Timestamp::from_second(second).unwrap());

@@ -1,4 +1,4 @@
-//! One row of a file: its values, or everything that is wrong with it.
+//! Parses one row of a file into its values, or into a list of all its errors.
 
 use super::columns::{Column, Columns};
 use super::shown;
@@ -19,11 +19,11 @@ const PLAYTIME_HOURS_END: i64 = 1_000_000_000;
 const FIRST_DATE: Date = date(1900, 1, 1);
 const LAST_DATE: Date = date(2199, 12, 31);
 
-/// A cell as the reader of the file found it.
+/// A cell as the file reader found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cell<'a> {
     Text(Cow<'a, str>),
-    /// Not text; what stands there, fit to be shown.
+    /// A value that cannot be imported; `shown` is an excerpt that is safe to show and store.
     Refused {
         shown: String,
         reason: RowProblem,
@@ -42,7 +42,7 @@ impl<'a> From<&'a str> for Cell<'a> {
     }
 }
 
-/// The totals of a row. `None`: the file does not say, what is stored stays.
+/// The totals of a row. `None`: the cell is empty or missing, so the stored value stays.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RowTotals {
     pub deposited: Decimal,
@@ -58,28 +58,28 @@ pub struct RowTotals {
 /// A row that can be imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayerRow {
-    /// Of the file: where an editor or a spreadsheet shows the row, from 1.
+    /// The line as an editor or a spreadsheet shows it, from 1.
     pub line: u64,
     pub player_id: PlayerId,
     pub totals: RowTotals,
     pub email: Option<String>,
     pub name: Option<String>,
-    /// To the microsecond, as PostgreSQL keeps it.
+    /// Truncated to microseconds, the precision of PostgreSQL.
     pub registered_at: Option<Timestamp>,
 }
 
-/// One thing that is wrong with a row.
+/// One error in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowError {
     pub line: u64,
-    /// The heading as the file has it; `None` where the whole row is meant.
+    /// The heading as in the file; `None` for the row as a whole.
     pub column: Option<String>,
-    /// What stands there, fit to be shown and stored; `None` where nothing does.
+    /// An excerpt of the cell that is safe to show and store; `None` if the cell is empty.
     pub value: Option<String>,
     pub reason: RowProblem,
 }
 
-/// Why a value was refused. The texts follow the name of the column.
+/// Why a value was refused. The messages follow the name of the column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RowProblem {
     #[error("is required and empty")]
@@ -122,15 +122,16 @@ pub enum RowProblem {
     Formula,
     #[error("the row has a value in column {column}, the header has only {width} columns")]
     TooManyCells { column: usize, width: usize },
-    /// Found by the importer, which sees more than one row.
+    /// Raised by the importer, which sees more than one row.
     #[error("the player is already on line {first_line} of this file; the first row counts")]
     Duplicate { first_line: u64 },
 }
 
 impl PlayerRow {
-    /// Reads the cells of a row, in the order of the header. Cells that are missing at the end are empty.
+    /// Parses the cells of a row, in header order. Missing trailing cells are empty. Returns `None` for a blank row.
     ///
-    /// `Ok(None)`: the row is blank and does not count. `Err`: all that is wrong, never empty.
+    /// # Errors
+    /// All errors of the row; the list is never empty.
     pub fn parse<'a>(
         columns: &Columns,
         line: u64,
@@ -160,7 +161,7 @@ impl PlayerRow {
     }
 }
 
-/// What has been read of a row.
+/// The values read so far.
 #[derive(Default)]
 struct Fields {
     player_id: Option<PlayerId>,
@@ -197,7 +198,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Only the first: a row that is shifted has many.
+    /// Reports only the first: a shifted row has many.
     fn too_many(&mut self, index: usize, cell: &Cell<'_>) {
         if !self
             .errors
@@ -254,7 +255,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A required value that is not there; one that was refused has its error already.
+    /// Reports a missing required value, unless the cell already has an error.
     fn missing(&mut self, column: Column) {
         let heading = self
             .columns
@@ -316,7 +317,7 @@ fn amount(text: &str, scale: u32) -> Result<Decimal, RowProblem> {
     })
 }
 
-/// A whole number; `25.0` is one.
+/// Parses a whole number; accepts `25.0`.
 fn count(text: &str, max: i64) -> Result<i64, RowProblem> {
     match amount(text, 0) {
         Ok(value) => value
@@ -338,14 +339,14 @@ fn playtime(text: &str) -> Result<Decimal, RowProblem> {
     Ok(hours)
 }
 
-/// The date as written; of a time with an offset, its date there.
+/// The date as written; for a time with an offset, the local date.
 fn day(text: &str) -> Result<Date, RowProblem> {
     let (day, _) = date_and_rest(text)?;
     instant(text)?;
     Ok(day)
 }
 
-/// A date is its midnight, and a time without an offset is meant, in UTC.
+/// A date means midnight UTC; a time without an offset is UTC.
 fn instant(text: &str) -> Result<Timestamp, RowProblem> {
     let (day, rest) = date_and_rest(text)?;
     let whole = if rest.is_empty() {
@@ -360,7 +361,7 @@ fn instant(text: &str) -> Result<Timestamp, RowProblem> {
     Timestamp::from_microsecond(whole.as_microsecond()).map_err(|_| RowProblem::DateRange)
 }
 
-/// Splits `2026-01-31T18:30:00Z` after the day, which is stricter than the parser behind it: that takes `20260131` too.
+/// Splits `2026-01-31T18:30:00Z` after the date. Stricter than the parser of `jiff`, which also accepts `20260131`.
 fn date_and_rest(text: &str) -> Result<(Date, &str), RowProblem> {
     let (day, rest) = text.split_at_checked(10).ok_or(RowProblem::Date)?;
     let shape = |(index, byte): (usize, u8)| {
@@ -381,7 +382,8 @@ fn date_and_rest(text: &str) -> Result<(Date, &str), RowProblem> {
     }
 }
 
-/// Loosely: one `@` with something on both sides, no blanks. Only a message can prove an address.
+/// Checks loosely: one `@` with text on both sides, no whitespace, at most [`EMAIL_BYTES_MAX`] bytes. Only sending a
+/// message can prove an address.
 pub fn email(text: &str) -> Result<String, RowProblem> {
     let both_sides = text
         .split_once('@')
@@ -392,7 +394,7 @@ pub fn email(text: &str) -> Result<String, RowProblem> {
     Ok(text.to_owned())
 }
 
-/// Text is kept as it is, never interpreted: `=HYPERLINK(…)` is somebody's name.
+/// Keeps the text as it is and never interprets it: `=HYPERLINK(…)` is a valid name.
 pub fn name(text: &str) -> Result<String, RowProblem> {
     if text.chars().any(char::is_control) {
         Err(RowProblem::ControlCharacter)

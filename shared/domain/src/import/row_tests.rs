@@ -7,7 +7,8 @@ fn columns(header: &str) -> Columns {
 
 fn all_columns() -> Columns {
     columns(
-        "player_id,total_deposited,total_wagered,total_won,total_withdrawn,sessions,playtime_hours,total_bets,last_deposit_date,registered_at,email,name",
+        "player_id,total_deposited,total_wagered,total_won,total_withdrawn,sessions,playtime_hours,\
+         total_bets,last_deposit_date,registered_at,email,name",
     )
 }
 
@@ -19,7 +20,7 @@ fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-/// Column, value and reason of every error of a row of `header`.
+/// Column, value and reason of every error in a row under `header`.
 fn wrong(header: &str, cells: &[&str]) -> Vec<(Option<String>, Option<String>, RowProblem)> {
     let errors = parse(&columns(header), cells).unwrap_err();
     assert!(errors.iter().all(|error| error.line == 7));
@@ -29,7 +30,7 @@ fn wrong(header: &str, cells: &[&str]) -> Vec<(Option<String>, Option<String>, R
         .collect()
 }
 
-/// The one problem of a row that is right but for `value` in `heading`.
+/// The only problem of a row that is valid except for `value` under `heading`.
 fn problem(heading: &str, value: &str) -> Option<RowProblem> {
     let errors = parse(
         &columns(&format!("player_id,deposit,wagered,won,{heading}")),
@@ -329,7 +330,9 @@ fn values_in_errors_are_short_and_harmless() {
 
 proptest! {
     #[test]
-    fn any_cells_give_a_row_or_errors_that_can_be_stored(cells in proptest::collection::vec("\\PC{0,12}|[0-9eE.+-]{0,30}|\\x00|.{0,5}", 0..16)) {
+    fn any_cells_give_a_row_or_errors_that_can_be_stored(
+        cells in proptest::collection::vec("\\PC{0,12}|[0-9eE.+-]{0,30}|\\x00|.{0,5}", 0..16),
+    ) {
         let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
         match parse(&all_columns(), &cells) {
             Ok(Some(row)) => prop_assert!(!row.totals.deposited.is_sign_negative()),

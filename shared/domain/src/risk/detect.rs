@@ -1,5 +1,5 @@
-//! The rules that raise signals, each a function of facts. None of them looks at the clock: the same facts give the same
-//! evidence at any time.
+//! Detects fraud signals. Each detector is a function of facts and does not read the clock: the same facts always give
+//! the same evidence.
 
 use super::SignalType;
 use crate::id::GrantId;
@@ -11,41 +11,41 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Value, json};
 
-/// A signal that the facts call for.
+/// A signal that the facts justify, with its evidence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     pub signal_type: SignalType,
     pub evidence: Value,
 }
 
-/// What is known about a player beside the totals.
+/// Facts about a player besides the totals.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RiskFacts {
-    /// Bonuses the player received; counted only where nothing was deposited.
+    /// Bonuses the player received; counted only for players without deposits.
     pub bonuses_count: i64,
     pub shared: Vec<Shared>,
-    /// Bonuses that were played, the newest first.
+    /// Bonuses that the player wagered, newest first.
     pub played: Vec<PlayedGrant>,
-    /// In the order of time.
+    /// In chronological order.
     pub cashier: Vec<CashierEvent>,
-    /// Around the cashier's events, in the order of time.
+    /// Those around the cashier events, in chronological order.
     pub bonuses: Vec<ReceivedBonus>,
 }
 
-/// A thing that several accounts use.
+/// A device, payment method or email that several accounts use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     pub kind: SharedKind,
-    /// Beginning of its fingerprint; empty for an email.
+    /// Prefix of its fingerprint; empty for an email.
     pub mark: String,
-    /// Accounts that use it, this one included; counted up to one more than a hub may have.
+    /// Number of accounts that use it, including this one; counted only up to `hub_accounts + 1`.
     pub accounts: i64,
-    /// The other accounts that were rewarded, by id.
+    /// The other accounts that received rewards, ordered by id.
     pub rewarded: Vec<String>,
 }
 
 text_enum! {
-    /// An address on the network is none of them: many people share one.
+    /// No IP addresses: many people share one.
     pub enum SharedKind as "shared trace" {
         Device = "DEVICE",
         PaymentMethod = "PAYMENT_METHOD",
@@ -53,12 +53,12 @@ text_enum! {
     }
 }
 
-/// The stakes that fed a bonus or were paid from it, without voided ones.
+/// The stakes that counted towards a bonus or were paid from it, without voided ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlayedGrant {
     pub grant_id: GrantId,
     pub is_active: bool,
-    /// The last ones, as many as the setting says.
+    /// The last stakes, as many as the settings say.
     pub recent: RecentStakes,
     pub games: Vec<GameStakes>,
 }
@@ -72,7 +72,7 @@ pub struct RecentStakes {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GameStakes {
-    /// Empty: the stakes named none.
+    /// Empty if the stakes named no game.
     pub game: String,
     pub count: i64,
     pub staked: Decimal,
@@ -87,7 +87,7 @@ pub struct CashierEvent {
 }
 
 text_enum! {
-    /// As the events' types.
+    /// Named like the event types.
     pub enum CashierKind as "event type" {
         Deposit = "DEPOSIT",
         Withdrawal = "WITHDRAWAL",
@@ -97,11 +97,11 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedBonus {
     pub grant_id: GrantId,
-    /// When its money was there to be played.
+    /// When its money became available to play.
     pub at: Timestamp,
 }
 
-/// Every signal that the facts call for, at most one of a type.
+/// Returns every signal that the facts justify, at most one of each type.
 pub fn detect(totals: &Totals, facts: &RiskFacts, settings: &Settings) -> Vec<Finding> {
     let risk = &settings.risk;
     let found = [
@@ -133,7 +133,7 @@ fn bonus_only_play(totals: &Totals, facts: &RiskFacts, risk: &RiskSettings) -> O
     raised.then(|| json!({ "bonuses": facts.bonuses_count }))
 }
 
-/// The latest withdrawal that came within the hours after a bonus.
+/// The latest withdrawal within `immediate_withdrawal_hours` after a bonus; 0 hours switch the detector off.
 fn immediate_withdrawal(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     if risk.immediate_withdrawal_hours == 0 {
         return None;
@@ -157,7 +157,7 @@ fn immediate_withdrawal(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value>
     })
 }
 
-/// The newest active bonus whose last stakes differ too much.
+/// The newest active bonus whose last stakes differ too much in size: `largest > smallest · bet_spread_above`.
 fn bet_manipulation(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     facts.played.iter().filter(|grant| grant.is_active).find_map(|grant| {
         let RecentStakes {
@@ -177,8 +177,8 @@ fn bet_manipulation(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     })
 }
 
-/// With the number of bets, the return is compared with what the games give, in standard deviations of the mean of that
-/// many equal bets: `z = (won/wagered − (1 − edge)) · √bets / sd`. Without it only a very high ratio counts.
+/// Compares the return with that of the games, in standard deviations of the mean of `bets` equal bets:
+/// `z = (won/wagered − (1 − edge)) · √bets / sd`. If the number of bets is unknown, only a very high ratio counts.
 fn abnormal_win_rate(totals: &Totals, risk: &RiskSettings, profit: &ProfitSettings) -> Option<Value> {
     if totals.wagered < risk.win_staked_min || totals.wagered.is_zero() {
         return None;
@@ -209,7 +209,7 @@ fn abnormal_win_rate(totals: &Totals, risk: &RiskSettings, profit: &ProfitSettin
     }))
 }
 
-/// By Newton's steps, rounded down to cents.
+/// Newton's method, rounded down to [`MONEY_SCALE`] decimal places.
 fn square_root(value: Decimal) -> Option<Decimal> {
     let mut root = value.max(Decimal::ONE);
     loop {
@@ -221,7 +221,7 @@ fn square_root(value: Decimal) -> Option<Decimal> {
     }
 }
 
-/// The newest bonus of which too much money was staked on games with a small edge.
+/// The newest bonus with too large a share of its stakes on games with a small house edge.
 fn low_risk_wagering(facts: &RiskFacts, risk: &RiskSettings, profit: &ProfitSettings) -> Option<Value> {
     let is_low =
         |game: &str| profit.game_edge.get(game).copied().unwrap_or(profit.house_edge) < risk.low_risk_edge_below;
@@ -246,7 +246,7 @@ fn low_risk_wagering(facts: &RiskFacts, risk: &RiskSettings, profit: &ProfitSett
     })
 }
 
-/// More things than these are not named: the first tell enough.
+/// Most shared items in the evidence: the first ones are enough for a person to judge.
 const SHARED_MAX: usize = 20;
 
 fn multi_account(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
@@ -271,7 +271,7 @@ enum Step<'a> {
     Withdrawal(&'a CashierEvent),
 }
 
-/// A round of deposit, bonus and withdrawal that is under way.
+/// A cycle of deposit, bonus and withdrawal in progress.
 #[derive(Debug, Default)]
 struct Cycle {
     deposited: Decimal,
@@ -280,7 +280,8 @@ struct Cycle {
 }
 
 impl Cycle {
-    /// Answers true when the step ends the cycle: enough was withdrawn after a bonus. Amounts are in range: their sums are.
+    /// Returns whether the step completes the cycle: enough was withdrawn after a bonus. Amounts are below 1e15, so
+    /// their sums do not overflow.
     fn step(&mut self, step: Step<'_>, share: Decimal) -> bool {
         match step {
             Step::Deposit(amount) if self.withdrawn > Decimal::ZERO => {
@@ -291,7 +292,7 @@ impl Cycle {
             }
             Step::Deposit(amount) => self.deposited += amount,
             Step::Bonus => self.has_bonus = self.deposited > Decimal::ZERO,
-            // Not after a bonus: what was deposited is gone.
+            // A withdrawal before the bonus takes the deposit out of the cycle.
             Step::Withdrawal(event) if !self.has_bonus => {
                 self.deposited = (self.deposited - event.amount).max(Decimal::ZERO)
             }
@@ -307,8 +308,8 @@ impl Cycle {
     }
 }
 
-/// Deposit → bonus → withdrawal of most of the deposit, several times within the days. Deposits before the withdrawal add
-/// up, and so do withdrawals before the next deposit.
+/// Deposit → bonus → withdrawal of most of the deposit, at least `cycles_min` times within `cycle_days`. Deposits
+/// before the withdrawal add up, and so do withdrawals before the next deposit.
 fn deposit_cycling(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
     let events = facts.cashier.iter().map(|event| match event.kind {
         CashierKind::Deposit => (event.at, 0, Step::Deposit(event.amount)),

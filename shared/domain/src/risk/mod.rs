@@ -1,6 +1,6 @@
-//! Fraud signals: what was noticed about a player, and the risk score that it adds up to.
+//! Fraud signals and the risk score that they add up to.
 //!
-//! A signal never confiscates anything by itself: the score is one of the figures that the gates read.
+//! A signal never confiscates anything by itself: the gates read the score among other figures.
 
 mod detect;
 
@@ -18,19 +18,19 @@ use serde_json::Value;
 
 text_enum! {
     pub enum SignalType as "type of signal" {
-        /// Bonuses granted, nothing ever deposited.
+        /// Bonuses granted without any deposit.
         BonusOnlyPlay = "BONUS_ONLY_PLAY",
         /// A withdrawal soon after a bonus.
         ImmediateWithdrawal = "IMMEDIATE_WITHDRAWAL",
         /// Stakes of very different size on one bonus.
         BetManipulation = "BET_MANIPULATION",
-        /// A return that luck does not explain.
+        /// A return too high to be luck.
         AbnormalWinRate = "ABNORMAL_WIN_RATE",
-        /// A bonus wagered on games that hardly cost anything.
+        /// A bonus wagered on games with a very small house edge.
         LowRiskWagering = "LOW_RISK_WAGERING",
         /// Shares a device, a payment method or an email with another rewarded account.
         MultiAccount = "MULTI_ACCOUNT",
-        /// Deposit, bonus, withdrawal, and again.
+        /// Repeated cycles of deposit, bonus and withdrawal.
         DepositCycling = "DEPOSIT_CYCLING",
         /// Set by a person.
         ManualReview = "MANUAL_REVIEW",
@@ -38,7 +38,7 @@ text_enum! {
 }
 
 impl SignalType {
-    /// 1 to 10; a tenth of the score that a fresh signal adds.
+    /// 1 to 10. A new signal adds ten times its severity to the score.
     pub const fn severity(self) -> u8 {
         match self {
             SignalType::BonusOnlyPlay => 5,
@@ -53,40 +53,40 @@ impl SignalType {
 
 text_enum! {
     pub enum SignalStatus as "signal status" {
-        /// Counts, and fades.
+        /// Counts, with a weight that decays over time.
         Open = "OPEN",
-        /// A person said that it is true: it counts in full and does not fade, until a person resolves it.
+        /// A person confirmed it: it counts in full and does not decay, until a person resolves it.
         Confirmed = "CONFIRMED",
-        /// A person said that it is nothing, or is over: it does not count. Final.
+        /// A person dismissed or closed it: it does not count. Final.
         Resolved = "RESOLVED",
     }
 }
 
 text_enum! {
-    /// What a player was seen with.
+    /// A kind of identifier seen in a player's events.
     pub enum TraceKind as "kind of trace" {
         Device = "DEVICE",
         PaymentMethod = "PAYMENT_METHOD",
-        /// Kept for people who look into a case; no rule counts it.
+        /// Kept for investigations; no detector uses it.
         Ip = "IP",
     }
 }
 
-/// Something that was noticed. A player has at most one of a type that is not resolved.
+/// A fraud signal. A player has at most one unresolved signal of each type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
     pub signal_id: SignalId,
     pub player_id: PlayerId,
     pub signal_type: SignalType,
-    /// 1 to 10, as it was when the signal was raised.
+    /// 1 to 10, as of when the signal was raised.
     pub severity: u8,
-    /// The facts that raised it, and no fact that changes with time alone.
+    /// The facts that raised it, without any that change with time alone.
     pub evidence: Value,
     pub raised_at: Timestamp,
-    /// When the evidence last changed: from here on the signal fades.
+    /// When the evidence last changed: the weight decays from here.
     pub last_seen_at: Timestamp,
     pub status: SignalStatus,
-    /// Of a confirmed or resolved signal: the last one.
+    /// The last judgement of a confirmed or resolved signal.
     pub decision: Option<Decision>,
 }
 
@@ -98,7 +98,7 @@ pub struct Decision {
     pub note: String,
 }
 
-/// What a person says of a signal.
+/// A person's judgement of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judgement {
     Confirm,
@@ -106,7 +106,7 @@ pub enum Judgement {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("signal {signal_id} is {} already", status.as_str())]
+#[error("signal {signal_id} is already {}", status.as_str())]
 pub struct AlreadyJudged {
     pub signal_id: SignalId,
     pub status: SignalStatus,
@@ -128,7 +128,10 @@ impl Signal {
         }
     }
 
-    /// An open signal is confirmed or resolved; a confirmed one can still be resolved.
+    /// Confirms or resolves an open signal, or resolves a confirmed one.
+    ///
+    /// # Errors
+    /// The status allows no such step.
     pub fn judge(&mut self, judgement: Judgement, decision: Decision) -> Result<(), AlreadyJudged> {
         self.status = match (judgement, self.status) {
             (Judgement::Confirm, SignalStatus::Open) => SignalStatus::Confirmed,
@@ -153,7 +156,7 @@ impl Signal {
         (now.duration_since(self.last_seen_at).as_hours() / 24).max(0)
     }
 
-    /// What the signal adds to the score.
+    /// The signal's contribution to the score.
     pub fn contribution(&self, now: Timestamp, half_life_days: u32) -> Contribution {
         let age_days = self.age_days(now);
         let weight = match self.status {
@@ -170,30 +173,30 @@ impl Signal {
     }
 }
 
-/// How a signal adds to the score.
+/// A signal's contribution to the score, with its factors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contribution {
     pub age_days: i64,
-    /// 0 to 1, with six decimal places.
+    /// 0 to 1, to six decimal places.
     pub weight: Decimal,
-    /// `10 · severity · weight`, with two decimal places.
+    /// `10 · severity · weight`, to two decimal places.
     pub points: Decimal,
 }
 
-/// `2^(-age / half life)` to six decimal places: 1, 0.5 after the half life, 0.25 after twice that.
+/// `2^(-age / half life)` to six decimal places: 1 for a new signal, 0.5 after one half-life, 0.25 after two.
 ///
-/// Of whole days, so that a score does not change from one scan to the next on one day. In decimals: the same on every
-/// machine.
+/// Counts whole days, so that a score does not change between two scans of one day. Computes in decimals, so that the
+/// result is the same on every machine.
 pub fn weight(age_days: i64, half_life_days: u32) -> Decimal {
     let half_life = i64::from(half_life_days.max(1));
-    // After 30 halvings nothing is left within six decimal places.
+    // 2^-30 is 0 to six decimal places.
     let halvings = u32::try_from((age_days / half_life).clamp(0, 30)).unwrap_or(30);
     let whole = Decimal::ONE / Decimal::from(1_u64 << halvings);
     let part = Decimal::from(age_days.max(0) % half_life) / Decimal::from(half_life);
     (whole * power_of_half(part)).round_dp_with_strategy(6, RoundingStrategy::MidpointAwayFromZero)
 }
 
-/// `2^-part` for 0 ≤ part < 1, by the series of `e^(-part · ln 2)`: its 22nd term is below 10^-24.
+/// `2^-part` for 0 ≤ part < 1, by the Taylor series of `e^(-part · ln 2)`, whose 22nd term is below 10^-24.
 fn power_of_half(part: Decimal) -> Decimal {
     let ln_2 = Decimal::from_i128_with_scale(6_931_471_805_599_453_094_172_321_215, 28);
     let x = -part * ln_2;
@@ -205,7 +208,7 @@ fn power_of_half(part: Decimal) -> Decimal {
     sum
 }
 
-/// `min(100, 10 × sum of severities)`, each weighted by its age, rounded to the nearest whole number, half up.
+/// The risk score, 0 to 100: `min(100, Σ 10 · severity · weight)`, rounded half up to a whole number.
 pub fn score<'a>(signals: impl IntoIterator<Item = &'a Signal>, now: Timestamp, half_life_days: u32) -> u8 {
     let sum: Decimal = signals
         .into_iter()
@@ -215,18 +218,18 @@ pub fn score<'a>(signals: impl IntoIterator<Item = &'a Signal>, now: Timestamp, 
     rounded.min(Decimal::ONE_HUNDRED).to_u8().unwrap_or(100)
 }
 
-/// What a scan does to the signals of a player.
+/// The changes that a scan makes to a player's signals.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     pub raise: Vec<Finding>,
-    /// Open signals with new evidence: they count afresh.
+    /// Open signals with new evidence: their weight starts again at 1.
     pub renew: Vec<(SignalId, Value)>,
 }
 
-/// `latest` holds the player's latest signal of each type, judged or not.
+/// Compares the findings with `latest`, the player's latest signal of each type, judged or not.
 ///
-/// What is known by its evidence changes nothing. New evidence renews an open signal; a confirmed one keeps what the person
-/// saw; after a resolved one it raises another.
+/// A finding with the same evidence changes nothing. New evidence renews an open signal, leaves a confirmed one as the
+/// person saw it, and raises another signal after a resolved one.
 pub fn plan(latest: &[Signal], findings: Vec<Finding>) -> Plan {
     let mut plan = Plan::default();
     for finding in findings {

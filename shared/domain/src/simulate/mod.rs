@@ -1,7 +1,6 @@
-//! A rule in front of the whole population, before anybody is paid: what it would give, what it would cost, and what
-//! holds it back.
+//! Simulates a rule over the whole population: how much it would grant, what it would cost, and which gates stop it.
 //!
-//! The players go through [`evaluate`], as in a real run, in the order of their ids; only nothing is written.
+//! Players pass through [`evaluate`] in the order of their ids, as in a real run, but nothing is written.
 
 mod report;
 mod tally;
@@ -18,17 +17,17 @@ use crate::settings::Settings;
 use rust_decimal::Decimal;
 use tally::{AllTally, Samples, Tally};
 
-/// The rules that a player meets, and the money that is left for them.
+/// The rules that apply, and the budgets that remain.
 #[derive(Debug, Clone)]
 pub struct Scenario<'a> {
-    /// The rule that is looked at is one of them.
+    /// Includes the simulated rule.
     pub rules: LiveRules<'a>,
     pub budgets: BudgetRooms,
-    /// The one that is looked at, and its version.
+    /// The simulated rule and its version.
     pub subject: (&'a Rule, i32),
 }
 
-/// What one scenario came to so far.
+/// The running figures of one scenario.
 struct Side<'a> {
     scenario: Scenario<'a>,
     period_key: Option<String>,
@@ -76,13 +75,13 @@ impl<'a> Side<'a> {
     }
 }
 
-/// One pass over the population. Give it the players in the order of their ids.
+/// One pass over the population. Add the players in the order of their ids.
 pub struct Simulation<'a> {
     catalogue: &'a Catalogue,
     settings: &'a Settings,
     moment: Moment,
     side: Side<'a>,
-    /// The same with the version of the rule that is in force.
+    /// The same with the rule's version in force, for comparison.
     current: Option<Side<'a>>,
     players: u64,
     by_segment: tally::Groups,
@@ -112,7 +111,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// Answers what became of the player, and what they would get of the rule.
+    /// Evaluates one player. Returns the outcome and the amount that the rule would grant.
     pub fn add(&mut self, player: &PlayerSnapshot) -> (Outcome, Decimal) {
         let facts = Facts::of(player, self.catalogue, &self.moment, None);
         let candidate = Candidate {
@@ -123,7 +122,7 @@ impl<'a> Simulation<'a> {
         let (outcome, evaluation) = self.side.add(&candidate, self.settings);
         let (rule, _) = self.side.scenario.subject;
         self.players += 1;
-        // A player who was never classified has no segment.
+        // An empty name stands for players who were never classified.
         let segment = player.segment.map_or("", |segment| segment.as_str());
         self.by_segment.add(segment, outcome, rule, &evaluation);
         self.by_tier.add(&player.tier, outcome, rule, &evaluation);

@@ -1,4 +1,4 @@
-//! What a simulation says.
+//! The report of a simulation.
 
 use super::tally::{AllTally, Count, Figures, Groups, Outcome};
 use super::{Side, Simulation};
@@ -16,36 +16,36 @@ use std::collections::BTreeMap;
 
 const ROI_SCALE: u32 = 4;
 
-/// Of the rule, unless it says otherwise. Money that is expected is expected as by the profit gate.
+/// Figures are those of the simulated rule unless noted. Expected amounts are computed as in the profit gate.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// The whole population.
+    /// Size of the whole population.
     pub players: u64,
     pub reward_type: RewardType,
     pub currency_type: Asset,
     #[serde(flatten)]
     pub figures: Figures,
     pub expected_profit: Decimal,
-    /// `expected_profit / cost`; null where nothing is spent.
+    /// `expected_profit / cost`, to four decimal places; null if the cost is 0.
     pub roi: Option<Decimal>,
-    /// Of what is granted; null where nothing is.
+    /// Distribution of the granted amounts; null if nothing is granted.
     pub amounts: Option<Distribution>,
-    /// Of players in a segment; those never classified are under null.
+    /// One group per segment; players never classified are under null.
     pub by_segment: Vec<Group>,
     pub by_tier: Vec<Group>,
-    /// In the order of the gates.
+    /// In gate order.
     pub gates: Vec<GateTally>,
     /// Null without a budget.
     pub budget: Option<BudgetUse>,
-    /// Ten players, some of each outcome.
+    /// Up to ten players, covering every outcome that occurred.
     pub samples: Vec<Sample>,
-    /// All rules of the set together.
+    /// The totals of all rules in the simulated set.
     pub all_rules: AllRules,
-    /// To the version that is in force; null where it is the one that was simulated, or there is none.
+    /// The difference to the version in force; null if that is the simulated one or there is none.
     pub difference: Option<Difference>,
 }
 
-/// Quantiles are amounts that are granted: a tenth of the players get no more than `p10`.
+/// Quantiles are granted amounts (nearest rank): a tenth of the rewarded players get at most `p10`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Distribution {
     pub min: Decimal,
@@ -62,7 +62,7 @@ pub struct Distribution {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Group {
-    /// Of the segment or the tier.
+    /// Name of the segment or tier; null for players without one.
     pub name: Option<String>,
     pub players: u64,
     #[serde(flatten)]
@@ -70,7 +70,7 @@ pub struct Group {
     pub expected_profit: Decimal,
 }
 
-/// What a gate held back, in the asset of the reward.
+/// Players and amounts that a gate stopped, in the reward's asset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateTally {
     pub name: &'static str,
@@ -84,32 +84,32 @@ pub type Stopped = Count;
 pub struct BudgetUse {
     #[serde(flatten)]
     pub limits: Budget,
-    /// What was left before; null: no limit.
+    /// Remaining budget before the simulation; null: no limit.
     pub total_room: Option<Decimal>,
     pub day_room: Option<Decimal>,
-    /// What the simulated grants reserve.
+    /// Amount that the simulated grants reserve.
     pub spent: Decimal,
-    /// Whether somebody was refused for it.
+    /// Whether the budget refused anyone.
     pub is_reached: bool,
 }
 
-/// One player, explained.
+/// One player with the explanation of the outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sample {
     pub player_id: PlayerId,
     pub segment: Option<Segment>,
     pub tier: String,
     pub outcome: Outcome,
-    /// Those that the rule reads.
+    /// The facts that the rule reads.
     pub facts: Map<String, Value>,
     pub conditions: Vec<ConditionResult>,
-    /// With the gates; null where the rule was not tried.
+    /// Includes the gates; null if the rule was not tried.
     pub decision: Option<Decision>,
-    /// Of a bonus that came to the profit gate: how its cost comes about.
+    /// How the cost was estimated, for a bonus that reached the profit gate.
     pub wagering: Option<WageringEstimate>,
 }
 
-/// A sample that may be taken. What takes long is computed of those that are.
+/// A candidate for the samples. The expensive explanation is computed only for those selected.
 #[derive(Debug)]
 pub(super) struct Drawn {
     sample: Sample,
@@ -138,10 +138,10 @@ pub struct AllRules {
     pub expected_profit: Decimal,
 }
 
-/// The simulated figure less the one of the version in force.
+/// Each figure is that of the simulated version minus that of the version in force.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
-    /// The one in force.
+    /// The version in force.
     pub version: i32,
     pub current: Figures,
     pub granted: i128,
@@ -149,7 +149,7 @@ pub struct Difference {
     pub cost: Decimal,
     pub expected_revenue: Decimal,
     pub expected_profit: Decimal,
-    /// Of all rules of the set together.
+    /// Cost difference over all rules in the simulated set.
     pub all_rules_cost: Decimal,
 }
 
@@ -311,7 +311,7 @@ fn difference(side: &Side<'_>, current: Side<'_>, asset: Asset) -> Difference {
 fn distribution(mut amounts: Vec<Decimal>, asset: Asset) -> Option<Distribution> {
     amounts.sort_unstable();
     let (first, last) = (*amounts.first()?, *amounts.last()?);
-    // Nearest rank: the smallest amount that at least so many per cent of the players get no more than.
+    // Nearest rank: the smallest amount that at least `per_cent` per cent of the players do not exceed.
     let quantile = |per_cent: usize| amounts[(amounts.len() * per_cent).div_ceil(100).saturating_sub(1)];
     let sum = amounts
         .iter()

@@ -1,4 +1,4 @@
-//! Counting while a simulation goes.
+//! Running totals of a simulation.
 
 use super::report::Drawn;
 use crate::evaluate::{Decision, Evaluation, Verdict};
@@ -10,18 +10,18 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 text_enum! {
-    /// What became of one player.
+    /// The result for one player.
     pub enum Outcome as "simulated outcome" {
         Granted = "GRANTED",
-        /// Granted, but less than the rule gives.
+        /// Granted, but less than the rule offers.
         Reduced = "REDUCED",
-        /// By a gate.
+        /// Refused by a gate.
         Refused = "REFUSED",
-        /// The rule matches but gives nothing.
+        /// The rule matches but yields no reward.
         NotApplicable = "NOT_APPLICABLE",
-        /// The rule matches, but one of higher priority was granted in its place.
+        /// The rule matches, but a rule of higher priority was granted instead.
         Displaced = "DISPLACED",
-        /// The rule matches, and paid this player in this period before.
+        /// The rule matches, but has already paid this player in this period.
         AlreadyGranted = "ALREADY_GRANTED",
         NoMatch = "NO_MATCH",
     }
@@ -38,7 +38,7 @@ impl From<Verdict> for Outcome {
     }
 }
 
-/// Players, and what the rule gives them. `matched = already_granted + displaced + not_applicable + refused + granted`.
+/// Numbers of players, and amounts. `matched = already_granted + displaced + not_applicable + refused + granted`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Figures {
     pub matched: u64,
@@ -47,11 +47,11 @@ pub struct Figures {
     pub not_applicable: u64,
     pub refused: u64,
     pub granted: u64,
-    /// Of the granted.
+    /// Part of `granted`.
     pub reduced: u64,
-    /// In the asset of the reward.
+    /// In the reward's asset.
     pub amount: Decimal,
-    /// Expected, in money, as is the revenue.
+    /// Expected cost in the program currency; so is the revenue.
     pub cost: Decimal,
     pub expected_revenue: Decimal,
 }
@@ -69,7 +69,7 @@ impl Figures {
             Outcome::NoMatch => {}
         }
         if let Some(grant) = evaluation.grants.iter().find(|grant| grant.rule_id == rule.rule_id) {
-            // Sums of many amounts below 1e15: far from the end of a decimal.
+            // Amounts are below 1e15, so these sums stay far below the range of a decimal.
             self.amount = self.amount.saturating_add(grant.amount);
             self.cost = self.cost.saturating_add(grant.cost);
             self.expected_revenue = self.expected_revenue.saturating_add(grant.expected_revenue);
@@ -77,7 +77,7 @@ impl Figures {
     }
 }
 
-/// Players whom a gate stopped, and the amount that it took from them.
+/// Number of players whom a gate stopped, and the total amount withheld from them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     pub count: u64,
@@ -91,12 +91,12 @@ impl Count {
     }
 }
 
-/// What the rule came to.
+/// The totals of the simulated rule.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) figures: Figures,
     pub(super) amounts: Vec<Decimal>,
-    /// Refused and reduced, by gate.
+    /// `(refused, reduced)` by gate.
     pub(super) gates: BTreeMap<&'static str, (Count, Count)>,
 }
 
@@ -133,7 +133,7 @@ impl Tally {
     }
 }
 
-/// What all rules together came to.
+/// The totals of all rules.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AllTally {
     pub(super) granted: u64,
@@ -151,7 +151,7 @@ impl AllTally {
     }
 }
 
-/// Figures by name: there are few names, so they are looked for one after the other.
+/// Figures by name. There are few names, so a linear search is enough.
 #[derive(Debug, Default)]
 pub(super) struct Groups(pub(super) Vec<(String, u64, Figures)>);
 
@@ -168,11 +168,11 @@ impl Groups {
     }
 }
 
-/// The first players of every outcome; the report takes some of each.
+/// The first players of each outcome; the report selects from them.
 #[derive(Debug, Default)]
 pub(super) struct Samples(BTreeMap<Outcome, Vec<Drawn>>);
 
-/// Players that are explained.
+/// Most players in the report's samples.
 const SAMPLES_MAX: usize = 10;
 
 impl Samples {
@@ -184,7 +184,7 @@ impl Samples {
         self.0.entry(outcome).or_default().push(drawn);
     }
 
-    /// Of each outcome in turn until there are enough, in the order of the players' ids.
+    /// Takes one of each outcome in turn until there are [`SAMPLES_MAX`], and sorts them by player id.
     pub(super) fn take(self) -> Vec<Drawn> {
         let mut queues: Vec<_> = self.0.into_values().map(Vec::into_iter).collect();
         let mut taken = Vec::with_capacity(SAMPLES_MAX);

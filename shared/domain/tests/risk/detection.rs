@@ -9,7 +9,7 @@ use domain::settings::Settings;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Somebody who deposits and plays, and raises no signal.
+/// A player who deposits and plays, and raises no signal.
 fn honest() -> Totals {
     Totals {
         deposited: d("100"),
@@ -170,7 +170,7 @@ fn a_bonus_wagered_on_games_with_a_small_edge() {
 
 #[test]
 fn a_return_that_luck_does_not_explain() {
-    // At edge 0.05 and 5 bets of deviation, 10,000 bets give 0.95 ± 0.05: four deviations are 1.15.
+    // With edge 0.05 and a standard deviation of 5 bets, 10,000 bets return 0.95 ± 0.05: four deviations are 1.15.
     for (wagered, won, bets, expected) in [
         ("1000", "1150", Some(10_000), false),
         ("1000", "1150.01", Some(10_000), true),
@@ -243,7 +243,7 @@ fn things_shared_with_a_rewarded_account() {
     assert_eq!(seen, expected);
 }
 
-/// `(deposit, bonus, withdrawal)` at the hours after noon.
+/// Deposit, bonus an hour later and withdrawal 100 hours later, for each `(hours after noon, deposited, withdrawn)`.
 fn cycling(cycles: &[(i64, &str, &str)]) -> RiskFacts {
     let mut facts = RiskFacts::default();
     for (hours, deposited, withdrawn) in cycles {
@@ -284,7 +284,7 @@ fn a_cycle_needs_its_bonus_and_sums_parts() {
     };
     assert_eq!(raised(&honest(), &without_bonuses), [""; 0]);
 
-    // Deposits of 60 and 40, withdrawals of 50 and 40: 90 of 100. Three of them, ten days apart.
+    // Deposits of 60 and 40, withdrawals of 50 and 40: 90 of 100. Three such cycles, ten days apart.
     let mut facts = RiskFacts::default();
     for start in [0, 10 * DAY, 20 * DAY] {
         let events = [
@@ -307,7 +307,7 @@ fn a_cycle_needs_its_bonus_and_sums_parts() {
 
 #[test]
 fn a_withdrawal_before_the_bonus_takes_of_the_deposit() {
-    // 100 deposited, 100 taken out before the bonus: nothing of the deposit is left to cycle.
+    // 100 deposited and 100 withdrawn before the bonus: nothing is left to cycle.
     let mut facts = RiskFacts::default();
     for start in [0, 5 * DAY, 10 * DAY] {
         facts.cashier.extend([

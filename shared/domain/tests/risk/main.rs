@@ -1,4 +1,4 @@
-//! Fraud signals and the risk score, with numbers worked by hand.
+//! Fraud signals and the risk score, with figures calculated by hand.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod detection;
@@ -23,7 +23,7 @@ fn after_hours(hours: i64) -> Timestamp {
     noon() + SignedDuration::from_hours(hours)
 }
 
-/// Raised at noon.
+/// A signal raised at noon.
 fn signal(signal_type: SignalType, evidence: Value) -> Signal {
     let player_id = PlayerId::parse("P001").unwrap();
     Signal::raised(

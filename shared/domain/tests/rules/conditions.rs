@@ -1,4 +1,4 @@
-//! Conditions: the conformance table, and JSON nobody writes by accident.
+//! Conditions: the conformance table, and malformed JSON.
 
 use crate::support::{d, ladder, rule_json, sample_player};
 use domain::facts::{Catalogue, Facts};
@@ -8,7 +8,7 @@ use domain::tier::Ladder;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// The sample's ladder, with two benefits whose names look like the sugar of a third.
+/// The sample ladder with two more benefits: `spins_min` looks like a comparison of `spins`.
 fn catalogue_with_spins() -> Catalogue {
     let mut tiers = ladder().tiers().to_vec();
     tiers[0].benefits.insert("spins".into(), json!(10));
@@ -166,8 +166,10 @@ proptest! {
         let facts = Facts::of(&player, &catalogue, &moment, None);
         if let Ok(rule) = with_conditions(conditions, &catalogue) {
             let met = rule.matches(&facts);
-            // Groups are explained besides their parts, so only the top level has to agree.
-            let all_met = rule.condition.explain(&facts).iter().filter(|result| result.pointer.matches('/').count() == 2).all(|r| r.met);
+            // Groups are explained as well as their parts, so only the top level has to agree.
+            let results = rule.condition.explain(&facts);
+            let mut top_level = results.iter().filter(|result| result.pointer.matches('/').count() == 2);
+            let all_met = top_level.all(|result| result.met);
             prop_assert!(!met || all_met);
         }
         prop_assert!(Rule::parse(&whole, &catalogue, &Settings::default()).is_err());

@@ -1,4 +1,4 @@
-//! Which rules are tried, in which order, and when it is enough.
+//! Which rules are evaluated, in which order, and when evaluation stops.
 
 use crate::support::{
     catalogue, d, deposit, evaluate_player, evaluate_with, moment, parse_rule, player, rule, rule_set, sample_player,
@@ -11,7 +11,7 @@ use domain::rule::{Rule, Trigger};
 use domain::settings::Settings;
 use serde_json::{Value, json};
 
-/// A player for whom every reward pays.
+/// A player for whom every reward is profitable.
 fn anyone() -> PlayerSnapshot {
     player("A", "0", "1000000", "1000000", 10)
 }
@@ -23,7 +23,7 @@ fn at_most(max_rewards_per_evaluation: u32) -> Settings {
     }
 }
 
-/// Rules: id, priority, and what is not as in [`rule`].
+/// Rules from id, priority, and the differences to [`rule`].
 type Definitions<'a> = Vec<(&'a str, i32, Value)>;
 
 fn rules(rules: &[(&str, i32, Value)]) -> RuleSet {
@@ -55,7 +55,7 @@ fn the_highest_priority_that_passes_wins_and_exclusivity_only_excludes_what_is_b
         changes["exclusive_group"] = json!("g");
         changes
     };
-    // Rules, rewards at most, granted.
+    // Rules, most rewards per evaluation, granted.
     let constellations: Vec<(Definitions<'_>, u32, Vec<&str>)> = vec![
         (vec![("A", 1, any()), ("B", 2, any())], 1, vec!["B"]),
         (vec![("B", 1, any()), ("A", 1, any())], 1, vec!["A"]),
@@ -214,7 +214,7 @@ fn conditions_that_cannot_be_computed_are_not_applicable_with_the_reason() {
         decided(json!({"any": [{"when": "total_wagered ^ 8 > 1"}, {"segment": "VIP"}]})),
         not_applicable("the value is too large")
     );
-    // What decides without it, decides: in whichever order.
+    // A part that decides alone does so, in any order.
     let matched = (Some((Verdict::Granted, String::new())), "A".to_owned());
     assert_eq!(
         decided(json!({"any": [{"when": "100 / net_loss > 1"}, {"net_loss": 0}]})),
@@ -228,7 +228,7 @@ fn conditions_that_cannot_be_computed_are_not_applicable_with_the_reason() {
         decided(json!({"when": "100 / net_loss > 1", "segment": "VIP"})),
         (None, "B".to_owned())
     );
-    // A fact that is not known fails its comparison, and the rule does not match.
+    // An unknown fact fails its comparison, so the rule does not match.
     assert_eq!(decided(json!({"when": "total_bets > 1"})), (None, "B".to_owned()));
 }
 
@@ -345,7 +345,7 @@ fn rules_apply_while_they_are_active_in_their_time_and_on_their_days() {
     assert!(!at(times(), "2026-11-24T12:00:00Z"));
     assert!(at(json!({"days_of_week": ["MON", "TUE"]}), monday));
     assert!(!at(json!({"days_of_week": ["SUN"]}), monday));
-    // 23:30 UTC on Sunday is Monday in Berlin.
+    // 23:30 UTC on Sunday is already Monday in Berlin.
     assert!(is_live(
         json!({"days_of_week": ["MON"]}),
         Trigger::Import,
@@ -362,7 +362,8 @@ fn rules_apply_while_they_are_active_in_their_time_and_on_their_days() {
 
 #[test]
 fn days_of_the_week_are_those_of_the_clock_on_the_wall_when_it_is_changed() {
-    // Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to 23:00 UTC.
+    // Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to
+    // 23:00 UTC.
     for (first, last) in [
         ("2026-03-28T23:00:00Z", "2026-03-29T21:59:59Z"),
         ("2026-10-24T22:00:00Z", "2026-10-25T22:59:59Z"),
@@ -390,7 +391,7 @@ fn days_of_the_week_are_those_of_the_clock_on_the_wall_when_it_is_changed() {
 #[test]
 fn rules_apply_to_their_triggers() {
     let live = |changes: Value, trigger| is_live(changes, trigger, "2026-11-23T12:00:00Z", "UTC");
-    // One that names none is for everything but consequences.
+    // A rule without triggers runs for all triggers but consequences.
     use Trigger::{Deposit, Import, KycCompleted, Profile, Recalculation, SegmentChanged, TierChanged};
     assert!(
         [Import, Recalculation, Deposit, KycCompleted, Profile]
@@ -446,8 +447,9 @@ fn a_grant_carries_its_terms_and_when_it_ends() {
             "A",
             2,
             json!({"reward_config": {
-                "type": "FREE_PLAY", "amount": 10, "wagering_requirement": 2.5, "expiry_hours": 48, "eligible_games": ["slots"],
-                "max_bet": 5, "max_bet_action": "FORFEIT", "max_conversion": 3, "on_withdrawal": "KEEP", "requires_opt_in": true,
+                "type": "FREE_PLAY", "amount": 10, "wagering_requirement": 2.5, "expiry_hours": 48,
+                "eligible_games": ["slots"], "max_bet": 5, "max_bet_action": "FORFEIT", "max_conversion": 3,
+                "on_withdrawal": "KEEP", "requires_opt_in": true,
             }}),
         ),
         (
@@ -465,8 +467,9 @@ fn a_grant_carries_its_terms_and_when_it_ends() {
     assert_eq!(
         serde_json::to_value(bonus.terms.as_ref().unwrap()).unwrap(),
         json!({
-            "wagering_requirement": 2.5, "wagering_basis": "BONUS", "expiry_hours": 48, "eligible_games": ["slots"], "max_bet": 5,
-            "max_bet_action": "FORFEIT", "max_conversion": 3, "on_withdrawal": "KEEP", "requires_opt_in": true,
+            "wagering_requirement": 2.5, "wagering_basis": "BONUS", "expiry_hours": 48, "eligible_games": ["slots"],
+            "max_bet": 5, "max_bet_action": "FORFEIT", "max_conversion": 3, "on_withdrawal": "KEEP",
+            "requires_opt_in": true,
         })
     );
     assert_eq!(

@@ -1,4 +1,4 @@
-//! One rule against one player: the answer of `POST /rules/{id}/test`.
+//! One rule against one player: the response of `POST /rules/{id}/test`.
 
 use crate::support::{catalogue, d, moment, parse_rule, rule, sample_player, sample_rule};
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, Verdict, explain};

@@ -1,4 +1,4 @@
-//! Formulas: the conformance table, and sources nobody writes by accident.
+//! Formulas: the conformance table, and hostile sources.
 
 use crate::support::{catalogue, moment, sample_player};
 use domain::facts::{Catalogue, Facts};
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 
-/// The result of a formula, written as the table writes it.
+/// The result of a formula in the notation of the table.
 fn result(source: &str, facts: &Facts<'_>, catalogue: &Catalogue) -> String {
     let failed = |error: EvalError| match error {
         EvalError::Null { .. } => format!("null: {error}"),
@@ -43,7 +43,7 @@ fn formulas_give_what_the_conformance_table_says() {
     let (mut wrong, mut cases) = (Vec::new(), 0);
     for row in rows.records() {
         let row = row.unwrap();
-        // A result may hold the delimiter.
+        // A result may contain the delimiter.
         let (source, kept, expected) = (&row[0], &row[1], row.iter().skip(2).collect::<Vec<_>>().join(";"));
         let kept: Map<String, Value> = serde_json::from_str(kept).unwrap();
         assert!(kept.keys().all(|name| catalogue.id(name).is_some()), "{kept:?}");
@@ -70,7 +70,7 @@ fn hostile_formulas_are_refused_at_once() {
     for source in [&parentheses, &minuses, &megabyte] {
         assert_eq!(refusal(source), FormulaErrorKind::TooLong);
     }
-    // The same within the size: the bounds on depth and length must hold too.
+    // The same within the size limit, so that the other bounds have to hold.
     let open = "(".repeat(NESTING_MAX + 1) + "1" + &")".repeat(NESTING_MAX + 1);
     assert_eq!(refusal(&open), FormulaErrorKind::TooDeep);
     assert_eq!(refusal(&("-".repeat(NESTING_MAX + 1) + "1")), FormulaErrorKind::TooDeep);
@@ -133,7 +133,7 @@ fn a_formula_names_the_facts_it_reads() {
     );
 }
 
-/// Pieces of formulas, so that random sources come close to being right.
+/// Fragments of formulas, so that random sources are nearly valid.
 fn near_formula() -> impl Strategy<Value = String> {
     let pieces = [
         "1",

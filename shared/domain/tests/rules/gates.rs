@@ -1,4 +1,4 @@
-//! Every gate with its numbers, through the evaluation of a player.
+//! Every gate with its figures, tested through the evaluation of a player.
 
 use crate::support::{d, evaluate_player, evaluate_with, player, rule, rule_set, sample_player};
 use domain::evaluate::{BudgetRooms, Decision, Evaluation, Verdict};
@@ -26,7 +26,9 @@ fn figures(decision: &Decision, name: &str) -> Value {
 fn bonus(amount: i64, wagering_requirement: i64) -> Rule {
     rule(
         "BONUS",
-        json!({"reward_config": {"type": "BONUS_BALANCE", "amount": amount, "wagering_requirement": wagering_requirement}}),
+        json!({"reward_config": {
+            "type": "BONUS_BALANCE", "amount": amount, "wagering_requirement": wagering_requirement,
+        }}),
     )
 }
 
@@ -153,7 +155,7 @@ fn half_an_amount_is_rounded_once_and_down() {
 
 // ----------------------------------------------------------------------------------------------- profit
 
-/// 500 a week for 4 weeks at edge 0.05 is 25 a week, 100 in all.
+/// 500 a week for 4 weeks at edge 0.05: 25 a week, 100 in total.
 fn steady_player() -> PlayerSnapshot {
     player("S", "0", "2000", "2000", 10)
 }
@@ -264,7 +266,10 @@ fn nothing_pays_where_nothing_is_earned() {
 fn eligible_games_decide_the_edge() {
     let on_roulette = rule(
         "R",
-        json!({"reward_config": {"type": "BONUS_BALANCE", "amount": 10, "wagering_requirement": 10, "eligible_games": ["roulette", "blackjack"]}}),
+        json!({"reward_config": {
+            "type": "BONUS_BALANCE", "amount": 10, "wagering_requirement": 10,
+            "eligible_games": ["roulette", "blackjack"],
+        }}),
     );
     let (decision, _) = decide(&steady_player(), on_roulette, &Settings::default());
     assert_eq!(figures(&decision, "profit")["edge"].to_string(), "0.016");
@@ -363,7 +368,10 @@ fn the_room_shrinks_within_one_evaluation() {
 fn budgeted(total: Option<&str>, per_day: Option<&str>) -> Rule {
     rule(
         "B",
-        json!({"budget": {"total": total, "per_day": per_day}, "reward_config": {"type": "LOYALTY_POINTS", "amount": 1000}}),
+        json!({
+            "budget": {"total": total, "per_day": per_day},
+            "reward_config": {"type": "LOYALTY_POINTS", "amount": 1000},
+        }),
     ) // costs 10
 }
 

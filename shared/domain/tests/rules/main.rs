@@ -1,4 +1,4 @@
-//! The language of rules and the gates, against the numbers of the domain and hand-worked cases.
+//! The rule language and the gates, against the figures of the specification and cases calculated by hand.
 #![allow(clippy::unwrap_used)] // the helpers of tests are not `#[test]` functions
 
 mod conditions;

@@ -1,4 +1,4 @@
-//! The closed form of the stake before ruin against the exact dynamic program, and its behaviour everywhere.
+//! Compares the closed form of the stake before ruin with the exact dynamic program, and checks it over its range.
 
 use domain::bonus::GrantTerms;
 use domain::gate::cost::CostModel;
@@ -17,7 +17,7 @@ fn even_money(balance: f64, bet: f64, requirement: f64, edge: f64) -> Run {
     }
 }
 
-/// Balances of 10 bets and more: below that a bet is too large a part of the money for a diffusion.
+/// Balances of at least 10 bets: below that, a bet is too large for the diffusion approximation.
 #[test]
 fn the_closed_form_is_within_half_a_per_cent_of_the_exact_stake() {
     let mut cases = 0;
@@ -50,7 +50,7 @@ fn the_closed_form_is_within_half_a_per_cent_of_the_exact_stake() {
     assert!(cases >= 200, "{cases} cases");
 }
 
-/// What the half per cent does not cover. The stake errs low, so the cost errs high: on the safe side.
+/// Cases outside the tolerance of 0.5 %. The stake errs low, so the cost errs high, which is the safe side.
 #[test]
 fn with_less_than_ten_bets_of_money_the_closed_form_errs_low() {
     for edge in [0.005, 1.0 / 37.0, 0.05] {
@@ -80,7 +80,7 @@ fn the_exact_stake_falls_as_the_bets_grow() {
 
 #[test]
 fn the_textbook_cost_has_the_wrong_sign_where_the_money_runs_out() {
-    // Bonus 10, 500 to stake at 1/37 in bets of 1: the textbook says −3.51, the truth is 4.38.
+    // Bonus 10, 500 to stake at edge 1/37 in bets of 1: the textbook formula gives −3.51; the exact value is 4.38.
     let kept = |stake: f64| 10.0 - stake / 37.0;
     assert!((kept(500.0) + 3.5135).abs() < 5e-5);
     assert!((kept(expected_bets_exact(10, 500, 1.0 / 37.0)) - 4.3751).abs() < 5e-5);
@@ -111,7 +111,7 @@ proptest! {
     fn the_closed_form_is_finite_everywhere(run in any_run()) {
         let stake = expected_stake(&run);
         prop_assert!(stake.is_finite() && stake >= 0.0 && stake <= run.requirement, "{}", stake);
-        // No more than the edge can take from the balance.
+        // At most what the edge can take from the balance.
         prop_assert!(stake * run.edge <= run.balance * (1.0 + 1e-9), "{}", stake);
     }
 
@@ -119,12 +119,12 @@ proptest! {
     fn larger_bets_end_sooner(run in any_run(), factor in 1.0..100.0_f64) {
         let larger = Run { bet: run.bet * factor, ..run };
         let (small, large) = (expected_stake(&run), expected_stake(&larger));
-        // Floats differ in the last digits, of the mean where the edge is next to nothing.
+        // Floats differ in the last digits; with a tiny edge, also those of the mean.
         let noise = small * 1e-7 + run.requirement * 1e-8;
         prop_assert!(large <= small + noise, "{small} with {}, {large} with {}", run.bet, larger.bet);
     }
 
-    /// Where the requirement takes less than the bonus (`multiplier × edge` at most 1).
+    /// For requirements that cost less than the bonus (`multiplier × edge` at most 1).
     #[test]
     fn a_larger_bonus_costs_more(
         cents in 1_i64..10_000_000,

@@ -1,4 +1,4 @@
-//! What a person can mistype in a rule, and the place that is named.
+//! Mistakes in rules, and the place that the error names.
 
 use crate::support::{catalogue, d, rule_json, sample_rules};
 use domain::rule::Rule;
@@ -20,7 +20,7 @@ fn errors(changes: Value) -> Vec<String> {
     errors_with(&rule_json("R", changes), &Settings::default())
 }
 
-/// A bonus of 10, with `changes` to its `reward_config`.
+/// A bonus of 10 with `changes` to its `reward_config`.
 fn reward_errors(changes: Value) -> Vec<String> {
     let mut config = json!({"type": "BONUS_BALANCE", "amount": 10});
     for (key, value) in changes.as_object().unwrap() {
@@ -47,12 +47,14 @@ fn a_rule_with_everything_is_read_and_written_back() {
         "rule_id": "ALL", "name": "Everything", "description": "Each field once.", "priority": -3, "is_active": false,
         "conditions": {"any": [{"segment": "VIP"}, {"when": "net_loss > 5"}]},
         "reward_config": {
-            "type": "BONUS_BALANCE", "formula": "net_loss * 0.1", "min_amount": 1.50, "max_amount": 20, "wagering_requirement": 3,
-            "wagering_basis": "DEPOSIT_PLUS_BONUS", "expiry_hours": 1, "eligible_games": ["slots"], "game_weights": {"slots": 0.5},
-            "max_bet": 5, "max_bet_action": "FORFEIT", "max_conversion": 10, "on_withdrawal": "KEEP", "requires_opt_in": true,
+            "type": "BONUS_BALANCE", "formula": "net_loss * 0.1", "min_amount": 1.50, "max_amount": 20,
+            "wagering_requirement": 3, "wagering_basis": "DEPOSIT_PLUS_BONUS", "expiry_hours": 1,
+            "eligible_games": ["slots"], "game_weights": {"slots": 0.5}, "max_bet": 5, "max_bet_action": "FORFEIT",
+            "max_conversion": 10, "on_withdrawal": "KEEP", "requires_opt_in": true,
         },
-        "trigger": ["DEPOSIT"], "cadence": "WEEKLY", "starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-12-23T00:00:00Z",
-        "days_of_week": ["MON", "SUN"], "budget": {"total": 1000, "per_day": 100}, "exclusive_group": "weekly",
+        "trigger": ["DEPOSIT"], "cadence": "WEEKLY", "days_of_week": ["MON", "SUN"],
+        "starts_at": "2026-11-23T00:00:00Z", "ends_at": "2026-12-23T00:00:00Z",
+        "budget": {"total": 1000, "per_day": 100}, "exclusive_group": "weekly",
     });
     let rule = Rule::parse(&definition, &catalogue(), &Settings::default()).unwrap();
     assert_eq!(rule.definition(), &definition);
@@ -62,7 +64,10 @@ fn a_rule_with_everything_is_read_and_written_back() {
 fn defaults_are_filled_in_and_texts_of_numbers_become_numbers() {
     let rule = rule_json(
         "R",
-        json!({"description": null, "reward_config": {"type": "LOYALTY_POINTS", "amount": "10.50", "max_amount": null}}),
+        json!({
+            "description": null,
+            "reward_config": {"type": "LOYALTY_POINTS", "amount": "10.50", "max_amount": null},
+        }),
     );
     let rule = Rule::parse(&rule, &catalogue(), &Settings::default()).unwrap();
     let expected = json!({
@@ -75,8 +80,8 @@ fn defaults_are_filled_in_and_texts_of_numbers_become_numbers() {
 #[test]
 fn all_errors_are_collected() {
     let rule = json!({
-        "rule_id": "", "name": "", "conditions": {"net_los": 1}, "reward_config": {"type": "GOLD", "amount": -1}, "priority": 1.5,
-        "colour": "red",
+        "rule_id": "", "name": "", "conditions": {"net_los": 1}, "reward_config": {"type": "GOLD", "amount": -1},
+        "priority": 1.5, "colour": "red",
     });
     let expected = [
         "/colour unknown",
@@ -214,7 +219,7 @@ fn errors_of_the_reward() {
     assert_eq!(errors(half_a_ticket), ["/reward_config/amount range"]);
 }
 
-/// The words of the first error.
+/// The message of the first error.
 fn detail(changes: Value, settings: &Settings) -> String {
     Rule::parse(&rule_json("R", changes), &catalogue(), settings).unwrap_err()[0]
         .clone()
@@ -249,7 +254,7 @@ fn every_slip_is_answered_with_what_was_expected() {
         ),
         (
             conditions(json!({"segment": "LOOSING"})),
-            "\"LOOSING\" is no segment; it is one of NEW, WINNING, BREAKEVEN, LOSING, VIP",
+            "\"LOOSING\" is not a valid segment; expected one of NEW, WINNING, BREAKEVEN, LOSING, VIP",
         ),
         (conditions(json!({"any": []})), "an empty any never holds"),
         (
@@ -264,10 +269,7 @@ fn every_slip_is_answered_with_what_was_expected() {
             conditions(json!({"when": "net_loss > "})),
             "at character 10: expected a value, found the end",
         ),
-        (
-            formula("net_loss * (1 + 2"),
-            "at character 12: this parenthesis has no partner",
-        ),
+        (formula("net_loss * (1 + 2"), "at character 12: unmatched parenthesis"),
         (
             formula("net_los * 2"),
             "at character 1: unknown fact net_los; did you mean net_loss?",
@@ -295,7 +297,8 @@ fn every_slip_is_answered_with_what_was_expected() {
         ),
         (
             json!({"trigger": ["IMPORTS"]}),
-            "\"IMPORTS\" is not one of IMPORT, RECALCULATION, DEPOSIT, KYC_COMPLETED, PROFILE, SEGMENT_CHANGED, TIER_CHANGED",
+            "\"IMPORTS\" is not one of IMPORT, RECALCULATION, DEPOSIT, KYC_COMPLETED, PROFILE, \
+             SEGMENT_CHANGED, TIER_CHANGED",
         ),
         (
             json!({"cadence": "WEEKLI"}),
@@ -375,7 +378,9 @@ fn a_saved_rule_stays_readable_when_its_tier_and_its_games_go() {
         "R",
         json!({
             "conditions": {"tier": ["PLATINUM", "GOLD"]},
-            "reward_config": {"type": "BONUS_BALANCE", "amount": 1, "eligible_games": ["keno"], "game_weights": {"keno": 1}},
+            "reward_config": {
+                "type": "BONUS_BALANCE", "amount": 1, "eligible_games": ["keno"], "game_weights": {"keno": 1},
+            },
         }),
     );
     let mut settings = Settings::default();

@@ -1,4 +1,4 @@
-//! The ten players and fifteen rules of the sample, worked by hand.
+//! The ten players and fifteen rules of the sample, with figures calculated by hand.
 
 use crate::support::{catalogue, d, evaluate_player, moment, sample_player, sample_rule, sample_set};
 use domain::evaluate::{Evaluation, Verdict};
@@ -12,7 +12,7 @@ fn evaluation(player_id: &str) -> Evaluation {
     evaluate_player(&sample_player(player_id), &sample_set(), &Settings::default())
 }
 
-/// Cost and revenue by which the profit gate judged a decision.
+/// The cost and revenue that the profit gate used.
 fn profit_figures(evaluation: &Evaluation, index: usize) -> serde_json::Value {
     let decision = serde_json::to_value(&evaluation.decisions[index]).unwrap();
     let gates = decision["gates"].as_array().unwrap();
@@ -108,7 +108,10 @@ fn a_decision_is_stored_with_its_amounts_at_their_scale() {
     assert_eq!(decision["gates"][2]["verdict"], "REFUSE");
     assert_eq!(
         decision["gates"][2]["figures"].to_string(),
-        r#"{"base_wager":5000.00,"cost":753.12,"edge":0.05,"min_roi":0,"multiplier":1.5,"profit":-378.12,"revenue":375.00,"roi":-0.5021}"#
+        concat!(
+            r#"{"base_wager":5000.00,"cost":753.12,"edge":0.05,"min_roi":0,"multiplier":1.5,"#,
+            r#""profit":-378.12,"revenue":375.00,"roi":-0.5021}"#
+        )
     );
 }
 
@@ -133,7 +136,7 @@ fn the_facts_that_the_decided_rules_read_are_kept() {
     assert_eq!(rule.reward.formula.eval(&again), Ok(d("770.00")));
 }
 
-/// What a formula gives within its limit, without any gate.
+/// The result of a formula within its limits, before any gate.
 fn amount(player_id: &str, tier: &str, formula: &str, max_amount: &str) -> Decimal {
     let mut player = sample_player(player_id);
     player.tier = tier.to_owned();

@@ -1,4 +1,4 @@
-//! The sample data, and short ways to make players, facts and rules.
+//! The sample data, and helpers that build players, facts and rules.
 
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, RuleSet, evaluate};
 use domain::facts::{Catalogue, EventFacts, Facts};
@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// A Monday, at noon.
+/// Noon on a Monday.
 pub const NOW: &str = "2026-11-23T12:00:00Z";
 
 pub fn d(text: &str) -> Decimal {
@@ -52,7 +52,7 @@ pub fn sample_rule(rule_id: &str) -> Value {
         .unwrap()
 }
 
-/// A player of BRONZE whose whole life is the last 30 days, as after a first import.
+/// A BRONZE player whose whole history is in the last 30 days, as after a first import.
 pub fn player(player_id: &str, deposited: &str, wagered: &str, won: &str, session_count: i32) -> PlayerSnapshot {
     let totals = Totals {
         deposited: d(deposited),
@@ -103,7 +103,7 @@ pub fn sample_player(player_id: &str) -> PlayerSnapshot {
     player(player_id, cells[1], cells[2], cells[3], cells[4].parse().unwrap())
 }
 
-/// A rule that gives 10 LP to everybody, with `changes` on top.
+/// A rule that grants 10 LP to everybody, with `changes` applied.
 pub fn rule_json(rule_id: &str, changes: Value) -> Value {
     let mut rule = json!({
         "rule_id": rule_id,
@@ -133,7 +133,7 @@ pub fn sample_set() -> RuleSet {
     rule_set(sample_rules().iter().map(parse_rule).collect())
 }
 
-/// An evaluation after an import, with all budgets untouched.
+/// An evaluation after an import, with full budgets.
 pub fn evaluate_player(player: &PlayerSnapshot, rules: &RuleSet, settings: &Settings) -> Evaluation {
     let mut budgets = BudgetRooms::of(rules, |_| Default::default());
     evaluate_with(player, rules, settings, None, &mut budgets)

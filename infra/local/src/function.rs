@@ -1,14 +1,12 @@
-//! The functions: one or more processes each, as Lambda has instances, served by `cargo lambda watch`.
+//! The functions: one or more processes each, as Lambda has instances.
 //!
-//! `cargo lambda watch` could start the processes itself, but then one that dies is never started again and
-//! its invocation never ends, all functions share one environment, and a function has either one instance or
-//! a fixed number of them. It is therefore asked for its Lambda APIs only, and this module does what the
-//! Lambda service does: starts an instance when all are busy, with the function's own environment, starts it
-//! again when it dies, fails what it was doing, and ends it when it outlasts its timeout.
+//! `cargo lambda watch` could start the processes, but it never starts one that died again, gives all functions one
+//! environment, and either one process or a fixed number of them. This module does what the Lambda service does: starts
+//! an instance when all are busy, with the function's own environment, starts it again when it dies, fails what it was
+//! doing, and ends it when it outlasts its timeout.
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,11 +15,11 @@ use std::{
     time::Duration,
 };
 
-use reqwest::Client;
+use axum::body::Bytes;
 use rustix::process::Signal;
 use tokio::{
     process::Command,
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -29,14 +27,13 @@ use tokio::{
 use crate::tell::caution;
 use crate::{
     process::{ProcessError, Register, Running, signal_group},
-    runtime_api::{Activity, Tunnel},
+    runtime_api::{InvocationError, Invocations, Session},
     stop::Stop,
     template,
 };
 
-/// The emulator keeps at most 100 invocations of a function in its queue, and stands still for good when there
-/// is one more. What is beyond this number waits before it.
-const MOST_IN_FLIGHT: usize = 64;
+/// How long an invocation may wait for a free instance, beside the function's timeout.
+const LONGEST_QUEUE: Duration = Duration::from_secs(30);
 
 /// Most instances of an HTTP function; the machine is small, and a request that waits costs nothing.
 const MOST_HTTP_INSTANCES: usize = 8;
@@ -44,8 +41,6 @@ const MOST_HTTP_INSTANCES: usize = 8;
 /// What all functions have in common.
 #[derive(Clone, Debug)]
 pub struct Platform {
-    /// Where the emulator listens.
-    pub emulator: SocketAddr,
     /// Where the binaries are.
     pub binaries: PathBuf,
     /// Directory of the logs.
@@ -53,7 +48,6 @@ pub struct Platform {
     /// What Lambda adds to every environment: region, credentials, and here the address of moto.
     pub environment: BTreeMap<String, String>,
     pub register: Register,
-    pub client: Client,
 }
 
 /// One function and its instances.
@@ -62,8 +56,8 @@ pub struct Function {
     pub template: template::Function,
     platform: Platform,
     most_instances: usize,
+    invocations: Arc<Invocations>,
     in_flight: AtomicUsize,
-    places: Semaphore,
     instances: Mutex<Instances>,
     ready: watch::Sender<usize>,
     stop: Stop,
@@ -75,15 +69,12 @@ struct Instances {
     tasks: JoinSet<()>,
 }
 
-/// A place among the invocations of a function.
-pub struct Place<'a> {
-    function: &'a Function,
-    _permit: tokio::sync::SemaphorePermit<'a>,
-}
+/// Counts one invocation in flight.
+struct InFlight<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.function.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -93,11 +84,11 @@ impl Function {
         let of_mappings = template.mappings.iter().map(|mapping| mapping.concurrency).max();
         let most_instances = of_mappings.map_or(MOST_HTTP_INSTANCES, |most| most.min(worker_instances()));
         Arc::new(Self {
+            invocations: Arc::new(Invocations::new(&template.name, template.timeout)),
             template,
             platform,
             most_instances,
             in_flight: AtomicUsize::new(0),
-            places: Semaphore::new(MOST_IN_FLIGHT),
             instances: Mutex::default(),
             ready: watch::Sender::new(0),
             stop,
@@ -116,20 +107,13 @@ impl Function {
         self.platform.logs.join(format!("{}.log", self.name()))
     }
 
-    /// Waits for a place in the emulator's queue, and starts an instance if all have work.
-    pub async fn enter(self: &Arc<Self>) -> Place<'_> {
-        // Nobody closes the semaphore.
-        let permit = loop {
-            if let Ok(permit) = self.places.acquire().await {
-                break permit;
-            }
-        };
-        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-        self.scale_to(in_flight);
-        Place {
-            function: self,
-            _permit: permit,
-        }
+    /// What the function makes of an event. Starts an instance if all have work.
+    pub async fn invoke(self: &Arc<Self>, event: Bytes) -> Result<Bytes, InvocationError> {
+        let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let _in_flight = InFlight(&self.in_flight);
+        self.scale_to(others + 1);
+        let longest = self.template.timeout + LONGEST_QUEUE;
+        self.invocations.invoke(event, longest).await
     }
 
     /// Brings the instances to `wanted`, as far as the function may have so many.
@@ -193,44 +177,48 @@ impl Function {
             program: self.name().to_owned(),
             problem,
         };
-        let tunnel = Tunnel::open(self.platform.emulator, self.template.timeout)
-            .await
-            .map_err(fail)?;
-        let mut process = self.start(number, tunnel.address)?;
-        let mut check = tokio::time::interval(Duration::from_millis(200));
-        let mut announced = false;
-        let end = loop {
-            tokio::select! {
-                status = process.ended() => break Some(format!("Runtime exited with error: {status}")),
-                () = stop.said() => break None,
-                _ = check.tick() => match tunnel.activity() {
-                    Activity::Starting => {}
-                    Activity::Busy { since, .. } if since.elapsed() > self.template.timeout => {
-                        signal_group(process.pid, Signal::KILL);
-                        process.ended().await;
-                        break Some(format!("Task timed out after {} seconds", self.template.timeout.as_secs()));
-                    }
-                    _ if !announced => {
-                        announced = true;
-                        self.ready.send_modify(|ready| *ready += 1);
-                    }
-                    _ => {}
-                },
-            }
+        let session = Session::open(Arc::clone(&self.invocations)).await.map_err(fail)?;
+        let mut process = self.start(number, &session)?;
+        let end = tokio::select! {
+            reason = self.until_it_ends(&mut process, &session) => Some(reason),
+            () = stop.said() => None,
         };
-        if announced {
-            self.ready.send_modify(|ready| *ready -= 1);
-        }
         match end {
-            Some(reason) => self.fail_invocation(&tunnel, &reason).await,
+            Some(reason) => {
+                if let Some(request_id) = session.end(&reason) {
+                    caution!("{}: {reason} (request {request_id}); starting it again", self.name());
+                }
+            }
             None => process.stop(Signal::TERM, Duration::from_secs(2)).await,
         }
         Ok(())
     }
 
-    fn start(&self, number: usize, runtime_api: SocketAddr) -> Result<Running, ProcessError> {
+    /// Says why the process ended, or had to.
+    async fn until_it_ends(&self, process: &mut Running, session: &Session) -> String {
+        let mut is_ready = false;
+        let reason = loop {
+            tokio::select! {
+                status = process.ended() => break format!("Runtime exited with error: {status}"),
+                () = session.until_ready(), if !is_ready => {
+                    is_ready = true;
+                    self.ready.send_modify(|ready| *ready += 1);
+                }
+                () = session.until_overdue() => {
+                    signal_group(process.pid, Signal::KILL);
+                    process.ended().await;
+                    break format!("Task timed out after {} seconds", self.template.timeout.as_secs());
+                }
+            }
+        };
+        if is_ready {
+            self.ready.send_modify(|ready| *ready -= 1);
+        }
+        reason
+    }
+
+    fn start(&self, number: usize, session: &Session) -> Result<Running, ProcessError> {
         let mut command = Command::new(self.binary());
-        let runtime_api = format!("http://{runtime_api}/.rt/{}", self.name());
         command
             .env_clear()
             .envs(&self.platform.environment)
@@ -238,7 +226,7 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_NAME", self.name())
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", self.template.memory_mb.to_string())
-            .env("AWS_LAMBDA_RUNTIME_API", runtime_api);
+            .env("AWS_LAMBDA_RUNTIME_API", session.address.to_string());
         Running::start(
             &format!("{}-{number}", self.name()),
             command,
@@ -246,34 +234,103 @@ impl Function {
             &self.platform.register,
         )
     }
-
-    /// Tells the emulator, and so the caller, that the invocation the process was at has failed.
-    async fn fail_invocation(&self, tunnel: &Tunnel, reason: &str) {
-        let Activity::Busy { request_id, .. } = tunnel.activity() else {
-            return;
-        };
-        caution!("{}: {reason} (request {request_id}); starting it again", self.name());
-        let address = format!(
-            "http://{}/.rt/{}/2018-06-01/runtime/invocation/{request_id}/error",
-            self.platform.emulator,
-            self.name()
-        );
-        let body = serde_json::json!({ "errorType": "Runtime.ExitError", "errorMessage": format!("RequestId: {request_id} Error: {reason}") });
-        let answer = self
-            .platform
-            .client
-            .post(address)
-            .header("content-type", "application/json")
-            .body(body.to_string())
-            .send()
-            .await;
-        if let Err(problem) = answer {
-            caution!("{}: the emulator was not told: {problem}", self.name());
-        }
-    }
 }
 
 /// Most instances of a function fed by a queue: the template's number is the cloud's, this machine has cores.
 pub fn worker_instances() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop::StopSign;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    /// Takes an invocation, as every function's process does. `$begun` is how many processes there were before.
+    const TAKE_ONE: &str = r#"#!/bin/bash
+begun=$(wc -l < "$LIVES"); echo >> "$LIVES"
+exec 3<> "/dev/tcp/${AWS_LAMBDA_RUNTIME_API/://}"
+printf 'GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: x\r\n\r\n' >&3
+while IFS=': ' read -r name value <&3 && [ "$name" != $'\r' ]; do
+  if [ "$name" = lambda-runtime-aws-request-id ]; then id=${value%$'\r'}; fi
+done
+"#;
+
+    struct Program {
+        function: Arc<Function>,
+        stop: StopSign,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Program {
+        /// A function whose processes run `script` once they have an invocation.
+        fn new(script: &str, timeout: Duration) -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = |name: &str| dir.path().join(name);
+            fs::write(path("program"), format!("{TAKE_ONE}{script}\n")).expect("the program");
+            fs::set_permissions(path("program"), fs::Permissions::from_mode(0o755)).expect("it is a program");
+            fs::write(path("lives"), "").expect("a file");
+            let platform = Platform {
+                binaries: dir.path().to_path_buf(),
+                logs: dir.path().to_path_buf(),
+                environment: BTreeMap::from([
+                    ("LIVES".to_owned(), path("lives").display().to_string()),
+                    ("PATH".to_owned(), "/usr/bin:/bin".to_owned()),
+                ]),
+                register: Register::read(&path("processes.json")),
+            };
+            let template = template::Function {
+                name: "program".to_owned(),
+                timeout,
+                memory_mb: 128,
+                environment: BTreeMap::new(),
+                routes: Vec::new(),
+                mappings: Vec::new(),
+                schedules: Vec::new(),
+            };
+            let stop = StopSign::new();
+            Self {
+                function: Function::new(template, platform, stop.listener()),
+                stop,
+                _dir: dir,
+            }
+        }
+
+        async fn invoke(&self) -> Result<Bytes, InvocationError> {
+            self.function.invoke(Bytes::from_static(b"{}")).await
+        }
+
+        async fn end(self) {
+            self.stop.raise();
+            self.function.ended().await;
+        }
+    }
+
+    const RESPOND: &str = r#"printf 'POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\ndone' "$id" >&3; read -r _ <&3"#;
+
+    #[tokio::test]
+    async fn a_process_that_dies_fails_its_invocation_at_once_and_another_takes_the_next() {
+        let program = Program::new(
+            &format!("[ $begun = 0 ] && exit 7\n{RESPOND}"),
+            Duration::from_secs(600),
+        );
+        let started = Instant::now();
+        let failure = program.invoke().await.expect_err("it dies").to_string();
+        assert!(
+            failure.contains("Runtime exited with error: exit status: 7"),
+            "{failure}"
+        );
+        assert!(started.elapsed() < Duration::from_secs(60), "long before its timeout");
+        assert_eq!(program.invoke().await.expect("a response"), "done");
+        program.end().await;
+    }
+
+    #[tokio::test]
+    async fn a_process_that_outlasts_its_timeout_is_killed() {
+        let program = Program::new("sleep 600", Duration::from_millis(1_500));
+        let failure = program.invoke().await.expect_err("it sleeps").to_string();
+        assert!(failure.contains("Task timed out after 1 seconds"), "{failure}");
+        program.end().await;
+    }
 }

@@ -1,52 +1,56 @@
 //! The HTTP API in front of the functions, on the stack's one port.
 //!
-//! It routes as `template.yaml` says, gives up after 30 seconds as API Gateway does, and hands the request to
-//! `cargo lambda watch`, which makes the event of it. The addresses of the Lambda API (`cargo lambda invoke`,
-//! the AWS CLI) are passed on too.
+//! It routes as `template.yaml` says and gives up after 30 seconds as API Gateway does. On the addresses of the Lambda
+//! API it invokes a function with the body as its event, for `cargo lambda invoke` and the AWS CLI.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
-    response::Response,
+    extract::{Path, Request, State},
+    http::{StatusCode, header, request},
+    response::{IntoResponse, Response},
+    routing::post,
+    serve::ListenerExt,
 };
-use reqwest::Client;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
+use uuid::Uuid;
 
-use crate::tell::caution;
-use crate::{function::Function, stop::Stop, template::Template};
+use crate::{
+    function::Function,
+    http_event,
+    runtime_api::{InvocationError, now},
+    stop::Stop,
+    tell::caution,
+    template::Template,
+};
 
-/// As API Gateway: a payload of an HTTP API is at most 10 MB, and an answer takes at most 30 s.
+/// As API Gateway: a payload of an HTTP API is at most 10 MB, and a response takes at most 30 s.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// Headers of one connection, which are not passed on to the next.
-const OF_THE_CONNECTION: [header::HeaderName; 6] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::CONTENT_LENGTH,
-    header::UPGRADE,
-    header::TE,
-    header::TRAILER,
-];
 
 /// What the gateway knows.
 #[derive(Debug)]
 pub struct Gateway {
     pub template: Template,
     pub functions: Vec<Arc<Function>>,
-    pub emulator: SocketAddr,
-    pub client: Client,
 }
 
 impl Gateway {
     /// Serves until `stop` turns true.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, mut stop: Stop) {
-        let router = Router::new().fallback(answer).with_state(self);
-        let served = axum::serve(listener, router);
+        let router = Router::new()
+            .route("/2015-03-31/functions/{function}/invocations", post(invoke))
+            .fallback(request)
+            .with_state(self);
+        let served = axum::serve(
+            listener.tap_io(|connection| {
+                // A small response does not wait for the acknowledgement of the one before.
+                let _ = connection.set_nodelay(true);
+            }),
+            router,
+        );
         tokio::select! {
             () = stop.said() => {}
             ended = async { served.await } => {
@@ -60,98 +64,61 @@ impl Gateway {
     fn function(&self, name: &str) -> Option<&Arc<Function>> {
         self.functions.iter().find(|function| function.name() == name)
     }
-
-    /// The function an address is for, the address in the emulator, and how long to wait.
-    fn target(&self, request: &Request) -> Option<(&Arc<Function>, String, Duration)> {
-        let path = request.uri().path();
-        if let Some(name) = path
-            .strip_prefix("/2015-03-31/functions/")
-            .and_then(|rest| rest.split('/').next())
-        {
-            let function = self.function(name)?;
-            return Some((
-                function,
-                path.to_owned(),
-                function.template.timeout + Duration::from_secs(10),
-            ));
-        }
-        let function = self.function(&self.template.function_at(request.method().as_str(), path)?.name)?;
-        let query = request
-            .uri()
-            .query()
-            .map(|query| format!("?{query}"))
-            .unwrap_or_default();
-        Some((
-            function,
-            format!("/lambda-url/{}{path}{query}", function.name()),
-            LONGEST_WAIT,
-        ))
-    }
-
-    async fn forward(
-        &self,
-        function: &Arc<Function>,
-        address: String,
-        method: reqwest::Method,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Response {
-        let of_api = address.starts_with("/lambda-url/");
-        let _place = function.enter().await;
-        let request = self
-            .client
-            .request(method, format!("http://{}{address}", self.emulator))
-            .headers(headers)
-            .body(body);
-        let failed = || refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error");
-        let Ok(response) = request.send().await else {
-            return failed();
-        };
-        let (status, headers) = (response.status(), passed_on(response.headers()));
-        // A function's own answer has a type; a failed invocation is told without one. Its reason is logged.
-        if status == StatusCode::INTERNAL_SERVER_ERROR && of_api && !headers.contains_key(header::CONTENT_TYPE) {
-            return failed();
-        }
-        let Ok(body) = response.bytes().await else {
-            return failed();
-        };
-        let mut answer = Response::new(Body::from(body));
-        *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
-        answer
-    }
 }
 
-async fn answer(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
-    let Some((function, address, longest)) = gateway.target(&request) else {
+/// A request of the HTTP API.
+async fn request(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let target = gateway
+        .template
+        .function_at(request.method().as_str(), request.uri().path());
+    let Some(function) = target.and_then(|target| gateway.function(&target.name)) else {
         return refuse(StatusCode::NOT_FOUND, "Not Found");
     };
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
-    let work = gateway.forward(function, address, parts.method, passed_on(&parts.headers), body);
-    match tokio::time::timeout(longest, work).await {
+    match timeout(LONGEST_WAIT, forward(function, &parts, body)).await {
         Ok(response) => response,
         Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
 
-fn passed_on(headers: &HeaderMap) -> HeaderMap {
-    headers
-        .iter()
-        .filter(|(name, _)| !OF_THE_CONNECTION.contains(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+async fn forward(function: &Arc<Function>, request: &request::Parts, body: Bytes) -> Response {
+    let event = http_event::event(request, &body, &Uuid::now_v7().to_string(), now());
+    let response = match function.invoke(event.to_string().into()).await {
+        Ok(returned) => http_event::response(&returned),
+        Err(problem) => {
+            caution!("{}: the invocation failed: {problem}", function.name());
+            None
+        }
+    };
+    response.unwrap_or_else(|| refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
 }
 
-/// API Gateway's own answers look like this.
+/// An invocation by name. A failed one has status 500, by which `cargo lambda invoke` knows it.
+async fn invoke(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, body: Body) -> Response {
+    let Some(function) = gateway.function(&name) else {
+        return refuse(StatusCode::NOT_FOUND, &format!("Function not found: {name}"));
+    };
+    let Ok(event) = to_bytes(body, LARGEST_BODY).await else {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+    };
+    match function.invoke(event).await {
+        Ok(returned) => returned.into_response(),
+        Err(InvocationError::Failed(reason)) => {
+            let headers = [
+                ("x-amz-function-error", "Unhandled"),
+                ("content-type", "application/json"),
+            ];
+            (StatusCode::INTERNAL_SERVER_ERROR, headers, reason).into_response()
+        }
+        Err(InvocationError::TooLate(_)) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+    }
+}
+
+/// API Gateway's own responses look like this.
 fn refuse(status: StatusCode, message: &str) -> Response {
-    let mut response = Response::new(Body::from(serde_json::json!({ "message": message }).to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
-    );
-    response
+    let body = serde_json::json!({ "message": message }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

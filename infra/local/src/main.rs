@@ -1,7 +1,7 @@
 //! `cargo local`: the whole platform on one machine, made of the parts it has in the cloud.
 //!
-//! PostgreSQL, S3 and SQS (moto), the Lambda Runtime API (`cargo lambda watch`), an HTTP gateway, the
-//! event source mappings and the schedules, all as `template.yaml` describes them. Nothing that is not in the template exists.
+//! PostgreSQL, S3 and SQS (moto), the functions with their Lambda Runtime API, an HTTP gateway, the event source mappings
+//! and the schedules, all as `template.yaml` describes them. Nothing that is not in the template exists.
 
 mod api;
 mod audit;
@@ -9,7 +9,9 @@ mod aws;
 mod command;
 mod function;
 mod gateway;
+mod http_event;
 mod layout;
+mod moto;
 mod outcome;
 mod poller;
 mod postgres;

@@ -8,7 +8,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::{Client, StatusCode};
+use axum::body::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -21,6 +21,7 @@ use crate::tell::caution;
 use crate::{
     aws::{Aws, Message, REGION},
     function::{Function, worker_instances},
+    runtime_api::InvocationError,
     stop::Stop,
     template::Mapping,
 };
@@ -34,9 +35,6 @@ pub struct Poller {
     pub function: Arc<Function>,
     pub mapping: Mapping,
     pub aws: Aws,
-    pub client: Client,
-    /// Address of the emulator's invocations of the function.
-    pub invocations: String,
 }
 
 impl Poller {
@@ -87,9 +85,12 @@ impl Poller {
 
     async fn process(self: Arc<Self>, batch: Vec<Message>, _place: OwnedSemaphorePermit) {
         let failed = match self.invoke(&batch).await {
-            Ok(answer) => self.failed(&batch, &answer),
+            Ok(report) => self.failed(&batch, &String::from_utf8_lossy(&report)),
             Err(problem) => {
-                caution!("{}: {problem}; its messages come back", self.function.name());
+                caution!(
+                    "{}: the invocation failed: {problem}; its messages come back",
+                    self.function.name()
+                );
                 batch.iter().collect()
             }
         };
@@ -107,35 +108,20 @@ impl Poller {
         }
     }
 
-    async fn invoke(&self, batch: &[Message]) -> Result<String, String> {
+    async fn invoke(&self, batch: &[Message]) -> Result<Bytes, InvocationError> {
         let records: Vec<Value> = batch
             .iter()
             .map(|message| record(message, &self.mapping.queue_arn))
             .collect();
-        let _place = self.function.enter().await;
-        let request = self
-            .client
-            .post(&self.invocations)
-            .timeout(self.function.template.timeout + Duration::from_secs(30));
-        let response = request
-            .body(json!({ "Records": records }).to_string())
-            .send()
-            .await
-            .map_err(|problem| problem.to_string())?;
-        let status = response.status();
-        let body = response.text().await.map_err(|problem| problem.to_string())?;
-        if status == StatusCode::OK {
-            Ok(body)
-        } else {
-            Err(format!("the invocation failed: {body}"))
-        }
+        let event = json!({ "Records": records }).to_string();
+        self.function.invoke(event.into()).await
     }
 
-    fn failed<'a>(&self, batch: &'a [Message], answer: &str) -> Vec<&'a Message> {
+    fn failed<'a>(&self, batch: &'a [Message], report: &str) -> Vec<&'a Message> {
         if !self.mapping.reports_failures {
             return Vec::new();
         }
-        failures(batch, answer)
+        failures(batch, report)
     }
 }
 

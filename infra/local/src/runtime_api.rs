@@ -1,231 +1,572 @@
-//! The way between a function's process and the Runtime API of `cargo lambda watch`.
+//! The Lambda Runtime API: how a function's process takes invocations and returns what it made of them.
 //!
-//! The emulator hands an invocation to a process and waits for its answer for ever, even when the process has
-//! died. Lambda does not: an invocation whose process dies or outlasts its timeout has failed. Each process
-//! therefore reaches the emulator through a byte tunnel of its own that notes which invocation the process is
-//! at, and lets the stack fail that one when the process ends. On its way the deadline, which the emulator
-//! leaves in 1970, becomes the one the template's timeout gives.
+//! The stack serves it itself because `cargo lambda watch` (1.9.2) loses large responses. Watch acknowledges a response
+//! as soon as it has read its head, and hands the body, of which most is still to come, to whoever waits for it. Its HTTP
+//! server then takes the connection for ready to carry the next request, and ends the body only when that request comes.
+//! A small response is whole by then. In the middle of a large one the function's client, which has its acknowledgement
+//! and bytes left to send, asks for its next invocation over a second connection. The first stays silent, so the body
+//! never ends and its caller waits for ever, or the client closes it as superfluous and the body ends in an error. Here a
+//! response is read whole before it is acknowledged.
+//!
+//! Watch also waits for ever when a process dies, where Lambda fails the invocation. Each process therefore has a
+//! [`Session`] with an address of its own, on the loopback interface, and the end of the session fails what the process
+//! was at.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+use std::{io, net::Ipv4Addr, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State},
+    http::{HeaderName, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
 };
-
+use jiff::Timestamp;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    time::Instant,
+    net::TcpListener,
+    sync::{Mutex, mpsc, oneshot, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    aws::{ACCOUNT, REGION},
+    stop::{Stop, StopSign},
+    tell::caution,
 };
 
-/// What the process is at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Activity {
+/// As Lambda: the most bytes of a response, 6 MB and a little for its frame.
+pub const LARGEST_RESPONSE: usize = 6 * 1024 * 1024 + 100;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
+const DEADLINE_MS: HeaderName = HeaderName::from_static("lambda-runtime-deadline-ms");
+const FUNCTION_ARN: HeaderName = HeaderName::from_static("lambda-runtime-invoked-function-arn");
+const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
+
+/// Why an invocation has no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvocationError {
+    /// `{"errorType": …, "errorMessage": …}`, by the function or in its place.
+    #[error("{0}")]
+    Failed(String),
+    #[error("no response within {} s", .0.as_secs())]
+    TooLate(Duration),
+}
+
+impl InvocationError {
+    fn failed(error_type: &str, message: &str) -> Self {
+        Self::Failed(serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string())
+    }
+}
+
+type Outcome = Result<Bytes, InvocationError>;
+
+#[derive(Debug)]
+struct Invocation {
+    event: Bytes,
+    caller: oneshot::Sender<Outcome>,
+}
+
+/// The invocations of one function, in the order in which they came. Any number of processes take from it.
+#[derive(Debug)]
+pub struct Invocations {
+    function: String,
+    /// The function's, from the template.
+    timeout: Duration,
+    entrance: mpsc::UnboundedSender<Invocation>,
+    waiting: Mutex<mpsc::UnboundedReceiver<Invocation>>,
+}
+
+impl Invocations {
+    pub fn new(function: &str, timeout: Duration) -> Self {
+        let (entrance, waiting) = mpsc::unbounded_channel();
+        Self {
+            function: function.to_owned(),
+            timeout,
+            entrance,
+            waiting: Mutex::new(waiting),
+        }
+    }
+
+    /// What the function makes of an event. Waits for `longest` at most, a free process included.
+    pub async fn invoke(&self, event: Bytes, longest: Duration) -> Outcome {
+        let (caller, outcome) = oneshot::channel();
+        let invocation = Invocation { event, caller };
+        let lost = || InvocationError::failed("Runtime.ExitError", "the function has ended");
+        self.entrance.send(invocation).map_err(|_| lost())?;
+        match timeout(longest, outcome).await {
+            Ok(outcome) => outcome.unwrap_or_else(|_| Err(lost())),
+            Err(_) => Err(InvocationError::TooLate(longest)),
+        }
+    }
+
+    /// The next invocation whose caller still waits.
+    async fn next(&self) -> Invocation {
+        let mut waiting = self.waiting.lock().await;
+        loop {
+            // `entrance` lives as long as this does, so the queue does not end.
+            if let Some(invocation) = waiting.recv().await
+                && !invocation.caller.is_closed()
+            {
+                return invocation;
+            }
+        }
+    }
+}
+
+/// What a process is at.
+#[derive(Debug)]
+enum Activity {
     /// It has not asked for work yet.
     Starting,
     /// It asked for the next invocation.
     Waiting,
-    /// It has an invocation, since then. It counts as busy until it asks for the next one: an answer on its
-    /// way may never arrive.
-    Busy { request_id: String, since: Instant },
+    /// It has an invocation, and is busy until it asks for the next one.
+    Busy {
+        request_id: String,
+        deadline: Instant,
+        /// `None` once the response is there.
+        caller: Option<oneshot::Sender<Outcome>>,
+    },
 }
 
-/// One process's tunnel to the emulator. It ends when it is dropped.
+/// The Runtime API as one process sees it.
 #[derive(Debug)]
-pub struct Tunnel {
+pub struct Session {
+    /// What `AWS_LAMBDA_RUNTIME_API` tells the process.
     pub address: SocketAddr,
-    activity: Arc<Mutex<Activity>>,
-    task: tokio::task::JoinHandle<()>,
+    process: Arc<Process>,
+    over: StopSign,
 }
 
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+#[derive(Debug)]
+struct Process {
+    invocations: Arc<Invocations>,
+    activity: watch::Sender<Activity>,
+    over: Stop,
 }
 
-impl Tunnel {
-    /// Listens on a free port. `timeout` is the function's, from the template.
-    pub async fn open(emulator: SocketAddr, timeout: Duration) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+impl Session {
+    /// Listens on a free port until the session ends or is dropped.
+    pub async fn open(invocations: Arc<Invocations>) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let activity = Arc::new(Mutex::new(Activity::Starting));
-        let shared = Arc::clone(&activity);
-        let task = tokio::spawn(async move {
-            // The connections end with the tunnel.
-            let mut connections = tokio::task::JoinSet::new();
-            while let Ok((near, _)) = listener.accept().await {
-                while connections.try_join_next().is_some() {}
-                connections.spawn(carry(near, emulator, timeout, Arc::clone(&shared)));
-            }
+        let over = StopSign::new();
+        let process = Arc::new(Process {
+            invocations,
+            activity: watch::Sender::new(Activity::Starting),
+            over: over.listener(),
         });
-        Ok(Self {
-            address,
-            activity,
-            task,
-        })
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{request_id}/response", post(response))
+            .route("/2018-06-01/runtime/invocation/{request_id}/error", post(error))
+            .route("/2018-06-01/runtime/init/error", post(init_error))
+            .layer(DefaultBodyLimit::disable())
+            .with_state(Arc::clone(&process));
+        let mut stop = over.listener();
+        let listener = listener.tap_io(|connection| {
+            // Without it, each waits for the other's acknowledgement.
+            let _ = connection.set_nodelay(true);
+        });
+        tokio::spawn(async move {
+            axum::serve(listener, router)
+                .with_graceful_shutdown(async move { stop.said().await })
+                .await
+        });
+        Ok(Self { address, process, over })
     }
 
-    pub fn activity(&self) -> Activity {
-        self.activity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Waits until the process asks for its first invocation.
+    pub async fn until_ready(&self) {
+        let mut activity = self.process.activity.subscribe();
+        // The session holds the sender, so this does not fail.
+        let _ = activity
+            .wait_for(|activity| !matches!(activity, Activity::Starting))
+            .await;
+    }
+
+    /// Waits until an invocation outlasts the function's timeout.
+    pub async fn until_overdue(&self) {
+        let mut activity = self.process.activity.subscribe();
+        loop {
+            let deadline = match *activity.borrow_and_update() {
+                Activity::Busy { deadline, .. } => Some(deadline),
+                Activity::Starting | Activity::Waiting => None,
+            };
+            let passed = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = activity.changed() => {}
+                () = passed => return,
+            }
+        }
+    }
+
+    /// The process has ended: fails the invocation it was at, and returns its request id.
+    pub fn end(self, reason: &str) -> Option<String> {
+        self.over.raise();
+        match self.process.activity.send_replace(Activity::Waiting) {
+            Activity::Busy { request_id, caller, .. } => {
+                if let Some(caller) = caller {
+                    let message = format!("RequestId: {request_id} Error: {reason}");
+                    // The caller may have given up.
+                    let _ = caller.send(Err(InvocationError::failed("Runtime.ExitError", &message)));
+                }
+                Some(request_id)
+            }
+            Activity::Starting | Activity::Waiting => None,
+        }
     }
 }
 
-type Shared = Arc<Mutex<Activity>>;
-
-fn set(activity: &Shared, value: Activity) {
-    *activity.lock().unwrap_or_else(PoisonError::into_inner) = value;
+impl Process {
+    /// Hands the outcome to the caller. Refuses it when the process is not at this invocation, or no longer.
+    fn complete(&self, id: &str, outcome: Outcome) -> StatusCode {
+        let mut waiting = None;
+        self.activity.send_if_modified(|activity| {
+            if let Activity::Busy { request_id, caller, .. } = activity
+                && request_id == id
+            {
+                waiting = caller.take();
+            }
+            // Nobody waits for this: the process is as busy as before.
+            false
+        });
+        match waiting {
+            Some(caller) => {
+                // The caller may have given up.
+                let _ = caller.send(outcome);
+                StatusCode::ACCEPTED
+            }
+            None => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
-async fn carry(near: TcpStream, emulator: SocketAddr, timeout: Duration, activity: Shared) {
-    let Ok(far) = TcpStream::connect(emulator).await else {
-        return;
+async fn next(State(process): State<Arc<Process>>) -> Response {
+    process.activity.send_replace(Activity::Waiting);
+    let mut over = process.over.clone();
+    let invocation = tokio::select! {
+        biased;
+        // A process that has died takes no work, though its connection may not have been missed yet.
+        () = over.said() => return StatusCode::GONE.into_response(),
+        invocation = process.invocations.next() => invocation,
     };
-    // Answers are small; without this each waits for the other side's acknowledgement.
-    let _ = (near.set_nodelay(true), far.set_nodelay(true));
-    let (near_read, near_write) = near.into_split();
-    let (far_read, far_write) = far.into_split();
-    let up = requests(near_read, far_write, Arc::clone(&activity));
-    let down = responses(far_read, near_write, timeout, activity);
-    tokio::select! {
-        () = up => {}
-        () = down => {}
+    let Invocations { function, timeout, .. } = &*process.invocations;
+    let request_id = Uuid::now_v7();
+    let started = now();
+    process.activity.send_replace(Activity::Busy {
+        request_id: request_id.to_string(),
+        deadline: Instant::now() + *timeout,
+        caller: Some(invocation.caller),
+    });
+    let random = Uuid::now_v7().simple().to_string();
+    let headers = [
+        (REQUEST_ID, request_id.to_string()),
+        (
+            DEADLINE_MS,
+            (started.as_millisecond() + milliseconds(*timeout)).to_string(),
+        ),
+        (
+            FUNCTION_ARN,
+            format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"),
+        ),
+        (
+            TRACE_ID,
+            format!("Root=1-{:08x}-{};Sampled=0", started.as_second(), random.split_at(8).1),
+        ),
+    ];
+    (headers, invocation.event).into_response()
+}
+
+/// The body is whole when this is called.
+async fn response(State(process): State<Arc<Process>>, Path(request_id): Path<String>, body: Bytes) -> StatusCode {
+    let size = body.len();
+    if size <= LARGEST_RESPONSE {
+        return process.complete(&request_id, Ok(body));
+    }
+    let message = format!(
+        "Response payload size ({size} bytes) exceeded maximum allowed payload size ({LARGEST_RESPONSE} bytes)."
+    );
+    let failure = InvocationError::failed("Function.ResponseSizeTooLarge", &message);
+    match process.complete(&request_id, Err(failure)) {
+        StatusCode::ACCEPTED => StatusCode::PAYLOAD_TOO_LARGE,
+        refused => refused,
     }
 }
 
-/// Function to emulator. The client sends a request only after the last response, so each begins a chunk.
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, activity: Shared) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let chunk = buffer.get(..read).unwrap_or_default();
-        if request_line(chunk).is_some_and(|line| line.contains("/runtime/invocation/next")) {
-            set(&activity, Activity::Waiting);
-        }
-        if to.write_all(chunk).await.is_err() {
-            return;
-        }
-    }
+async fn error(State(process): State<Arc<Process>>, Path(request_id): Path<String>, body: Bytes) -> StatusCode {
+    let failure = InvocationError::Failed(String::from_utf8_lossy(&body).into_owned());
+    process.complete(&request_id, Err(failure))
 }
 
-fn request_line(chunk: &[u8]) -> Option<&str> {
-    if !chunk.starts_with(b"GET ") {
-        return None;
-    }
-    let end = chunk.iter().position(|byte| *byte == b'\r')?;
-    std::str::from_utf8(chunk.get(..end)?).ok()
+/// The process ends by itself after this, and is started again.
+async fn init_error(State(process): State<Arc<Process>>, body: Bytes) -> StatusCode {
+    let reason = String::from_utf8_lossy(&body);
+    caution!("{}: it cannot start: {reason}", process.invocations.function);
+    StatusCode::ACCEPTED
 }
 
-/// Emulator to function. While the process waits, the head of the response is read whole before it is passed on.
-async fn responses(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, timeout: Duration, activity: Shared) {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut head = Vec::new();
-    while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        let chunk = buffer.get(..read).unwrap_or_default();
-        let waiting = matches!(
-            *activity.lock().unwrap_or_else(PoisonError::into_inner),
-            Activity::Waiting
-        );
-        let passed = if waiting {
-            head.extend_from_slice(chunk);
-            let Some(end) = end_of_head(&head) else { continue };
-            let (rewritten, request_id) = invocation(&head, end, timeout);
-            head.clear();
-            if let Some(request_id) = request_id {
-                set(
-                    &activity,
-                    Activity::Busy {
-                        request_id,
-                        since: Instant::now(),
-                    },
-                );
-            }
-            to.write_all(&rewritten).await
-        } else {
-            to.write_all(chunk).await
-        };
-        if passed.is_err() {
-            return;
-        }
-    }
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .map(|at| at + 4)
-}
-
-/// The response with its deadline put right, and the request id it carries.
-fn invocation(response: &[u8], end_of_head: usize, timeout: Duration) -> (Vec<u8>, Option<String>) {
-    let (head, body) = response.split_at(end_of_head);
-    let Ok(head) = std::str::from_utf8(head) else {
-        return (response.to_vec(), None);
-    };
-    let mut request_id = None;
-    let mut rewritten = String::with_capacity(head.len() + 16);
-    for line in head.split_inclusive("\r\n") {
-        match line.split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("lambda-runtime-aws-request-id") => {
-                request_id = Some(value.trim().to_owned());
-                rewritten.push_str(line);
-            }
-            Some((name, _)) if name.eq_ignore_ascii_case("lambda-runtime-deadline-ms") => {
-                rewritten.push_str(&format!("{name}: {}\r\n", (now() + timeout).as_millis()));
-            }
-            _ => rewritten.push_str(line),
-        }
-    }
-    let ok = head.starts_with("HTTP/1.1 200");
-    ([rewritten.as_bytes(), body].concat(), request_id.filter(|_| ok))
-}
-
-/// Time since 1970, as the deadline is told.
+/// The time as functions and events are told it.
 #[allow(
     clippy::disallowed_methods,
     reason = "this stands in for Lambda, whose clock the functions are given"
 )]
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+pub fn now() -> Timestamp {
+    Timestamp::now()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reqwest::{Client, RequestBuilder};
+    use serde_json::Value;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        task::JoinHandle,
+    };
 
-    #[test]
-    fn the_deadline_is_the_timeout_from_now_and_the_request_is_known() {
-        let response = b"HTTP/1.1 200 OK\r\nlambda-runtime-aws-request-id: 7\r\nlambda-runtime-deadline-ms: 600000\r\n\r\n{\"a\": 1}";
-        let end = end_of_head(response).expect("a head");
-        let before = (now() + Duration::from_secs(900)).as_millis();
-        let (rewritten, request_id) = invocation(response, end, Duration::from_secs(900));
-        let text = String::from_utf8(rewritten).expect("text");
-        let deadline = text
-            .lines()
-            .find_map(|line| line.strip_prefix("lambda-runtime-deadline-ms: "))
-            .expect("a deadline");
-        let deadline: u128 = deadline.parse().expect("milliseconds");
-        assert!((before..before + 5_000).contains(&deadline), "{deadline} for {before}");
-        assert_eq!(request_id.as_deref(), Some("7"));
-        assert!(text.ends_with("\r\n\r\n{\"a\": 1}"), "the body stays as it is: {text}");
+    const LONG: Duration = Duration::from_secs(60);
+
+    struct Taken {
+        request_id: String,
+        headers: reqwest::header::HeaderMap,
+        event: Bytes,
     }
 
-    #[test]
-    fn an_answer_without_work_is_no_invocation() {
-        let response = b"HTTP/1.1 204 No Content\r\nlambda-runtime-aws-request-id: 7\r\n\r\n";
-        let end = end_of_head(response).expect("a head");
-        assert_eq!(invocation(response, end, Duration::from_secs(3)).1, None);
+    /// What a function's process does.
+    struct Runtime {
+        session: Session,
+        client: Client,
     }
 
-    #[test]
-    fn only_the_start_of_a_request_counts() {
-        assert_eq!(
-            request_line(b"GET /.rt/x/2018-06-01/runtime/invocation/next HTTP/1.1\r\nhost: y"),
-            Some("GET /.rt/x/2018-06-01/runtime/invocation/next HTTP/1.1")
+    impl Runtime {
+        async fn start(invocations: &Arc<Invocations>) -> Self {
+            Self {
+                session: Session::open(Arc::clone(invocations)).await.expect("a session"),
+                client: Client::new(),
+            }
+        }
+
+        fn address(&self, path: &str) -> String {
+            format!("http://{}/2018-06-01/runtime/{path}", self.session.address)
+        }
+
+        async fn next(&self) -> Taken {
+            let asked = self.client.get(self.address("invocation/next"));
+            let response = asked.send().await.expect("an invocation");
+            assert_eq!(response.status(), 200);
+            let headers = response.headers().clone();
+            Taken {
+                request_id: text(&headers, "lambda-runtime-aws-request-id"),
+                headers,
+                event: response.bytes().await.expect("an event"),
+            }
+        }
+
+        fn to(&self, taken: &Taken, what: &str) -> RequestBuilder {
+            let path = format!("invocation/{}/{what}", taken.request_id);
+            self.client.post(self.address(&path))
+        }
+
+        async fn respond(&self, taken: &Taken, body: impl Into<reqwest::Body>) -> StatusCode {
+            status(self.to(taken, "response").body(body)).await
+        }
+    }
+
+    async fn status(request: RequestBuilder) -> StatusCode {
+        request.send().await.expect("a response").status()
+    }
+
+    fn text(headers: &reqwest::header::HeaderMap, name: &str) -> String {
+        headers[name].to_str().expect("text").to_owned()
+    }
+
+    fn invocations() -> Arc<Invocations> {
+        Arc::new(Invocations::new("players", LONG))
+    }
+
+    fn invoke(invocations: &Arc<Invocations>, event: &'static str) -> JoinHandle<Outcome> {
+        let invocations = Arc::clone(invocations);
+        tokio::spawn(async move { invocations.invoke(Bytes::from_static(event.as_bytes()), LONG).await })
+    }
+
+    fn failure(outcome: Outcome) -> Value {
+        match outcome {
+            Err(InvocationError::Failed(text)) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("not a failure: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_largest_responses_arrive_whole() {
+        let invocations = invocations();
+        let runtime = Runtime::start(&invocations).await;
+        for round in 0..20_u8 {
+            let caller = invoke(&invocations, "{}");
+            let taken = runtime.next().await;
+            let body = vec![round; LARGEST_RESPONSE];
+            assert_eq!(runtime.respond(&taken, body.clone()).await, 202);
+            assert!(
+                caller.await.expect("an outcome").expect("a response") == body,
+                "round {round}"
+            );
+        }
+        let caller = invoke(&invocations, "{}");
+        let taken = runtime.next().await;
+        assert_eq!(runtime.respond(&taken, vec![0; LARGEST_RESPONSE + 1]).await, 413);
+        let failure = failure(caller.await.expect("an outcome"));
+        assert_eq!(failure["errorType"], "Function.ResponseSizeTooLarge");
+    }
+
+    /// What `cargo lambda watch` loses.
+    #[tokio::test]
+    async fn a_response_in_parts_arrives_though_its_connection_says_nothing_after_it() {
+        let invocations = invocations();
+        let runtime = Runtime::start(&invocations).await;
+        let caller = invoke(&invocations, "{}");
+        let taken = runtime.next().await;
+        let mut connection = TcpStream::connect(runtime.session.address).await.expect("a connection");
+        let (first, rest) = ("a".repeat(1_000), "b".repeat(700_000));
+        let head = format!(
+            "POST /2018-06-01/runtime/invocation/{}/response HTTP/1.1\r\nhost: x\r\ncontent-length: 701000\r\n\r\n",
+            taken.request_id
         );
-        assert_eq!(request_line(b"{\"path\": \"GET /runtime/invocation/next\"}\r\n"), None);
+        for part in [head, first.clone(), rest.clone()] {
+            connection.write_all(part.as_bytes()).await.expect("the part is sent");
+        }
+        assert_eq!(caller.await.expect("an outcome").expect("a response"), first + &rest);
+        let mut acknowledged = [0; 12];
+        connection.read_exact(&mut acknowledged).await.expect("a status");
+        assert_eq!(&acknowledged, b"HTTP/1.1 202");
+    }
+
+    #[tokio::test]
+    async fn an_invocation_says_when_it_ends_and_what_it_is() {
+        let invocations = invocations();
+        let runtime = Runtime::start(&invocations).await;
+        assert!(runtime.session.address.ip().is_loopback());
+        let _caller = invoke(&invocations, "{\"a\": 1}");
+        let before = now().as_millisecond() + 60_000;
+        let taken = runtime.next().await;
+        let deadline: i64 = text(&taken.headers, "lambda-runtime-deadline-ms")
+            .parse()
+            .expect("milliseconds");
+        assert!((before..before + 20_000).contains(&deadline), "{deadline} for {before}");
+        assert_eq!(
+            text(&taken.headers, "lambda-runtime-invoked-function-arn"),
+            "arn:aws:lambda:us-east-1:123456789012:function:players"
+        );
+        assert!(text(&taken.headers, "lambda-runtime-trace-id").starts_with("Root=1-"));
+        assert_eq!(taken.event, "{\"a\": 1}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_process_fails_what_it_was_at() {
+        let invocations = invocations();
+        let runtime = Runtime::start(&invocations).await;
+        let caller = invoke(&invocations, "{}");
+        let taken = runtime.next().await;
+        let failed = runtime.session.end("Runtime exited with error: exit status: 1");
+        assert_eq!(failed.as_ref(), Some(&taken.request_id));
+        let wanted = format!(
+            "RequestId: {} Error: Runtime exited with error: exit status: 1",
+            taken.request_id
+        );
+        assert_eq!(failure(caller.await.expect("an outcome"))["errorMessage"], wanted);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_ended_takes_nothing() {
+        let invocations = invocations();
+        let ended = Runtime::start(&invocations).await;
+        let asked = tokio::spawn(ended.client.get(ended.address("invocation/next")).send());
+        ended.session.until_ready().await;
+        assert_eq!(ended.session.end("Runtime exited with error: exit status: 1"), None);
+        assert_eq!(asked.await.expect("asked").expect("a response").status(), 410);
+        let runtime = Runtime::start(&invocations).await;
+        let caller = invoke(&invocations, "{}");
+        let taken = runtime.next().await;
+        runtime.respond(&taken, "done").await;
+        assert_eq!(caller.await.expect("an outcome").expect("a response"), "done");
+    }
+
+    #[tokio::test]
+    async fn several_processes_work_at_once() {
+        let invocations = invocations();
+        let runtimes = [Runtime::start(&invocations).await, Runtime::start(&invocations).await];
+        let callers = [invoke(&invocations, "first"), invoke(&invocations, "second")];
+        let taken = [runtimes[0].next().await, runtimes[1].next().await];
+        for place in [1, 0] {
+            assert_eq!(
+                runtimes[place].respond(&taken[place], taken[place].event.clone()).await,
+                202
+            );
+        }
+        for (caller, event) in callers.into_iter().zip(["first", "second"]) {
+            assert_eq!(caller.await.expect("an outcome").expect("a response"), event);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_error_of_the_function_is_the_invocations() {
+        let invocations = invocations();
+        let runtime = Runtime::start(&invocations).await;
+        let caller = invoke(&invocations, "{}");
+        let taken = runtime.next().await;
+        let error = r#"{"errorType": "Oops", "errorMessage": "no"}"#;
+        assert_eq!(status(runtime.to(&taken, "error").body(error)).await, 202);
+        assert_eq!(
+            caller.await.expect("an outcome"),
+            Err(InvocationError::Failed(error.to_owned()))
+        );
+        let report = runtime.client.post(runtime.address("init/error")).body(error);
+        assert_eq!(status(report).await, 202);
+    }
+
+    #[tokio::test]
+    async fn only_the_first_response_counts() {
+        let invocations = invocations();
+        let runtime = Runtime::start(&invocations).await;
+        let caller = invoke(&invocations, "{}");
+        let taken = runtime.next().await;
+        let another = runtime.client.post(runtime.address("invocation/another/response"));
+        assert_eq!(status(another.body("wrong")).await, 400);
+        assert_eq!(runtime.respond(&taken, "right").await, 202);
+        assert_eq!(runtime.respond(&taken, "again").await, 400);
+        assert_eq!(caller.await.expect("an outcome").expect("a response"), "right");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_begun() {
+        let invocations = invocations();
+        let late = invocations.invoke(Bytes::from_static(b"late"), Duration::ZERO).await;
+        assert_eq!(late, Err(InvocationError::TooLate(Duration::ZERO)));
+        let runtime = Runtime::start(&invocations).await;
+        let _caller = invoke(&invocations, "in time");
+        assert_eq!(runtime.next().await.event, "in time");
+    }
+
+    #[tokio::test]
+    async fn a_process_is_overdue_when_its_invocation_outlasts_the_timeout() {
+        let invocations = Arc::new(Invocations::new("players", Duration::from_millis(50)));
+        let runtime = Runtime::start(&invocations).await;
+        let caller = invoke(&invocations, "{}");
+        runtime.next().await;
+        runtime.session.until_overdue().await;
+        runtime.session.end("Task timed out after 0 seconds");
+        failure(caller.await.expect("an outcome"));
     }
 }

@@ -2,40 +2,37 @@
 
 use std::{
     collections::BTreeMap,
-    env,
-    ffi::OsString,
-    fs, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    env, fs, io,
+    net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use reqwest::{Client, StatusCode};
-use rustix::process::Signal;
+use axum::body::Bytes;
 use serde_json::Value;
-use tokio::{net::TcpListener, process::Command, task::JoinHandle, time::sleep};
+use tokio::{net::TcpListener, process::Command, task::JoinHandle};
 
-use crate::tell::{caution, say};
+use crate::tell::say;
 use crate::{
     api::Api,
-    aws::{ACCESS_KEY, ACCOUNT, Aws, AwsError, REGION, SECRET_KEY},
+    aws::{ACCESS_KEY, ACCOUNT, Aws, REGION, SECRET_KEY},
     function::{Function, Platform},
     gateway::Gateway,
     layout::{Layout, LayoutError, write_private},
+    moto::{Moto, MotoError},
     outcome::{OutcomeError, drop_file},
     poller::Poller,
     postgres::{self, Database, PostgresError},
-    process::{ProcessError, Register, Running, SUPERVISOR, end_leftovers, free_port},
+    process::{ProcessError, Register, SUPERVISOR, end_leftovers, free_port},
+    runtime_api::InvocationError,
     sample::{self, SampleError},
-    stop::{Stop, StopSign},
+    stop::StopSign,
     template::{Names, Template, TemplateError},
     timer::Timer,
-    tools::{Tools, ToolsError},
+    tools::{ToolsError, find_or_install_moto},
 };
 
-/// Where `cargo lambda invoke` looks when it is not told otherwise.
-const EMULATOR_PORT: u16 = 9000;
 const MIGRATE: &str = "migrate";
 
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +52,7 @@ pub enum StackError {
     #[error("the template has no bucket")]
     NoBucket,
     #[error("the migrations failed: {0}")]
-    Migrations(String),
+    Migrations(InvocationError),
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error(transparent)]
@@ -67,7 +64,7 @@ pub enum StackError {
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error(transparent)]
-    Aws(#[from] AwsError),
+    Moto(#[from] MotoError),
     #[error(transparent)]
     Sample(#[from] SampleError),
     #[error(transparent)]
@@ -131,7 +128,6 @@ pub struct Stack {
     cloud: Stage,
     functions: Stage,
     entrances: Stage,
-    client: Client,
 }
 
 impl Stack {
@@ -156,24 +152,22 @@ impl Stack {
             cloud: Stage::new(),
             functions: Stage::new(),
             entrances: Stage::new(),
-            client: Client::new(),
         })
     }
 
     /// Starts everything and, unless told otherwise, loads the sample.
     pub async fn start(&mut self, options: Options) -> Result<(), StackError> {
         let listeners = listen(options.port).await?;
-        let tools = Tools::find_or_install(&self.layout)?;
+        let python = find_or_install_moto(&self.layout)?;
         let database = postgres::choose(&self.layout)?;
         let (template, aws, environment) = self.read_template(&database)?;
         let binaries = self.build(&template, options.profile).await?;
         self.start_database(&database).await?;
-        self.start_cloud(&tools, &template, &aws, &environment).await?;
-        let emulator = self.start_emulator(&tools).await?;
+        self.start_cloud(python, &template, &aws, &environment).await?;
         let functions = self
-            .start_functions(&template, &database, environment.clone(), binaries, emulator)
+            .start_functions(&template, &database, environment.clone(), binaries)
             .await?;
-        self.open(&template, functions, emulator, listeners, &aws);
+        self.open(&template, functions, listeners, &aws);
         database.create_sample_key().await?;
         let bucket = template
             .buckets
@@ -192,9 +186,8 @@ impl Stack {
         say!("  key    {}", api.key);
         say!("  env    {}", self.layout.env_file().display());
         say!("  logs   {}", self.layout.state_dir().join("log").display());
-        let invoke = tools.cargo_lambda_command();
         say!(
-            "  events {invoke} invoke players --invoke-port {} --data-file events/players.json",
+            "  events cargo lambda invoke players --invoke-port {} --data-file events/players.json",
             options.port
         );
         Ok(())
@@ -298,7 +291,7 @@ impl Stack {
 
     async fn start_cloud(
         &mut self,
-        tools: &Tools,
+        python: PathBuf,
         template: &Template,
         aws: &Aws,
         environment: &BTreeMap<String, String>,
@@ -309,63 +302,22 @@ impl Stack {
             .next()
             .and_then(|port| port.parse().ok())
             .unwrap_or_default();
-        let service = Service {
-            name: "moto",
-            program: tools.python.clone(),
-            arguments: ["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]
-                .map(OsString::from)
-                .into(),
+        let moto = Moto {
+            python,
+            port,
             dir: self.layout.state_dir(),
-            address: (Ipv4Addr::LOCALHOST, port).into(),
-            creates: Some((aws.clone(), template.clone())),
+            log: self.layout.log("moto"),
+            register: self.register.clone(),
+            aws: aws.clone(),
+            template: template.clone(),
         };
-        self.keep(service).await?;
+        let running = moto.start().await?;
+        self.cloud.spawn(moto.keep(running, self.cloud.stop.listener()));
         say!(
             "  S3 and SQS (moto) on {endpoint}: {} buckets, {} queues",
             template.buckets.len(),
             template.queues.len()
         );
-        Ok(())
-    }
-
-    async fn start_emulator(&mut self, tools: &Tools) -> Result<SocketAddr, StackError> {
-        let ip: IpAddr = if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
-            Ipv6Addr::LOCALHOST.into()
-        } else {
-            Ipv4Addr::LOCALHOST.into()
-        };
-        let port = free_port(ip, Some(EMULATOR_PORT))?;
-        let (ip, port_text) = (ip.to_string(), port.to_string());
-        let arguments = [
-            "lambda",
-            "watch",
-            "--only-lambda-apis",
-            "--disable-cors",
-            "-A",
-            &ip,
-            "-P",
-            &port_text,
-        ];
-        let service = Service {
-            name: "cargo-lambda",
-            program: tools.cargo_lambda.clone(),
-            arguments: arguments.map(OsString::from).into(),
-            dir: self.layout.root.clone(),
-            address: SocketAddr::new(ip.parse().unwrap_or(Ipv4Addr::LOCALHOST.into()), port),
-            creates: None,
-        };
-        let address = service.address;
-        self.keep(service).await?;
-        say!("  Lambda Runtime API (cargo lambda watch) on http://{address}");
-        Ok(address)
-    }
-
-    /// Starts a service and keeps it running.
-    async fn keep(&mut self, service: Service) -> Result<(), StackError> {
-        let log = self.layout.log(service.name);
-        let running = service.start(&log, &self.register).await?;
-        let (stop, register) = (self.cloud.stop.listener(), self.register.clone());
-        self.cloud.spawn(service.keep(running, log, register, stop));
         Ok(())
     }
 
@@ -376,15 +328,12 @@ impl Stack {
         database: &Database,
         environment: BTreeMap<String, String>,
         binaries: PathBuf,
-        emulator: SocketAddr,
     ) -> Result<Vec<Arc<Function>>, StackError> {
         let platform = Platform {
-            emulator,
             binaries,
             logs: self.layout.state_dir().join("log"),
             environment,
             register: self.register.clone(),
-            client: self.client.clone(),
         };
         let stop = &self.functions.stop;
         let functions: Vec<Arc<Function>> = template
@@ -403,7 +352,11 @@ impl Stack {
             .iter()
             .find(|function| function.name() == MIGRATE)
             .ok_or(StackError::NoFunction(MIGRATE))?;
-        self.migrate(migrate, emulator).await?;
+        migrate.scale_to(1);
+        migrate.until_ready(Duration::from_secs(30)).await?;
+        let schema = migrate.invoke(Bytes::from_static(b"{}")).await;
+        let schema = schema.map_err(StackError::Migrations)?;
+        say!("  schema is up to date: {}", String::from_utf8_lossy(&schema));
         database.grant_runtime().await?;
         for function in &functions {
             function.scale_to(1);
@@ -415,41 +368,14 @@ impl Stack {
         Ok(functions)
     }
 
-    async fn migrate(&self, function: &Arc<Function>, emulator: SocketAddr) -> Result<(), StackError> {
-        let fail = |problem: reqwest::Error| StackError::Migrations(problem.to_string());
-        let _place = function.enter().await;
-        function.until_ready(Duration::from_secs(30)).await?;
-        let request = self
-            .client
-            .post(invocations(emulator, MIGRATE))
-            .body("{}")
-            .timeout(function.template.timeout);
-        let response = request.send().await.map_err(fail)?;
-        let (status, body) = (response.status(), response.text().await.map_err(fail)?);
-        if status != StatusCode::OK {
-            return Err(StackError::Migrations(body));
-        }
-        say!("  schema is up to date: {body}");
-        Ok(())
-    }
-
     /// Lets requests and messages in.
-    fn open(
-        &mut self,
-        template: &Template,
-        functions: Vec<Arc<Function>>,
-        emulator: SocketAddr,
-        listeners: Vec<TcpListener>,
-        aws: &Aws,
-    ) {
+    fn open(&mut self, template: &Template, functions: Vec<Arc<Function>>, listeners: Vec<TcpListener>, aws: &Aws) {
         for function in &functions {
             for mapping in &function.template.mappings {
                 let poller = Poller {
                     function: Arc::clone(function),
                     mapping: mapping.clone(),
                     aws: aws.clone(),
-                    client: self.client.clone(),
-                    invocations: invocations(emulator, function.name()),
                 };
                 self.entrances.spawn(poller.run(self.entrances.stop.listener()));
             }
@@ -457,8 +383,6 @@ impl Stack {
                 let timer = Timer {
                     function: Arc::clone(function),
                     schedule: schedule.clone(),
-                    client: self.client.clone(),
-                    invocations: invocations(emulator, function.name()),
                     log: self.layout.log("schedules"),
                 };
                 self.entrances.spawn(timer.run(self.entrances.stop.listener()));
@@ -467,8 +391,6 @@ impl Stack {
         let gateway = Arc::new(Gateway {
             template: template.clone(),
             functions,
-            emulator,
-            client: self.client.clone(),
         });
         for listener in listeners {
             self.entrances
@@ -515,10 +437,6 @@ impl Stack {
     }
 }
 
-fn invocations(emulator: SocketAddr, function: &str) -> String {
-    format!("http://{emulator}/2015-03-31/functions/{function}/invocations")
-}
-
 /// The port on both loopback addresses, where there are two: `localhost` may be either.
 async fn listen(port: u16) -> Result<Vec<TcpListener>, StackError> {
     let refused = |problem: io::Error| match problem.kind() {
@@ -551,47 +469,4 @@ fn cargo(root: &Path) -> Command {
         .stdin(std::process::Stdio::null())
         .kill_on_drop(true);
     command
-}
-
-/// A program that listens on an address.
-struct Service {
-    name: &'static str,
-    program: PathBuf,
-    arguments: Vec<OsString>,
-    dir: PathBuf,
-    address: SocketAddr,
-    /// What has to be made in it whenever it starts.
-    creates: Option<(Aws, Template)>,
-}
-
-impl Service {
-    async fn start(&self, log: &Path, register: &Register) -> Result<Running, StackError> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).current_dir(&self.dir);
-        let mut running = Running::start(self.name, command, log, register)?;
-        running.until_it_accepts(self.address, Duration::from_secs(60)).await?;
-        if let Some((aws, template)) = &self.creates {
-            aws.create(template).await?;
-        }
-        Ok(running)
-    }
-
-    async fn keep(self, mut running: Running, log: PathBuf, register: Register, mut stop: Stop) {
-        loop {
-            tokio::select! {
-                () = stop.said() => return running.stop(Signal::TERM, Duration::from_secs(3)).await,
-                status = running.ended() => caution!("{} ended ({status}); starting it again", self.name),
-            }
-            running = loop {
-                tokio::select! {
-                    () = stop.said() => return,
-                    started = self.start(&log, &register) => match started {
-                        Ok(running) => break running,
-                        Err(problem) => caution!("{problem}"),
-                    },
-                }
-                sleep(Duration::from_secs(1)).await;
-            };
-        }
-    }
 }

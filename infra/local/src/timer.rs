@@ -1,9 +1,8 @@
 //! Schedules: fires every function that has one at its rate, as EventBridge Scheduler does, the first time when the stack is
 //! up. What is fired, and what came of it, is in `.local/log/schedules.log`. A fire that fails is not tried again.
 
-use std::{fs, io::Write, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io::Write, path::PathBuf, sync::Arc};
 
-use reqwest::Client;
 use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
@@ -11,17 +10,14 @@ use tokio::{
 
 use crate::{function::Function, stop::Stop, template::Schedule};
 
-/// Longest answer that is logged, in characters.
-const ANSWER_SHOWN: usize = 1_000;
+/// How much of an outcome is logged, in characters.
+const OUTCOME_SHOWN: usize = 1_000;
 
 /// One schedule of one function.
 #[derive(Clone, Debug)]
 pub struct Timer {
     pub function: Arc<Function>,
     pub schedule: Schedule,
-    pub client: Client,
-    /// Address of the emulator's invocations of the function.
-    pub invocations: String,
     pub log: PathBuf,
 }
 
@@ -46,13 +42,13 @@ impl Timer {
 
     async fn fire(self: Arc<Self>) {
         let started = Instant::now();
-        let answer = match self.invoke().await {
-            Ok(answer) => answer,
+        let outcome = match self.function.invoke(self.schedule.input.clone().into()).await {
+            Ok(response) => String::from_utf8_lossy(&response).into_owned(),
             Err(problem) => format!("failed: {problem}"),
         };
-        let answer: String = answer.chars().take(ANSWER_SHOWN).collect();
+        let outcome: String = outcome.chars().take(OUTCOME_SHOWN).collect();
         let line = format!(
-            "{} {} ({} ms) {answer}\n",
+            "{} {} ({} ms) {outcome}\n",
             self.function.name(),
             self.schedule.input,
             started.elapsed().as_millis()
@@ -60,19 +56,5 @@ impl Timer {
         // A log that cannot be written keeps nothing from being fired.
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
-    }
-
-    async fn invoke(&self) -> Result<String, reqwest::Error> {
-        let _place = self.function.enter().await;
-        let timeout = self.function.template.timeout + Duration::from_secs(30);
-        let response = self
-            .client
-            .post(&self.invocations)
-            .timeout(timeout)
-            .body(self.schedule.input.clone())
-            .send()
-            .await?;
-        let status = response.status();
-        Ok(format!("{} {}", status.as_u16(), response.text().await?))
     }
 }

@@ -1,4 +1,4 @@
-//! The Python tools: those on the PATH when they have the pinned versions, else our own in `.local/venv`.
+//! moto, which is Python: that of the PATH when it has the pinned version, else our own in `.local/venv`.
 
 use std::{
     ffi::OsStr,
@@ -9,8 +9,7 @@ use std::{
 use crate::layout::Layout;
 use crate::tell::say;
 
-/// Seen to work together; another version may order its output or its endpoints differently.
-const CARGO_LAMBDA: &str = "1.9.2";
+/// Seen to work; another version may have other endpoints.
 const MOTO: &str = "5.2.1";
 
 #[derive(Debug, thiserror::Error)]
@@ -23,55 +22,17 @@ pub enum ToolsError {
     Packages { what: String, problem: String },
 }
 
-/// How to start the tools.
-#[derive(Clone, Debug)]
-pub struct Tools {
-    pub cargo_lambda: PathBuf,
-    /// A Python that has moto.
-    pub python: PathBuf,
-}
-
-impl Tools {
-    /// How a person calls `cargo lambda`: the venv is not on their PATH.
-    pub fn cargo_lambda_command(&self) -> String {
-        match self.cargo_lambda.parent() {
-            Some(dir) if self.cargo_lambda.is_absolute() => format!("PATH=\"{}:$PATH\" cargo lambda", dir.display()),
-            _ => "cargo lambda".to_owned(),
-        }
+/// Finds a Python that has moto, or installs it from PyPI.
+pub fn find_or_install_moto(layout: &Layout) -> Result<PathBuf, ToolsError> {
+    let installed = layout.venv().join("bin/python");
+    let found = [PathBuf::from("python3"), installed.clone()]
+        .into_iter()
+        .find(|python| has_moto(python));
+    if let Some(python) = found {
+        return Ok(python);
     }
-
-    /// Finds the tools, or installs them from PyPI.
-    pub fn find_or_install(layout: &Layout) -> Result<Self, ToolsError> {
-        let venv = layout.venv().join("bin");
-        let lambda = [PathBuf::from("cargo-lambda"), venv.join("cargo-lambda")]
-            .into_iter()
-            .find(|program| is_cargo_lambda(program));
-        let python = [PathBuf::from("python3"), venv.join("python")]
-            .into_iter()
-            .find(|program| has_moto(program));
-        if let (Some(cargo_lambda), Some(python)) = (&lambda, &python) {
-            return Ok(Self {
-                cargo_lambda: cargo_lambda.clone(),
-                python: python.clone(),
-            });
-        }
-        if lambda.is_none() {
-            // Its one dependency is a compiler for other machines, of 300 MB.
-            install(&layout.venv(), &["--no-deps", &format!("cargo-lambda=={CARGO_LAMBDA}")])?;
-        }
-        if python.is_none() {
-            install(&layout.venv(), &[&format!("moto[s3,sqs,server]=={MOTO}")])?;
-        }
-        let installed = |program: &str| venv.join(program);
-        Ok(Self {
-            cargo_lambda: lambda.unwrap_or_else(|| installed("cargo-lambda")),
-            python: python.unwrap_or_else(|| installed("python")),
-        })
-    }
-}
-
-fn is_cargo_lambda(program: &Path) -> bool {
-    answer(program, &["lambda", "--version"]).is_some_and(|text| text.split_whitespace().nth(1) == Some(CARGO_LAMBDA))
+    install(&layout.venv(), &format!("moto[s3,sqs,server]=={MOTO}"))?;
+    Ok(installed)
 }
 
 /// All parts of the extras `s3`, `sqs` and `server` are asked for, not only the package itself.
@@ -93,7 +54,7 @@ fn answer(program: &Path, arguments: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn install(venv: &Path, wanted: &[&str]) -> Result<(), ToolsError> {
+fn install(venv: &Path, wanted: &str) -> Result<(), ToolsError> {
     if answer(Path::new("python3"), &["--version"]).is_none() {
         return Err(ToolsError::Python);
     }
@@ -110,14 +71,10 @@ fn install(venv: &Path, wanted: &[&str]) -> Result<(), ToolsError> {
             problem,
         })?;
     }
-    let what = wanted.last().copied().unwrap_or_default();
-    say!("  installing {what} in .local/venv");
-    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        .into_iter()
-        .chain(wanted.iter().copied());
-    let arguments: Vec<&OsStr> = arguments.map(OsStr::new).collect();
-    run(&python, &arguments).map_err(|problem| ToolsError::Packages {
-        what: what.to_owned(),
+    say!("  installing {wanted} in .local/venv");
+    let arguments = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted];
+    run(&python, &arguments.map(OsStr::new)).map_err(|problem| ToolsError::Packages {
+        what: wanted.to_owned(),
         problem,
     })
 }

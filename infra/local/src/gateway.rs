@@ -99,22 +99,26 @@ async fn forward(function: &Arc<Function>, request: &request::Parts, body: Bytes
 /// An invocation by name. A failed one has status 500, by which `cargo lambda invoke` knows it.
 async fn invoke(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, body: Body) -> Response {
     let Some(function) = gateway.function(&name) else {
-        return refuse(StatusCode::NOT_FOUND, &format!("Function not found: {name}"));
+        let missing = InvocationError::failed("ResourceNotFoundException", &format!("Function not found: {name}"));
+        return not_invoked(StatusCode::NOT_FOUND, missing.to_string());
     };
     let Ok(event) = to_bytes(body, LARGEST_BODY).await else {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     match function.invoke(event).await {
         Ok(returned) => returned.into_response(),
-        Err(InvocationError::Failed(reason)) => {
-            let headers = [
-                ("x-amz-function-error", "Unhandled"),
-                ("content-type", "application/json"),
-            ];
-            (StatusCode::INTERNAL_SERVER_ERROR, headers, reason).into_response()
-        }
+        Err(failed @ InvocationError::Failed(_)) => not_invoked(StatusCode::INTERNAL_SERVER_ERROR, failed.to_string()),
         Err(InvocationError::TooLate(_)) => refuse(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
+}
+
+/// The error has the form of a function's own, which `cargo lambda invoke` shows.
+fn not_invoked(status: StatusCode, error: String) -> Response {
+    let headers = [
+        ("x-amz-function-error", "Unhandled"),
+        ("content-type", "application/json"),
+    ];
+    (status, headers, error).into_response()
 }
 
 /// API Gateway's own responses look like this.

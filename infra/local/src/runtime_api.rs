@@ -56,7 +56,7 @@ pub enum InvocationError {
 }
 
 impl InvocationError {
-    fn failed(error_type: &str, message: &str) -> Self {
+    pub fn failed(error_type: &str, message: &str) -> Self {
         Self::Failed(serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string())
     }
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Checks the signature of a webhook as whoever receives it should: by the standard library alone.
+"""Verifies the signature of a webhook, as every receiver should. Needs only the standard library.
 
-  verify_webhook.py --secret whsec_... < request          a request: headers, an empty line, the body; exit code 0 if genuine
-  verify_webhook.py --secret whsec_... --listen 9000      a target to try: answers 200 to what is genuine, 401 to the rest
+  verify_webhook.py --secret whsec_... < request      reads a request from stdin; exits with 0 if it is genuine
+  verify_webhook.py --secret whsec_... --listen 9000  test receiver: responds with 200 to genuine requests, else 401
 
-The signature is X-Signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA256 of "<t>.<body>" under the text of the secret>.
-Compare before parsing, over the bytes as they came; refuse what is old; remember X-Event-Id, for an event can come twice.
+X-Signature is t=<Unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>" under the whole text of the secret>.
+Verify the raw bytes before parsing them, refuse old requests, and remember X-Event-Id: an event may arrive twice.
 """
 import argparse
 import hashlib
@@ -16,20 +16,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def problem(signature, body, secret, tolerance, now):
-    """Why this is not genuine; None if it is."""
+    """Returns why the request is not genuine; None if it is."""
     parts = dict(part.split("=", 1) for part in (signature or "").split(",") if "=" in part)
     if "t" not in parts or "v1" not in parts:
         return "no signature"
     expected = hmac.new(secret.encode(), parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(expected.encode(), parts["v1"].encode()):
-        return "the signature does not fit"
+        return "the signature does not match"
     if abs(now - int(parts["t"])) > tolerance:
-        return "too old, or from the future"
+        return "the time is too old or in the future"
     return None
 
 
 def read(stream):
-    """Headers, by small letters, and the body of a request; a request line before them is passed over."""
+    """Returns the headers, with lower-case names, and the body. Skips a request line."""
     head, _, body = stream.read().partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}, body
@@ -54,9 +54,9 @@ def listen(port, secret, tolerance):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--secret", required=True)
-    options.add_argument("--tolerance", type=int, default=300, metavar="SECONDS", help="how old a request may be (300)")
-    options.add_argument("--now", type=float, help="instead of the clock, seconds since 1970")
-    options.add_argument("--listen", type=int, metavar="PORT", help="be a target on this port of 127.0.0.1")
+    options.add_argument("--tolerance", type=int, default=300, metavar="SECONDS", help="maximum age (default: 300)")
+    options.add_argument("--now", type=float, help="Unix seconds to use instead of the clock")
+    options.add_argument("--listen", type=int, metavar="PORT", help="run a test receiver on this port of 127.0.0.1")
     given = options.parse_args()
     if given.listen:
         return listen(given.listen, given.secret, given.tolerance)

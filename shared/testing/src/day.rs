@@ -1,8 +1,8 @@
-//! A day of play: the events that an operator's games and cashier would send for it, in the order of time.
+//! Generates a day of play: the events that an operator's games and cashier would send, in chronological order.
 //!
-//! The same seed, date, players and rounds give the same events for ever. Players deposit before they stake and never stake
-//! what they do not have; rounds that were staked are paid, with 0 where they were lost; one stake in a hundred is voided, and
-//! what its round paid before it. Nobody plays with bonus money.
+//! The same seed, date, players and rounds always give the same events. Players deposit before they stake and never
+//! stake more than they have. Every stake gets a payout, 0 for a loss. One stake in a hundred is voided, after its
+//! payout if it won. Nobody plays with bonus money.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-/// So that the milliseconds of a day suffice.
+/// Most rounds per player: their events have to fit into the milliseconds of a day.
 pub const ROUNDS_MAX: u32 = 1_000_000;
 
 const HOUR_MS: u64 = 3_600_000;
-/// At most so long after the event before.
+/// Longest pause between two events of a player.
 const PAUSE_MS_MAX: u64 = 60_000;
 
-/// Game, wins in 1,000 rounds, and the stakes that a win pays at most: edges of 5 %, 1/37, 0.5 % and 5 %.
+/// Game, wins per 1,000 rounds, and the largest win in stakes. The house edges are 5 %, 1/37, 0.5 % and 5 %.
 const GAMES: [(&str, u64, u64); 4] = [
     ("slots", 271, 6),
     ("roulette", 486, 3),
@@ -40,34 +40,35 @@ pub struct Day {
     rounds_per_player: u32,
 }
 
-/// What the events of one player come to. Amounts are of scale 2 and in the program's currency.
+/// The totals of one player's events. Amounts have two decimal places and are in the program's currency.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Totals {
     pub deposited: Decimal,
     pub withdrawn: Decimal,
-    /// Less what was voided, as is `won`. Every stake is a multiple of 0.10: at 1 LP per 10 staked, the points of each are exact.
+    /// Without voided stakes; `won` likewise. Every stake is a multiple of 0.10, so that its points are exact at 1 LP
+    /// per 10 staked.
     pub wagered: Decimal,
     pub won: Decimal,
-    /// Stakes that were not voided.
+    /// Number of stakes that were not voided.
     pub bets: u64,
     pub voided_bets: u64,
     pub logins: u64,
     pub sessions: u64,
-    /// Of all sessions. Each has a multiple of 3: its hours are exact with two decimals.
+    /// Minutes of all sessions. Each session has a multiple of 3, so that its hours are exact with two decimal places.
     pub minutes: u64,
     pub kyc_completed: bool,
-    /// Percent; none: no PROFILE event.
+    /// Per cent; `None` without a PROFILE event.
     pub profile_depth: Option<Decimal>,
 }
 
-/// The ids of [`Csv::numbered`](crate::Csv::numbered): `{prefix}000001` and on.
+/// Ids as in [`Csv::numbered`](crate::Csv::numbered): `{prefix}000001` and so on.
 pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("{prefix}{number:06}")).collect()
 }
 
 impl Day {
-    /// The day is one of UTC. Each player stakes exactly `rounds_per_player` times, [`ROUNDS_MAX`] at most; a deposit is made
-    /// where the money does not suffice. Ids of players are at most 30 bytes long, so that an event's id can hold one.
+    /// A day in UTC. Each player stakes exactly `rounds_per_player` times, at most [`ROUNDS_MAX`], and deposits when the
+    /// balance is too low. Player ids have at most 30 bytes, so that an event's id can contain one.
     pub fn new(seed: u64, date: Date, players: Vec<String>, rounds_per_player: u32) -> Self {
         assert!(
             rounds_per_player <= ROUNDS_MAX,
@@ -81,7 +82,7 @@ impl Day {
         }
     }
 
-    /// In the order of time; no two of one player at the same instant.
+    /// The events in chronological order, with at most one per player at an instant.
     pub fn events(&self) -> Events<'_> {
         let mut players: Vec<PlayerDay<'_>> = (0..self.players.len())
             .map(|index| PlayerDay::new(self, index))
@@ -94,7 +95,7 @@ impl Day {
         Events { players, next }
     }
 
-    /// Bodies for `POST /api/activity` with at most `size` events each.
+    /// Request bodies for `POST /api/activity` with at most `size` events each.
     pub fn bodies(&self, size: usize) -> impl Iterator<Item = Value> + '_ {
         let mut events = self.events();
         std::iter::from_fn(move || {
@@ -103,7 +104,7 @@ impl Day {
         })
     }
 
-    /// By player. Walks through the whole day.
+    /// The totals by player. Generates the whole day.
     pub fn totals(&self) -> BTreeMap<String, Totals> {
         let player = |index| {
             let mut player = PlayerDay::new(self, index);
@@ -114,11 +115,11 @@ impl Day {
     }
 }
 
-/// Holds one round of each player at a time.
+/// Keeps only the current round of each player in memory.
 #[derive(Debug)]
 pub struct Events<'a> {
     players: Vec<PlayerDay<'a>>,
-    /// When, and who.
+    /// `(time in ms, player index)` of each player's next event.
     next: BinaryHeap<Reverse<(u64, usize)>>,
 }
 
@@ -134,18 +135,18 @@ impl Iterator for Events<'_> {
     }
 }
 
-/// One player, from one event to the next. Money is in cents.
+/// The state of one player. Amounts are in cents.
 #[derive(Debug)]
 struct PlayerDay<'a> {
     day: &'a Day,
     number: usize,
     chance: Chance,
-    /// Since the day began.
+    /// Milliseconds since the beginning of the day.
     now_ms: u64,
     pause_ms_max: u64,
     rounds_left: u32,
     rounds_per_session: u32,
-    /// When it began, and the rounds that are left in it.
+    /// The session's start in ms, and its remaining rounds.
     session: Option<(u64, u32)>,
     is_over: bool,
     balance: u64,
@@ -157,7 +158,7 @@ struct PlayerDay<'a> {
 impl<'a> PlayerDay<'a> {
     fn new(day: &'a Day, index: usize) -> Self {
         let mut chance = Chance::new(day.seed, index);
-        // The day begins before 06:00; all events take at most 12 hours, and two breaks 2 hours each.
+        // The first event is before 06:00, all events take at most 12 hours, and two breaks at most 2 hours each.
         let now_ms = chance.below(6 * HOUR_MS);
         let events_max = u64::from(day.rounds_per_player) * 5 + 20;
         let sessions = 1 + chance.below(3);
@@ -178,7 +179,7 @@ impl<'a> PlayerDay<'a> {
         }
     }
 
-    /// When the next event is.
+    /// The time of the next event, in ms; `None` at the end of the player's day.
     fn peek(&mut self) -> Option<u64> {
         while self.waiting.is_empty() && !self.is_over {
             self.go_on();
@@ -234,7 +235,7 @@ impl<'a> PlayerDay<'a> {
         self.totals.deposited += money(amount);
     }
 
-    /// One player in twenty plays for ten times as much.
+    /// One player in twenty plays for ten times the amounts.
     fn scale(&self) -> u64 {
         if self.number.is_multiple_of(20) { 10 } else { 1 }
     }
@@ -253,7 +254,7 @@ impl<'a> PlayerDay<'a> {
         );
         let play = |amount| json!({ "amount": money(amount), "game": game, "round_id": round });
         let staked = self.tell("STAKE", play(stake));
-        // From one stake to `most` in steps of a quarter: `(1 + most) / 2` on average.
+        // Between one and `most` stakes in steps of a quarter: `(1 + most) / 2` on average.
         let paid = if self.chance.below(1000) < wins {
             stake * (4 + self.chance.below((most - 1) * 4 + 1)) / 4
         } else {
@@ -290,14 +291,17 @@ impl<'a> PlayerDay<'a> {
         if whole >= 2_000 && self.chance.below(3) == 0 {
             self.tell(
                 "WITHDRAWAL",
-                json!({ "amount": money(whole), "payment_method": format!("card-{}", self.day.players[self.number - 1]) }),
+                json!({
+                    "amount": money(whole),
+                    "payment_method": format!("card-{}", self.day.players[self.number - 1]),
+                }),
             );
             self.totals.withdrawn += money(whole);
         }
         self.is_over = true;
     }
 
-    /// Answers the event's id.
+    /// Adds an event and returns its id.
     fn tell(&mut self, event_type: &str, mut event: Value) -> String {
         let (day, player) = (self.day, &self.day.players[self.number - 1]);
         self.events += 1;
@@ -321,12 +325,12 @@ fn money(cents: u64) -> Decimal {
     Decimal::new(i64::try_from(cents).expect("an amount of play"), 2)
 }
 
-/// `SplitMix64` by Steele, Lea and Flood: small, and the same everywhere.
+/// `SplitMix64` by Steele, Lea and Flood (2014): small, and the same on every platform.
 #[derive(Debug)]
 struct Chance(u64);
 
 impl Chance {
-    /// A stream of its own for each player.
+    /// An independent stream for each player.
     fn new(seed: u64, index: usize) -> Self {
         let mut of_seed = Self(seed);
         Self(of_seed.next() ^ Self(index as u64).next())
@@ -339,7 +343,7 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// 0 to `bound - 1`; the bias is nothing for bounds as small as here.
+    /// 0 to `bound - 1`. The modulo bias is negligible for bounds as small as these.
     fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }

@@ -1,4 +1,4 @@
-//! The test database itself.
+//! Tests of the test database itself.
 
 use testing::{Player, TestDb};
 

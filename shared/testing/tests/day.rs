@@ -1,4 +1,4 @@
-//! The generated day holds together, and comes to what it says.
+//! The generated day is consistent and matches its totals.
 
 use jiff::Timestamp;
 use jiff::civil::date;
@@ -13,7 +13,7 @@ fn day(seed: u64, players: usize, rounds: u32) -> Day {
     Day::new(seed, date(2026, 11, 22), numbered("P", players), rounds)
 }
 
-/// The sample's players are those of `events/sample/players.csv`.
+/// The committed sample; its players are in `events/sample/players.csv`.
 fn sample() -> Day {
     let players = ["P001", "P002", "P003"].map(str::to_owned);
     Day::new(20, date(2026, 11, 22), players.to_vec(), 12)
@@ -30,13 +30,13 @@ fn amount(event: &Value, field: &str) -> Decimal {
         .unwrap_or_else(|_| panic!("{field} of {event}"))
 }
 
-/// What the operator's systems would hold of one player.
+/// One player's account at the operator.
 #[derive(Default)]
 struct Books {
     balance: Decimal,
-    /// Stakes and payouts that were not voided: type and amount.
+    /// Stakes and payouts that were not voided: type and amount by event id.
     played: BTreeMap<String, (String, Decimal)>,
-    /// Rounds by name: whether they were paid.
+    /// Rounds by id, and whether each has been paid.
     rounds: BTreeMap<String, bool>,
     totals: Totals,
 }
@@ -228,12 +228,13 @@ fn bodies_hold_every_event_once_and_no_more_than_asked() {
     assert_eq!(events, day.events().collect::<Vec<Value>>());
 }
 
-/// `cargo run -p bench --bin day_of_play -- --seed 20 --date 2026-11-22 --players 3 --digits 3 --rounds 12 --body` writes it.
+/// Regenerate the sample with
+/// `cargo run -p bench --bin day_of_play -- --seed 20 --date 2026-11-22 --players 3 --digits 3 --rounds 12 --body`.
 #[test]
 fn the_committed_sample_is_what_its_seed_gives() {
     let sampled: Value = serde_json::from_str(SAMPLE).unwrap();
     let events = sampled["events"].as_array().unwrap();
-    assert!(sample().events().eq(events.iter().cloned()), "write it anew");
+    assert!(sample().events().eq(events.iter().cloned()), "regenerate the sample");
     let types: BTreeSet<&str> = events.iter().map(|event| text(event, "type")).collect();
     assert_eq!(types.len(), 9, "the sample shows each type: {types:?}");
     assert!(events.len() <= 500, "the sample is one request");

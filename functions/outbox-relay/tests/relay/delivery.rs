@@ -52,17 +52,17 @@ async fn an_event_comes_signed_and_whole() {
     assert_eq!(verify(received, SECRET, now_s), (true, "genuine".to_owned()));
     assert_eq!(
         verify(received, "whsec_other", now_s),
-        (false, "the signature does not fit".to_owned())
+        (false, "the signature does not match".to_owned())
     );
     assert_eq!(
         verify(received, SECRET, now_s + 301),
-        (false, "too old, or from the future".to_owned())
+        (false, "the time is too old or in the future".to_owned())
     );
     let mut tampered = received.clone();
     *tampered.raw.last_mut().unwrap() = b' ';
     assert_eq!(
         verify(&tampered, SECRET, now_s),
-        (false, "the signature does not fit".to_owned())
+        (false, "the signature does not match".to_owned())
     );
 
     let delivery = &program.deliveries(&webhook, None).await[0];

@@ -1,11 +1,11 @@
--- The books, checked. One statement per invariant; each answers the keys of the rows that break it, and nothing when
--- it holds. The numbers I1 to I10 are those of the design; I11 to I13 are about behaviour, and tests see to them.
+-- The audit of the books. Each statement checks one invariant and returns the keys of the rows that break it. I1 to I10
+-- are invariants of the data; I11 to I13 are about behaviour and are tested instead.
 --
--- Every statement reads its tables once and joins sets, so that a million players take seconds. `store::audit` runs
--- them all on one snapshot, as the runtime role.
+-- Each statement reads its tables once and joins sets, so that a million players take seconds. `store::jobs::audit`
+-- runs all of them on one snapshot, as the runtime role.
 
 -- name: I1 wallets and house accounts sum to 0 per asset
--- A posting has two sides of one amount, so the house accounts together hold the negative of all postings.
+-- A posting has two sides with the same amount, so the house accounts sum to the negative of all postings.
 SELECT concat_ws(' ', asset, 'wallets', wallets, 'house', house) AS key
 FROM (
   SELECT asset, coalesce(sum(balance), 0) AS wallets
@@ -20,7 +20,8 @@ FULL JOIN (
 WHERE coalesce(wallets, 0) + coalesce(house, 0) <> 0
 
 -- name: I2 wallet balance = sum of its postings
-SELECT concat_ws(' ', player_id, asset, 'balance', w.balance, 'postings', p.balance, 'version', w.version, 'last', p.version) AS key
+SELECT concat_ws(' ', player_id, asset, 'balance', w.balance, 'postings', p.balance,
+  'version', w.version, 'last', p.version) AS key
 FROM wallets AS w
 FULL JOIN (
   SELECT player_id, asset, sum(direction * amount) AS balance, max(version) AS version
@@ -31,7 +32,7 @@ WHERE w.balance IS DISTINCT FROM p.balance
    OR w.version IS DISTINCT FROM p.version
 
 -- name: I3 no balance below 0
--- NaN is above every number in PostgreSQL, hence the upper bound.
+-- PostgreSQL sorts NaN above every number, hence the upper bound.
 SELECT concat_ws(' ', 'wallet', player_id, asset, balance) AS key
 FROM wallets
 WHERE NOT (balance >= 0 AND balance < 1e15)
@@ -77,7 +78,7 @@ HAVING min(kind) <> max(kind)
     OR bool_or(kind = '' OR reference = '' OR actor = '')
 
 -- name: I6 one business key, one effect
--- A key may move several assets, and one asset several times, but in one transaction.
+-- A key may move several assets, or one asset several times, but only in one transaction.
 SELECT concat_ws(' ', player_id, asset, kind, reference) AS key
 FROM postings
 GROUP BY player_id, asset, kind, reference
@@ -123,8 +124,9 @@ WHERE l.earned IS NULL
    OR l.remaining <> l.earned + coalesce(m.amount, 0)
 
 -- name: I7 every point posted is in a lot
--- A credit makes a lot or puts back into some, a debit takes from some.
-SELECT concat_ws(' ', player_id, asset, version, 'posted', p.amount, 'lots', coalesce(l.earned, 0) + coalesce(m.amount, 0)) AS key
+-- A credit creates a lot or puts points back into lots; a debit takes points from lots.
+SELECT concat_ws(' ', player_id, asset, version, 'posted', p.amount,
+  'lots', coalesce(l.earned, 0) + coalesce(m.amount, 0)) AS key
 FROM (
   SELECT player_id, asset, version, direction * amount AS amount
   FROM postings
@@ -198,17 +200,20 @@ LEFT JOIN activity_events AS e USING (player_id, event_id)
 WHERE e.event_id IS NULL
 
 -- name: points of play = what events say
--- A stake earns once; a void takes back at most that. The lot that an event names is the one its points went into.
+-- A stake earns points once, and a void takes back at most as many. The event names the lot of its points.
 SELECT concat_ws(' ', player_id, event_id, 'posted', p.amount, 'event', e.lp) AS key
 FROM (
-  SELECT player_id, event_id, CASE type WHEN 'STAKE' THEN 'stake' ELSE 'void' END AS kind, (outcome ->> 'lp')::numeric AS lp, lp AS stored, lp_lot
+  SELECT player_id, event_id, CASE type WHEN 'STAKE' THEN 'stake' ELSE 'void' END AS kind,
+    (outcome ->> 'lp')::numeric AS lp, lp AS stored, lp_lot
   FROM activity_events
   WHERE outcome ->> 'lp' IS NOT NULL
 ) AS e
 FULL JOIN (
-  SELECT p.player_id, p.reference AS event_id, p.kind, p.direction * p.amount AS amount, coalesce(m.lot_version, p.version) AS lot_version
+  SELECT p.player_id, p.reference AS event_id, p.kind, p.direction * p.amount AS amount,
+    coalesce(m.lot_version, p.version) AS lot_version
   FROM postings AS p
-  LEFT JOIN lot_movements AS m ON p.direction = 1 AND m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
+  LEFT JOIN lot_movements AS m
+    ON p.direction = 1 AND m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
   WHERE p.asset = 'LP'
     AND p.kind IN ('stake', 'void')
 ) AS p USING (player_id, event_id, kind)
@@ -270,7 +275,8 @@ WHERE g.transitions IS DISTINCT FROM coalesce(h.steps, 0)
 -- name: steps of a history follow each other
 SELECT concat_ws(' ', player_id, grant_id, step) AS key
 FROM (
-  SELECT player_id, grant_id, step, from_status, lag(step, 1, 0::smallint) OVER life AS previous_step, lag(to_status) OVER life AS previous
+  SELECT player_id, grant_id, step, from_status,
+    lag(step, 1, 0::smallint) OVER life AS previous_step, lag(to_status) OVER life AS previous
   FROM grant_history
   WINDOW life AS (PARTITION BY player_id, grant_id ORDER BY step)
 ) AS h
@@ -295,13 +301,15 @@ FULL JOIN (
 WHERE coalesce(p.amount, 0) + coalesce(r.amount, 0) <> 0
 
 -- name: redemptions = their postings
--- The cost goes; tickets and bonuses come; cash is the cashier's to pay. And nothing else is posted as a redemption.
+-- A redemption debits its cost and credits tickets or a bonus; the cashier pays cash. Nothing else has this kind.
 SELECT concat_ws(' ', player_id, transaction_id, asset, 'redeemed', r.amount, 'posted', p.amount) AS key
 FROM (
-  SELECT player_id, transaction_id, cost_asset AS asset, 'house:redemption' AS house, -cost AS amount, NULL::uuid AS grant_id
+  SELECT player_id, transaction_id, cost_asset AS asset, 'house:redemption' AS house, -cost AS amount,
+    NULL::uuid AS grant_id
   FROM redemptions
   UNION ALL
-  SELECT player_id, transaction_id, target, CASE target WHEN 'BONUS' THEN 'house:issuance' ELSE 'house:redemption' END, amount, grant_id
+  SELECT player_id, transaction_id, target,
+    CASE target WHEN 'BONUS' THEN 'house:issuance' ELSE 'house:redemption' END, amount, grant_id
   FROM redemptions
   WHERE target <> 'CASH'
 ) AS r
@@ -328,8 +336,9 @@ LEFT JOIN reversals AS v USING (player_id, transaction_id)
 WHERE r.reversed_at IS DISTINCT FROM v.at
 
 -- name: every grant has its posting
--- One that waits has none yet, and one that ended while it waited never had: those may lack it, none has two.
-SELECT concat_ws(' ', g.grant_id, g.status, g.amount, g.asset, 'postings', coalesce(p.postings, 0), 'amount', p.amount) AS key
+-- A pending grant has no posting yet, nor has one that ended while pending. No grant has two.
+SELECT concat_ws(' ', g.grant_id, g.status, g.amount, g.asset,
+  'postings', coalesce(p.postings, 0), 'amount', p.amount) AS key
 FROM grants AS g
 LEFT JOIN (
   SELECT player_id, asset, coalesce(grant_id::text, reference) AS reference, count(*) AS postings, sum(amount) AS amount
@@ -338,7 +347,10 @@ LEFT JOIN (
     AND house = 'house:issuance'
   GROUP BY player_id, asset, coalesce(grant_id::text, reference)
 ) AS p ON p.player_id = g.player_id AND p.asset = g.asset AND p.reference = g.grant_id::text
-WHERE CASE WHEN p.postings IS NULL THEN g.status IN ('ACTIVE', 'COMPLETED', 'DEPLETED') ELSE p.postings <> 1 OR p.amount <> g.amount END
+WHERE CASE
+  WHEN p.postings IS NULL THEN g.status IN ('ACTIVE', 'COMPLETED', 'DEPLETED')
+  ELSE p.postings <> 1 OR p.amount <> g.amount
+END
 
 -- name: every reward posting has its grant
 SELECT concat_ws(' ', p.player_id, p.asset, p.version, p.reference) AS key
@@ -357,8 +369,8 @@ WHERE g.rule_id IS NOT NULL
 -- name: grants of rules = decisions that grant
 SELECT concat_ws(' ', player_id, rule_id, evaluation_id, 'decided', d.amount, 'granted', g.amount) AS key
 FROM (
-  SELECT r.player_id, r.evaluation_id, decision ->> 'rule_id' AS rule_id, (decision ->> 'rule_version')::integer AS rule_version,
-    (decision ->> 'amount')::numeric AS amount
+  SELECT r.player_id, r.evaluation_id, decision ->> 'rule_id' AS rule_id,
+    (decision ->> 'rule_version')::integer AS rule_version, (decision ->> 'amount')::numeric AS amount
   FROM reward_decisions AS r
   CROSS JOIN LATERAL json_array_elements(r.decisions) AS decision
   WHERE decision ->> 'verdict' IN ('GRANTED', 'REDUCED')
@@ -372,10 +384,11 @@ WHERE d.amount IS DISTINCT FROM g.amount
    OR d.rule_version IS DISTINCT FROM g.rule_version
 
 -- name: reserved budgets are covered by grants
--- A rule may have granted before it had a budget, and an ended grant may have given its part back: at most.
+-- Not equality: a rule may have granted before it had a budget, and an ended grant may have released its share.
 SELECT concat_ws(' ', b.rule_id, 'reserved', b.reserved, 'days', b.days, 'granted', g.cost) AS key
 FROM (
-  SELECT rule_id, coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS reserved, coalesce(sum(reserved) FILTER (WHERE day IS NOT NULL), 0) AS days
+  SELECT rule_id, coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS reserved,
+    coalesce(sum(reserved) FILTER (WHERE day IS NOT NULL), 0) AS days
   FROM rule_budgets
   GROUP BY rule_id
 ) AS b
@@ -428,11 +441,13 @@ GROUP BY player_id, type
 HAVING count(*) > 1
 
 -- name: a risk score is made of signals
--- Open ones fade with time, so they bound the score from above; confirmed ones count in full, and so from below.
-SELECT concat_ws(' ', player_id, 'score', p.risk_score, 'between', coalesce(s.least, 0), 'and', coalesce(s.most, 0)) AS key
+-- Confirmed signals count in full: the lower bound. Open signals decay, so their full weight gives the upper bound.
+SELECT concat_ws(' ', player_id, 'score', p.risk_score,
+  'between', coalesce(s.least, 0), 'and', coalesce(s.most, 0)) AS key
 FROM players AS p
 LEFT JOIN (
-  SELECT player_id, least(100, 10 * sum(severity)) AS most, least(100, 10 * coalesce(sum(severity) FILTER (WHERE status = 'CONFIRMED'), 0)) AS least
+  SELECT player_id, least(100, 10 * sum(severity)) AS most,
+    least(100, 10 * coalesce(sum(severity) FILTER (WHERE status = 'CONFIRMED'), 0)) AS least
   FROM signals
   WHERE status <> 'RESOLVED'
   GROUP BY player_id
@@ -452,7 +467,7 @@ WHERE s.status <> 'OPEN'
   )
 
 -- name: every announced signal is there
--- Not the other way round: events are cleared when they are delivered.
+-- Not the reverse: events are deleted after delivery.
 SELECT concat_ws(' ', o.player_id, o.payload ->> 'signal_id') AS key
 FROM outbox AS o
 LEFT JOIN signals AS s ON s.player_id = o.player_id AND s.signal_id = (o.payload ->> 'signal_id')::uuid
@@ -466,7 +481,7 @@ LEFT JOIN webhooks AS w USING (webhook_id)
 WHERE w.webhook_id IS NULL
 
 -- name: what is still to be told is due
--- A player's stream begins at the first pending delivery, or before it. Deleted webhooks are told nothing.
+-- A player's stream starts at or before the first pending delivery. Deleted webhooks receive nothing.
 SELECT concat_ws(' ', player_id, webhook_id, 'from', s.head, 'pending', p.head) AS key
 FROM webhook_streams AS s
 FULL JOIN (
@@ -499,7 +514,7 @@ WHERE from_segment IS DISTINCT FROM previous
    OR from_segment = to_segment
 
 -- name: the current tier is the last of its history
--- A player has a history from the first change on.
+-- A player without a change of tier has no history.
 SELECT concat_ws(' ', player_id, 'tier', p.tier, 'history', h.to_tier) AS key
 FROM (
   SELECT DISTINCT ON (player_id) player_id, to_tier
@@ -512,7 +527,8 @@ WHERE p.tier IS DISTINCT FROM h.to_tier
 -- name: tier changes follow each other
 SELECT concat_ws(' ', player_id, at) AS key
 FROM (
-  SELECT player_id, at, from_tier, to_tier, lag(to_tier, 1, from_tier) OVER (PARTITION BY player_id ORDER BY at) AS previous
+  SELECT player_id, at, from_tier, to_tier,
+    lag(to_tier, 1, from_tier) OVER (PARTITION BY player_id ORDER BY at) AS previous
   FROM tier_history
 ) AS h
 WHERE from_tier IS DISTINCT FROM previous
@@ -525,7 +541,7 @@ LEFT JOIN tiers AS t ON t.tier_level = p.tier
 WHERE t.tier_level IS NULL
 
 -- name: LP of the days = LP issued
--- Less what of them was taken back. The days are those of the time zone that the program had, so the sums are compared.
+-- Net of points taken back. Compares sums, not days, because the program's time zone may have changed.
 SELECT concat_ws(' ', player_id, 'days', d.earned, 'issued', p.issued) AS key
 FROM (
   SELECT player_id, sum(lp_earned) AS earned
@@ -573,9 +589,11 @@ FULL JOIN (
 WHERE coalesce(counted, 0) <> coalesce(actual, 0)
 
 -- name: the counts of an import = its rows
--- Rows that were taken are in `run_players`, until they are forgotten; those that were not in `import_errors`, under their lines.
-SELECT concat_ws(' ', i.import_id, 'taken', i.created_rows + i.updated_rows + i.unchanged_rows, 'of', coalesce(p.players, 0),
-  'changed', i.created_rows + i.updated_rows, 'of', coalesce(p.changed, 0), 'rejected', i.rejected_rows, 'of', coalesce(e.lines, 0)) AS key
+-- Accepted rows are in `run_players` until retention deletes them; rejected rows are in `import_errors`, by line.
+SELECT concat_ws(' ', i.import_id,
+  'taken', i.created_rows + i.updated_rows + i.unchanged_rows, 'of', coalesce(p.players, 0),
+  'changed', i.created_rows + i.updated_rows, 'of', coalesce(p.changed, 0),
+  'rejected', i.rejected_rows, 'of', coalesce(e.lines, 0)) AS key
 FROM imports AS i
 LEFT JOIN (
   SELECT run_id, count(*) AS players, count(*) FILTER (WHERE changed) AS changed
@@ -590,14 +608,18 @@ LEFT JOIN (
 LEFT JOIN runs AS r USING (run_id)
 WHERE i.total_rows <> i.created_rows + i.updated_rows + i.unchanged_rows + i.rejected_rows
    OR i.rejected_rows <> coalesce(e.lines, 0)
-   OR (coalesce(r.players_kept, 'ALL') = 'ALL' AND i.created_rows + i.updated_rows + i.unchanged_rows <> coalesce(p.players, 0))
+   OR (coalesce(r.players_kept, 'ALL') = 'ALL'
+     AND i.created_rows + i.updated_rows + i.unchanged_rows <> coalesce(p.players, 0))
    OR (coalesce(r.players_kept, 'ALL') = 'ALL' AND i.created_rows + i.updated_rows <> coalesce(p.changed, 0))
 
 -- name: players are forgotten of runs that are over
 SELECT concat_ws(' ', r.run_id, r.status, r.players_kept) AS key
 FROM runs AS r
 WHERE r.players_kept <> 'ALL'
-  AND (r.status = 'RUNNING' OR (r.players_kept = 'NONE' AND EXISTS (SELECT FROM run_players AS p WHERE p.run_id = r.run_id)))
+  AND (
+    r.status = 'RUNNING'
+    OR (r.players_kept = 'NONE' AND EXISTS (SELECT FROM run_players AS p WHERE p.run_id = r.run_id))
+  )
 
 -- name: a scheduled recalculation made its run
 SELECT concat_ws(' ', s.schedule_run_id, s.status, s.run_id) AS key
@@ -620,7 +642,8 @@ WHERE r.shards_total <> coalesce(s.shards, 0)
    OR (r.status = 'RUNNING') <> (r.finished_at IS NULL)
 
 -- name: a simulation has its report when its run is complete
-SELECT concat_ws(' ', run_id, r.kind, r.status, CASE WHEN s.report IS NULL THEN 'no report' ELSE 'report' END, 'ended', s.ended_at) AS key
+SELECT concat_ws(' ', run_id, r.kind, r.status,
+  CASE WHEN s.report IS NULL THEN 'no report' ELSE 'report' END, 'ended', s.ended_at) AS key
 FROM (
   SELECT run_id, kind, status
   FROM runs
@@ -631,7 +654,8 @@ WHERE (r.status = 'RUNNING') IS DISTINCT FROM (s.ended_at IS NULL)
    OR (r.status = 'COMPLETED') IS DISTINCT FROM (s.report IS NOT NULL)
 
 -- name: the totals of a run = the grants it made
-SELECT concat_ws(' ', run_id, 'granted', s.granted, 'grants', coalesce(g.granted, 0), 'cost', s.cost, 'of', coalesce(g.cost, 0)) AS key
+SELECT concat_ws(' ', run_id, 'granted', s.granted, 'grants', coalesce(g.granted, 0),
+  'cost', s.cost, 'of', coalesce(g.cost, 0)) AS key
 FROM (
   SELECT run_id, sum(granted) AS granted, sum(cost) AS cost
   FROM run_shards

@@ -3,13 +3,14 @@
 
 use app::platform::webhooks as relay;
 use axum::Router;
+use domain::event::{Event, SegmentChanged};
 use domain::id::{PlayerId, WebhookId};
+use domain::segment::Segment;
 use domain::webhook::{Attempt, Targets};
 use jiff::SignedDuration;
 use lambda::{aws, sqs::Queue};
 use ops::Ops;
 use serde_json::{Value, json};
-use store::platform::outbox::Event;
 use testing::{StandIn, TestDb, api_key, audit, call};
 
 struct Stack {
@@ -220,11 +221,11 @@ async fn parked(stack: &Stack, webhook_id: WebhookId, player: &str) {
     let mut context = lambda::context();
     let mut client = db.client().await.unwrap();
     let tx = store::begin(&mut client).await.unwrap();
-    let event = Event {
+    let event = Event::SegmentChanged(SegmentChanged {
+        from: Segment::New,
         player_id: PlayerId::parse(player).unwrap(),
-        event_type: "tier.changed",
-        payload: json!({"to": "GOLD"}),
-    };
+        to: Segment::Vip,
+    });
     store::platform::outbox::add(&tx, &[event], context.now).await.unwrap();
     store::commit(tx).await.unwrap();
     assert_eq!(relay::dispatch(&db, context).await.unwrap(), 1);
@@ -290,7 +291,7 @@ async fn deliveries_are_shown_with_their_answers_and_a_parked_one_can_be_sent_ag
             &json!(503),
             &json!("busy"),
             &json!(7),
-            &json!({"to": "GOLD"})
+            &json!({"from": "NEW", "player_id": "P002", "to": "VIP"})
         )
     );
 

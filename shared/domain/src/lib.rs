@@ -10,6 +10,7 @@ pub mod activity;
 pub mod bonus;
 pub mod context;
 pub mod evaluate;
+pub mod event;
 pub mod facts;
 pub mod formula;
 pub mod gate;

@@ -5,7 +5,7 @@ use crate::bonus::{GrantTerms, NewGrant, weighted_games};
 use crate::facts::nearest;
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
 use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
-use crate::money::{Asset, MONEY_SCALE, check_amount, shown};
+use crate::money::{Asset, MONEY_SCALE, Quantity, check_amount, shown};
 use crate::problem::FieldErrors;
 use crate::rule::RewardType;
 use crate::rule::condition::Checks;
@@ -34,9 +34,19 @@ text_enum! {
 impl Target {
     /// Decimal places.
     pub const fn scale(self) -> u32 {
+        self.unit().scale()
+    }
+
+    /// So much of it.
+    pub const fn quantity(self, value: Decimal) -> Quantity {
+        self.unit().quantity(value)
+    }
+
+    /// Cash is counted as bonus money is.
+    const fn unit(self) -> Asset {
         match self {
-            Target::Cash | Target::Bonus => MONEY_SCALE,
-            Target::Tickets => Asset::Tickets.scale(),
+            Target::Cash | Target::Bonus => Asset::Bonus,
+            Target::Tickets => Asset::Tickets,
         }
     }
 }

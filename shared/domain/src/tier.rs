@@ -2,7 +2,7 @@
 
 mod review;
 
-pub use review::{Finding, Grace, Standing};
+pub use review::{Candidacy, Finding, Grace, MoveReason};
 
 use crate::facts::benefit_number;
 use crate::problem::FieldErrors;

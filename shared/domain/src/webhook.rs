@@ -1,5 +1,6 @@
 //! Webhooks: where events may be sent, what is sent, and when it is tried again.
 
+use crate::event::EventType;
 use crate::facts::nearest;
 use crate::problem::FieldErrors;
 use crate::text_enum;
@@ -8,25 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use url::{Host, Url};
 use uuid::Uuid;
-
-/// Everything that is written to the outbox.
-pub const EVENT_TYPES: [&str; 15] = [
-    "bonus.activated",
-    "bonus.cancelled",
-    "bonus.completed",
-    "bonus.depleted",
-    "bonus.expired",
-    "bonus.forfeited",
-    "bonus.pending",
-    "points.expired",
-    "redemption.created",
-    "reward.granted",
-    "segment.changed",
-    "signal.raised",
-    "tier.changed",
-    "tier.downgrade_due",
-    "transaction.reversed",
-];
 
 /// The type of the event that a person sends to try a webhook. No filter holds it back.
 pub const PING: &str = "ping";
@@ -71,17 +53,14 @@ fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, Stri
     if before.iter().any(|other| other == name) {
         return Some(("duplicate", format!("{name} is named twice")));
     }
-    if EVENT_TYPES.contains(&name) {
+    if EventType::parse(name).is_some() {
         return None;
     }
-    let guess = nearest(name, EVENT_TYPES.into_iter()).map(|near| format!("; did you mean {near}?"));
+    let known = EventType::ALL.map(EventType::as_str);
+    let guess = nearest(name, known.into_iter()).map(|near| format!("; did you mean {near}?"));
     Some((
         "unknown",
-        format!(
-            "{name:?} is none of {}{}",
-            EVENT_TYPES.join(", "),
-            guess.unwrap_or_default()
-        ),
+        format!("{name:?} is none of {}{}", known.join(", "), guess.unwrap_or_default()),
     ))
 }
 

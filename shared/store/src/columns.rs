@@ -3,6 +3,7 @@
 
 use domain::activity::EventType;
 use domain::bonus::GrantStatus;
+use domain::event;
 use domain::id::{
     EvaluationId, EventId, GrantId, ImportId, PlayerId, RuleId, RunId, SignalId, TransactionId, TriggerBatchId,
 };
@@ -12,6 +13,7 @@ use domain::risk::{SignalType, TraceKind};
 use domain::rule::{RewardType, Trigger};
 use domain::schedule::Job;
 use domain::segment::Segment;
+use domain::tier::MoveReason;
 use domain::webhook::DeliveryStatus;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -92,7 +94,7 @@ column! {
     text: &'a str => &'a str, value => value;
     text: String => String, value => value;
     text: Asset, DeliveryStatus, EventType, GrantStatus, House, Job, Kind, RewardType, Segment, SignalType, TraceKind,
-        Trigger => &'static str, word => word.as_str();
+        Trigger, MoveReason, event::EventType => &'static str, word => word.as_str();
     text: &'a PlayerId, &'a RuleId, &'a EventId => &'a str, id => id.as_str();
     timestamptz: Timestamp => Timestamp, value => value;
     uuid: Uuid => Uuid, value => value;

@@ -37,12 +37,18 @@ async fn an_event_comes_signed_and_whole() {
     let received = &target.received()[0];
     let event_id = received.headers["x-event-id"].clone();
     let expected = json!({
-        "event_id": event_id, "type": "segment.changed", "player_id": "P001", "occurred_at": "2026-03-01T12:00:00Z",
-        "data": {"n": 7, "amount": "12.30"},
+        "event_id": event_id, "type": "tier.downgrade_due", "player_id": "P001", "occurred_at": "2026-03-01T12:00:00Z",
+        "data": {"due_at": "1970-01-01T00:00:00Z", "tier": "GOLD", "to": "BRONZE", "player_id": "P001"},
     });
-    assert_eq!(received.body, expected);
+    let mut body = received.body.clone();
+    let mut points = |name: &str| body["data"].as_object_mut().unwrap().remove(name).unwrap().to_string();
+    assert_eq!(
+        (points("qualifying_lp"), points("lp_missing")),
+        ("7.00".into(), "0.00".into())
+    );
+    assert_eq!(body, expected);
     assert_eq!(received.headers["content-type"], "application/json");
-    assert_eq!(received.headers["x-event-type"], "segment.changed");
+    assert_eq!(received.headers["x-event-type"], "tier.downgrade_due");
     assert!(
         received.headers["x-signature"].starts_with("t=1772366403,v1="),
         "the time is that of sending"

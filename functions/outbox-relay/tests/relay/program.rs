@@ -2,20 +2,46 @@
 
 use app::platform::webhooks::{Delivery, NewWebhook, Webhook};
 use app::{Act, Context, Db};
+use domain::event::{Event, TierChanged, TierDowngradeDue};
 use domain::id::PlayerId;
+use domain::money::Points;
+use domain::tier::MoveReason;
 use domain::webhook::{DeliveryStatus, Target, Targets};
 use jiff::{SignedDuration, Timestamp};
 use lambda::webhook::{Limits, Messenger};
 use outbox_relay::{Relay, Relayed};
-use serde_json::json;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
-use store::platform::outbox::{self, Event};
+use store::platform::outbox;
 use testing::TestDb;
 use uuid::Uuid;
 
 pub const SECRET: &str = "whsec_of_the_test";
 const START_S: i64 = 1_772_366_400;
+
+/// An event that says its number as the player's points; an even one is a `tier.changed`, an odd one a `tier.downgrade_due`.
+fn numbered(player: &str, n: u64) -> Event {
+    let player_id = PlayerId::parse(player).unwrap();
+    let qualifying_lp = Points::of(n.into());
+    if n % 2 == 0 {
+        Event::TierChanged(TierChanged {
+            from: "BRONZE".into(),
+            player_id,
+            qualifying_lp,
+            reason: MoveReason::Qualified,
+            to: "GOLD".into(),
+        })
+    } else {
+        Event::TierDowngradeDue(TierDowngradeDue {
+            due_at: Timestamp::UNIX_EPOCH,
+            lp_missing: Points::of(0.into()),
+            player_id,
+            qualifying_lp,
+            tier: "GOLD".into(),
+            to: "BRONZE".into(),
+        })
+    }
+}
 
 pub struct Program {
     pub test: TestDb,
@@ -57,14 +83,8 @@ impl Program {
     }
 
     pub async fn happen_in(&self, tx: &store::Tx<'_>, events: &[(&str, u64)]) {
-        let event = |(player, n): &(&str, u64)| Event {
-            player_id: PlayerId::parse(*player).unwrap(),
-            event_type: if n % 2 == 0 { "tier.changed" } else { "segment.changed" },
-            payload: json!({"n": n, "amount": "12.30"}),
-        };
-        outbox::add(tx, &events.iter().map(event).collect::<Vec<_>>(), self.now())
-            .await
-            .unwrap();
+        let events: Vec<Event> = events.iter().map(|(player, n)| numbered(player, *n)).collect();
+        outbox::add(tx, &events, self.now()).await.unwrap();
     }
 
     pub async fn webhook(&self, url: &str, event_types: Option<&[&str]>) -> Webhook {

@@ -32,7 +32,8 @@ impl Received {
 
     /// The number that [`crate::program::Program::happen`] gave the event.
     pub fn n(&self) -> u64 {
-        self.body["data"]["n"].as_u64().unwrap()
+        let points = self.body["data"]["qualifying_lp"].to_string();
+        points.trim_end_matches(".00").parse().unwrap()
     }
 }
 

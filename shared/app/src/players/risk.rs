@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::wallet::books::{self, Purpose};
 use domain::act::Act;
 use domain::context::Context;
+use domain::event::Event;
 use domain::gate::Penalty;
 use domain::id::{PlayerId, SignalId};
 use domain::player::PlayerSnapshot;
@@ -16,7 +17,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use store::platform::audit_log::{self, Entry};
-use store::platform::outbox::Event;
 use store::players::risk_facts::Trace;
 pub use store::players::signals::{SignalFilter, SignalState, Subject};
 use store::{Db, Page, Tx, transaction};
@@ -156,7 +156,12 @@ impl Scan<'_> {
         store::players::signals::add(tx, &self.raised).await?;
         store::players::signals::renew(tx, &self.renewed, now).await?;
         store::players::signals::save_scores(tx, &self.scores).await?;
-        store::platform::outbox::add(tx, &self.raised.iter().map(raised_event).collect::<Vec<_>>(), now).await?;
+        store::platform::outbox::add(
+            tx,
+            &self.raised.iter().map(Event::signal_raised).collect::<Vec<_>>(),
+            now,
+        )
+        .await?;
         let (raised, renewed, scores_changed) = (self.raised.len(), self.renewed.len(), self.scores.len());
         Ok(ScanTotals {
             players,
@@ -164,22 +169,6 @@ impl Scan<'_> {
             renewed,
             scores_changed,
         })
-    }
-}
-
-fn raised_event(signal: &Signal) -> Event {
-    let payload = json!({
-        "player_id": signal.player_id,
-        "signal_id": signal.signal_id,
-        "type": signal.signal_type,
-        "severity": signal.severity,
-        "evidence": signal.evidence,
-        "raised_at": signal.raised_at,
-    });
-    Event {
-        player_id: signal.player_id.clone(),
-        event_type: "signal.raised",
-        payload,
     }
 }
 
@@ -350,7 +339,7 @@ async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, act: &Act) ->
     );
     store::players::signals::add(tx, std::slice::from_ref(&signal)).await?;
     save_score(tx, player_id, act.context.now).await?;
-    store::platform::outbox::add(tx, &[raised_event(&signal)], act.context.now).await?;
+    store::platform::outbox::add(tx, &[Event::signal_raised(&signal)], act.context.now).await?;
     audit(tx, "signal.flag", None, &signal, note, act).await?;
     Ok(signal)
 }

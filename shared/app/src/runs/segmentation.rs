@@ -3,11 +3,10 @@
 use crate::error::{Error, Result};
 use crate::runs::ShardMessage;
 use domain::context::Context;
+use domain::event::{Event, SegmentChanged};
 use domain::run::Rewards;
 use domain::segment::classify;
 use rust_decimal::Decimal;
-use serde_json::json;
-use store::platform::outbox::Event;
 use store::platform::stats::{self, Counter, Slot};
 use store::players::segments::{Classified, SegmentChange};
 use store::runs::shards::{self, Shard};
@@ -75,12 +74,11 @@ fn changes(players: &[Classified], classify: impl Fn(&Classified) -> domain::seg
 /// A first classification is no change to tell anyone about.
 pub(crate) fn events(changes: &[SegmentChange]) -> Vec<Event> {
     let event = |change: &SegmentChange| {
-        let payload = json!({ "player_id": change.player_id, "from": change.from?, "to": change.to });
-        Some(Event {
+        Some(Event::SegmentChanged(SegmentChanged {
+            from: change.from?,
             player_id: change.player_id.clone(),
-            event_type: "segment.changed",
-            payload,
-        })
+            to: change.to,
+        }))
     };
     changes.iter().filter_map(event).collect()
 }

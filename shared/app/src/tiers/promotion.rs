@@ -4,21 +4,17 @@ use super::applicants::Applicants;
 use crate::error::{Error, Result};
 use crate::program::Program;
 use domain::context::Context;
+use domain::event::{Event, TierChanged};
 use domain::id::{PlayerId, TriggerBatchId};
-use domain::money::{Asset, shown};
+use domain::money::Points;
 use domain::rule::Trigger;
-use domain::tier::Rank;
+use domain::tier::{MoveReason, Rank};
 use rust_decimal::Decimal;
-use serde_json::json;
 use std::collections::BTreeSet;
-use store::platform::outbox::Event;
 use store::platform::stats::{self, Counter, Slot};
 use store::runs::triggers::NewTrigger;
 use store::tiers::{TierMove, TierStanding};
 use store::{Executor, Tx};
-
-/// Why somebody climbs, in the history.
-pub(crate) const QUALIFIED: &str = "qualified";
 
 /// Players who changed their tier. It is for the caller to write the events and the counters, with its own.
 #[derive(Debug, Default)]
@@ -129,7 +125,7 @@ async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &
             player_id: standing.player_id.clone(),
             from: standing.tier.clone(),
             to: tier.tier_level.clone(),
-            reason: QUALIFIED,
+            reason: MoveReason::Qualified,
             qualifying_lp: standing.qualifying_lp,
         })
     });
@@ -173,16 +169,11 @@ pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Conte
 }
 
 fn changed(step: &TierMove) -> Event {
-    let payload = json!({
-        "player_id": step.player_id,
-        "from": step.from,
-        "to": step.to,
-        "reason": step.reason,
-        "qualifying_lp": shown(step.qualifying_lp, Asset::Lp.scale()),
-    });
-    Event {
+    Event::TierChanged(TierChanged {
+        from: step.from.clone(),
         player_id: step.player_id.clone(),
-        event_type: "tier.changed",
-        payload,
-    }
+        qualifying_lp: Points::of(step.qualifying_lp),
+        reason: step.reason,
+        to: step.to.clone(),
+    })
 }

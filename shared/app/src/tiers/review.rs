@@ -3,21 +3,17 @@
 
 use crate::error::{Error, Result};
 use crate::program::Program;
-use crate::tiers::{Applicants, QUALIFIED, move_in_tx};
+use crate::tiers::{Applicants, move_in_tx};
 use domain::context::Context;
+use domain::event::{Event, TierDowngradeDue};
 use domain::id::{PlayerId, TriggerBatchId};
-use domain::money::{Asset, shown};
-use domain::tier::{Finding, Grace, Rank, Standing, Tier};
+use domain::money::Points;
+use domain::tier::{Candidacy, Finding, Grace, MoveReason, Rank, Tier};
 use rust_decimal::Decimal;
 use serde::Serialize;
-use serde_json::json;
-use store::platform::outbox::Event;
 use store::platform::stats::{self, Slot};
 use store::tiers::{Downgrade, Reviewee, TierMove};
 use store::{Db, Executor, Tx, transaction};
-
-/// Why somebody steps down, in the history.
-const DOWNGRADE: &str = "downgrade";
 
 /// What the review of some players came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -90,12 +86,12 @@ async fn find(executor: &impl Executor, reviewees: Vec<Reviewee>, program: &Prog
             Error::stored("tier", detail)
         };
         let rank = ladder.rank(&player.tier).ok_or_else(unknown)?;
-        let standing = Standing {
+        let candidacy = Candidacy {
             rank,
             qualifying_lp: player.qualifying_lp,
             due_at: reviewee.due_at,
         };
-        let finding = ladder.review(&standing, &grace, |tier| applicants.meets(&player.player_id, tier));
+        let finding = ladder.review(&candidacy, &grace, |tier| applicants.meets(&player.player_id, tier));
         if finding != Finding::Unchanged {
             found.push(Found {
                 reviewee,
@@ -121,12 +117,12 @@ async fn settle(tx: &Tx<'_>, player_ids: &[&str], program: &Program, context: Co
             Finding::Recovers => recovered.push(found.player_id().as_str()),
             Finding::Climbs { to } => {
                 reviewed.promoted += 1;
-                steps.push(step(found, to, QUALIFIED, program)?);
+                steps.push(step(found, to, MoveReason::Qualified, program)?);
             }
             Finding::Lapses { to, due_at } => announced.push(announcement(found, (found.rank, to), due_at, program)?),
             Finding::Falls { to, next_due } => {
                 reviewed.demoted += 1;
-                steps.push(step(found, to, DOWNGRADE, program)?);
+                steps.push(step(found, to, MoveReason::Downgrade, program)?);
                 if let Some(due_at) = next_due {
                     announced.push(announcement(
                         found,
@@ -156,7 +152,7 @@ fn tier(program: &Program, rank: Rank) -> Result<&Tier> {
         .ok_or_else(|| Error::stored("ladder", format!("it has no rank {}", rank.0)))
 }
 
-fn step(found: &Found, to: Rank, reason: &'static str, program: &Program) -> Result<TierMove> {
+fn step(found: &Found, to: Rank, reason: MoveReason, program: &Program) -> Result<TierMove> {
     let standing = &found.reviewee.standing;
     Ok(TierMove {
         player_id: standing.player_id.clone(),
@@ -176,26 +172,18 @@ fn announcement(
 ) -> Result<(Downgrade, Event)> {
     let standing = &found.reviewee.standing;
     let (from, to) = (tier(program, from)?, tier(program, to)?);
-    let points = |value: Decimal| shown(value, Asset::Lp.scale());
-    let payload = json!({
-        "player_id": standing.player_id,
-        "tier": from.tier_level,
-        "to": to.tier_level,
-        "due_at": due_at,
-        "qualifying_lp": points(standing.qualifying_lp),
-        "lp_missing": points((from.lp_min - standing.qualifying_lp).max(Decimal::ZERO)),
+    let told = Event::TierDowngradeDue(TierDowngradeDue {
+        due_at,
+        lp_missing: Points::of((from.lp_min - standing.qualifying_lp).max(Decimal::ZERO)),
+        player_id: standing.player_id.clone(),
+        qualifying_lp: Points::of(standing.qualifying_lp),
+        tier: from.tier_level.clone(),
+        to: to.tier_level.clone(),
     });
     let downgrade = Downgrade {
         player_id: standing.player_id.clone(),
         tier: from.tier_level.clone(),
         due_at,
     };
-    Ok((
-        downgrade,
-        Event {
-            player_id: standing.player_id.clone(),
-            event_type: "tier.downgrade_due",
-            payload,
-        },
-    ))
+    Ok((downgrade, told))
 }

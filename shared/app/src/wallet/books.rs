@@ -4,17 +4,16 @@ use crate::error::{Error, Result};
 use crate::players::PlayerError;
 use crate::tiers;
 use domain::account::{Account, Journal};
-use domain::bonus::{Grant, GrantStatus, NewGrant, ROUND_OPEN_HOURS, Transition};
+use domain::bonus::ROUND_OPEN_HOURS;
 use domain::context::Context;
+use domain::event::Event;
 use domain::id::{GrantId, PlayerId, TriggerBatchId};
-use domain::ledger::{Cause, House, Kind, Posting};
-use domain::money::{Asset, MONEY_SCALE, check_amount, shown};
+use domain::ledger::{Cause, House, Kind};
+use domain::money::{Asset, check_amount};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use serde_json::json;
 use std::collections::BTreeMap;
 use store::Tx;
-use store::platform::outbox::Event;
 use store::platform::stats::{self, Counter, Slot};
 use store::players::Profile;
 
@@ -107,14 +106,14 @@ pub(crate) async fn write_changed(
 ) -> Result<Option<TriggerBatchId>> {
     store::wallet::accounts::write(tx, journal).await?;
     let climbed = tiers::earn_in_tx(tx, &lp_earned(journal), changed, context).await?;
-    let granted = journal.new_grants.iter().map(|(new, grant)| granted(new, grant));
+    let granted = journal.new_grants.iter().map(|(new, grant)| Event::granted(new, grant));
     let expired = journal
         .postings
         .iter()
         .filter(|posting| posting.operation.kind == Kind::PointsExpiry)
-        .map(points_expired);
+        .map(Event::points_expired);
     let events = granted
-        .chain(journal.transitions.iter().map(moved))
+        .chain(journal.transitions.iter().filter_map(Event::moved))
         .chain(expired)
         .chain(more.iter().cloned())
         .chain(climbed.events());
@@ -142,68 +141,6 @@ fn lp_earned(journal: &Journal) -> Vec<(&PlayerId, Decimal)> {
         *earned.entry(&posting.player_id).or_default() += Decimal::from(posting.direction.sign()) * posting.amount;
     }
     earned.into_iter().filter(|(_, points)| !points.is_zero()).collect()
-}
-
-fn granted(new: &NewGrant, grant: &Grant) -> Event {
-    let payload = json!({
-        "player_id": new.player_id,
-        "grant_id": new.grant_id,
-        "rule_id": new.rule.as_ref().map(|rule| &rule.rule_id),
-        "reward_type": new.reward_type,
-        "currency_type": new.asset,
-        "amount": shown(new.amount, new.asset.scale()),
-        "status": new.status(),
-        "wagering_required": shown(grant.wagering_required, MONEY_SCALE),
-        "expires_at": new.expires_at,
-    });
-    Event {
-        player_id: new.player_id.clone(),
-        event_type: "reward.granted",
-        payload,
-    }
-}
-
-/// A step in the life of a bonus. Of a completed one the cashier pays `cash_amount`.
-fn moved(step: &Transition) -> Event {
-    let event_type = match step.to {
-        GrantStatus::Pending => "bonus.pending",
-        GrantStatus::Active => "bonus.activated",
-        GrantStatus::Completed => "bonus.completed",
-        GrantStatus::Expired => "bonus.expired",
-        GrantStatus::Forfeited => "bonus.forfeited",
-        GrantStatus::Cancelled => "bonus.cancelled",
-        GrantStatus::Depleted => "bonus.depleted",
-    };
-    let payload = json!({
-        "player_id": step.player_id,
-        "grant_id": step.grant_id,
-        "rule_id": step.rule_id,
-        "amount": shown(step.amount, MONEY_SCALE),
-        "cash_amount": shown(step.cash, MONEY_SCALE),
-        "forfeited_amount": shown(step.lost, MONEY_SCALE),
-        "reason": step.reason,
-        "transaction_id": step.operation.transaction_id,
-    });
-    Event {
-        player_id: step.player_id.clone(),
-        event_type,
-        payload,
-    }
-}
-
-fn points_expired(posting: &Posting) -> Event {
-    let payload = json!({
-        "player_id": posting.player_id,
-        "currency_type": posting.asset,
-        "amount": shown(posting.amount, posting.asset.scale()),
-        "new_balance": shown(posting.balance_after, posting.asset.scale()),
-        "transaction_id": posting.operation.transaction_id,
-    });
-    Event {
-        player_id: posting.player_id.clone(),
-        event_type: "points.expired",
-        payload,
-    }
 }
 
 /// An amount ≥ 0 at the scale of the asset.

@@ -11,6 +11,7 @@ use domain::act::Act;
 pub use domain::bonus::{Grant, GrantStatus};
 use domain::bonus::{GrantTerms, NewGrant, default_game_weight};
 use domain::context::Context;
+use domain::event::{Event, TransactionReversed};
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::idempotency::Answer;
 use domain::ledger::{House, Kind};
@@ -21,7 +22,6 @@ use domain::rule::RewardType;
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use store::platform::outbox::Event;
 use store::platform::stats::Slot;
 use store::{Db, Tx, transaction};
 
@@ -339,27 +339,17 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, reason: &str, act: 
     balances.dedup();
     store::wallet::ledger::add_reversal(tx, &player_id, reversed, transaction_id, now).await?;
     store::wallet::redemptions::reversed(tx, &player_id, reversed, now).await?;
-    let events = [reversed_event(&player_id, transaction.kind, reversed, transaction_id)];
-    let _scheduled = books::write(tx, &account.into_journal(), &events, Slot::of(&player_id), act.context).await?;
+    let told = Event::TransactionReversed(TransactionReversed {
+        kind: transaction.kind,
+        player_id: player_id.clone(),
+        reversed_transaction_id: reversed,
+        transaction_id,
+    });
+    let _scheduled = books::write(tx, &account.into_journal(), &[told], Slot::of(&player_id), act.context).await?;
     Ok(Reversal {
         player_id,
         transaction_id,
         reversed_transaction_id: reversed,
         balances,
     })
-}
-
-/// The operator's systems may have acted on what is taken back: a cashier that paid a redemption, above all.
-fn reversed_event(player_id: &PlayerId, kind: Kind, reversed: TransactionId, by: TransactionId) -> Event {
-    let payload = serde_json::json!({
-        "player_id": player_id,
-        "kind": kind.as_str(),
-        "reversed_transaction_id": reversed,
-        "transaction_id": by,
-    });
-    Event {
-        player_id: player_id.clone(),
-        event_type: "transaction.reversed",
-        payload,
-    }
 }

@@ -5,15 +5,14 @@ use crate::platform::idempotent;
 use crate::program::Program;
 use crate::wallet::books::{self, Purpose};
 use domain::act::Act;
+use domain::event::Event;
 use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
 use domain::idempotency::Answer;
-use domain::money::shown;
 use domain::redemption::{Applicant, Order, Redemption, RedemptionRefusal, RedemptionRule};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::platform::audit_log::{self, Entry};
-use store::platform::outbox::Event;
 use store::platform::stats::Slot;
 pub use store::wallet::redemptions::StoredRedemptionRule;
 use store::{Db, Executor, Page, Tx, transaction};
@@ -162,7 +161,7 @@ async fn redeem_in_tx(tx: &Tx<'_>, player_id: &PlayerId, rule_id: &RedemptionRul
     let _scheduled = books::write(
         tx,
         &account.into_journal(),
-        &[created(&redemption)],
+        &[Event::redemption_created(&redemption)],
         Slot::of(player_id),
         act.context,
     )
@@ -171,27 +170,6 @@ async fn redeem_in_tx(tx: &Tx<'_>, player_id: &PlayerId, rule_id: &RedemptionRul
         redemption,
         new_balance,
     })
-}
-
-/// Of CASH it is the only notice: the cashier pays.
-fn created(redemption: &Redemption) -> Event {
-    let mut payload = json!({
-        "player_id": redemption.player_id,
-        "redemption_id": redemption.redemption_id,
-        "rule_id": redemption.rule_id,
-        "cost": shown(redemption.cost, redemption.cost_asset.scale()),
-        "cost_currency": redemption.cost_asset,
-        "target": redemption.target,
-        "amount": shown(redemption.amount, redemption.target.scale()),
-    });
-    if let Some(grant_id) = redemption.grant_id {
-        payload["grant_id"] = json!(grant_id);
-    }
-    Event {
-        player_id: redemption.player_id.clone(),
-        event_type: "redemption.created",
-        payload,
-    }
 }
 
 /// Reads an entry under the ladder and the settings as they are, and keeps the ladder so until the entry is saved.

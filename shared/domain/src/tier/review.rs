@@ -2,6 +2,7 @@
 
 use super::{Ladder, Rank, Tier};
 use crate::period::Moment;
+use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
@@ -26,13 +27,21 @@ impl Grace {
     }
 }
 
-/// How a player stands when the review comes by.
+/// A player as the review looks at them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Candidacy {
     pub rank: Rank,
     pub qualifying_lp: Decimal,
     /// When the step down that was announced is due.
     pub due_at: Option<Timestamp>,
+}
+
+text_enum! {
+    /// Why a player went from one tier to another.
+    pub enum MoveReason as "reason of a move" {
+        Qualified = "qualified",
+        Downgrade = "downgrade",
+    }
 }
 
 /// What the review does about a player.
@@ -59,12 +68,12 @@ pub enum Finding {
 
 impl Ladder {
     /// Decides about one player. Asked again at the same instant, after what it found was done, it finds nothing.
-    pub fn review(&self, standing: &Standing, grace: &Grace, meets: impl Fn(&Tier) -> bool) -> Finding {
-        let Standing {
+    pub fn review(&self, candidacy: &Candidacy, grace: &Grace, meets: impl Fn(&Tier) -> bool) -> Finding {
+        let Candidacy {
             rank,
             qualifying_lp,
             due_at,
-        } = *standing;
+        } = *candidacy;
         let climbed = self.climb(rank, qualifying_lp, &meets);
         if climbed > rank {
             return Finding::Climbs { to: climbed };
@@ -120,12 +129,12 @@ mod tests {
     }
 
     fn review(rank: usize, lp: i64, due_at: Option<&str>, grace: &Grace) -> Finding {
-        let standing = Standing {
+        let candidacy = Candidacy {
             rank: Rank(rank),
             qualifying_lp: lp.into(),
             due_at: due_at.map(at),
         };
-        ladder().review(&standing, grace, |_| true)
+        ladder().review(&candidacy, grace, |_| true)
     }
 
     #[test]

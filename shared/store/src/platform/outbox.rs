@@ -4,17 +4,17 @@ use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
 use crate::statement::{self, text};
+use domain::event::{Event, EventType};
 use domain::id::PlayerId;
-use domain::webhook::EVENT_TYPES;
 use jiff::Timestamp;
-use serde_json::Value;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 columns! {
     struct EventRow<'a> => Events (created_at) {
         player_id: text = &'a PlayerId,
-        event_type: text = &'a str,
-        payload: json = &'a Value,
+        event_type: text = EventType,
+        payload: json = Json<&'a Event>,
     }
 }
 
@@ -77,29 +77,17 @@ SET head = least(s.head, excluded.head)";
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD, ANY, DISPATCHER, FIRST, FAN_OUT];
 
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    pub player_id: PlayerId,
-    /// One of [`EVENT_TYPES`]: who registers a webhook chooses from that list.
-    pub event_type: &'static str,
-    pub payload: Value,
-}
-
 /// Under the player's lock, so that the numbers of a player's events have the order in which they happened.
 pub async fn add(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<()> {
     if events.is_empty() {
         return Ok(());
     }
-    debug_assert!(
-        events.iter().all(|event| EVENT_TYPES.contains(&event.event_type)),
-        "{events:?} is not in EVENT_TYPES"
-    );
     let rows: Events<'_> = events
         .iter()
         .map(|event| EventRow {
-            player_id: &event.player_id,
-            event_type: event.event_type,
-            payload: &event.payload,
+            player_id: event.player_id(),
+            event_type: event.event_type(),
+            payload: Json(event),
         })
         .collect();
     statement::execute(tx, ADD, &rows.params([&now])).await?;

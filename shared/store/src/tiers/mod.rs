@@ -3,10 +3,10 @@
 use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::row::player_id;
+use crate::row::{player_id, word};
 use crate::statement::{self, text};
 use domain::id::PlayerId;
-use domain::tier::Tier;
+use domain::tier::{MoveReason, Tier};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -96,7 +96,7 @@ columns! {
         player_id: text = &'a PlayerId,
         from_tier: text = &'a str,
         to_tier: text = &'a str,
-        reason: text = &'a str,
+        reason: text = MoveReason,
     }
 }
 
@@ -342,8 +342,7 @@ pub struct TierMove {
     pub player_id: PlayerId,
     pub from: String,
     pub to: String,
-    /// `qualified`, `downgrade`.
-    pub reason: &'static str,
+    pub reason: MoveReason,
     pub qualifying_lp: Decimal,
 }
 
@@ -453,8 +452,7 @@ pub async fn lapsing_day(
 pub struct PastMove {
     pub from: Option<String>,
     pub to: String,
-    /// `qualified`, `downgrade`.
-    pub reason: String,
+    pub reason: MoveReason,
     pub at: Timestamp,
 }
 
@@ -465,7 +463,7 @@ pub async fn history(executor: &impl Executor, player_id: &PlayerId, limit: i64)
         Ok(PastMove {
             from: row.try_get("from_tier")?,
             to: row.try_get("to_tier")?,
-            reason: row.try_get("reason")?,
+            reason: word(row, "reason")?,
             at: row.try_get("at")?,
         })
     };

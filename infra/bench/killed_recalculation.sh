@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A recalculation of all players that is killed twice and completes by itself: first its workers, while their messages wait
-# on the queues; then the whole stack, queues and PostgreSQL included, so that every message is lost and the recovery has to
-# send it again. Prints what it checks, and fails where something does not hold. Ends and starts the stack of this workspace.
+# Checks that a recalculation of all players completes after two crashes: first of its workers, while messages wait in
+# the queues, then of the whole stack including queues and PostgreSQL, so that recovery has to send every lost message
+# again. Prints each check and fails on the first that does not hold. Stops and starts the stack of this workspace.
 #   infra/bench/killed_recalculation.sh [PLAYERS] [PORT] [--release]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -20,7 +20,10 @@ check() {
   fi
   say "holds  $1: $2"
 }
-up() { cargo local up $profile --empty --detach --port "$port" >"$work/up.log" 2>&1 || { cat "$work/up.log"; exit 1; }; environment; }
+up() {
+  cargo local up $profile --empty --detach --port "$port" >"$work/up.log" 2>&1 || { cat "$work/up.log"; exit 1; }
+  environment
+}
 processes() { python3 -c 'import json, sys
 for name, process in json.load(open(".local/processes.json")).items():
     if any(word in name for word in sys.argv[1:]) or len(sys.argv) == 1: print(process["pid"])' "$@"; }
@@ -37,17 +40,19 @@ python3 -c 'import json; [print(json.dumps(rule)) for rule in json.load(open("ev
 say "importing $players players"
 cargo local drop "$work/players.csv" >"$work/drop.log" 2>&1 || { cat "$work/drop.log"; exit 1; }
 grep '  run ' "$work/drop.log"
-# Everybody is to be segmented and rewarded anew: the segments go, and a rule that everybody meets comes.
-sql "DELETE FROM segment_history; DELETE FROM stats WHERE counter LIKE 'segment:%'; DELETE FROM player_segments" >/dev/null
-api -X POST -d '{"rule_id": "KILLED_'"$(date +%s)"'", "name": "One point for everybody", "priority": 1000, "is_active": true,
-  "trigger": ["RECALCULATION"], "conditions": {"total_wagered_min": 0},
+# Deletes the segments and adds a rule for everybody, so that every player is segmented and rewarded again.
+sql "DELETE FROM segment_history; DELETE FROM player_segments;
+  DELETE FROM stats WHERE counter LIKE 'segment:%'" >/dev/null
+api -X POST -d '{"rule_id": "KILLED_'"$(date +%s)"'", "name": "One point for everybody", "priority": 1000,
+  "is_active": true, "trigger": ["RECALCULATION"], "conditions": {"total_wagered_min": 0},
   "reward_config": {"type": "LOYALTY_POINTS", "amount": 1}}' "$API_URL/api/rules" | field rule_id >"$work/rule"
 players=$(sql 'SELECT count(*) FROM players')
 
 since=$(sql 'SELECT now()')
 say "cargo local tick recalculate"
 cargo local tick recalculate >"$work/tick.log" 2>&1 &
-until run=$(sql "SELECT run_id FROM schedule_runs WHERE job = 'recalculate' AND created_at > '$since'") && [ -n "$run" ]; do sleep 0.1; done
+started="SELECT run_id FROM schedule_runs WHERE job = 'recalculate' AND created_at > '$since'"
+until run=$(sql "$started") && [ -n "$run" ]; do sleep 0.1; done
 shards=$(of_run shards_total)
 until_done $((shards / 5))
 say "SIGKILL to the workers at $(shards_done) of $shards shards"
@@ -57,7 +62,8 @@ say "SIGKILL to the whole stack at $(shards_done) of $shards shards"
 processes | xargs -r kill -9
 wait || true
 up
-say "up again: $(shards_done) of $shards shards, $(sql "SELECT count(*) FROM run_shards WHERE run_id = '$run' AND segmented_at IS NOT NULL") segmented; the queues are empty"
+segmented=$(sql "SELECT count(*) FROM run_shards WHERE run_id = '$run' AND segmented_at IS NOT NULL")
+say "up again: $(shards_done) of $shards shards, $segmented segmented; the queues are empty"
 stood=$(shards_done)
 until [ "$(of_run status)" != RUNNING ]; do
   [ "$SECONDS" -lt 3000 ] || { say "WRONG  the run is not over"; exit 1; }
@@ -73,7 +79,10 @@ check "players of its shards" "$(sql "SELECT sum(players) FROM run_shards WHERE 
 check "players with a segment" "$(sql 'SELECT count(*) FROM player_segments')" "$players"
 check "segments changed" "$(sql "SELECT sum(segments_changed) FROM run_shards WHERE run_id = '$run'")" "$players"
 check "first classifications in the history" "$(sql 'SELECT count(*) FROM segment_history')" "$players"
-check "players with two grants of the rule" "$(sql "SELECT count(*) FROM (SELECT player_id FROM grants WHERE rule_id = '$(cat "$work/rule")' GROUP BY player_id HAVING count(*) > 1) AS twice")" 0
-check "grants of the run" "$(sql "SELECT count(*) FROM grants g JOIN reward_decisions d USING (player_id, evaluation_id) WHERE d.run_id = '$run'")" \
+check "players with two grants of the rule" "$(sql "SELECT count(*) FROM (
+  SELECT player_id FROM grants WHERE rule_id = '$(cat "$work/rule")'
+  GROUP BY player_id HAVING count(*) > 1) AS twice")" 0
+check "grants of the run" "$(sql "SELECT count(*) FROM grants g
+  JOIN reward_decisions d USING (player_id, evaluation_id) WHERE d.run_id = '$run'")" \
   "$(sql "SELECT sum(granted) FROM run_shards WHERE run_id = '$run'")"
 cargo local audit | tail -1

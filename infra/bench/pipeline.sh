@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One file through the running stack, against the floor: the same rows and as many grants, written by hand on the same
-# server in the same run. Prints seconds per stage, players/s, the peak memory of each worker and the ratio.
+# Measures one file through the running stack against the floor: as many rows and grants, written with plain SQL on the
+# same server in the same run. Prints the seconds of each stage, players/s, each worker's peak memory, and the ratio.
 #   cargo local up --release --empty --detach && infra/bench/pipeline.sh [PLAYERS]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,13 +16,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 infra/bench/make_players.py "$players" >"$work/players.csv"
 
-# The rules of the sample, where they are not in yet.
+# Creates the sample rules that are missing.
 python3 -c 'import json; [print(json.dumps(rule)) for rule in json.load(open("events/sample/rules.json"))]' |
   while read -r rule; do api -X POST -d "$rule" "$API_URL/api/rules" >/dev/null 2>&1 || true; done
 
 name="bench-$(date +%s).csv"
 started=$(date +%s.%N)
-curl -fsS -X PUT -T "$work/players.csv" -H 'Authorization: AWS4-HMAC-SHA256 Credential=local/20260101/local/s3/aws4_request, SignedHeaders=host, Signature=0' \
+credential="Credential=local/20260101/local/s3/aws4_request"
+curl -fsS -X PUT -T "$work/players.csv" \
+  -H "Authorization: AWS4-HMAC-SHA256 $credential, SignedHeaders=host, Signature=0" \
   "$AWS_ENDPOINT_URL/$IMPORT_BUCKET/$name"
 uploaded=$(date +%s.%N)
 until import=$(api "$API_URL/api/imports?object_key=$name" | field 0.import_id 2>/dev/null) &&
@@ -45,7 +47,8 @@ for worker in import-worker segmentation-worker reward-worker; do
 done
 python3 -c 'import json, sys; i, r = (json.load(open(p)) for p in sys.argv[1:])
 print("import:", {k: i[k] for k in i if k.startswith(("total", "players", "rows")) or k == "status"})
-print("run:", {k: r[k] for k in ("status", "players", "players_matched", "rewards_issued", "rewards_reduced", "rewards_refused")})' "$work/import.json" "$work/run.json"
+keys = ("status", "players", "players_matched", "rewards_issued", "rewards_reduced", "rewards_refused")
+print("run:", {k: r[k] for k in keys})' "$work/import.json" "$work/run.json"
 
 infra/bench/floor.sh "$DATABASE_URL" "$work/players.csv" "$grants" | tee "$work/floor.txt"
-awk -v t="$(awk -v u="$uploaded" -v e="$ended" 'BEGIN { print e - u }')" '/^floor/ { printf "ratio %.2f\n", t / $2 }' "$work/floor.txt"
+awk -v u="$uploaded" -v e="$ended" '/^floor/ { printf "ratio %.2f\n", (e - u) / $2 }' "$work/floor.txt"

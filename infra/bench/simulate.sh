@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Seconds that a simulation of a rule takes, for players made in a scratch database: the median of three.
+# Measures the seconds of a rule simulation over players in a scratch database: the median of three runs.
 #   DATABASE_URL=… infra/bench/simulate.sh [PLAYERS]
-# on a server without TLS, as a role that may create databases and roles.
+# Needs a server without TLS and a role that may create databases and roles.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 db="simulate_$$"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# One wallet posting through the handler, 8 callers with a connection each, against pgbench with the statements of that
-# very call, prepared, on the same server in the same run: rate, ratio and our latencies, for different players and for
-# one hot player. The statements are captured from a call on the way to PostgreSQL, so the floor follows the code.
-# pgbench waits for each answer before it sends the next statement; what the handler saves by sending ahead counts for it.
+# Measures wallet postings through the handler, with 8 callers on a connection each, against pgbench with the prepared
+# statements of the same call, on the same server in the same run. Prints rates, their ratio and the handler's
+# latencies, for different players and for one hot player. The statements are captured from a real call, so the floor
+# follows the code. pgbench waits for each response before the next statement, so pipelining counts in the handler's
+# favour.
 #   cargo local up --empty --detach && infra/bench/wallet.sh [--seconds N] [--rounds N] [--show-script]
-# or on any server without TLS: DATABASE_URL=… infra/bench/wallet.sh. A scratch database is made there and dropped.
+# or on any server without TLS: DATABASE_URL=… infra/bench/wallet.sh. Uses a scratch database and drops it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ -z "${DATABASE_URL:-}" ]; then

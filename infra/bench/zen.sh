@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The 15 rules of the sample over the same players by our evaluation, by zen-engine (a decision table) and by its evaluator of
-# expressions alone, in one process on one thread: checks that all give the same rules and amounts to every player, then prints
-# players/s of each and the ratios. The crate stands outside the workspace: what it brings (some 500 crates; the first build
-# takes a quarter of an hour) is no dependency of ours.
+# Compares our evaluation of the 15 sample rules with zen-engine (a decision table) and with its expression evaluator
+# alone, in one process on one thread. Checks that all grant every player the same rules and amounts, then prints
+# players/s of each and the ratios. The crate is outside the workspace, to keep its 500 dependencies (15 minutes for the
+# first build) out of it.
 #   infra/bench/zen.sh [PLAYERS]
 set -euo pipefail
 cd "$(dirname "$0")/zen"

@@ -67,8 +67,8 @@ pub fn numbered(prefix: &str, count: usize) -> Vec<String> {
 }
 
 impl Day {
-    /// A day in UTC. Each player stakes exactly `rounds_per_player` times, at most [`ROUNDS_MAX`], and deposits when the
-    /// balance is too low. Player ids have at most 30 bytes, so that an event's id can contain one.
+    /// A day in UTC. Each player stakes exactly `rounds_per_player` times, at most [`ROUNDS_MAX`], and deposits when
+    /// the balance is too low. Player ids have at most 30 bytes, so that an event's id can contain one.
     pub fn new(seed: u64, date: Date, players: Vec<String>, rounds_per_player: u32) -> Self {
         assert!(
             rounds_per_player <= ROUNDS_MAX,

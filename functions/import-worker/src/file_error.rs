@@ -46,9 +46,9 @@ pub enum FileError {
     TooManyFormats { limit: usize },
     #[error("the workbook's part {part} declares a document type, which workbooks never do")]
     DocumentType { part: String },
-    #[error("cell {cell} holds more than {limit_kib} KiB")]
+    #[error("cell {cell} contains more than {limit_kib} KiB")]
     CellTooLarge { cell: String, limit_kib: usize },
-    #[error("the sheet has a value in cell {cell}, far outside of the table; clear it and save the file again")]
+    #[error("the sheet has a value in cell {cell}, far outside the table; clear it and save the file again")]
     CellFarOutside { cell: String },
     /// Reading failed, but the file itself may be fine: worth a retry.
     #[error("the file could not be read")]

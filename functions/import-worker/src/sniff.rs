@@ -28,7 +28,7 @@ const FOREIGN: [&[u8]; 8] = [
     b"\x1f\x8b",
 ];
 
-/// The format of a file with these first bytes, or why it cannot be imported.
+/// Returns the format of a file with these first bytes, or why it cannot be imported.
 pub fn sniff(prefix: &[u8]) -> Result<Format, FileError> {
     if prefix.is_empty() {
         Err(FileError::Empty)

@@ -111,7 +111,10 @@ impl<R: BufRead> SheetCells<R> {
         };
         let after = self.row;
         self.row = row.ok_or_else(|| {
-            FileError::damaged(self.xml.part(), format!("the row after row {after} has a wrong number"))
+            FileError::damaged(
+                self.xml.part(),
+                format!("the row after row {after} has an invalid number"),
+            )
         })?;
         self.column = 0;
         Ok(())

@@ -106,7 +106,7 @@ fn lines_are_counted_as_an_editor_shows_them() {
     assert_eq!(ids(&rows), [(6, "P2".to_owned()), (13, "P4".to_owned())]);
     assert_eq!(
         errors(&rows)[0],
-        "4 name \"two\u{fffd}lines\" must not hold line breaks or other control characters"
+        "4 name \"two\u{fffd}lines\" must not contain line breaks or other control characters"
     );
 }
 
@@ -155,7 +155,7 @@ fn bad_encoding_and_nul_reject_a_row_and_not_the_file() {
         errors(&rows),
         [
             "2 name \"Zo\u{fffd}\" is not valid UTF-8; save the file as \"CSV UTF-8\"",
-            "3 name \"a\u{fffd}b\" holds a NUL character",
+            "3 name \"a\u{fffd}b\" contains a NUL character",
             "4 player_id \"P\u{fffd}\" is not valid UTF-8; save the file as \"CSV UTF-8\"",
         ]
     );

@@ -17,7 +17,7 @@ fn a_value_far_outside_is_named_and_a_format_there_is_ignored() {
             .to_string()
     };
     let expected = |cell: &str| {
-        format!("the sheet has a value in cell {cell}, far outside of the table; clear it and save the file again")
+        format!("the sheet has a value in cell {cell}, far outside the table; clear it and save the file again")
     };
     assert_eq!(outside("XFD1048576", 1_048_576), expected("XFD1048576"));
     assert_eq!(outside("IW3", 3), expected("IW3"));
@@ -120,7 +120,7 @@ fn a_giant_piece_of_xml_is_refused_wherever_it_stands() {
         3,
         &format!(r#"<c r="A3" t="inlineStr"><is>{runs}</is></c>"#),
     )));
-    assert_eq!(rich.failure().to_string(), "cell A3 holds more than 256 KiB");
+    assert_eq!(rich.failure().to_string(), "cell A3 contains more than 256 KiB");
     let deep = workbook(sheet(&"<a>".repeat(1000)));
     assert!(deep.failure().to_string().ends_with("nested too deeply"));
 }

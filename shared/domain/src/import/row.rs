@@ -102,11 +102,11 @@ pub enum RowProblem {
     Email,
     #[error("must have at most {NAME_CHARS_MAX} characters")]
     NameTooLong,
-    #[error("must not hold line breaks or other control characters")]
+    #[error("must not contain line breaks or other control characters")]
     ControlCharacter,
     #[error("is not valid UTF-8; save the file as \"CSV UTF-8\"")]
     Utf8,
-    #[error("holds a NUL character")]
+    #[error("contains a NUL character")]
     Nul,
     #[error("is an error value of the spreadsheet")]
     SpreadsheetError,

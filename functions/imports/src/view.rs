@@ -11,8 +11,8 @@ use serde_json::Value;
 #[derive(Debug, Serialize)]
 pub struct Summary {
     pub import_id: ImportId,
-    /// Of the run over the players that the file changed; it begins when the rows are in.
-    pub run_id: RunId,
+    /// Of the run over the players that the file changed; it begins when the rows are in. Null: the import failed before.
+    pub run_id: Option<RunId>,
     /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
     pub status: &'static str,
     /// Why it failed.
@@ -37,7 +37,7 @@ impl From<Import> for Summary {
     fn from(import: Import) -> Self {
         Self {
             import_id: import.import_id,
-            run_id: import.run_id,
+            run_id: (import.status != RunStatus::Failed).then_some(import.run_id),
             status: import.status.as_str(),
             failure: import.failure,
             warnings: import.warnings,

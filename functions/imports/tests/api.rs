@@ -231,7 +231,9 @@ async fn a_file_that_failed_is_422_with_the_reason() {
         (&problem["title"], &problem["detail"]),
         (&json!("Import failed"), &json!("column player_id is missing"))
     );
-    assert!(problem["import_id"].is_string());
+    let import_id = problem["import_id"].as_str().unwrap();
+    let import = stack.get(&format!("/api/imports/{import_id}")).await.expect(200);
+    assert_eq!((&import["run_id"], &import["run"]), (&Value::Null, &Value::Null));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod audit;
 mod cron;
 mod health;
 mod keys;
+mod root;
 mod runs;
 mod schedules;
 mod settings;
@@ -24,6 +25,7 @@ pub struct Ops {
 
 pub fn api(ops: &Ops) -> Api<Ops> {
     Api::new(Auth::new(app::platform::keys::lookup(ops.db.clone())))
+        .get("/", Access::Public, root::get)
         .get("/health", Access::Public, health::get)
         .get("/api/health", Access::Public, health::get)
         .post("/api/batch/process", Operator, runs::batch)

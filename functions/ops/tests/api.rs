@@ -96,6 +96,7 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
         })
         .collect();
     let expected = [
+        ("GET /", "public"),
         ("GET /health", "public"),
         ("GET /api/health", "public"),
         ("POST /api/batch/process", "operator"),
@@ -154,6 +155,19 @@ async fn every_route_lets_in_the_roles_of_its_table_and_no_other() {
             assert_ne!(status, 401);
         }
     }
+}
+
+#[tokio::test]
+async fn the_root_says_what_this_is_and_where_its_documents_are() {
+    let stack = Stack::new().await;
+    let root = call(&stack.router, "GET", "/", None, None).await.expect(200);
+    assert_eq!(root["name"], "Casino loyalty platform");
+    assert_eq!(root["version"], env!("CARGO_PKG_VERSION"));
+    let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for document in root["documents"].as_object().unwrap().values() {
+        assert!(repository.join(document.as_str().unwrap()).is_file(), "{document}");
+    }
+    assert_eq!(root["links"]["health"], "/health");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use domain::access::Role;
 use domain::id::PlayerId;
 use domain::segment::Segment;
 use jiff::Timestamp;
-use lambda::{Acting, Api, Auth, Clock, JsonBody, Page, Params, PathParams, Problem, TellsTime};
+use lambda::{Acting, Api, Auth, Clock, Flag, JsonBody, Page, Params, PathParams, Problem, TellsTime};
 use serde::{Deserialize, Deserializer};
 use view::PlayerView;
 
@@ -42,7 +42,7 @@ pub fn api(db: &Db) -> Api<Db> {
 struct ListParams {
     segment: Option<Segment>,
     tier: Option<String>,
-    is_active: Option<bool>,
+    is_active: Option<Flag>,
     q: Option<String>,
 }
 
@@ -56,7 +56,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
     let filter = Filter {
         segment,
         tier,
-        is_active,
+        is_active: is_active.map(bool::from),
         prefix: q.filter(|q| !q.is_empty()),
     };
     let slice = app::Page {

@@ -331,7 +331,17 @@ async fn lists_are_filtered_and_walked() {
     assert_eq!(program.ids("/api/players").await, ["P001", "P002", "Q001", "Z9"]);
     assert_eq!(program.ids("/api/players?segment=VIP").await, ["P001"]);
     assert_eq!(program.ids("/api/players?tier=GOLD&is_active=true").await, ["P001"]);
-    assert_eq!(program.ids("/api/players?is_active=false").await, ["Q001"]);
+    for no in ["false", "False", "FALSE", "0"] {
+        assert_eq!(
+            program.ids(&format!("/api/players?is_active={no}")).await,
+            ["Q001"],
+            "{no}"
+        );
+    }
+    for yes in ["True", "TRUE", "1"] {
+        let found = program.ids(&format!("/api/players?tier=GOLD&is_active={yes}")).await;
+        assert_eq!(found, ["P001"], "{yes}");
+    }
     assert_eq!(program.ids("/api/players?q=p0").await, ["P001", "P002", "Z9"]);
     assert_eq!(program.ids("/api/players?q=p0@EX").await, ["Z9"]);
     assert_eq!(program.ids("/api/players?q=").await, ["P001", "P002", "Q001", "Z9"]);
@@ -350,6 +360,8 @@ async fn unknown_filters_are_refused_with_their_name() {
         ("segment=LUCKY", "?segment", "unknown"),
         ("tier=STONE", "?tier", "unknown"),
         ("is_active=maybe", "?is_active", "format"),
+        ("is_active=2", "?is_active", "format"),
+        ("is_active=", "?is_active", "format"),
         ("colour=red", "?colour", "unknown"),
         ("skip=-1", "?skip", "range"),
         ("limit=0", "?limit", "range"),

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use domain::access::Role;
 use domain::act::Act;
 use domain::id::{PlayerId, SignalId};
-use lambda::{Acting, Api, Auth, JsonBody, Page, Params, PathParams, Problem, TellsTime};
+use lambda::{Acting, Api, Auth, Flag, JsonBody, Page, Params, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 
 pub fn router(db: Db, clock: impl TellsTime) -> Router {
@@ -29,7 +29,7 @@ pub fn api(db: &Db) -> Api<Db> {
 #[serde(deny_unknown_fields)]
 struct ListParams {
     /// A confirmed signal is open: it counts.
-    open: Option<bool>,
+    open: Option<Flag>,
     #[serde(rename = "type")]
     signal_type: Option<SignalType>,
     player_id: Option<PlayerId>,
@@ -41,7 +41,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
         signal_type,
         player_id,
     } = params;
-    let state = open.map(|open| if open { SignalState::Open } else { SignalState::Resolved });
+    let state = open.map(|Flag(open)| if open { SignalState::Open } else { SignalState::Resolved });
     let slice = app::Page {
         after: page.cursor()?,
         skip: page.skip,

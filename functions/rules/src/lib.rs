@@ -17,7 +17,7 @@ use domain::money::Points;
 use domain::problem::Refusal;
 use domain::tier::Tier;
 use lambda::sqs::Queue;
-use lambda::{Acting, Api, Auth, Clock, JsonBody, Page, Params, PathParams, Problem, TellsTime};
+use lambda::{Acting, Api, Auth, Clock, Flag, JsonBody, Page, Params, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use view::{RuleView, TrialView, VersionView};
@@ -62,7 +62,7 @@ pub fn api(db: &Db) -> Api<Rules> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
-    is_active: Option<bool>,
+    is_active: Option<Flag>,
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
@@ -71,7 +71,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
         skip: page.skip,
         limit: page.limit,
     };
-    let rules = app::rules::list(&db, params.is_active, &slice).await?;
+    let rules = app::rules::list(&db, params.is_active.map(bool::from), &slice).await?;
     Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| {
         rule.rule_id.clone()
     }))

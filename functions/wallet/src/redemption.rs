@@ -11,7 +11,7 @@ use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionI
 use domain::money::{Asset, shown};
 use domain::redemption::{Redemption, Target};
 use jiff::Timestamp;
-use lambda::{Acting, Answered, Api, JsonBody, Keyed, Page, Params, PathParams, Problem};
+use lambda::{Acting, Answered, Api, Flag, JsonBody, Keyed, Page, Params, PathParams, Problem};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ pub fn routes(api: Api<Db>) -> Api<Db> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
-    is_active: Option<bool>,
+    is_active: Option<Flag>,
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
@@ -37,7 +37,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
         skip: page.skip,
         limit: page.limit,
     };
-    let rules = app::wallet::redemption::list(&db, params.is_active, &slice).await?;
+    let rules = app::wallet::redemption::list(&db, params.is_active.map(bool::from), &slice).await?;
     Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| {
         rule.rule_id.to_string()
     }))

@@ -8,7 +8,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use bytes::Bytes;
 use domain::problem::{FieldError, Refusal, RefusalKind};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path as ErrorPath, Segment};
 
 /// A JSON body. Unreadable: 400. Readable and of another shape: 422 with a JSON pointer; give `T`
@@ -201,6 +202,26 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         Ok(Self(parse_query(&parts.uri)?))
+    }
+}
+
+/// A boolean of a query: `true`, `True`, `TRUE` or `1`; `false`, `False`, `FALSE` or `0`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flag(pub bool);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "true" | "True" | "TRUE" | "1" => Ok(Self(true)),
+            "false" | "False" | "FALSE" | "0" => Ok(Self(false)),
+            other => Err(D::Error::custom(format!("{other:?} is neither true nor false"))),
+        }
+    }
+}
+
+impl From<Flag> for bool {
+    fn from(flag: Flag) -> bool {
+        flag.0
     }
 }
 

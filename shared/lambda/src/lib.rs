@@ -28,7 +28,7 @@ pub mod webhook;
 pub use api::{Access, Api, BODY_BYTES_MAX, Route};
 pub use auth::{Acting, Auth, Caller};
 pub use clock::{Clock, TellsTime};
-pub use extract::{JsonBody, JsonText, Params, PathParams, read_object};
+pub use extract::{Flag, JsonBody, JsonText, Params, PathParams, read_object};
 pub use idempotency::{Answered, Keyed};
 pub use page::Page;
 pub use problem::Problem;

@@ -277,3 +277,13 @@ fn functions_may_use_what_they_are_told_of() {
         }
     }
 }
+
+/// `cargo lambda build --release` passes `-C panic=abort` unless the profile names what it wants. Both `catch_unwind` of
+/// `lambda` would then do nothing, and only in production: no test that is built by cargo can see it.
+#[test]
+fn a_panic_unwinds_in_production_too() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    let (_, profile) = manifest.split_once("\n[profile.release]\n").expect("a release profile");
+    let profile = profile.split("\n[").next().unwrap_or_default();
+    assert!(profile.lines().any(|line| line == "panic = \"unwind\""), "{profile}");
+}

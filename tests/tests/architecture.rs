@@ -103,13 +103,15 @@ fn dependencies_point_inwards() {
             "domain" => &[],
             "store" | "lambda" => &["domain"],
             "app" => &["domain", "store"],
-            "testing" => &["app", "domain", "store"],
+            "testing" => &["app", "domain", "postgres-server", "store"],
             _ if is_function(package) => &["app", "domain", "lambda"],
-            // `cargo local audit` is the audit of the nightly job, through the same use case. All else of the stack it
-            // reaches from outside, as the cloud would.
-            "local" => &["app"],
+            // `cargo local audit` and `cargo local key` are use cases of the product. All else of the stack it reaches
+            // from outside, as the cloud would.
+            "local" => &["app", "domain", "postgres-server"],
+            // Finds, starts and stops a server; speaks no SQL.
+            "postgres-server" => &[],
             // It measures functions as they are called, under the day of play that tests have.
-            "bench" => &["activity", "app", "lambda", "testing", "wallet"],
+            "bench" => &["activity", "app", "lambda", "postgres-server", "testing", "wallet"],
             "e2e-tests" => &[],
             other => panic!("{other} ({}) has no place in the architecture", folder(package)),
         };
@@ -183,7 +185,7 @@ fn only_the_store_speaks_to_postgres() {
     for package in workspace().workspace_packages() {
         let allowed = ["store", "testing", "local", "bench"].contains(&package.name.as_str());
         for dependency in dependencies(package) {
-            let driver = ["postgres", "deadpool", "refinery", "sqlx"]
+            let driver = ["tokio-postgres", "deadpool", "refinery", "sqlx"]
                 .iter()
                 .any(|name| dependency.contains(name));
             assert!(allowed || !driver, "{} must not depend on {dependency}", package.name);

@@ -1,5 +1,5 @@
-# Runs the server ("$2"...) of the directory "$1" as a child for as long as any test process holds `users.lock`, then
-# stops it. The kernel releases a lock when its process ends, however it ends, so nothing a test does leaves a server.
+# Runs the server ("$2"...) of the directory "$1" as a child for as long as any process holds `users.lock`, then stops it.
+# The kernel releases a lock when its process ends, however it ends, so nothing a test does leaves a server.
 #
 # `gate.lock` is held by whoever starts, joins or stops the server; `watchdog.lock` tells that a watchdog is alive.
 # Waiting for `users.lock` happens without the gate, deciding with it: somebody may have come in between.
@@ -7,6 +7,8 @@ base=$1
 shift
 exec 7>>"$base/gate.lock" 8>>"$base/users.lock" 9>>"$base/watchdog.lock"
 flock -n 9 || exit 1
+# With setpriv the server ends with its watchdog, even when that is killed.
+command -v setpriv >/dev/null && set -- setpriv --pdeathsig=INT -- "$@"
 "$@" 7>&- 8>&- 9>&- &
 while :; do
   flock -x 8

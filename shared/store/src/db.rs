@@ -1,13 +1,10 @@
 //! Connections and the one way to run a transaction.
 
 use crate::error::{Error, Result};
+use crate::tls;
 use deadpool_postgres::{ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Timeouts};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use std::str::FromStr;
 use std::time::Duration;
 use tokio_postgres::IsolationLevel;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Connections a warm function keeps; a Lambda instance works on one invocation at a time.
 const CONNECTIONS_MAX: usize = 4;
@@ -29,17 +26,18 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens no connection yet. `url` is a PostgreSQL URL; with `sslmode=require` the server's certificate is
-    /// checked against `ca_pem` (the bundle of the database's authority) or, without one, the public roots.
+    /// Opens no connection yet. `url` is a PostgreSQL URL. With `sslmode=verify-full` (`verify-ca` and `require` mean
+    /// the same here) the server's certificate must name the host and come from an authority of `ca_pem` or, without
+    /// one, from a public authority or Amazon RDS. Only a host on this machine may go without TLS.
     pub fn new(url: &str, ca_pem: Option<&[u8]>) -> Result<Self> {
-        let mut config = tokio_postgres::Config::from_str(url).map_err(|error| Error::Address(error.to_string()))?;
+        let mut config = tls::config(url)?;
         config.connect_timeout(CONNECT_TIMEOUT);
         if config.get_application_name().is_none() {
             config.application_name("loyalty");
         }
         let manager = Manager::from_config(
             config,
-            tls(ca_pem)?,
+            tls::connector(ca_pem)?,
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
             },
@@ -161,26 +159,4 @@ fn back_off(attempt: u32) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let jitter_ms = RandomState::new().hash_one(attempt) % 10;
     Duration::from_millis((10 + jitter_ms) << attempt.min(5))
-}
-
-fn tls(ca_pem: Option<&[u8]>) -> Result<MakeRustlsConnect> {
-    let mut roots = rustls::RootCertStore::empty();
-    match ca_pem {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| Error::Address(format!("CA bundle: {error}")))?;
-            }
-        }
-    }
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Address(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
 }

@@ -9,6 +9,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("the database address is not usable: {0}")]
     Address(String),
+    #[error("the database at {host} must be reached over TLS: add sslmode=verify-full to its URL")]
+    TlsRequired { host: String },
     #[error("no connection to the database")]
     Connection(#[source] deadpool_postgres::PoolError),
     #[error("the database refused a statement")]

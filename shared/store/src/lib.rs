@@ -9,6 +9,7 @@ mod page;
 mod row;
 mod select;
 mod statement;
+mod tls;
 
 pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, snapshot, try_again};
 pub use error::{Error, Result};

@@ -8,5 +8,5 @@ async fn main() -> Result<(), lambda::Error> {
     lambda::init();
     let database = Env::process().database()?;
     let db = &Db::new(&database.url, database.ca_pem.as_deref())?;
-    lambda::serve_events(|_: serde_json::Value| migrate::handle(db)).await
+    lambda::serve_events(|request| migrate::handle(db, request, lambda::context())).await
 }

@@ -1,17 +1,27 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use migrate::Migrated;
+use serde_json::{Value, json};
+use store::Db;
 use testing::TestDb;
+
+/// As the event of that JSON.
+async fn migrate(db: &Db, event: Value) -> Result<Migrated, String> {
+    let request = serde_json::from_value(event).map_err(|error| error.to_string())?;
+    let migrated = migrate::handle(db, request, lambda::context()).await;
+    migrated.map_err(|error| error.to_string())
+}
 
 #[tokio::test]
 async fn a_schema_that_is_up_to_date_stays_as_it_is() {
     let test = TestDb::new().await;
-    let migrated = migrate::handle(&test.owner()).await.unwrap();
+    let migrated = migrate(&test.owner(), json!({})).await.unwrap();
     assert_eq!(
         migrated,
         Migrated {
             applied: vec![],
-            schema_version: Some(store::migrate::newest_version())
+            schema_version: Some(store::migrate::newest_version()),
+            admin_key: None
         }
     );
 }
@@ -20,7 +30,7 @@ async fn a_schema_that_is_up_to_date_stays_as_it_is() {
 async fn an_empty_database_gets_every_migration_in_order() {
     let test = TestDb::new().await;
     test.tamper("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
-    let migrated = migrate::handle(&test.owner()).await.unwrap();
+    let migrated = migrate(&test.owner(), json!({})).await.unwrap();
     assert_eq!(migrated.applied.first().map(String::as_str), Some("V1__schema"));
     assert_eq!(migrated.schema_version, Some(store::migrate::newest_version()));
     assert_eq!(test.text("SELECT count(*) FROM tiers").await, "4");
@@ -33,7 +43,7 @@ async fn the_runtime_role_cannot_migrate() {
     let test = TestDb::new().await;
     test.tamper("DELETE FROM refinery_schema_history WHERE version > 1")
         .await;
-    assert!(migrate::handle(&test.db()).await.is_err());
+    assert!(migrate(&test.db(), json!({})).await.is_err());
 }
 
 /// Applies the files up to a version, as they are, to an empty schema.
@@ -74,5 +84,104 @@ async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
     assert_eq!(
         test.text(&format!("SELECT {days} FROM player_daily")).await,
         "2026-10-24 0 0 100, 2026-10-25 5 6 170"
+    );
+}
+
+/// The owner of the tests is as a deployment's should be: no superuser, with CREATEROLE and a database of its own.
+#[tokio::test]
+async fn a_login_role_gets_the_rights_of_the_functions_from_an_owner_who_is_no_superuser() {
+    let test = TestDb::new().await;
+    assert_eq!(
+        test.text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+            .await,
+        "false"
+    );
+    // Roles belong to the server: a name of this test's own, with all that has to be quoted.
+    let role = format!("Run \"time\"; {}", test.text("SELECT current_database()").await);
+    let quoted = role.replace('"', "\"\"");
+    test.tamper(&format!("CREATE ROLE \"{quoted}\" LOGIN")).await;
+    for _ in ["the first time", "again"] {
+        migrate(&test.owner(), json!({"runtime_login": role})).await.unwrap();
+    }
+    let literal = role.replace('\'', "''");
+    let right = |right: &str| format!("SELECT has_table_privilege('{literal}', 'postings', '{right}')");
+    assert_eq!(test.text(&right("INSERT")).await, "true");
+    assert_eq!(test.text(&right("UPDATE")).await, "false");
+    test.tamper(&format!("DROP ROLE \"{quoted}\"")).await;
+}
+
+#[tokio::test]
+async fn a_role_that_cannot_be_the_functions_is_refused_with_the_reason() {
+    let test = TestDb::new().await;
+    let long = "x".repeat(64);
+    for (role, reason) in [
+        ("nobody_of_that_name", "there is no role \"nobody_of_that_name\""),
+        ("loyalty_runtime", "cannot log in"),
+        ("postgres", "is a superuser"),
+        ("", "runtime_login must have 1 to 63 bytes"),
+        (&long, "runtime_login must have 1 to 63 bytes"),
+        ("a\0b", "none of them a control character"),
+    ] {
+        let problem = migrate(&test.owner(), json!({"runtime_login": role}))
+            .await
+            .unwrap_err();
+        assert!(problem.contains(reason), "{problem}");
+    }
+    let problem = migrate(&test.owner(), json!({"runtime_user": "x"})).await.unwrap_err();
+    assert!(problem.contains("unknown field `runtime_user`"), "{problem}");
+}
+
+#[tokio::test]
+async fn the_first_admin_key_is_shown_once_and_does_not_expire() {
+    let test = TestDb::new().await;
+    let key = migrate(&test.owner(), json!({"admin_key": " Ops "}))
+        .await
+        .unwrap()
+        .admin_key
+        .unwrap();
+    assert_eq!((key.len(), &key[..3]), (67, "lk_"));
+    let hash = format!("sha256(convert_to('{key}', 'UTF8'))");
+    let stored = format!("SELECT concat_ws(' ', name, role, expires_at) FROM api_keys WHERE key_hash = {hash}");
+    assert_eq!(test.text(&stored).await, "Ops admin");
+    let logged = "SELECT concat_ws(' ', actor, action) FROM audit_log";
+    assert_eq!(test.text(logged).await, "migrate key.create");
+
+    let problem = migrate(&test.owner(), json!({"admin_key": "Another"}))
+        .await
+        .unwrap_err();
+    assert!(problem.starts_with("the admin key \"Ops\" ("), "{problem}");
+    assert_eq!(test.text("SELECT count(*) FROM api_keys").await, "1");
+}
+
+#[tokio::test]
+async fn an_admin_key_that_is_expired_or_revoked_and_keys_of_other_roles_do_not_stand_in_the_way() {
+    let test = TestDb::new().await;
+    test.tamper(
+        "INSERT INTO api_keys (key_id, key_hash, name, role, created_at, expires_at, revoked_at)
+         VALUES (gen_random_uuid(), '\\x01', 'expired', 'admin', now(), now() - interval '1 s', NULL),
+           (gen_random_uuid(), '\\x02', 'revoked', 'admin', now(), NULL, now()),
+           (gen_random_uuid(), '\\x03', 'operator', 'operator', now(), NULL, NULL)",
+    )
+    .await;
+    assert!(
+        migrate(&test.owner(), json!({"admin_key": "Ops"}))
+            .await
+            .unwrap()
+            .admin_key
+            .is_some()
+    );
+}
+
+/// Two deployments at once: the second waits, and is refused.
+#[tokio::test]
+async fn two_calls_at_once_make_one_key() {
+    let test = TestDb::new().await;
+    let owner = test.owner();
+    let calls = (0..4).map(|_| migrate(&owner, json!({"admin_key": "Ops"})));
+    let outcomes = futures_util::future::join_all(calls).await;
+    assert_eq!(
+        outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
+        1,
+        "{outcomes:?}"
     );
 }

@@ -57,11 +57,16 @@ fn lines(invariants: &[Invariant]) -> impl Iterator<Item = String> {
 /// What lies underneath is said too: the caller is the one who can mend it. Said once, as a driver's error may repeat
 /// the one below it.
 fn not_run(problem: &(dyn std::error::Error + 'static)) -> AuditError {
+    AuditError::NotRun(causes(problem))
+}
+
+/// An error with what lies underneath, said once.
+pub fn causes(problem: &(dyn std::error::Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for problem in std::iter::successors(Some(problem), |problem| problem.source()) {
         let problem = problem.to_string();
         said.retain(|outer| !outer.ends_with(&problem));
         said.push(problem);
     }
-    AuditError::NotRun(said.join(": "))
+    said.join(": ")
 }

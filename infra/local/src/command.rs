@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use domain::access::Role;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::{
@@ -22,9 +23,10 @@ use crate::{
     api::{Api, ApiError, field},
     audit::{self, AuditError},
     aws::Aws,
+    keys::{self, KeyError},
     layout::{Layout, LayoutError},
     outcome::{OutcomeError, drop_file},
-    postgres::{self, Database, PostgresError},
+    postgres,
     process::{Register, end_leftovers, signal_process, until_gone},
     stack::{Content, Options, Profile, Stack, StackError},
     tick::{self, TickError},
@@ -54,7 +56,7 @@ pub enum CommandError {
     #[error(transparent)]
     Stack(#[from] StackError),
     #[error(transparent)]
-    Postgres(#[from] PostgresError),
+    Key(#[from] KeyError),
     #[error(transparent)]
     Outcome(#[from] OutcomeError),
     #[error(transparent)]
@@ -128,30 +130,16 @@ struct Up {
 enum KeyAction {
     /// Make a key; it is shown once
     Create {
-        #[arg(long)]
+        /// viewer, ingest, operator or admin
+        #[arg(long, value_parser = role)]
         role: Role,
         #[arg(long)]
         name: String,
     },
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Role {
-    Viewer,
-    Ingest,
-    Operator,
-    Admin,
-}
-
-impl Role {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Ingest => "ingest",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
+fn role(word: &str) -> Result<Role, String> {
+    Role::parse(word).ok_or_else(|| "viewer, ingest, operator or admin".to_owned())
 }
 
 pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
@@ -178,7 +166,7 @@ pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
         } => {
             say!(
                 "{}",
-                Database::create_key(&running(&layout, "DATABASE_URL")?, role.as_str(), &name).await?
+                keys::create(&running(&layout, "DATABASE_URL")?, role, &name).await?
             );
             Ok(())
         }

@@ -10,6 +10,7 @@ mod command;
 mod function;
 mod gateway;
 mod http_event;
+mod keys;
 mod layout;
 mod moto;
 mod outcome;

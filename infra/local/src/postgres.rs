@@ -1,21 +1,17 @@
 //! PostgreSQL: the one `DATABASE_URL` names, else a private server from the installed binaries.
 
 use std::{
-    ffi::OsString,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io::Read,
     net::Ipv4Addr,
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        process::CommandExt,
-    },
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Stdio,
     str::FromStr,
     time::Duration,
 };
 
+use postgres_server::{Installation, Login};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -38,16 +34,10 @@ pub const STOP_GRACE: Duration = Duration::from_secs(60);
 /// After a crash it repeats what its log has since the last checkpoint.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
-/// In the payloads of `events/`.
-const SAMPLE_KEY: &str = "lk_0000000000000000000000000000000000000000000000000000000000000000";
-
-const INSERT_KEY: &str = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) \
-                          VALUES (gen_random_uuid(), sha256(convert_to($1, 'UTF8')), $2, $3, now())";
-
 const DATABASE: &str = "loyalty";
 const OWNER: &str = "loyalty_owner";
-/// What the functions log in as: a member of `loyalty_runtime`, the role of the migrations.
-const APP: &str = "loyalty_app";
+/// What the functions log in as. `migrate` gives it their rights.
+pub const APP: &str = "loyalty_app";
 
 /// For a machine that is thrown away. What decides whether a figure is honest, `fsync` and
 /// `synchronous_commit`, stays on. Buffers are taken from memory when pages come, so a small program never sees them.
@@ -63,16 +53,8 @@ const SETTINGS: [&str; 7] = [
 
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
-    #[error(
-        "no PostgreSQL found: neither DATABASE_URL nor server binaries (pg_config --bindir, PATH, /usr/lib/postgresql/*/bin).\n\
-         Install the server, version 15 to 17: apt-get install postgresql, dnf install postgresql-server, brew install postgresql@17.\n\
-         (This command does not download one.)"
-    )]
-    NotFound,
-    #[error("PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it under")]
-    NoAccount,
-    #[error("{program} failed:\n{problem}")]
-    Tool { program: String, problem: String },
+    #[error("a private PostgreSQL, as DATABASE_URL names none: {0}")]
+    Server(#[from] postgres_server::Error),
     #[error("{}: {problem}", path.display())]
     File { path: PathBuf, problem: std::io::Error },
     #[error("DATABASE_URL: {0}")]
@@ -103,19 +85,9 @@ pub struct Database {
 /// A private server, not necessarily running.
 #[derive(Clone, Debug)]
 pub struct Server {
-    bin_dir: PathBuf,
+    installation: Installation,
     home: PathBuf,
     port: u16,
-    account: Option<Account>,
-    pub version: String,
-}
-
-/// Whom the server runs as when we are root.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Account {
-    name: String,
-    uid: u32,
-    gid: u32,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -162,13 +134,8 @@ fn external(url: &str) -> Result<Database, PostgresError> {
 }
 
 fn private(layout: &Layout) -> Result<Database, PostgresError> {
-    let bin_dir = find_binaries().ok_or(PostgresError::NotFound)?;
-    let account = if rustix::process::geteuid().is_root() {
-        Some(find_account()?)
-    } else {
-        None
-    };
-    let home = home(layout, account.as_ref())?;
+    let installation = Installation::find()?;
+    let home = home(layout, &installation)?;
     let mut secrets = match Secrets::read(&home) {
         Some(secrets) => secrets,
         None => Secrets {
@@ -183,11 +150,9 @@ fn private(layout: &Layout) -> Result<Database, PostgresError> {
         &serde_json::to_string_pretty(&secrets).unwrap_or_default(),
     )?;
     let server = Server {
-        version: version(&bin_dir)?,
-        bin_dir,
+        installation,
         home,
         port: secrets.port,
-        account,
     };
     let url =
         |user: &str, password: &str| format!("postgresql://{user}:{password}@127.0.0.1:{}/{DATABASE}", secrets.port);
@@ -220,108 +185,35 @@ pub fn homes(layout: &Layout) -> [PathBuf; 2] {
     ]
 }
 
-fn home(layout: &Layout, account: Option<&Account>) -> Result<PathBuf, PostgresError> {
+fn home(layout: &Layout, installation: &Installation) -> Result<PathBuf, PostgresError> {
     let [near, far] = homes(layout);
     let create = |home: PathBuf| match fs::create_dir_all(&home) {
         Ok(()) => Ok(home),
         Err(problem) => Err(PostgresError::File { path: home, problem }),
     };
     let near = create(near)?;
-    let Some(account) = account else { return Ok(near) };
+    if installation.account().is_none() {
+        return Ok(near);
+    }
     // Whatever the umask is, the account passes through these two; what is secret in them has a mode of its own.
     for dir in [layout.state_dir(), near.clone()] {
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&dir, open).map_err(|problem| PostgresError::File { path: dir, problem })?;
     }
-    if account.may_enter(&near) {
+    if installation.may_enter(&near) {
         Ok(near)
     } else {
         create(far)
     }
 }
 
-impl Account {
-    /// Whether the account may walk into a directory, tried rather than computed.
-    fn may_enter(&self, dir: &Path) -> bool {
-        let tried = std::process::Command::new("/bin/sh")
-            .args([OsString::from("-c"), "cd \"$1\"".into(), "sh".into(), dir.into()])
-            .uid(self.uid)
-            .gid(self.gid)
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        tried.is_ok_and(|status| status.success())
-    }
-}
-
-fn find_account() -> Result<Account, PostgresError> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let accounts = passwd.lines().filter_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        Some(Account {
-            name: name.to_owned(),
-            uid: fields.nth(1)?.parse().ok()?,
-            gid: fields.next()?.parse().ok()?,
-        })
-    });
-    let mut usable: Vec<Account> = accounts
-        .filter(|account| ["postgres", "nobody"].contains(&account.name.as_str()) && account.uid > 0)
-        .collect();
-    usable.sort_by_key(|account| account.name != "postgres");
-    usable.into_iter().next().ok_or(PostgresError::NoAccount)
-}
-
-/// The directory with `initdb` and `postgres`, the newest version where several are installed.
-fn find_binaries() -> Option<PathBuf> {
-    let config = std::process::Command::new("pg_config")
-        .arg("--bindir")
-        .stderr(Stdio::null())
-        .output()
-        .ok();
-    let from_config = config.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    let on_path = std::env::var_os("PATH")
-        .map(|path| std::env::split_paths(&path).collect::<Vec<_>>())
-        .unwrap_or_default();
-    let mut installed: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
-        .map(|entries| {
-            entries
-                .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-                .collect()
-        })
-        .unwrap_or_default();
-    installed.sort_by_key(|dir| {
-        dir.parent()
-            .and_then(Path::file_name)
-            .and_then(|name| name.to_str()?.parse::<u32>().ok())
-    });
-    let candidates = from_config
-        .into_iter()
-        .chain(on_path)
-        .chain(installed.into_iter().rev());
-    candidates
-        .filter(|dir| dir.is_absolute())
-        .find(|dir| dir.join("initdb").is_file() && dir.join("postgres").is_file())
-}
-
 /// `psql` beside the server, else whichever the PATH has.
 pub fn find_psql() -> PathBuf {
-    find_binaries()
-        .map(|dir| dir.join("psql"))
+    let beside = Installation::find().map(|found| found.directory.join("psql"));
+    beside
+        .ok()
         .filter(|psql| psql.is_file())
         .unwrap_or_else(|| PathBuf::from("psql"))
-}
-
-fn version(bin_dir: &Path) -> Result<String, PostgresError> {
-    let program = bin_dir.join("postgres");
-    let output = std::process::Command::new(&program).arg("--version").output();
-    let output = output.map_err(|problem| PostgresError::File { path: program, problem })?;
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim()
-        .trim_start_matches("postgres (PostgreSQL) ")
-        .to_owned())
 }
 
 impl Server {
@@ -331,14 +223,11 @@ impl Server {
 
     /// Where it is and whom it runs as, for people.
     pub fn describe(&self) -> String {
-        let account = self
-            .account
-            .as_ref()
-            .map(|account| format!(", running as `{}`", account.name))
-            .unwrap_or_default();
+        let account = self.installation.account();
+        let account = account.map(|name| format!(", running as `{name}`")).unwrap_or_default();
         format!(
             "PostgreSQL {} on 127.0.0.1:{}, data in {}{account}",
-            self.version,
+            self.installation.version,
             self.port,
             self.home.display()
         )
@@ -353,64 +242,15 @@ impl Server {
         if self.data().join("PG_VERSION").is_file() {
             return Ok(());
         }
-        let file = |path: &Path, problem| PostgresError::File {
-            path: path.to_path_buf(),
-            problem,
-        };
-        // A half-made cluster of an interrupted start; nothing there is no problem.
-        let _ = fs::remove_dir_all(self.data());
-        let password_file = self.home.join("password");
-        write_private(&password_file, owner_password)?;
-        fs::create_dir_all(self.data()).map_err(|problem| file(&self.data(), problem))?;
-        if let Some(account) = &self.account {
-            for path in [self.data(), password_file.clone()] {
-                chown(&path, Some(account.uid), Some(account.gid)).map_err(|problem| file(&path, problem))?;
-            }
-        }
-        let mut command = self.tool("initdb");
-        command.args([
-            "--username",
-            OWNER,
-            "--auth",
-            "scram-sha-256",
-            "--encoding",
-            "UTF8",
-            "--locale",
-            "C",
-            "--pwfile",
-        ]);
-        command.arg(&password_file).arg("--pgdata").arg(self.data());
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|problem| file(&self.bin_dir.join("initdb"), problem));
-        let _ = fs::remove_file(&password_file);
-        let output = output?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let _ = fs::remove_dir_all(self.data());
-        Err(PostgresError::Tool {
-            program: "initdb".to_owned(),
-            problem: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let login = Login::Password(owner_password);
+        Ok(self.installation.initialize(&self.data(), OWNER, login)?)
     }
 
-    fn tool(&self, name: &str) -> std::process::Command {
-        let mut command = std::process::Command::new(self.bin_dir.join(name));
-        if let Some(account) = &self.account {
-            command.uid(account.uid).gid(account.gid);
-        }
-        command.current_dir("/");
-        command
-    }
-
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it accepts connections.
     pub async fn start(&self, layout: &Layout, register: &Register) -> Result<Running, PostgresError> {
         self.stop_stray().await;
-        let mut command = self.tool("postgres");
-        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
-        command.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]));
+        let mut command = self.installation.server(&self.data(), &SETTINGS);
+        command.args(["-p", &self.port.to_string()]);
         let mut running = Running::start(NAME, Command::from(command), &layout.log(NAME), register)?;
         running
             .until_it_accepts((Ipv4Addr::LOCALHOST, self.port).into(), STARTS_WITHIN)
@@ -420,11 +260,7 @@ impl Server {
 
     /// A server on our data that is not our child: of a stack that was killed, or started by `pg_ctl`.
     fn stray(&self) -> Option<Identity> {
-        let file = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
-        let mut lines = file.lines();
-        let pid = lines.next()?.trim().parse().ok()?;
-        let ours = lines.next().is_some_and(|data| Path::new(data) == self.data());
-        Identity::of(pid).filter(|_| ours)
+        postgres_server::process(&self.data()).and_then(Identity::of)
     }
 
     async fn stop_stray(&self) {
@@ -520,52 +356,10 @@ impl Database {
             .await?;
         Ok(())
     }
-
-    /// Gives the login role the rights of the runtime role, which the migrations have made.
-    pub async fn grant_runtime(&self) -> Result<(), PostgresError> {
-        Ok(Self::connect(&Config::from_str(&self.owner_url)?)
-            .await?
-            .batch_execute(&format!("GRANT loyalty_runtime TO {APP}"))
-            .await?)
-    }
-
-    /// Makes an API key. The key itself is answered and kept nowhere; the table has its hash.
-    pub async fn create_key(owner_url: &str, role: &str, name: &str) -> Result<String, PostgresError> {
-        let key = format!("lk_{}", random_hex(32)?);
-        Self::connect(&Config::from_str(owner_url)?)
-            .await?
-            .execute(INSERT_KEY, &[&key, &name, &role])
-            .await?;
-        Ok(key)
-    }
-
-    /// Makes the key of the payloads in `events/`, which may read. Everybody knows it, so only a private server
-    /// gets it.
-    pub async fn create_sample_key(&self) -> Result<(), PostgresError> {
-        if self.server.is_some() {
-            let sql = format!("{INSERT_KEY} ON CONFLICT (key_hash) DO NOTHING");
-            let client = Self::connect(&Config::from_str(&self.owner_url)?).await?;
-            client
-                .execute(&sql, &[&SAMPLE_KEY, &"events/*.json", &"viewer"])
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Whether a key is an administrator's and still valid.
-    pub async fn is_admin_key(&self, key: &str) -> Result<bool, PostgresError> {
-        let sql = "SELECT FROM api_keys WHERE key_hash = sha256(convert_to($1, 'UTF8')) AND role = 'admin' \
-                   AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())";
-        Ok(Self::connect(&Config::from_str(&self.owner_url)?)
-            .await?
-            .query_opt(sql, &[&key])
-            .await?
-            .is_some())
-    }
 }
 
 /// `bytes` random bytes in hexadecimal digits.
-fn random_hex(bytes: usize) -> Result<String, PostgresError> {
+pub fn random_hex(bytes: usize) -> Result<String, PostgresError> {
     let source = Path::new("/dev/urandom");
     let fail = |problem| PostgresError::File {
         path: source.to_path_buf(),

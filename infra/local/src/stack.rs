@@ -10,7 +10,8 @@ use std::{
 };
 
 use axum::body::Bytes;
-use serde_json::Value;
+use domain::access::Role;
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command, task::JoinHandle};
 
 use crate::tell::say;
@@ -19,6 +20,7 @@ use crate::{
     aws::{ACCESS_KEY, ACCOUNT, Aws, REGION, SECRET_KEY},
     function::{Function, Platform},
     gateway::Gateway,
+    keys::{self, KeyError},
     layout::{Layout, LayoutError, write_private},
     moto::{Moto, MotoError},
     outcome::{OutcomeError, drop_file},
@@ -34,6 +36,7 @@ use crate::{
 };
 
 const MIGRATE: &str = "migrate";
+const ADMIN_KEY_NAME: &str = "cargo local";
 
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
@@ -53,6 +56,10 @@ pub enum StackError {
     NoBucket,
     #[error("the migrations failed: {0}")]
     Migrations(InvocationError),
+    #[error("the file of the admin key: {0}")]
+    KeyFile(io::Error),
+    #[error(transparent)]
+    Key(#[from] KeyError),
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error(transparent)]
@@ -168,7 +175,10 @@ impl Stack {
             .start_functions(&template, &database, environment.clone(), binaries)
             .await?;
         self.open(&template, functions, listeners, &aws);
-        database.create_sample_key().await?;
+        if database.server.is_some() {
+            // Everybody knows it, so only a private server gets it.
+            keys::create_sample(&database.owner_url).await?;
+        }
         let bucket = template
             .buckets
             .first()
@@ -176,7 +186,7 @@ impl Stack {
             .ok_or(StackError::NoBucket)?;
         let api = Api::new(
             format!("http://127.0.0.1:{}", options.port),
-            self.admin_key(&database).await?,
+            fs::read_to_string(self.layout.key_file()).map_err(StackError::KeyFile)?,
         );
         if options.content == Content::Sample {
             self.load_sample(&aws, &api, &bucket).await?;
@@ -354,10 +364,9 @@ impl Stack {
             .ok_or(StackError::NoFunction(MIGRATE))?;
         migrate.scale_to(1);
         migrate.until_ready(Duration::from_secs(30)).await?;
-        let schema = migrate.invoke(Bytes::from_static(b"{}")).await;
-        let schema = schema.map_err(StackError::Migrations)?;
-        say!("  schema is up to date: {}", String::from_utf8_lossy(&schema));
-        database.grant_runtime().await?;
+        let schema = invoke(migrate, &json!({"runtime_login": postgres::APP})).await?;
+        say!("  schema is up to date: {schema}");
+        self.keep_admin_key(database, migrate).await?;
         for function in &functions {
             function.scale_to(1);
         }
@@ -398,17 +407,22 @@ impl Stack {
         }
     }
 
-    /// The administrator's key of the last start, if the database still knows it, else a new one.
-    async fn admin_key(&self, database: &Database) -> Result<String, StackError> {
-        let file = self.layout.key_file();
+    /// Keeps the administrator's key of the last start if the database still knows it. Else there is a new one, the
+    /// first of a database from `migrate`, as in production.
+    async fn keep_admin_key(&self, database: &Database, migrate: &Arc<Function>) -> Result<(), StackError> {
+        let (file, url) = (self.layout.key_file(), &database.owner_url);
         if let Ok(key) = fs::read_to_string(&file)
-            && database.is_admin_key(&key).await?
+            && keys::is_admin(url, &key).await?
         {
-            return Ok(key);
+            return Ok(());
         }
-        let key = Database::create_key(&database.owner_url, "admin", "cargo local").await?;
-        write_private(&file, &key)?;
-        Ok(key)
+        let key = if keys::has_admin(url).await? {
+            keys::create(url, Role::Admin, ADMIN_KEY_NAME).await?
+        } else {
+            let made = invoke(migrate, &json!({"admin_key": ADMIN_KEY_NAME})).await?;
+            made["admin_key"].as_str().unwrap_or_default().to_owned()
+        };
+        Ok(write_private(&file, &key)?)
     }
 
     async fn load_sample(&self, aws: &Aws, api: &Api, bucket: &str) -> Result<(), StackError> {
@@ -435,6 +449,14 @@ impl Stack {
         variables.extend(environment.iter().map(|(key, value)| (key.as_str(), value.clone())));
         Ok(self.layout.write_env(&variables)?)
     }
+}
+
+/// What `migrate` makes of an event.
+async fn invoke(migrate: &Arc<Function>, event: &Value) -> Result<Value, StackError> {
+    let made = migrate.invoke(Bytes::from(event.to_string())).await;
+    let made = made.map_err(StackError::Migrations)?;
+    serde_json::from_slice(&made)
+        .map_err(|problem| StackError::Migrations(InvocationError::Failed(problem.to_string())))
 }
 
 /// The port on both loopback addresses, where there are two: `localhost` may be either.

@@ -6,7 +6,7 @@ use std::ops::DerefMut;
 
 refinery::embed_migrations!("../../migrations");
 
-/// Brings the schema up to date, as its owner. Answers the names of the migrations applied now.
+/// Brings the schema up to date, as its owner. Returns the names of the migrations applied now.
 pub async fn run(db: &crate::Db) -> Result<Vec<String>> {
     let mut client = db.client().await?;
     let connection: &mut tokio_postgres::Client = client.deref_mut().deref_mut();
@@ -25,8 +25,44 @@ const VERSION: &str = "
 SELECT max(version)
 FROM refinery_schema_history";
 
-/// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[VERSION];
+const LOGIN: &str = "
+SELECT rolcanlogin, rolsuper
+FROM pg_roles
+WHERE rolname = $1";
+
+/// Every statement of this file, for the test that prepares each. A GRANT takes no parameters and is not among them.
+pub const STATEMENTS: &[&str] = &[VERSION, LOGIN];
+
+/// A role of the server, as far as a deployment must know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    Missing,
+    /// It owns no password or connection of its own.
+    Group,
+    Superuser,
+    Usable,
+}
+
+pub async fn login(db: &crate::Db, role: &str) -> Result<Login> {
+    let row = statement::optional_row(&db.client().await?, LOGIN, &[&role]).await?;
+    let Some(row) = row else { return Ok(Login::Missing) };
+    Ok(match (row.try_get("rolcanlogin")?, row.try_get("rolsuper")?) {
+        (_, true) => Login::Superuser,
+        (false, false) => Login::Group,
+        (true, false) => Login::Usable,
+    })
+}
+
+/// Makes `role` a member of `loyalty_runtime`; one that is a member stays one. PostgreSQL 15 lets every role with
+/// CREATEROLE do so, later versions the one that created `loyalty_runtime`: the owner, who ran the first migration.
+pub async fn grant_runtime(db: &crate::Db, role: &str) -> Result<()> {
+    let role = role.replace('"', "\"\"");
+    db.client()
+        .await?
+        .batch_execute(&format!("GRANT loyalty_runtime TO \"{role}\""))
+        .await?;
+    Ok(())
+}
 
 /// The version of the schema in the database; `None` before the first migration ended.
 pub async fn version(db: &crate::Db) -> Result<Option<i32>> {

@@ -20,6 +20,11 @@ pub fn lookup(db: Db) -> impl Fn([u8; 32]) -> Found {
     }
 }
 
+/// The oldest admin key that is valid.
+pub async fn valid_admin(db: &Db, now: Timestamp) -> Result<Option<ApiKey>> {
+    Ok(store::platform::keys::valid_admin(&db.client().await?, now).await?)
+}
+
 /// In the order in which they were made, the invalid ones too.
 pub async fn list(db: &Db, page: &Page<Uuid>) -> Result<Vec<ApiKey>> {
     Ok(store::platform::keys::list(&db.client().await?, page).await?)
@@ -38,7 +43,7 @@ pub async fn create(db: &Db, new: &NewKey, act: &Act) -> Result<ApiKey> {
     transaction!(db, |tx| create_in_tx(tx, new, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, new: &NewKey, act: &Act) -> Result<ApiKey> {
+pub(crate) async fn create_in_tx(tx: &Tx<'_>, new: &NewKey, act: &Act) -> Result<ApiKey> {
     let key = ApiKey {
         key_id: (act.context.new_id)(),
         name: new.name.clone(),

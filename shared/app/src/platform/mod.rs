@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod audit_log;
+pub mod deployment;
 pub mod idempotent;
 pub mod keys;
 pub mod webhooks;

@@ -38,8 +38,18 @@ UPDATE api_keys
 SET revoked_at = $2
 WHERE key_id = $1";
 
+const LOCK_ALL: &str = "
+LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE";
+
+const VALID_ADMIN: &str = "
+SELECT key_id, name, role, created_at, expires_at, revoked_at
+FROM api_keys
+WHERE role = 'admin' AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+ORDER BY key_id
+LIMIT 1";
+
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, LOCK, REVOKE];
+pub const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, LOCK, REVOKE, LOCK_ALL, VALID_ADMIN];
 
 pub async fn insert(executor: &impl Executor, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {
     let params: statement::Params<'_> = &[
@@ -70,6 +80,21 @@ pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<Api
         .iter()
         .map(key)
         .collect()
+}
+
+/// Nobody else makes, changes or revokes a key until the transaction ends.
+pub async fn lock_all(executor: &impl Executor) -> Result<()> {
+    statement::execute(executor, LOCK_ALL, &[]).await?;
+    Ok(())
+}
+
+/// The oldest key of an administrator that is neither expired nor revoked.
+pub async fn valid_admin(executor: &impl Executor, now: Timestamp) -> Result<Option<ApiKey>> {
+    statement::optional_row(executor, VALID_ADMIN, &[&now])
+        .await?
+        .as_ref()
+        .map(key)
+        .transpose()
 }
 
 pub async fn lock(executor: &impl Executor, key_id: Uuid) -> Result<Option<ApiKey>> {

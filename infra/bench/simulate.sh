@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the seconds of a rule simulation over players in a scratch database: the median of three runs.
 #   DATABASE_URL=… infra/bench/simulate.sh [PLAYERS]
-# Needs a server without TLS and a role that may create databases and roles.
+# Needs a server of this machine and a role that may create databases and roles.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 db="simulate_$$"

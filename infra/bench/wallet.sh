@@ -5,7 +5,7 @@
 # follows the code. pgbench waits for each response before the next statement, so pipelining counts in the handler's
 # favour.
 #   cargo local up --empty --detach && infra/bench/wallet.sh [--seconds N] [--rounds N] [--show-script]
-# or on any server without TLS: DATABASE_URL=… infra/bench/wallet.sh. Uses a scratch database and drops it.
+# or on any server of this machine: DATABASE_URL=… infra/bench/wallet.sh. Uses a scratch database and drops it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ -z "${DATABASE_URL:-}" ]; then
@@ -13,5 +13,4 @@ if [ -z "${DATABASE_URL:-}" ]; then
   . "${LOYALTY_LOCAL_DIR:-.local}/env"
   set +a
 fi
-pgbench=$(command -v pgbench || ls /usr/lib/postgresql/*/bin/pgbench | tail -1)
-exec cargo run --quiet --release --package bench -- --pgbench "$pgbench" "$@"
+exec cargo run --quiet --release --package bench --bin wallet -- "$@"

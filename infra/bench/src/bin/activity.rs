@@ -1,8 +1,5 @@
 //! Stakes through the handler in batches, beside a set-based floor of the same rows. `activity.sh` says how to start it.
 
-#[path = "../database.rs"]
-mod database;
-
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,16 +8,14 @@ use app::Db;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use bench::database::{Address, Scratch, explain};
+use bench::{Result, exit};
 use clap::Parser;
-use database::{Address, Scratch, explain};
 use futures_util::future::try_join_all;
 use http_body_util::BodyExt;
 use lambda::sqs::Queue;
 use tokio_postgres::{Client, Statement};
 use tower::ServiceExt;
-
-pub type Problem = Box<dyn std::error::Error + Send + Sync>;
-pub type Result<T> = std::result::Result<T, Problem>;
 
 const BATCH: u64 = 500;
 
@@ -44,14 +39,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match run(&arguments).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(&Arguments::parse()).await)
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {

@@ -1,14 +1,12 @@
 //! Writes a day of play, or sends it.
 
-use std::error::Error;
 use std::io::{BufWriter, Write, stdout};
 
+use bench::Result;
 use clap::Parser;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use testing::day::Day;
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What one request to the activity stream holds at most.
 const EVENTS_MAX: usize = 500;

@@ -1,16 +1,13 @@
 //! How long a simulation takes. `simulate.sh` says how to start it.
 
-use app::Act;
-use std::error::Error;
 use std::time::Instant;
 
-use app::Db;
 use app::rules::simulation::{Subject, Within, simulate};
 use app::rules::simulation_runs::{self, Answer};
+use app::{Act, Db};
+use bench::Result;
 use clap::Parser;
 use serde_json::{Value, json};
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Makes players, and puts rules in front of all of them
 #[derive(Debug, Parser)]

@@ -1,21 +1,12 @@
-//! Figures of single operations beside their floor, on one server in one run. `wallet.sh` says how to start it.
-
-mod capture;
-mod database;
-mod floor;
-mod handler;
-mod processor;
-mod script;
-mod wallet;
+//! One wallet posting through the handler. `wallet.sh` says how to start it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bench::{Result, exit, wallet};
 use clap::Parser;
-
-pub type Problem = Box<dyn std::error::Error + Send + Sync>;
-pub type Result<T> = std::result::Result<T, Problem>;
+use postgres_server::Installation;
 
 /// One wallet posting through the handler against pgbench with the same statements.
 #[derive(Debug, Parser)]
@@ -32,8 +23,9 @@ struct Arguments {
     /// Both sides run once in each, and take turns in beginning: what else the machine does hits both alike
     #[arg(long, default_value_t = 10)]
     rounds: u32,
-    #[arg(long, default_value = "pgbench")]
-    pgbench: PathBuf,
+    /// The one beside the server's binaries when it is not given
+    #[arg(long)]
+    pgbench: Option<PathBuf>,
     /// Print the script that pgbench gets
     #[arg(long)]
     show_script: bool,
@@ -41,24 +33,25 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let plan = wallet::Plan {
+    exit(run(Arguments::parse()).await)
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let pgbench = match arguments.pgbench {
+        Some(pgbench) => pgbench,
+        None => Installation::find()?.directory.join("pgbench"),
+    };
+    wallet::run(wallet::Plan {
         owner: arguments.owner.clone(),
         runtime: arguments.runtime.unwrap_or(arguments.owner),
         of_a_round: Duration::from_secs(arguments.seconds.max(1)),
         rounds: arguments.rounds.max(1),
-        pgbench: arguments.pgbench,
+        pgbench,
         script: if arguments.show_script {
             wallet::Script::Printed
         } else {
             wallet::Script::Quiet
         },
-    };
-    match wallet::run(plan).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+    })
+    .await
 }

@@ -1,4 +1,4 @@
-//! The platform's own HTTP API, as a client sees it.
+//! The platform's HTTP API from a client's side.
 
 use std::{fmt, time::Duration};
 
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error("{0} does not answer: {1}")]
+    #[error("{0} does not respond: {1}")]
     Unreachable(String, reqwest::Error),
-    #[error("{method} {path} answered {status}: {body}")]
+    #[error("{method} {path} returned {status}: {body}")]
     Refused {
         method: Method,
         path: String,
@@ -22,7 +22,7 @@ pub enum ApiError {
     ImportFailed(String),
 }
 
-/// A client with an address and a key.
+/// A client with an address and an API key.
 #[derive(Clone, Debug)]
 pub struct Api {
     pub address: String,
@@ -39,7 +39,7 @@ impl Api {
         }
     }
 
-    /// Status and body, whatever the status.
+    /// Returns the status and the body, whatever the status.
     pub async fn call(
         &self,
         method: Method,
@@ -64,7 +64,7 @@ impl Api {
         self.ask(Method::GET, path, None).await
     }
 
-    /// The body of a success; anything else is an error.
+    /// Returns the body of a successful response; any other status is an error.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ApiError> {
         let (status, answer) = self.call(method.clone(), path, body).await?;
         if status.is_success() {
@@ -79,12 +79,12 @@ impl Api {
     }
 }
 
-/// A field as people read it; `-` when it is not there.
+/// A field in readable form; `-` when it is missing.
 pub fn field(value: &Value, name: &str) -> String {
     Field(&value[name]).to_string()
 }
 
-/// A whole number; 0 when it is not there.
+/// A whole number; 0 when it is missing.
 pub fn count(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! `cargo local audit`: whether the books of a database hold.
+//! `cargo local audit`: checks that the books of a database hold.
 
 use app::Db;
 use app::jobs::audit::Invariant;
@@ -13,13 +13,15 @@ pub enum AuditError {
     Broken { broken: usize, all: usize },
 }
 
-/// Says of each invariant on a line of its own whether it holds; of a broken one, how many rows break it and the key
-/// of the first.
+/// Prints one line per invariant: whether it holds and, if it is broken, how many rows break it and the key of the
+/// first one.
 ///
 /// # Errors
-/// `Broken` when any invariant is; `NotRun` when the database cannot be reached or has not these tables.
+///
+/// `Broken` when at least one invariant is broken; `NotRun` when the database cannot be reached or lacks the
+/// tables.
 pub async fn run(url: &str) -> Result<(), AuditError> {
-    // The stack's PostgreSQL is on this machine, and any other has a certificate of a public authority or none.
+    // The stack's PostgreSQL runs on this machine. Any other has a certificate of a public authority, or none.
     let db = Db::new(url, None).map_err(|problem| not_run(&problem))?;
     let invariants = app::jobs::audit::run(&db).await.map_err(|problem| not_run(&problem))?;
     lines(&invariants).for_each(|line| say!("{line}"));
@@ -34,7 +36,7 @@ pub async fn run(url: &str) -> Result<(), AuditError> {
     Ok(())
 }
 
-/// A word, the rows that break it, its name, and the first of the rows.
+/// For each invariant: the verdict, the number of rows that break it, its name and the first of those rows.
 fn lines(invariants: &[Invariant]) -> impl Iterator<Item = String> {
     let digits = invariants
         .iter()
@@ -54,13 +56,12 @@ fn lines(invariants: &[Invariant]) -> impl Iterator<Item = String> {
         })
 }
 
-/// What lies underneath is said too: the caller is the one who can mend it. Said once, as a driver's error may repeat
-/// the one below it.
+/// Includes the causes, because the caller is the one who can fix them.
 fn not_run(problem: &(dyn std::error::Error + 'static)) -> AuditError {
     AuditError::NotRun(causes(problem))
 }
 
-/// An error with what lies underneath, said once.
+/// An error with its causes. A driver's error may already contain the text of its cause, so each is shown once.
 pub fn causes(problem: &(dyn std::error::Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     for problem in std::iter::successors(Some(problem), |problem| problem.source()) {

@@ -1,4 +1,5 @@
-//! S3 and SQS as moto serves them, over plain HTTP: a handful of calls, for which an SDK would be a lot.
+//! Client for S3 and SQS as moto serves them, over plain HTTP. An AWS SDK would be a large dependency for a handful
+//! of calls.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -12,11 +13,11 @@ use crate::template::{Bucket, Queue, Template};
 pub const REGION: &str = "us-east-1";
 /// moto's default account.
 pub const ACCOUNT: &str = "123456789012";
-/// moto believes everybody; the names are there because every client wants some.
+/// moto accepts any credentials, but every client needs some.
 pub const ACCESS_KEY: &str = "local";
 pub const SECRET_KEY: &str = "local";
 
-/// Everything but what an object key may hold unescaped in an address.
+/// Characters to escape in an address: all but those an object key may contain unescaped.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -26,7 +27,7 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC
 
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    #[error("the local AWS does not answer: {0}")]
+    #[error("the local AWS does not respond: {0}")]
     Unreachable(#[from] reqwest::Error),
     #[error("the local AWS refused {action} ({status}): {body}")]
     Refused {
@@ -38,7 +39,7 @@ pub enum AwsError {
     File { path: String, problem: std::io::Error },
 }
 
-/// A message as SQS hands it out.
+/// A message as SQS delivers it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Message {
@@ -108,7 +109,7 @@ impl Aws {
         .map(drop)
     }
 
-    /// Uploads a file, telling `progress` how many bytes are on their way. Answers the ETag.
+    /// Uploads a file and returns its ETag. Calls `progress` with the number of bytes sent.
     pub async fn put_file(
         &self,
         bucket: &str,
@@ -138,7 +139,7 @@ impl Aws {
         Ok(etag.trim_matches('"').to_owned())
     }
 
-    /// Waits up to `wait` (at most 20 s) for at most `count` messages.
+    /// Waits up to `wait` (at most 20 s) for up to `count` messages.
     pub async fn receive(&self, queue_arn: &str, count: usize, wait: Duration) -> Result<Vec<Message>, AwsError> {
         #[derive(Default, Deserialize)]
         struct Received {
@@ -172,7 +173,7 @@ impl Aws {
         self.sqs("ChangeMessageVisibility", &request).await.map(drop)
     }
 
-    /// Of every queue: its name, the messages that wait, and those in the hands of a function.
+    /// For each queue: its name, the number of waiting messages, and the number in flight.
     pub async fn depths(&self) -> Result<Vec<(String, String, String)>, AwsError> {
         let mut depths = Vec::new();
         let queues = self.sqs("ListQueues", &json!({})).await?;
@@ -224,7 +225,7 @@ impl Aws {
     }
 }
 
-/// moto learns service and region from the credential's scope and does not look at the signature.
+/// moto reads service and region from the credential's scope and ignores the signature.
 fn credential(service: &str) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"

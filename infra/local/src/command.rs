@@ -32,7 +32,7 @@ use crate::{
     tick::{self, TickError},
 };
 
-/// The supervisor ends everything in order, PostgreSQL last; that may take a checkpoint.
+/// The supervisor stops everything in order, PostgreSQL last, whose shutdown may include a checkpoint.
 const DOWN_WITHIN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,7 @@ pub enum CommandError {
     DidNotStart,
     #[error("stopped before the stack was up")]
     Interrupted,
-    #[error("process {0} does not end")]
+    #[error("process {0} did not end")]
     DoesNotEnd(i32),
     #[error("{what}: {problem}")]
     Io { what: String, problem: io::Error },
@@ -79,15 +79,15 @@ pub struct Arguments {
 enum Action {
     /// Start everything, load the sample, and run until Ctrl-C
     Up(Up),
-    /// End everything; the data stay
+    /// Stop everything and keep the data
     Down,
-    /// What is running
+    /// Show what is running
     Status,
-    /// End everything and delete the data
+    /// Stop everything and delete the data
     Reset,
     /// Upload a file of players and follow it to the rewards
     Drop { file: PathBuf },
-    /// Do now what a schedule does by itself
+    /// Run a scheduled job now
     Tick { job: tick::Job },
     /// Check that the books hold; fails when they do not
     Audit {
@@ -115,20 +115,20 @@ struct Up {
     /// Without the sample tiers, rules and players
     #[arg(long)]
     empty: bool,
-    /// Come back when it is up and let it run
+    /// Return when the stack is up and leave it running
     #[arg(long)]
     detach: bool,
     /// Port of the API
     #[arg(long, default_value_t = 8000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// This is the process that `--detach` leaves behind
+    /// Marks the process that `--detach` leaves behind
     #[arg(long, hide = true)]
     detached: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum KeyAction {
-    /// Make a key; it is shown once
+    /// Create a key; it is shown only once
     Create {
         /// viewer, ingest, operator or admin
         #[arg(long, value_parser = role)]
@@ -174,10 +174,10 @@ pub async fn run(arguments: Arguments) -> Result<(), CommandError> {
     }
 }
 
-/// Runs the stack in this process until a signal.
+/// Runs the stack in this process until a signal arrives.
 async fn run_stack(layout: &Layout, up: &Up) -> Result<(), CommandError> {
     if up.detached {
-        // Out of reach of the terminal's signals. Fails only in a process that leads a session already.
+        // Detaches from the terminal's signals. Fails only if this process already leads a session.
         let _ = rustix::process::setsid();
     }
     let options = Options {
@@ -200,7 +200,7 @@ async fn run_stack(layout: &Layout, up: &Up) -> Result<(), CommandError> {
     say!("  ending");
     tokio::select! {
         () = stack.end() => {}
-        // A second signal: what is still there is killed as this process ends, or found by `down`.
+        // A second signal: what still runs is killed when this process exits, or stopped by the next `down`.
         () = told_to_stop() => {}
     }
     started
@@ -221,7 +221,7 @@ async fn told_to_stop() {
     }
 }
 
-/// Starts the stack in a process of its own and shows its output until it is up.
+/// Starts the stack in a separate process and shows its output until it is up.
 async fn start_detached(layout: &Layout, up: &Up) -> Result<(), CommandError> {
     layout.create_state_dirs()?;
     if let Some(supervisor) = Register::read(&layout.process_file()).supervisor() {
@@ -231,7 +231,7 @@ async fn start_detached(layout: &Layout, up: &Up) -> Result<(), CommandError> {
         let what = what.to_owned();
         move |problem| CommandError::Io { what, problem }
     };
-    // A new stack writes it when it is up.
+    // The new stack writes this file when it is up.
     let _ = fs::remove_file(layout.env_file());
     let path = layout.log("stack");
     let log = fs::File::create(&path).map_err(fail("the log of the stack"))?;
@@ -259,7 +259,7 @@ async fn start_detached(layout: &Layout, up: &Up) -> Result<(), CommandError> {
             return Err(CommandError::DidNotStart);
         }
         if is_up {
-            // The last lines follow the file.
+            // The last lines reach the log after the file.
             sleep(Duration::from_millis(300)).await;
             show_more(&mut shown);
             return Ok(());
@@ -279,7 +279,7 @@ fn show_more(log: &mut fs::File) {
     let mut text = Vec::new();
     if log.stream_position().is_ok() && log.read_to_end(&mut text).is_ok() {
         let mut out = io::stdout();
-        // Nobody may be looking any more.
+        // Nobody may be reading any more.
         let _ = out.write_all(&text).and_then(|()| out.flush());
     }
 }
@@ -395,7 +395,7 @@ fn shell(layout: &Layout, arguments: &[String]) -> Result<(), CommandError> {
     })
 }
 
-/// A variable of the running stack.
+/// A variable of the running stack's `.local/env`.
 fn running(layout: &Layout, key: &str) -> Result<String, CommandError> {
     layout.read_env().remove(key).ok_or(CommandError::NotRunning)
 }

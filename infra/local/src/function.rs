@@ -1,9 +1,9 @@
-//! The functions: one or more processes each, as Lambda has instances.
+//! Runs the functions, each in one or more processes, as Lambda runs instances.
 //!
-//! `cargo lambda watch` could start the processes, but it never starts one that died again, gives all functions one
-//! environment, and either one process or a fixed number of them. This module does what the Lambda service does: starts
-//! an instance when all are busy, with the function's own environment, starts it again when it dies, fails what it was
-//! doing, and ends it when it outlasts its timeout.
+//! `cargo lambda watch` could start the processes, but it never restarts one that died, gives all functions the
+//! same environment, and runs either one process or a fixed number per function. This module behaves like the
+//! Lambda service: it starts an instance when all are busy, with the function's own environment; when an instance
+//! dies, it fails the invocation and starts another one; and it kills an instance that exceeds its timeout.
 
 use std::{
     collections::BTreeMap,
@@ -32,20 +32,20 @@ use crate::{
     template,
 };
 
-/// How long an invocation may wait for a free instance, beside the function's timeout.
+/// How long an invocation may wait for a free instance, on top of the function's timeout.
 const LONGEST_QUEUE: Duration = Duration::from_secs(30);
 
-/// Most instances of an HTTP function; the machine is small, and a request that waits costs nothing.
+/// Upper limit of instances per HTTP function: the machine has few cores, and a waiting request costs nothing.
 const MOST_HTTP_INSTANCES: usize = 8;
 
-/// What all functions have in common.
+/// What all functions share.
 #[derive(Clone, Debug)]
 pub struct Platform {
-    /// Where the binaries are.
+    /// Directory of the binaries.
     pub binaries: PathBuf,
     /// Directory of the logs.
     pub logs: PathBuf,
-    /// What Lambda adds to every environment: region, credentials, and here the address of moto.
+    /// What Lambda adds to every environment: region and credentials, and here the address of moto.
     pub environment: BTreeMap<String, String>,
     pub register: Register,
 }
@@ -79,7 +79,7 @@ impl Drop for InFlight<'_> {
 }
 
 impl Function {
-    /// A function without instances. `stop` turning true ends them.
+    /// A function without instances yet. They end when `stop` turns true.
     pub fn new(template: template::Function, platform: Platform, stop: Stop) -> Arc<Self> {
         let of_mappings = template.mappings.iter().map(|mapping| mapping.concurrency).max();
         let most_instances = of_mappings.map_or(MOST_HTTP_INSTANCES, |most| most.min(worker_instances()));
@@ -107,7 +107,7 @@ impl Function {
         self.platform.logs.join(format!("{}.log", self.name()))
     }
 
-    /// What the function makes of an event. Starts an instance if all have work.
+    /// Returns the function's response to an event. Starts an instance if all are busy.
     pub async fn invoke(self: &Arc<Self>, event: Bytes) -> Result<Bytes, InvocationError> {
         let others = self.in_flight.fetch_add(1, Ordering::Relaxed);
         let _in_flight = InFlight(&self.in_flight);
@@ -116,7 +116,7 @@ impl Function {
         self.invocations.invoke(event, longest).await
     }
 
-    /// Brings the instances to `wanted`, as far as the function may have so many.
+    /// Raises the number of instances to `wanted`, up to the function's maximum.
     pub fn scale_to(self: &Arc<Self>, wanted: usize) {
         let mut instances = self.instances.lock().unwrap_or_else(PoisonError::into_inner);
         while instances.count < wanted.min(self.most_instances) {
@@ -158,7 +158,7 @@ impl Function {
             if let Err(problem) = self.one_life(number, &mut stop).await {
                 caution!("{}: {problem}", self.name());
             }
-            // One that dies at once is started again ever more slowly.
+            // Backs off: a process that dies at once is restarted ever more slowly.
             patience = if started.elapsed() > Duration::from_secs(10) {
                 Duration::from_millis(100)
             } else {
@@ -171,7 +171,7 @@ impl Function {
         }
     }
 
-    /// One process from its start to its end.
+    /// Runs one process from its start to its end.
     async fn one_life(&self, number: usize, stop: &mut Stop) -> Result<(), ProcessError> {
         let fail = |problem| ProcessError::Start {
             program: self.name().to_owned(),
@@ -194,7 +194,7 @@ impl Function {
         Ok(())
     }
 
-    /// Says why the process ended, or had to.
+    /// Returns the reason why the process ended or had to be killed.
     async fn until_it_ends(&self, process: &mut Running, session: &Session) -> String {
         let mut is_ready = false;
         let reason = loop {
@@ -236,7 +236,8 @@ impl Function {
     }
 }
 
-/// Most instances of a function fed by a queue: the template's number is the cloud's, this machine has cores.
+/// Upper limit of instances for a function that reads a queue. The template's number suits the cloud; here the
+/// cores limit.
 pub fn worker_instances() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2))
 }
@@ -247,7 +248,8 @@ mod tests {
     use crate::stop::StopSign;
     use std::{fs, os::unix::fs::PermissionsExt};
 
-    /// Takes an invocation, as every function's process does. `$begun` is how many processes there were before.
+    /// Takes one invocation, as every function's process does. `$begun` is the number of processes started before
+    /// this one.
     const TAKE_ONE: &str = r#"#!/bin/bash
 begun=$(wc -l < "$LIVES"); echo >> "$LIVES"
 exec 3<> "/dev/tcp/${AWS_LAMBDA_RUNTIME_API/://}"
@@ -264,7 +266,7 @@ done
     }
 
     impl Program {
-        /// A function whose processes run `script` once they have an invocation.
+        /// A function whose processes run `script` once they have received an invocation.
         fn new(script: &str, timeout: Duration) -> Self {
             let dir = tempfile::tempdir().expect("a directory");
             let path = |name: &str| dir.path().join(name);

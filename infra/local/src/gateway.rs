@@ -1,7 +1,7 @@
 //! The HTTP API in front of the functions, on the stack's one port.
 //!
-//! It routes as `template.yaml` says and gives up after 30 seconds as API Gateway does. On the addresses of the Lambda
-//! API it invokes a function with the body as its event, for `cargo lambda invoke` and the AWS CLI.
+//! Routes as `template.yaml` says and, like API Gateway, gives up after 30 seconds. On the paths of the Lambda API
+//! it invokes a function with the body as its event, for `cargo lambda invoke` and the AWS CLI.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,11 +26,11 @@ use crate::{
     template::Template,
 };
 
-/// As API Gateway: a payload of an HTTP API is at most 10 MB, and a response takes at most 30 s.
+/// The limits of an API Gateway HTTP API: a payload of 10 MB and a response time of 30 s.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// What the gateway knows.
+/// State shared by the handlers.
 #[derive(Debug)]
 pub struct Gateway {
     pub template: Template,
@@ -46,7 +46,7 @@ impl Gateway {
             .with_state(self);
         let served = axum::serve(
             listener.tap_io(|connection| {
-                // A small response does not wait for the acknowledgement of the one before.
+                // Sends a small response without waiting until the previous one is acknowledged.
                 let _ = connection.set_nodelay(true);
             }),
             router,
@@ -66,7 +66,7 @@ impl Gateway {
     }
 }
 
-/// A request of the HTTP API.
+/// Handles a request of the HTTP API.
 async fn request(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let target = gateway
         .template
@@ -96,7 +96,7 @@ async fn forward(function: &Arc<Function>, request: &request::Parts, body: Bytes
     response.unwrap_or_else(|| refuse(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
 }
 
-/// An invocation by name. A failed one has status 500, by which `cargo lambda invoke` knows it.
+/// Handles an invocation by name. A failure returns status 500, by which `cargo lambda invoke` recognises it.
 async fn invoke(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, body: Body) -> Response {
     let Some(function) = gateway.function(&name) else {
         let missing = InvocationError::failed("ResourceNotFoundException", &format!("Function not found: {name}"));
@@ -112,7 +112,7 @@ async fn invoke(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, b
     }
 }
 
-/// The error has the form of a function's own, which `cargo lambda invoke` shows.
+/// Has the form of a function's own error, which `cargo lambda invoke` shows.
 fn not_invoked(status: StatusCode, error: String) -> Response {
     let headers = [
         ("x-amz-function-error", "Unhandled"),
@@ -121,7 +121,7 @@ fn not_invoked(status: StatusCode, error: String) -> Response {
     (status, headers, error).into_response()
 }
 
-/// API Gateway's own responses look like this.
+/// Has the form of API Gateway's own responses.
 fn refuse(status: StatusCode, message: &str) -> Response {
     let body = serde_json::json!({ "message": message }).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()

@@ -1,5 +1,5 @@
-//! HTTP as a function sees it: the event API Gateway makes of a request, and the response it makes of what the function
-//! returns (payload format 2.0).
+//! Converts an HTTP request to the event that API Gateway sends to a function, and the function's result to an HTTP
+//! response (payload format 2.0).
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::aws::ACCOUNT;
 
-/// Headers of one connection, which are not passed on to the next.
+/// Hop-by-hop headers: they are not forwarded.
 const OF_THE_CONNECTION: [HeaderName; 6] = [
     header::CONNECTION,
     header::TRANSFER_ENCODING,
@@ -28,7 +28,7 @@ const OF_THE_CONNECTION: [HeaderName; 6] = [
 /// Bodies of these types are passed as text, all others as base64.
 const TEXT_TYPES: [&str; 4] = ["text/", "application/json", "application/javascript", "application/xml"];
 
-/// The event of a request.
+/// The event for a request.
 pub fn event(request: &request::Parts, body: &Bytes, request_id: &str, now: Timestamp) -> Value {
     let (path, query) = (request.uri.path(), request.uri.query().unwrap_or_default());
     let headers = joined(&request.headers);
@@ -73,7 +73,8 @@ pub fn event(request: &request::Parts, body: &Bytes, request_id: &str, now: Time
     event
 }
 
-/// Names in lower case, several values of one name behind commas; cookies are told apart from them.
+/// Header names in lower case, the values of repeated headers joined by commas. Cookies are left out: the event
+/// carries them separately.
 fn joined(headers: &HeaderMap) -> BTreeMap<&str, String> {
     let mut joined: BTreeMap<&str, String> = BTreeMap::new();
     for (name, value) in headers {
@@ -112,7 +113,7 @@ struct Returned {
     is_base64_encoded: bool,
 }
 
-/// The response a function means. `None` when it means none.
+/// The HTTP response that a function's result describes, or `None` if it describes none.
 pub fn response(returned: &[u8]) -> Option<Response> {
     let returned: Returned = serde_json::from_slice(returned).ok()?;
     let body = returned.body.unwrap_or_default();

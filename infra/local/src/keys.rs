@@ -1,4 +1,4 @@
-//! API keys of the stack: made by the use cases of the product, as the schema's owner.
+//! API keys of the stack, created through the product's use cases as the schema's owner.
 
 use app::platform::keys::{self, NewKey};
 use app::{Context, Db};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::audit::causes;
 use crate::postgres::{PostgresError, random_hex};
 
-/// In the payloads of `events/`.
+/// The key in the payloads of `events/`.
 const SAMPLE_KEY: &str = "lk_0000000000000000000000000000000000000000000000000000000000000000";
 
 #[derive(Debug, thiserror::Error)]
@@ -22,14 +22,14 @@ pub enum KeyError {
     Random(#[from] PostgresError),
 }
 
-/// Makes a key and returns its text, which is kept nowhere.
+/// Creates a key and returns its text, which is not stored anywhere.
 pub async fn create(owner_url: &str, role: Role, name: &str) -> Result<String, KeyError> {
     let text = format!("lk_{}", random_hex(32)?);
     insert(&connect(owner_url)?, &text, role, name).await?;
     Ok(text)
 }
 
-/// Makes the key of the payloads in `events/`, which may read, unless it is there.
+/// Creates the key of the payloads in `events/`, with a viewer's rights, unless it exists.
 pub async fn create_sample(owner_url: &str) -> Result<(), KeyError> {
     let db = connect(owner_url)?;
     if keys::lookup(db.clone())(hash(SAMPLE_KEY)).await?.is_none() {
@@ -38,13 +38,13 @@ pub async fn create_sample(owner_url: &str) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Whether a key is an administrator's and valid.
+/// Whether a key is valid and belongs to an administrator.
 pub async fn is_admin(owner_url: &str, text: &str) -> Result<bool, KeyError> {
     let found = keys::lookup(connect(owner_url)?)(hash(text)).await?;
     Ok(found.is_some_and(|key| key.role == Role::Admin && key.is_valid(context().now)))
 }
 
-/// Whether any key is an administrator's and valid.
+/// Whether any valid administrator key exists.
 pub async fn has_admin(owner_url: &str) -> Result<bool, KeyError> {
     Ok(keys::valid_admin(&connect(owner_url)?, context().now).await?.is_some())
 }

@@ -1,4 +1,4 @@
-//! Where things are: the workspace and what the local stack keeps in `.local/`.
+//! Paths: the workspace, and what the local stack keeps in `.local/`.
 
 use std::{
     collections::BTreeMap,
@@ -49,7 +49,8 @@ impl Layout {
         self.root.join("events/sample").join(file)
     }
 
-    /// `.local`, or where `LOYALTY_LOCAL_DIR` says: a stack of a test's own beside the developer's.
+    /// `.local`, or the directory in `LOYALTY_LOCAL_DIR`, with which a test runs its own stack beside the
+    /// developer's.
     pub fn state_dir(&self) -> PathBuf {
         std::env::var_os("LOYALTY_LOCAL_DIR").map_or_else(|| self.root.join(".local"), PathBuf::from)
     }
@@ -63,12 +64,12 @@ impl Layout {
         self.state_dir().join("log").join(format!("{part}.log"))
     }
 
-    /// `KEY=value` lines for a shell: where the running stack is.
+    /// `KEY=value` lines for a shell: the addresses of the running stack.
     pub fn env_file(&self) -> PathBuf {
         self.state_dir().join("env")
     }
 
-    /// The administrator's key of the local stack, kept from one start to the next.
+    /// The administrator's key of the local stack, kept between starts.
     pub fn key_file(&self) -> PathBuf {
         self.state_dir().join("admin-key")
     }
@@ -83,7 +84,7 @@ impl Layout {
         fs::create_dir_all(&logs).map_err(|problem| LayoutError::File { path: logs, problem })
     }
 
-    /// The variables of `.local/env`; none when the file is not there.
+    /// The variables of `.local/env`; empty when the file is missing.
     pub fn read_env(&self) -> BTreeMap<String, String> {
         let text = fs::read_to_string(self.env_file()).unwrap_or_default();
         text.lines()
@@ -92,7 +93,7 @@ impl Layout {
             .collect()
     }
 
-    /// Writes `.local/env`, readable by its owner only: it holds a key and passwords.
+    /// Writes `.local/env`, readable by its owner only, because it holds a key and passwords.
     pub fn write_env(&self, variables: &[(&str, String)]) -> Result<(), LayoutError> {
         let text: String = variables
             .iter()
@@ -102,7 +103,7 @@ impl Layout {
     }
 }
 
-/// Writes a whole file at once (nobody sees half of it), readable by its owner only.
+/// Replaces a file atomically, so that no reader sees half of it. Only its owner can read it.
 pub fn write_private(path: &Path, text: &str) -> Result<(), LayoutError> {
     let fail = |problem| LayoutError::File {
         path: path.to_path_buf(),

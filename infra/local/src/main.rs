@@ -1,7 +1,8 @@
-//! `cargo local`: the whole platform on one machine, made of the parts it has in the cloud.
+//! `cargo local`: the whole platform on one machine, built from the same parts as in the cloud.
 //!
-//! PostgreSQL, S3 and SQS (moto), the functions with their Lambda Runtime API, an HTTP gateway, the event source mappings
-//! and the schedules, all as `template.yaml` describes them. Nothing that is not in the template exists.
+//! It runs PostgreSQL, S3 and SQS (moto), the functions with their Lambda Runtime API, an HTTP gateway, the event
+//! source mappings and the schedules, all as `template.yaml` describes them. Nothing exists that is not in the
+//! template.
 
 mod api;
 mod audit;

@@ -1,4 +1,5 @@
-//! S3 and SQS: a process of moto, kept running. It keeps nothing, so what the template has is made whenever it starts.
+//! S3 and SQS: a moto process, restarted when it ends. moto stores nothing on disk, so the template's resources are
+//! created at every start.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -30,7 +31,7 @@ pub enum MotoError {
 /// How to start moto.
 #[derive(Debug)]
 pub struct Moto {
-    /// A Python that has it.
+    /// A Python that has moto installed.
     pub python: PathBuf,
     pub port: u16,
     pub dir: PathBuf,
@@ -53,7 +54,7 @@ impl Moto {
         Ok(running)
     }
 
-    /// Starts it again whenever it ends, until `stop` turns true.
+    /// Restarts moto whenever it ends, until `stop` turns true.
     pub async fn keep(self, mut running: Running, mut stop: Stop) {
         loop {
             tokio::select! {

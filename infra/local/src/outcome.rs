@@ -1,4 +1,4 @@
-//! What becomes of a dropped file: the import, the run it makes, and what the players got.
+//! Follows a dropped file: the import, the run it starts, and what the players received.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     aws::{Aws, AwsError},
 };
 
-/// How long the import worker has to take a file up.
+/// How long the import worker may take to start on a file.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(120);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
-/// The players of a program with more than this are not listed.
+/// The players of a program with more than this number are not listed.
 const LISTED_PLAYERS: usize = 50;
 
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum OutcomeError {
     NoName(String),
 }
 
-/// An import with its run, as the API shows it.
+/// An import with its run, as the API returns it.
 #[derive(Debug)]
 pub struct Outcome {
     import: Value,
@@ -61,7 +61,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-/// The id of the import of this very object, once the worker has begun it.
+/// The id of the import of exactly this object, once the worker has begun it.
 async fn taken_up(api: &Api, key: &str, etag: &str) -> Result<String, ApiError> {
     let until = Instant::now() + TAKEN_UP_WITHIN;
     loop {
@@ -78,7 +78,7 @@ async fn taken_up(api: &Api, key: &str, etag: &str) -> Result<String, ApiError> 
     }
 }
 
-/// Until the rows are in and the run over them is over.
+/// Waits until the rows are imported and the run over them has ended.
 async fn follow(api: &Api, import_id: &str) -> Result<Value, ApiError> {
     let bar = bar(0, "  {msg}");
     loop {
@@ -102,7 +102,7 @@ async fn follow(api: &Api, import_id: &str) -> Result<Value, ApiError> {
     }
 }
 
-/// Follows a run to its end, and prints what it came to.
+/// Follows a run to its end and prints the result.
 pub async fn follow_run(api: &Api, run_id: &str) -> Result<(), ApiError> {
     let bar = bar(0, "  run     {bar:30} {pos}/{len} shards, {msg}");
     loop {
@@ -133,7 +133,7 @@ fn print_run(run: &Value) {
 }
 
 impl Outcome {
-    /// Prints the counts and, of a small program, every player.
+    /// Prints the counts and, for a small program, every player.
     pub async fn print(&self, api: &Api) -> Result<(), ApiError> {
         let (import, run) = (&self.import, &self.import["run"]);
         say!(

@@ -1,10 +1,12 @@
-//! Event source mappings: take messages from a queue, invoke the function, delete what it did.
+//! Event source mappings: take messages from a queue, invoke the function, delete the messages that succeeded.
 //!
-//! As Lambda: at most `BatchSize` messages an invocation, at most `MaximumConcurrency` invocations at once,
+//! Like Lambda: at most `BatchSize` messages per invocation, at most `MaximumConcurrency` invocations at once,
 //! `ReportBatchItemFailures`, and redrive to the dead-letter queue by the queue itself after `maxReceiveCount`
-//! receives. Other than Lambda: a message that failed does not stay invisible until the queue's visibility
-//! timeout (half an hour and more) is over. It comes back after 1, 2, 4, 8 and 16 seconds, so that a killed
-//! worker and a poison message can be watched.
+//! receives.
+//!
+//! Unlike Lambda: a failed message does not stay invisible for the queue's visibility timeout (half an hour and
+//! more). It returns after 1, 2, 4, 8 and 16 seconds, so that developers can watch a killed worker or a poison
+//! message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +28,7 @@ use crate::{
     template::Mapping,
 };
 
-/// The longest SQS lets a receive wait.
+/// The longest wait that SQS allows for a receive.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
 /// One event source mapping.
@@ -38,7 +40,7 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Works until `stop` turns true; invocations under way are then abandoned, as their messages come back.
+    /// Runs until `stop` turns true. Invocations in flight are then abandoned, because their messages return.
     pub async fn run(self, mut stop: Stop) {
         let places = Arc::new(Semaphore::new(self.mapping.concurrency.min(worker_instances())));
         let poller = Arc::new(self);
@@ -54,7 +56,7 @@ impl Poller {
         }
     }
 
-    /// One receiver at a time: moto hands one message to two that ask at once.
+    /// Only one receiver at a time: moto gives the same message to two that ask at once.
     async fn next_batch(&self, places: &Arc<Semaphore>) -> (Vec<Message>, OwnedSemaphorePermit) {
         loop {
             let Ok(place) = Arc::clone(places).acquire_owned().await else {
@@ -63,7 +65,7 @@ impl Poller {
             match self.receive().await {
                 Ok(batch) if !batch.is_empty() => return (batch, place),
                 Ok(_) => {}
-                // moto is starting again.
+                // moto is restarting.
                 Err(_) => sleep(Duration::from_secs(1)).await,
             }
         }
@@ -125,8 +127,8 @@ impl Poller {
     }
 }
 
-/// The messages an answer of the form `ReportBatchItemFailures` names as failed. As Lambda: an empty answer
-/// means all are done; one that cannot be read, or names what was not sent, means all have failed.
+/// The messages that a `ReportBatchItemFailures` response names as failed. Like Lambda: an empty response means
+/// that all succeeded; one that cannot be parsed, or names a message that was not sent, means that all failed.
 fn failures<'a>(batch: &'a [Message], answer: &str) -> Vec<&'a Message> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -157,7 +159,7 @@ fn failures<'a>(batch: &'a [Message], answer: &str) -> Vec<&'a Message> {
     found.unwrap_or_else(|| batch.iter().collect())
 }
 
-/// How long a failed message stays away: 1, 2, 4, 8, then 16 seconds.
+/// How long a failed message stays invisible: 1, 2, 4, 8, then 16 seconds.
 fn back_off(message: &Message) -> Duration {
     let receives = message
         .attributes
@@ -167,7 +169,7 @@ fn back_off(message: &Message) -> Duration {
     Duration::from_secs(1 << receives.saturating_sub(1).min(4))
 }
 
-/// One record of the event Lambda makes of SQS messages.
+/// One record of the event that Lambda makes of SQS messages.
 fn record(message: &Message, queue_arn: &str) -> Value {
     json!({
         "messageId": message.message_id,

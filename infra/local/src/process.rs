@@ -1,5 +1,5 @@
-//! Processes: started in a group of their own, kept alive, ended with everything they started, and written
-//! down in `.local/processes.json`, so that `down` finds them even when the one who started them is gone.
+//! Child processes: started in their own group, supervised, and ended together with everything they started. They
+//! are recorded in `.local/processes.json`, so that `down` finds them even when their supervisor is gone.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ pub enum ProcessError {
     },
 }
 
-/// One process, told from a later one with the same number by the time it was started.
+/// One process. The start time tells it from a later process with the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     pub pid: i32,
@@ -49,7 +49,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// `None` when there is no such process.
+    /// Returns `None` when there is no such process.
     pub fn of(pid: i32) -> Option<Self> {
         started_at(pid).map(|started| Self { pid, started })
     }
@@ -59,11 +59,11 @@ impl Identity {
     }
 }
 
-/// When a process was started, in whatever unit the system keeps it. A zombie counts as ended.
+/// Start time of a process, in the system's own unit. A zombie counts as ended.
 fn started_at(pid: i32) -> Option<String> {
     if Path::new("/proc/self/stat").exists() {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name stands in brackets and may hold blanks; field 3 is the state, field 22 the start.
+        // The name is in parentheses and may contain blanks; field 3 is the state, field 22 the start time.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         return if fields.first() == Some(&"Z") {
             None
@@ -79,18 +79,18 @@ fn started_at(pid: i32) -> Option<String> {
     (!started.is_empty()).then_some(started)
 }
 
-/// What is running, on disk.
+/// The register of running processes, on disk.
 #[derive(Clone, Debug)]
 pub struct Register {
     path: PathBuf,
     entries: Arc<Mutex<BTreeMap<String, Identity>>>,
 }
 
-/// The name under which the process that looks after all others is registered.
+/// The name under which the supervisor of all other processes is registered.
 pub const SUPERVISOR: &str = "supervisor";
 
 impl Register {
-    /// What an earlier stack wrote down; empty when there was none.
+    /// What an earlier stack recorded; empty when there was none.
     pub fn read(path: &Path) -> Self {
         let entries = fs::read_to_string(path)
             .ok()
@@ -106,7 +106,7 @@ impl Register {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The supervisor, if it lives.
+    /// The supervisor, if it is alive.
     pub fn supervisor(&self) -> Option<Identity> {
         self.entries().remove(SUPERVISOR).filter(Identity::is_alive)
     }
@@ -127,7 +127,7 @@ impl Register {
 
     pub fn clear(&self) {
         self.change(BTreeMap::clear);
-        // A missing file is what we want.
+        // A missing file is the goal.
         let _ = fs::remove_file(&self.path);
     }
 
@@ -141,7 +141,7 @@ impl Register {
     }
 }
 
-/// A process of the stack, leader of its own group.
+/// A process of the stack, the leader of its own group.
 #[derive(Debug)]
 pub struct Running {
     pub name: String,
@@ -181,27 +181,27 @@ impl Running {
         })
     }
 
-    /// Waits for its end and says how it ended.
+    /// Waits for the process to end and returns how it ended.
     pub async fn ended(&mut self) -> String {
         let status = self.child.wait().await;
         self.register.remove(&self.name);
         status.map_or_else(|problem| problem.to_string(), |status| status.to_string())
     }
 
-    /// Ends the process and its group: `signal`, and SIGKILL after `grace`.
+    /// Ends the process and its group: sends `signal`, then SIGKILL after `grace`.
     pub async fn stop(&mut self, signal: Signal, grace: Duration) {
         signal_group(self.pid, signal);
         if timeout(grace, self.child.wait()).await.is_err() {
             signal_group(self.pid, Signal::KILL);
-            // It has been killed, so the wait ends.
+            // It has been killed, so this wait ends.
             let _ = self.child.wait().await;
         }
-        // What it started itself and left behind.
+        // Its own children that it left behind.
         signal_group(self.pid, Signal::KILL);
         self.register.remove(&self.name);
     }
 
-    /// Polls until something accepts connections at `address`, or the process has ended, or the time is over.
+    /// Polls until something accepts connections at `address`, the process has ended, or `limit` has passed.
     pub async fn until_it_accepts(&mut self, address: SocketAddr, limit: Duration) -> Result<(), ProcessError> {
         let deadline = Instant::now() + limit;
         loop {
@@ -230,21 +230,21 @@ impl Running {
     }
 }
 
-/// Signals a whole process group; a group that is gone is fine.
+/// Signals a process group. It is no error if the group is gone.
 pub fn signal_group(leader: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(leader).filter(|_| leader > 1) {
         let _ = rustix::process::kill_process_group(pid, signal);
     }
 }
 
-/// Signals one process; one that is gone is fine.
+/// Signals one process. It is no error if the process is gone.
 pub fn signal_process(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 1) {
         let _ = rustix::process::kill_process(pid, signal);
     }
 }
 
-/// Polls until the process is gone. `false` when it still lives after `limit`.
+/// Polls until the process is gone. Returns `false` when it is still alive after `limit`.
 pub async fn until_gone(process: &Identity, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     while process.is_alive() {
@@ -256,8 +256,8 @@ pub async fn until_gone(process: &Identity, limit: Duration) -> bool {
     true
 }
 
-/// Ends what an earlier stack left running (its supervisor was killed). PostgreSQL gets the signal for a fast
-/// shutdown and time for it.
+/// Ends what an earlier stack left running because its supervisor was killed. PostgreSQL gets the signal for a fast
+/// shutdown, and time for it.
 pub async fn end_leftovers(register: &Register) -> usize {
     let left: Vec<(String, Identity)> = register
         .entries()
@@ -299,7 +299,7 @@ pub fn tail(log: &Path) -> String {
         .collect()
 }
 
-/// A port nobody listens on at `ip`: `wanted` if it is free.
+/// A free port on `ip`: `wanted` if it is free.
 pub fn free_port(ip: IpAddr, wanted: Option<u16>) -> Result<u16, ProcessError> {
     let fail = |problem| ProcessError::Start {
         program: format!("a listener on {ip}"),
@@ -312,7 +312,7 @@ pub fn free_port(ip: IpAddr, wanted: Option<u16>) -> Result<u16, ProcessError> {
     Ok(listener.local_addr().map_err(fail)?.port())
 }
 
-/// Whether something accepts connections there.
+/// Whether something accepts connections at `address`.
 async fn accepts(address: SocketAddr) -> bool {
     timeout(Duration::from_secs(1), tokio::net::TcpStream::connect(address))
         .await

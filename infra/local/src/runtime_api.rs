@@ -1,16 +1,17 @@
-//! The Lambda Runtime API: how a function's process takes invocations and returns what it made of them.
+//! The Lambda Runtime API: how a function's process receives invocations and returns its responses.
 //!
-//! The stack serves it itself because `cargo lambda watch` (1.9.2) loses large responses. Watch acknowledges a response
-//! as soon as it has read its head, and hands the body, of which most is still to come, to whoever waits for it. Its HTTP
-//! server then takes the connection for ready to carry the next request, and ends the body only when that request comes.
-//! A small response is whole by then. In the middle of a large one the function's client, which has its acknowledgement
-//! and bytes left to send, asks for its next invocation over a second connection. The first stays silent, so the body
-//! never ends and its caller waits for ever, or the client closes it as superfluous and the body ends in an error. Here a
-//! response is read whole before it is acknowledged.
+//! The stack implements it because `cargo lambda watch` (1.9.2) loses large responses. Watch acknowledges a
+//! response once it has read the head, and passes the body, most of which is still to come, to the caller. Its HTTP
+//! server then considers the connection ready for the next request, and ends the body only when that request
+//! arrives. A small response is complete by then. In the middle of a large one, the function's client has its
+//! acknowledgement but still has bytes to send, so it asks for its next invocation over a second connection. The
+//! first connection stays silent: the body never ends and its caller waits forever, or the client closes the
+//! connection as superfluous and the body ends in an error. Here a response is read completely before it is
+//! acknowledged.
 //!
-//! Watch also waits for ever when a process dies, where Lambda fails the invocation. Each process therefore has a
-//! [`Session`] with an address of its own, on the loopback interface, and the end of the session fails what the process
-//! was at.
+//! Watch also waits forever when a process dies, where Lambda fails the invocation. Each process therefore has a
+//! [`Session`] with its own address on the loopback interface, and the end of the session fails the invocation in
+//! progress.
 
 use std::{io, net::Ipv4Addr, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -37,7 +38,7 @@ use crate::{
     tell::caution,
 };
 
-/// As Lambda: the most bytes of a response, 6 MB and a little for its frame.
+/// Lambda's limit for a response in bytes: 6 MB and a little for its frame.
 pub const LARGEST_RESPONSE: usize = 6 * 1024 * 1024 + 100;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("lambda-runtime-aws-request-id");
@@ -48,7 +49,7 @@ const TRACE_ID: HeaderName = HeaderName::from_static("lambda-runtime-trace-id");
 /// Why an invocation has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvocationError {
-    /// `{"errorType": …, "errorMessage": …}`, by the function or in its place.
+    /// `{"errorType": …, "errorMessage": …}`, reported by the function or on its behalf.
     #[error("{0}")]
     Failed(String),
     #[error("no response within {} s", .0.as_secs())]
@@ -69,11 +70,11 @@ struct Invocation {
     caller: oneshot::Sender<Outcome>,
 }
 
-/// The invocations of one function, in the order in which they came. Any number of processes take from it.
+/// The invocations of one function, in order of arrival. Any number of processes take from it.
 #[derive(Debug)]
 pub struct Invocations {
     function: String,
-    /// The function's, from the template.
+    /// The function's timeout, from the template.
     timeout: Duration,
     entrance: mpsc::UnboundedSender<Invocation>,
     waiting: Mutex<mpsc::UnboundedReceiver<Invocation>>,
@@ -90,7 +91,7 @@ impl Invocations {
         }
     }
 
-    /// What the function makes of an event. Waits for `longest` at most, a free process included.
+    /// Returns the function's response to an event. Waits at most `longest`, including the wait for a free process.
     pub async fn invoke(&self, event: Bytes, longest: Duration) -> Outcome {
         let (caller, outcome) = oneshot::channel();
         let invocation = Invocation { event, caller };
@@ -102,11 +103,11 @@ impl Invocations {
         }
     }
 
-    /// The next invocation whose caller still waits.
+    /// The next invocation whose caller is still waiting.
     async fn next(&self) -> Invocation {
         let mut waiting = self.waiting.lock().await;
         loop {
-            // `entrance` lives as long as this does, so the queue does not end.
+            // `entrance` lives as long as `self`, so the queue does not close.
             if let Some(invocation) = waiting.recv().await
                 && !invocation.caller.is_closed()
             {
@@ -116,14 +117,14 @@ impl Invocations {
     }
 }
 
-/// What a process is at.
+/// What a process is doing.
 #[derive(Debug)]
 enum Activity {
     /// It has not asked for work yet.
     Starting,
     /// It asked for the next invocation.
     Waiting,
-    /// It has an invocation, and is busy until it asks for the next one.
+    /// It has an invocation and is busy until it asks for the next one.
     Busy {
         request_id: String,
         deadline: Instant,
@@ -135,7 +136,7 @@ enum Activity {
 /// The Runtime API as one process sees it.
 #[derive(Debug)]
 pub struct Session {
-    /// What `AWS_LAMBDA_RUNTIME_API` tells the process.
+    /// The value of `AWS_LAMBDA_RUNTIME_API` for the process.
     pub address: SocketAddr,
     process: Arc<Process>,
     over: StopSign,
@@ -168,7 +169,7 @@ impl Session {
             .with_state(Arc::clone(&process));
         let mut stop = over.listener();
         let listener = listener.tap_io(|connection| {
-            // Without it, each waits for the other's acknowledgement.
+            // Without it, each side waits for the other's acknowledgement.
             let _ = connection.set_nodelay(true);
         });
         tokio::spawn(async move {
@@ -182,13 +183,13 @@ impl Session {
     /// Waits until the process asks for its first invocation.
     pub async fn until_ready(&self) {
         let mut activity = self.process.activity.subscribe();
-        // The session holds the sender, so this does not fail.
+        // The session holds the sender, so this cannot fail.
         let _ = activity
             .wait_for(|activity| !matches!(activity, Activity::Starting))
             .await;
     }
 
-    /// Waits until an invocation outlasts the function's timeout.
+    /// Waits until an invocation exceeds the function's timeout.
     pub async fn until_overdue(&self) {
         let mut activity = self.process.activity.subscribe();
         loop {
@@ -209,7 +210,7 @@ impl Session {
         }
     }
 
-    /// The process has ended: fails the invocation it was at, and returns its request id.
+    /// Called when the process has ended: fails its current invocation and returns that request id.
     pub fn end(self, reason: &str) -> Option<String> {
         self.over.raise();
         match self.process.activity.send_replace(Activity::Waiting) {
@@ -227,7 +228,7 @@ impl Session {
 }
 
 impl Process {
-    /// Hands the outcome to the caller. Refuses it when the process is not at this invocation, or no longer.
+    /// Passes the outcome to the caller. Refuses it unless the process is working on this invocation.
     fn complete(&self, id: &str, outcome: Outcome) -> StatusCode {
         let mut waiting = None;
         self.activity.send_if_modified(|activity| {
@@ -236,7 +237,7 @@ impl Process {
             {
                 waiting = caller.take();
             }
-            // Nobody waits for this: the process is as busy as before.
+            // The id is not that of the current invocation: the process stays busy.
             false
         });
         match waiting {
@@ -255,7 +256,7 @@ async fn next(State(process): State<Arc<Process>>) -> Response {
     let mut over = process.over.clone();
     let invocation = tokio::select! {
         biased;
-        // A process that has died takes no work, though its connection may not have been missed yet.
+        // A dead process takes no work, even if the loss of its connection has not been noticed yet.
         () = over.said() => return StatusCode::GONE.into_response(),
         invocation = process.invocations.next() => invocation,
     };
@@ -286,7 +287,7 @@ async fn next(State(process): State<Arc<Process>>) -> Response {
     (headers, invocation.event).into_response()
 }
 
-/// The body is whole when this is called.
+/// The body is complete when this is called.
 async fn response(State(process): State<Arc<Process>>, Path(request_id): Path<String>, body: Bytes) -> StatusCode {
     let size = body.len();
     if size <= LARGEST_RESPONSE {
@@ -307,7 +308,7 @@ async fn error(State(process): State<Arc<Process>>, Path(request_id): Path<Strin
     process.complete(&request_id, Err(failure))
 }
 
-/// The process ends by itself after this, and is started again.
+/// The process exits by itself after this and is restarted.
 async fn init_error(State(process): State<Arc<Process>>, body: Bytes) -> StatusCode {
     let reason = String::from_utf8_lossy(&body);
     caution!("{}: it cannot start: {reason}", process.invocations.function);
@@ -318,7 +319,7 @@ fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time as functions and events are told it.
+/// The time that functions and events are given.
 #[allow(
     clippy::disallowed_methods,
     reason = "this stands in for Lambda, whose clock the functions are given"

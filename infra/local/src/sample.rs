@@ -21,8 +21,8 @@ pub enum SampleError {
     Api(#[from] ApiError),
 }
 
-/// Loads tiers and rules. What is there stays as it is: an operator may have changed it. Only a program without
-/// any rule takes the sample's benefits for the tiers it was born with.
+/// Loads tiers and rules. Existing ones stay as they are, because an operator may have changed them. The sample's
+/// benefits for the built-in tiers are applied only when the program has no rules yet.
 pub async fn load(layout: &Layout, api: &Api) -> Result<(), SampleError> {
     let known_rules = api.get("/api/rules?limit=1000").await?;
     let is_new = known_rules.as_array().is_none_or(Vec::is_empty);
@@ -50,7 +50,7 @@ pub async fn load(layout: &Layout, api: &Api) -> Result<(), SampleError> {
     Ok(())
 }
 
-/// 1 when it was created, 0 when it was there.
+/// Returns 1 when it was created, 0 when it already existed.
 async fn created(api: &Api, path: &str, body: &Value) -> Result<usize, ApiError> {
     let (status, answer) = api.call(Method::POST, path, Some(body)).await?;
     match status {

@@ -1,4 +1,4 @@
-//! The whole stack: started in order, looked after, and ended in the reverse order.
+//! The whole stack: started in order, supervised, and ended in reverse order.
 
 use std::{
     collections::BTreeMap,
@@ -92,7 +92,7 @@ pub enum Content {
     Empty,
 }
 
-/// What `up` was asked for.
+/// The options of `up`.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub profile: Profile,
@@ -127,7 +127,7 @@ impl Stage {
     }
 }
 
-/// What runs, in the order it was started.
+/// What is running, in the order in which it was started.
 pub struct Stack {
     layout: Layout,
     register: Register,
@@ -138,7 +138,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Clears away what a killed stack left behind.
+    /// Clears what a killed stack left behind.
     pub async fn prepare(layout: &Layout) -> Result<Self, StackError> {
         layout.create_state_dirs()?;
         let register = Register::read(&layout.process_file());
@@ -149,7 +149,7 @@ impl Stack {
         if left > 0 {
             say!("  ended {left} processes of a stack that was killed");
         }
-        // It says where a running stack is.
+        // The file gives the addresses of a running stack.
         let _ = fs::remove_file(layout.env_file());
         register.add(SUPERVISOR, i32::try_from(std::process::id()).unwrap_or_default());
         Ok(Self {
@@ -162,7 +162,7 @@ impl Stack {
         })
     }
 
-    /// Starts everything and, unless told otherwise, loads the sample.
+    /// Starts everything and, unless `options` says otherwise, loads the sample.
     pub async fn start(&mut self, options: Options) -> Result<(), StackError> {
         let listeners = listen(options.port).await?;
         let python = find_or_install_moto(&self.layout)?;
@@ -176,7 +176,7 @@ impl Stack {
             .await?;
         self.open(&template, functions, listeners, &aws);
         if database.server.is_some() {
-            // Everybody knows it, so only a private server gets it.
+            // Everybody knows this key, so only a private server gets it.
             keys::create_sample(&database.owner_url).await?;
         }
         let bucket = template
@@ -203,7 +203,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Ends everything, the last started first.
+    /// Ends everything in reverse order of its start.
     pub async fn end(&mut self) {
         self.entrances.end().await;
         self.functions.end().await;
@@ -234,7 +234,7 @@ impl Stack {
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
             ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
             ("AWS_REGION", REGION),
-            // Targets of webhooks are on this machine too.
+            // Webhook targets run on this machine too.
             ("WEBHOOK_TARGETS", "any"),
         ];
         let environment = environment
@@ -243,7 +243,7 @@ impl Stack {
         Ok((template, Aws::new(&endpoint), environment))
     }
 
-    /// Builds the functions of the template and answers where their binaries are.
+    /// Builds the functions of the template and returns the directory of their binaries.
     async fn build(&self, template: &Template, profile: Profile) -> Result<PathBuf, StackError> {
         say!("  building {} functions", template.functions.len());
         let mut command = cargo(&self.layout.root);
@@ -331,7 +331,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Migrates first, with the function that does it in production, then starts the others.
+    /// Migrates first, with the function that migrates in production, then starts the others.
     async fn start_functions(
         &mut self,
         template: &Template,
@@ -407,8 +407,8 @@ impl Stack {
         }
     }
 
-    /// Keeps the administrator's key of the last start if the database still knows it. Else there is a new one, the
-    /// first of a database from `migrate`, as in production.
+    /// Keeps the administrator's key of the last start if the database still knows it. Otherwise a new one is
+    /// created; in a new database `migrate` creates it, as in production.
     async fn keep_admin_key(&self, database: &Database, migrate: &Arc<Function>) -> Result<(), StackError> {
         let (file, url) = (self.layout.key_file(), &database.owner_url);
         if let Ok(key) = fs::read_to_string(&file)
@@ -451,7 +451,7 @@ impl Stack {
     }
 }
 
-/// What `migrate` makes of an event.
+/// Invokes `migrate` and returns its result.
 async fn invoke(migrate: &Arc<Function>, event: &Value) -> Result<Value, StackError> {
     let made = migrate.invoke(Bytes::from(event.to_string())).await;
     let made = made.map_err(StackError::Migrations)?;
@@ -459,7 +459,7 @@ async fn invoke(migrate: &Arc<Function>, event: &Value) -> Result<Value, StackEr
         .map_err(|problem| StackError::Migrations(InvocationError::Failed(problem.to_string())))
 }
 
-/// The port on both loopback addresses, where there are two: `localhost` may be either.
+/// Listens on both loopback addresses where both exist: `localhost` may resolve to either.
 async fn listen(port: u16) -> Result<Vec<TcpListener>, StackError> {
     let refused = |problem: io::Error| match problem.kind() {
         io::ErrorKind::AddrInUse => StackError::PortInUse(port),
@@ -469,13 +469,13 @@ async fn listen(port: u16) -> Result<Vec<TcpListener>, StackError> {
     match TcpListener::bind((Ipv6Addr::LOCALHOST, port)).await {
         Ok(listener) => listeners.push(listener),
         Err(problem) if problem.kind() == io::ErrorKind::AddrInUse => return Err(refused(problem)),
-        // No IPv6 here.
+        // This machine has no IPv6.
         Err(_) => {}
     }
     Ok(listeners)
 }
 
-/// cargo, without the variables that `cargo run` gave this process: they would look like changes to build scripts.
+/// cargo without the variables that `cargo run` set for this process: build scripts would take them for changes.
 fn cargo(root: &Path) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (key, _) in env::vars_os() {

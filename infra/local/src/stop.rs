@@ -1,12 +1,12 @@
-//! The word to stop, said once and heard by many.
+//! The stop signal: given once, seen by many.
 
 use tokio::sync::watch;
 
-/// Says stop. When it is dropped, that is said too.
+/// Gives the stop signal, also when it is dropped.
 #[derive(Debug)]
 pub struct StopSign(watch::Sender<bool>);
 
-/// Hears it.
+/// Waits for the stop signal.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<bool>);
 
@@ -30,7 +30,7 @@ impl Stop {
     }
 
     pub async fn said(&mut self) {
-        // An error means that nobody is left who could say it.
+        // An error means that the sender is gone, which also means stop.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
 }

@@ -1,5 +1,5 @@
-//! `template.yaml` as the local stack sees it: the SAM template is read itself, its intrinsic functions are
-//! resolved against local names, and what the stack cannot imitate is refused rather than left out.
+//! `template.yaml` as the local stack reads it: intrinsic functions are resolved against local names, and whatever
+//! the stack cannot imitate is refused rather than left out.
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
@@ -20,15 +20,15 @@ fn invalid(place: &str, problem: impl Into<String>) -> TemplateError {
     }
 }
 
-/// What the names of the template stand for on this machine.
+/// What the template's names stand for on this machine.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// Where SQS is, as in `http://127.0.0.1:4566`.
+    /// Address of SQS, such as `http://127.0.0.1:4566`.
     pub endpoint: String,
     pub region: String,
     pub account: String,
     pub stack: String,
-    /// Values of parameters; the others have their defaults.
+    /// Values of parameters. Parameters not named here keep their defaults.
     pub parameters: BTreeMap<String, String>,
 }
 
@@ -37,14 +37,14 @@ pub struct Names {
 pub struct Template {
     pub functions: Vec<Function>,
     pub buckets: Vec<Bucket>,
-    /// Those that are the dead-letter queue of another come first.
+    /// Dead-letter queues of other queues come first.
     pub queues: Vec<Queue>,
 }
 
 /// One Lambda function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// The name of its binary, which is its name in the local stack.
+    /// The name of its binary, which is also its name in the local stack.
     pub name: String,
     pub timeout: Duration,
     pub memory_mb: u64,
@@ -58,7 +58,7 @@ pub struct Function {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     pub every: Duration,
-    /// The event that the function gets.
+    /// The event that the function receives.
     pub input: String,
 }
 
@@ -73,13 +73,13 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     pub queue_arn: String,
-    /// Most messages of one invocation, 1 to 10.
+    /// Maximum of messages per invocation, 1 to 10.
     pub batch_size: usize,
-    /// How long a batch is collected.
+    /// How long to collect a batch.
     pub batching_window: Duration,
-    /// The function names the messages that failed; the others are done.
+    /// Whether the function names the messages that failed; the others count as done.
     pub reports_failures: bool,
-    /// Most invocations at once.
+    /// Maximum of concurrent invocations.
     pub concurrency: usize,
 }
 
@@ -165,7 +165,7 @@ impl Template {
         Ok(template)
     }
 
-    /// The function that answers a request: the route with the longest fixed part wins.
+    /// The function that handles a request: the route with the longest fixed part wins.
     pub fn function_at(&self, method: &str, path: &str) -> Option<&Function> {
         let matching = self.functions.iter().flat_map(|function| {
             function
@@ -197,7 +197,7 @@ impl Route {
         }
     }
 
-    /// Fixed parts count before variable ones, and a named method before `ANY`.
+    /// Fixed parts rank above variable ones, and a named method above `ANY`.
     fn specificity(&self) -> (bool, usize, bool) {
         let fixed = self.path.split('/').take_while(|part| !part.starts_with('{')).count();
         (!self.path.contains("+}"), fixed, self.method != "ANY")
@@ -230,7 +230,7 @@ fn function(resolver: &Resolver, id: &str, resource: &Value, globals: &Value) ->
         for (key, value) in variables.into_iter().flatten() {
             let key = key
                 .as_str()
-                .ok_or_else(|| invalid(id, "the name of a variable is not text"))?;
+                .ok_or_else(|| invalid(id, "the name of a variable is not a string"))?;
             environment.insert(key.to_owned(), resolver.text(id, value)?);
         }
     }
@@ -334,7 +334,7 @@ fn bucket(resolver: &Resolver, id: &str, properties: &Value) -> Result<Bucket, T
     let configuration = properties.get("NotificationConfiguration").and_then(Value::as_mapping);
     for (target, entries) in configuration.into_iter().flatten() {
         if target.as_str() != Some("QueueConfigurations") {
-            return Err(invalid(id, "the local stack knows notifications to queues only"));
+            return Err(invalid(id, "the local stack supports notifications to queues only"));
         }
         for entry in entries.as_sequence().into_iter().flatten() {
             if entry.get("Filter").is_some() {
@@ -403,7 +403,7 @@ impl Resolver<'_> {
                 let argument = tagged
                     .value
                     .as_str()
-                    .ok_or_else(|| invalid(place, format!("{} needs a text here", tagged.tag)))?;
+                    .ok_or_else(|| invalid(place, format!("{} needs a string here", tagged.tag)))?;
                 if tagged.tag == "Ref" {
                     self.reference(place, argument)
                 } else if tagged.tag == "GetAtt" {
@@ -411,10 +411,13 @@ impl Resolver<'_> {
                 } else if tagged.tag == "Sub" {
                     self.substitute(place, argument)
                 } else {
-                    Err(invalid(place, format!("the local stack does not know {}", tagged.tag)))
+                    Err(invalid(
+                        place,
+                        format!("the local stack does not support {}", tagged.tag),
+                    ))
                 }
             }
-            _ => Err(invalid(place, "a text or a number is expected")),
+            _ => Err(invalid(place, "expected a string or a number")),
         }
     }
 
@@ -480,7 +483,7 @@ impl Resolver<'_> {
                 .split_once('}')
                 .ok_or_else(|| invalid(place, format!("{text:?} has no closing bracket")))?;
             result.push_str(before);
-            // `${!Literal}` stands for itself.
+            // `${!Literal}` yields its literal text.
             result.push_str(&match name.strip_prefix('!') {
                 Some(literal) => format!("${{{literal}}}"),
                 None if name.contains('.') => self.attribute(place, name)?,

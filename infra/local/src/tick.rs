@@ -1,4 +1,4 @@
-//! `cargo local tick`: a job now, as its schedule would start it.
+//! `cargo local tick`: runs a job now, as its schedule would.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     outcome,
 };
 
-/// A function works for at most 15 minutes.
+/// A function runs for at most 15 minutes.
 const LONGEST: Duration = Duration::from_secs(16 * 60);
 
 #[derive(Debug, thiserror::Error)]
@@ -30,17 +30,17 @@ pub enum TickError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Job {
-    /// Find what was lost, and send it again
+    /// Find lost work and send it again
     Recover,
-    /// End bonuses and points whose time is over
+    /// Expire bonuses and points
     Expire,
-    /// Move players to the tiers their points are worth
+    /// Move players to the tiers that their points qualify for
     TierReview,
-    /// Segments and rewards of all players; follows the run to its end
+    /// Recalculate segments and rewards of all players; follows the run to its end
     Recalculate,
     /// Look for fraud signals of all players
     RiskScan,
-    /// Forget what is no longer needed
+    /// Delete data that is no longer needed
     Retention,
     /// Check that the books hold
     Audit,
@@ -49,7 +49,7 @@ pub enum Job {
 }
 
 impl Job {
-    /// The function, and what it is told.
+    /// The function and its event.
     fn invocation(self) -> (&'static str, Value) {
         match self.to_possible_value() {
             Some(job) if self != Job::Outbox => ("scheduler", json!({ "job": job.get_name() })),
@@ -58,7 +58,7 @@ impl Job {
     }
 }
 
-/// Invokes the function and prints what came of it.
+/// Invokes the function and prints the result.
 pub async fn run(api: &Api, job: Job) -> Result<(), TickError> {
     let (function, event) = job.invocation();
     let address = format!("{}/2015-03-31/functions/{function}/invocations", api.address);
@@ -73,7 +73,7 @@ pub async fn run(api: &Api, job: Job) -> Result<(), TickError> {
     let status = response.status();
     let text = response.text().await.map_err(unreachable)?;
     let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-    // A function that failed is told by its answer.
+    // A failed function is recognised by its response.
     if !status.is_success() || answer.get("errorMessage").is_some() {
         return Err(TickError::Failed(function, text));
     }
@@ -115,7 +115,7 @@ async fn show(api: &Api, run: &Value) -> Result<(), TickError> {
     match status.as_str() {
         "COMPLETED" => Ok(()),
         "RUNNING" => {
-            say!("  not over: goes on with the next ticks ({})", field(run, "error"));
+            say!("  unfinished: continues with the next ticks ({})", field(run, "error"));
             Ok(())
         }
         _ => Err(TickError::Ended {

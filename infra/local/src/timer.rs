@@ -1,5 +1,6 @@
-//! Schedules: fires every function that has one at its rate, as EventBridge Scheduler does, the first time when the stack is
-//! up. What is fired, and what came of it, is in `.local/log/schedules.log`. A fire that fails is not tried again.
+//! Schedules: fires every scheduled function at its rate, as EventBridge Scheduler does; the first time when the
+//! stack is up. Each invocation and its result is logged in `.local/log/schedules.log`. A failed one is not
+//! retried.
 
 use std::{fs, io::Write, path::PathBuf, sync::Arc};
 
@@ -10,7 +11,7 @@ use tokio::{
 
 use crate::{function::Function, stop::Stop, template::Schedule};
 
-/// How much of an outcome is logged, in characters.
+/// How much of a result is logged, in characters.
 const OUTCOME_SHOWN: usize = 1_000;
 
 /// One schedule of one function.
@@ -22,8 +23,8 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// Fires until `stop` turns true; invocations under way are then abandoned. One that takes longer than the rate does not
-    /// keep the next one waiting.
+    /// Fires until `stop` turns true; invocations in flight are then abandoned. One that takes longer than the rate
+    /// does not delay the next one.
     pub async fn run(self, mut stop: Stop) {
         let timer = Arc::new(self);
         let mut fires = JoinSet::new();
@@ -53,7 +54,7 @@ impl Timer {
             self.schedule.input,
             started.elapsed().as_millis()
         );
-        // A log that cannot be written keeps nothing from being fired.
+        // If the log cannot be written, the schedule fires all the same.
         let log = fs::OpenOptions::new().create(true).append(true).open(&self.log);
         let _ = log.and_then(|mut log| log.write_all(line.as_bytes()));
     }

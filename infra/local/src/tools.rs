@@ -1,4 +1,4 @@
-//! moto, which is Python: that of the PATH when it has the pinned version, else our own in `.local/venv`.
+//! moto, a Python package: the installed one if it has the pinned version, otherwise one in `.local/venv`.
 
 use std::{
     ffi::OsStr,
@@ -9,7 +9,7 @@ use std::{
 use crate::layout::Layout;
 use crate::tell::say;
 
-/// Seen to work; another version may have other endpoints.
+/// The version known to work; another one may have other endpoints.
 const MOTO: &str = "5.2.1";
 
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum ToolsError {
     Packages { what: String, problem: String },
 }
 
-/// Finds a Python that has moto, or installs it from PyPI.
+/// Finds a Python that has moto, or installs moto from PyPI.
 pub fn find_or_install_moto(layout: &Layout) -> Result<PathBuf, ToolsError> {
     let installed = layout.venv().join("bin/python");
     let found = [PathBuf::from("python3"), installed.clone()]
@@ -35,7 +35,7 @@ pub fn find_or_install_moto(layout: &Layout) -> Result<PathBuf, ToolsError> {
     Ok(installed)
 }
 
-/// All parts of the extras `s3`, `sqs` and `server` are asked for, not only the package itself.
+/// Checks all parts of the extras `s3`, `sqs` and `server`, not only the package itself.
 fn has_moto(program: &Path) -> bool {
     let script = "import moto, moto.server, moto.s3.models, moto.sqs.models; print(moto.__version__)";
     answer(program, &["-c", script]).is_some_and(|text| text.trim() == MOTO)

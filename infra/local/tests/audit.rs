@@ -12,7 +12,7 @@ struct Shell {
 }
 
 impl Shell {
-    /// Of somebody without a running stack.
+    /// Of a user without a running stack.
     fn new() -> Self {
         Self {
             state: tempfile::tempdir().expect("a directory"),
@@ -61,8 +61,9 @@ async fn sound_books_succeed_with_a_line_for_each_invariant() {
     );
 }
 
-/// The runtime role may not (`testing/tests/database.rs`), and triggers refuse the owner too; who turns them off is
-/// found out. 150.00 - 50.00 were 100.00: with a debit of 49.00, the second posting does not lead there.
+/// The runtime role may not change a posting (`testing/tests/database.rs`), and triggers stop the owner too. The
+/// audit detects an owner who disables them: 150.00 - 50.00 gave 100.00, so a debit of 49.00 breaks the chain of
+/// balances.
 #[tokio::test]
 async fn a_posting_changed_behind_the_triggers_is_named_and_fails() {
     let test = sound().await;

@@ -15,7 +15,7 @@ struct Taken {
     event: Bytes,
 }
 
-/// What a function's process does.
+/// Stands in for a function's process.
 struct Runtime {
     session: Session,
     client: Client,
@@ -100,7 +100,7 @@ async fn the_largest_responses_arrive_whole() {
     assert_eq!(failure["errorType"], "Function.ResponseSizeTooLarge");
 }
 
-/// What `cargo lambda watch` loses.
+/// The case that `cargo lambda watch` loses.
 #[tokio::test]
 async fn a_response_in_parts_arrives_though_its_connection_says_nothing_after_it() {
     let invocations = invocations();

@@ -2,10 +2,9 @@
 
 use app::activity::{GrantEffect, Outcome, Recording, Remark};
 use domain::idempotency::Answer;
-use domain::money::{MONEY_SCALE, shown};
+use domain::money::{Money, Points};
 use domain::problem::{FieldErrors, Refusal, RefusalKind};
 use domain::text_enum;
-use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -49,9 +48,9 @@ struct Reason {
 #[derive(Serialize)]
 struct OutcomeView {
     grants: Vec<GrantEffect>,
-    real_amount: Decimal,
-    forfeited_amount: Decimal,
-    lp: Decimal,
+    real_amount: Money,
+    forfeited_amount: Money,
+    lp: Points,
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<Remark>,
 }
@@ -90,18 +89,11 @@ impl ResultView {
 
 impl From<Outcome> for OutcomeView {
     fn from(outcome: Outcome) -> Self {
-        let money = |amount| shown(amount, MONEY_SCALE);
-        let effect = |effect: GrantEffect| GrantEffect {
-            contribution: money(effect.contribution),
-            bonus: money(effect.bonus),
-            released: money(effect.released),
-            ..effect
-        };
         Self {
-            grants: outcome.grants.into_iter().map(effect).collect(),
-            real_amount: money(outcome.real_amount),
-            forfeited_amount: money(outcome.forfeited_amount),
-            lp: money(outcome.lp),
+            grants: outcome.grants,
+            real_amount: Money::of(outcome.real_amount),
+            forfeited_amount: Money::of(outcome.forfeited_amount),
+            lp: Points::of(outcome.lp),
             remark: outcome.remark,
         }
     }

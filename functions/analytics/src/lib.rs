@@ -1,7 +1,7 @@
 //! `/api/analytics`: what the program did.
 
 use app::Db;
-use app::platform::analytics::{DashboardView, RewardView, TransactionView};
+use app::platform::analytics::{DashboardView, PostedLine, Reward};
 use app::platform::analytics::{GrantStatus, RewardFilter};
 use axum::Json;
 use axum::Router;
@@ -56,7 +56,7 @@ async fn rewards(State(db): State<Db>, Params(params): Params<RewardParams>, pag
         &slice,
     )
     .await?;
-    Ok(page.respond(rewards, |reward: &RewardView| reward.id.to_string()))
+    Ok(page.respond(rewards, |reward: &Reward| reward.grant_id.to_string()))
 }
 
 #[derive(Deserialize)]
@@ -76,5 +76,5 @@ async fn transactions(
         limit: page.limit,
     };
     let postings = app::platform::analytics::transactions(&db, params.player_id.as_ref(), &slice).await?;
-    Ok(page.respond(postings, TransactionView::cursor))
+    Ok(page.respond(postings, PostedLine::cursor))
 }

@@ -205,7 +205,7 @@ async fn grants(
     };
     Ok(
         page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| {
-            reward.id.to_string()
+            reward.grant_id.to_string()
         }),
     )
 }

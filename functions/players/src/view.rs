@@ -5,12 +5,11 @@ use app::players::risk::{RiskProfile, SignalView};
 use app::tiers::{Due, Next, PastMove, TierStanding};
 use domain::gate::Penalty;
 use domain::id::PlayerId;
-use domain::money::{Asset, MONEY_SCALE, shown};
+use domain::money::{Money, Plain, Points, Tickets};
 use domain::rule::ConditionResult;
 use domain::segment::Segment;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -36,29 +35,29 @@ pub struct PlayerView {
 
 #[derive(Serialize)]
 struct MetricsView {
-    total_deposited: Decimal,
-    total_wagered: Decimal,
-    total_won: Decimal,
-    total_withdrawn: Decimal,
-    net_pnl: Decimal,
-    net_loss: Decimal,
-    win_loss_ratio: Decimal,
+    total_deposited: Money,
+    total_wagered: Money,
+    total_won: Money,
+    total_withdrawn: Money,
+    net_pnl: Money,
+    net_loss: Money,
+    win_loss_ratio: Plain,
     total_sessions: i32,
-    total_playtime_hours: Decimal,
+    total_playtime_hours: Plain,
     total_bets: Option<i64>,
-    avg_bet_size: Option<Decimal>,
+    avg_bet_size: Option<Money>,
     last_deposit_date: Option<Date>,
 }
 
 #[derive(Serialize)]
 struct BalancesView {
-    lp_balance: Decimal,
-    rp_balance: Decimal,
-    bonus_balance: Decimal,
-    tickets_balance: Decimal,
+    lp_balance: Points,
+    rp_balance: Points,
+    bonus_balance: Money,
+    tickets_balance: Tickets,
     /// Of the open bonus grants together.
-    bonus_wagering_required: Decimal,
-    bonus_wagering_completed: Decimal,
+    bonus_wagering_required: Money,
+    bonus_wagering_completed: Money,
     /// Of the one that expires first.
     bonus_expiry: Option<Timestamp>,
 }
@@ -87,19 +86,18 @@ impl From<Player> for PlayerView {
 
 fn metrics(player: &Player) -> MetricsView {
     let totals = &player.totals;
-    let money = |value| shown(value, MONEY_SCALE);
     MetricsView {
-        total_deposited: money(totals.deposited),
-        total_wagered: money(totals.wagered),
-        total_won: money(totals.won),
-        total_withdrawn: money(totals.withdrawn),
-        net_pnl: money(totals.net_pnl()),
-        net_loss: money(totals.net_loss()),
-        win_loss_ratio: money(totals.win_loss_ratio().round_dp(RATIO_SCALE)),
+        total_deposited: Money::of(totals.deposited),
+        total_wagered: Money::of(totals.wagered),
+        total_won: Money::of(totals.won),
+        total_withdrawn: Money::of(totals.withdrawn),
+        net_pnl: Money::of(totals.net_pnl()),
+        net_loss: Money::of(totals.net_loss()),
+        win_loss_ratio: Plain::of(totals.win_loss_ratio().round_dp(RATIO_SCALE)),
         total_sessions: totals.session_count,
-        total_playtime_hours: money(totals.playtime_hours),
+        total_playtime_hours: Plain::of(totals.playtime_hours),
         total_bets: totals.bets,
-        avg_bet_size: totals.avg_bet_size().map(|size| money(size.round_dp(RATIO_SCALE))),
+        avg_bet_size: totals.avg_bet_size().map(|size| Money::of(size.round_dp(RATIO_SCALE))),
         last_deposit_date: totals.last_deposit_date,
     }
 }
@@ -107,12 +105,12 @@ fn metrics(player: &Player) -> MetricsView {
 fn balances(player: &Player) -> BalancesView {
     let (balances, bonus) = (&player.balances, &player.open_bonus);
     BalancesView {
-        lp_balance: shown(balances.lp, Asset::Lp.scale()),
-        rp_balance: shown(balances.rp, Asset::Rp.scale()),
-        bonus_balance: shown(balances.bonus, Asset::Bonus.scale()),
-        tickets_balance: shown(balances.tickets, Asset::Tickets.scale()),
-        bonus_wagering_required: shown(bonus.wagering_required, MONEY_SCALE),
-        bonus_wagering_completed: shown(bonus.wagering_completed, MONEY_SCALE),
+        lp_balance: Points::of(balances.lp),
+        rp_balance: Points::of(balances.rp),
+        bonus_balance: Money::of(balances.bonus),
+        tickets_balance: Tickets::of(balances.tickets),
+        bonus_wagering_required: Money::of(bonus.wagering_required),
+        bonus_wagering_completed: Money::of(bonus.wagering_completed),
         bonus_expiry: bonus.next_expiry,
     }
 }
@@ -146,9 +144,9 @@ struct WeightedSignalView {
     /// Whole days since the evidence last changed.
     age_days: i64,
     /// 0 to 1.
-    weight: Decimal,
+    weight: Plain,
     /// `10 · severity · weight`: what it adds to the score.
-    contribution: Decimal,
+    contribution: Plain,
 }
 
 impl From<RiskProfile> for RiskView {
@@ -164,8 +162,8 @@ impl From<RiskProfile> for RiskView {
         let weighted = signals.into_iter().map(|(signal, contribution)| WeightedSignalView {
             signal: signal.into(),
             age_days: contribution.age_days,
-            weight: shown(contribution.weight, MONEY_SCALE),
-            contribution: shown(contribution.points, MONEY_SCALE),
+            weight: Plain::of(contribution.weight),
+            contribution: Plain::of(contribution.points),
         });
         Self {
             player_id,
@@ -187,7 +185,7 @@ pub struct TierView {
     rank: usize,
     benefits: Map<String, Value>,
     /// LP earned in the period, less those taken back; spending takes none away.
-    qualifying_lp: Decimal,
+    qualifying_lp: Points,
     /// Null, as the first day: all LP count.
     qualification_days: Option<u32>,
     qualifying_since: Option<Date>,
@@ -205,8 +203,8 @@ pub struct TierView {
 struct NextTierView {
     tier: String,
     rank: usize,
-    lp_min: Decimal,
-    lp_missing: Decimal,
+    lp_min: Points,
+    lp_missing: Points,
     /// Requirements that do not hold.
     unmet: Vec<ConditionResult>,
 }
@@ -216,13 +214,12 @@ struct DowngradeView {
     to: String,
     due_at: Timestamp,
     /// To keep the tier.
-    lp_missing: Decimal,
+    lp_missing: Points,
     unmet: Vec<ConditionResult>,
 }
 
 impl From<TierStanding> for TierView {
     fn from(standing: TierStanding) -> Self {
-        let points = |value| shown(value, Asset::Lp.scale());
         let next = standing.next.map(
             |Next {
                  tier,
@@ -232,8 +229,8 @@ impl From<TierStanding> for TierView {
              }| NextTierView {
                 tier: tier.tier_level,
                 rank: rank.0,
-                lp_min: points(tier.lp_min),
-                lp_missing: points(lp_missing),
+                lp_min: Points::of(tier.lp_min),
+                lp_missing: Points::of(lp_missing),
                 unmet,
             },
         );
@@ -246,7 +243,7 @@ impl From<TierStanding> for TierView {
              }| DowngradeView {
                 to,
                 due_at,
-                lp_missing: points(lp_missing),
+                lp_missing: Points::of(lp_missing),
                 unmet,
             },
         );
@@ -255,7 +252,7 @@ impl From<TierStanding> for TierView {
             tier: standing.tier.tier_level,
             rank: standing.rank.0,
             benefits: standing.tier.benefits,
-            qualifying_lp: points(standing.qualifying_lp),
+            qualifying_lp: Points::of(standing.qualifying_lp),
             qualification_days: standing.qualification_days,
             qualifying_since: standing.qualifying_since,
             next,

@@ -4,7 +4,7 @@ use app::rules::Trial;
 use app::rules::{RuleVersion, StoredRule};
 use domain::evaluate::Verdict;
 use domain::gate::GateFigures;
-use domain::money::{MONEY_SCALE, shown};
+use domain::money::Plain;
 use domain::rule::ConditionResult;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -75,10 +75,10 @@ pub struct TrialView {
     /// What the formula gives, before limits and rounding; null when it gives nothing, and `reason` says why.
     formula_amount: Option<Decimal>,
     /// The same within the rule's limits and rounded, before the gates.
-    reward_amount: Decimal,
+    reward_amount: Plain,
     verdict: Verdict,
     /// What would be granted if the conditions held.
-    granted_amount: Decimal,
+    granted_amount: Plain,
     reason: Option<String>,
     player_state: Map<String, Value>,
     conditions: Vec<ConditionResult>,
@@ -96,9 +96,9 @@ impl From<Trial> for TrialView {
             matches: explanation.matches,
             already_granted: explanation.already_granted,
             formula_amount: decision.formula_amount,
-            reward_amount: shown(decision.reward_amount, MONEY_SCALE),
+            reward_amount: Plain::of(decision.reward_amount),
             verdict: decision.verdict,
-            granted_amount: shown(decision.amount, MONEY_SCALE),
+            granted_amount: Plain::of(decision.amount),
             reason: decision.reason,
             player_state: trial.facts,
             conditions: explanation.conditions,

@@ -8,11 +8,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use domain::access::Role;
 use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
-use domain::money::{Asset, shown};
+use domain::money::{Asset, Quantity};
 use domain::redemption::{Redemption, Target};
 use jiff::Timestamp;
 use lambda::{Acting, Answered, Api, Flag, JsonBody, Keyed, Page, Params, PathParams, Problem};
-use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -119,19 +118,21 @@ struct RedeemedView {
     redemption_id: RedemptionId,
     transaction_id: TransactionId,
     rule_id: RedemptionRuleId,
-    cost: Decimal,
+    cost: Quantity,
     cost_currency: Asset,
     target: Target,
-    amount: Decimal,
+    amount: Quantity,
     /// Null: the target is no BONUS.
     grant_id: Option<GrantId>,
     /// Of the cost's currency.
-    new_balance: Decimal,
+    new_balance: Quantity,
     message: String,
 }
 
 impl From<Redeemed> for RedeemedView {
     fn from(redeemed: Redeemed) -> Self {
+        let (cost, amount) = (redeemed.redemption.cost(), redeemed.redemption.amount());
+        let new_balance = redeemed.redemption.cost_asset.quantity(redeemed.new_balance);
         let Redemption {
             redemption_id,
             transaction_id,
@@ -141,9 +142,6 @@ impl From<Redeemed> for RedeemedView {
             grant_id,
             ..
         } = redeemed.redemption;
-        let cost = shown(redeemed.redemption.cost, cost_asset.scale());
-        let amount = shown(redeemed.redemption.amount, target.scale());
-        let new_balance = shown(redeemed.new_balance, cost_asset.scale());
         let message =
             format!("{cost} {cost_asset} became {amount} {target}; the {cost_asset} balance is {new_balance}");
         Self {

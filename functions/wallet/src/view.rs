@@ -3,7 +3,7 @@
 use app::wallet::grants::{GrantHistory, GrantReceipt, HistoryStep};
 use app::wallet::{Grant, GrantStatus, Lot, Receipt, Reversal};
 use domain::id::{GrantId, PlayerId, TransactionId};
-use domain::money::{Asset, MONEY_SCALE, shown};
+use domain::money::{Asset, Money, Points, Quantity, Tickets};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -12,10 +12,10 @@ use std::collections::BTreeMap;
 #[derive(Serialize)]
 pub struct WalletView {
     player_id: PlayerId,
-    lp_balance: Decimal,
-    rp_balance: Decimal,
-    bonus_balance: Decimal,
-    tickets_balance: Decimal,
+    lp_balance: Points,
+    rp_balance: Points,
+    bonus_balance: Money,
+    tickets_balance: Tickets,
     /// LP and RP, in the order in which spending takes them.
     lots: Vec<LotView>,
     /// Open bonuses, in the order in which stakes feed them.
@@ -25,8 +25,8 @@ pub struct WalletView {
 #[derive(Serialize)]
 struct LotView {
     asset: Asset,
-    earned: Decimal,
-    remaining: Decimal,
+    earned: Quantity,
+    remaining: Quantity,
     earned_at: Timestamp,
     /// Null: never.
     expires_at: Option<Timestamp>,
@@ -41,11 +41,11 @@ struct GrantView {
     /// Why it ended so.
     #[serde(skip_serializing_if = "Option::is_none")]
     status_reason: Option<String>,
-    amount: Decimal,
-    balance: Decimal,
-    wagering_required: Decimal,
-    wagering_completed: Decimal,
-    wagering_left: Decimal,
+    amount: Money,
+    balance: Money,
+    wagering_required: Money,
+    wagering_completed: Money,
+    wagering_left: Money,
     /// Share of the wagering that is done, 0 to 1.
     progress: Decimal,
     issued_at: Timestamp,
@@ -57,7 +57,7 @@ struct GrantView {
     closed_at: Option<Timestamp>,
     /// Money it became.
     #[serde(skip_serializing_if = "Option::is_none")]
-    cash_amount: Option<Decimal>,
+    cash_amount: Option<Money>,
 }
 
 /// A bonus and everything that became of it.
@@ -91,10 +91,10 @@ impl WalletView {
     pub fn of(wallet: app::wallet::WalletView, now: Timestamp) -> Self {
         Self {
             player_id: wallet.player_id,
-            lp_balance: shown(wallet.lp, Asset::Lp.scale()),
-            rp_balance: shown(wallet.rp, Asset::Rp.scale()),
-            bonus_balance: shown(wallet.bonus, Asset::Bonus.scale()),
-            tickets_balance: shown(wallet.tickets, Asset::Tickets.scale()),
+            lp_balance: Points::of(wallet.lp),
+            rp_balance: Points::of(wallet.rp),
+            bonus_balance: Money::of(wallet.bonus),
+            tickets_balance: Tickets::of(wallet.tickets),
             lots: wallet.lots.into_iter().map(LotView::from).collect(),
             grants: wallet
                 .grants
@@ -107,11 +107,10 @@ impl WalletView {
 
 impl From<Lot> for LotView {
     fn from(lot: Lot) -> Self {
-        let scale = lot.asset.scale();
         Self {
             asset: lot.asset,
-            earned: shown(lot.earned, scale),
-            remaining: shown(lot.remaining, scale),
+            earned: lot.asset.quantity(lot.earned),
+            remaining: lot.asset.quantity(lot.remaining),
             earned_at: lot.earned_at,
             expires_at: lot.expires_at,
         }
@@ -123,7 +122,6 @@ const SHARE_SCALE: u32 = 4;
 
 impl GrantView {
     fn of(grant: Grant, now: Timestamp) -> Self {
-        let money = |amount| shown(amount, MONEY_SCALE);
         let share = grant
             .wagering_completed
             .checked_div(grant.wagering_required)
@@ -131,18 +129,18 @@ impl GrantView {
         Self {
             id: grant.grant_id,
             status: grant.status,
-            amount: money(grant.amount),
-            balance: money(grant.balance),
-            wagering_required: money(grant.wagering_required),
-            wagering_completed: money(grant.wagering_completed),
-            wagering_left: money(grant.wagering_left()),
+            amount: Money::of(grant.amount),
+            balance: Money::of(grant.balance),
+            wagering_required: Money::of(grant.wagering_required),
+            wagering_completed: Money::of(grant.wagering_completed),
+            wagering_left: Money::of(grant.wagering_left()),
             // Down, so that 1 is said of what is done only.
             progress: share.trunc_with_scale(SHARE_SCALE),
             issued_at: grant.issued_at,
             expires_at: grant.expires_at,
             seconds_left: grant.expires_at.map(|at| at.duration_since(now).as_secs().max(0)),
             closed_at: grant.closed_at,
-            cash_amount: (grant.status == GrantStatus::Completed).then(|| money(grant.converted)),
+            cash_amount: (grant.status == GrantStatus::Completed).then(|| Money::of(grant.converted)),
             rule_id: grant.rule_id,
             status_reason: grant.reason,
         }
@@ -156,9 +154,9 @@ pub struct GrantReceiptView {
     grant_id: GrantId,
     status: GrantStatus,
     /// What it holds.
-    balance: Decimal,
+    balance: Money,
     /// Of the BONUS wallet.
-    new_balance: Decimal,
+    new_balance: Money,
     message: String,
 }
 
@@ -171,7 +169,7 @@ impl From<GrantReceipt> for GrantReceiptView {
             new_balance,
             ..
         } = receipt;
-        let (balance, new_balance) = (shown(balance, MONEY_SCALE), shown(new_balance, MONEY_SCALE));
+        let (balance, new_balance) = (Money::of(balance), Money::of(new_balance));
         let message = format!("the bonus is {status}; the BONUS balance is {new_balance}");
         Self {
             success: true,
@@ -193,9 +191,9 @@ pub struct ReversalView {
     reversed_transaction_id: TransactionId,
     player_id: PlayerId,
     /// Of the first of the assets it moved.
-    new_balance: Decimal,
+    new_balance: Option<Quantity>,
     /// Of each of them.
-    balances: BTreeMap<Asset, Decimal>,
+    balances: BTreeMap<Asset, Quantity>,
     message: String,
 }
 
@@ -207,9 +205,9 @@ impl From<Reversal> for ReversalView {
             reversed_transaction_id,
             balances,
         } = reversal;
-        let balances: BTreeMap<Asset, Decimal> = balances
+        let balances: BTreeMap<Asset, Quantity> = balances
             .into_iter()
-            .map(|(asset, balance)| (asset, shown(balance, asset.scale())))
+            .map(|(asset, balance)| (asset, asset.quantity(balance)))
             .collect();
         let stand: Vec<String> = balances
             .iter()
@@ -220,7 +218,7 @@ impl From<Reversal> for ReversalView {
             transaction_id,
             reversed_transaction_id,
             player_id,
-            new_balance: balances.values().next().copied().unwrap_or_default(),
+            new_balance: balances.values().next().copied(),
             message: stand.join("; "),
             balances,
         }
@@ -236,13 +234,13 @@ pub struct ReceiptView {
     /// Of a bonus.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant_id: Option<GrantId>,
-    new_balance: Decimal,
+    new_balance: Quantity,
     message: String,
 }
 
 impl From<Receipt> for ReceiptView {
     fn from(receipt: Receipt) -> Self {
-        let new_balance = shown(receipt.new_balance, receipt.asset.scale());
+        let new_balance = receipt.asset.quantity(receipt.new_balance);
         let asset = receipt.asset;
         let message = match receipt.transaction_id {
             Some(_) => format!("the {asset} balance is {new_balance}"),

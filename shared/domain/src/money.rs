@@ -8,7 +8,8 @@ use serde_json::Value;
 use std::fmt;
 use std::iter::Sum;
 use std::marker::PhantomData;
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, AddAssign, Sub, SubAssign};
+use std::str::FromStr;
 
 pub const INTEGER_DIGITS_MAX: u32 = 15;
 /// Scale of lifetime totals and of every stored amount: NUMERIC(19,4).
@@ -52,6 +53,34 @@ pub enum AmountError {
     Scale { scale: u32 },
     #[error("has more than {INTEGER_DIGITS_MAX} integer digits")]
     TooLarge,
+    #[error("must be 0 to {max}, is {value}")]
+    AboveMax { max: u32, value: Decimal },
+}
+
+impl AmountError {
+    /// The stable code of a field that was refused for it.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotANumber => "format",
+            Self::Negative | Self::NotAboveZero | Self::Scale { .. } | Self::TooLarge | Self::AboveMax { .. } => {
+                "range"
+            }
+        }
+    }
+
+    /// The code of the error with this text, if it is one of these: serde passes on the text alone.
+    pub fn code_of(text: &str) -> Option<&'static str> {
+        const OUT_OF_RANGE: [&str; 4] = [
+            "must not be negative",
+            "must be above 0",
+            "must be 0 to ",
+            "has more than ",
+        ];
+        OUT_OF_RANGE
+            .iter()
+            .any(|start| text.starts_with(start))
+            .then_some("range")
+    }
 }
 
 /// Reads an amount ≥ 0 from its text: ASCII digits with an optional sign, point and exponent. Exact.
@@ -112,7 +141,9 @@ fn parse_decimal(text: &str, scale: u32) -> Result<Decimal, AmountError> {
 
 /// Rewards round down (towards zero), once, at the asset's scale.
 pub fn round_reward(value: Decimal, asset: Asset) -> Decimal {
-    value.round_dp_with_strategy(asset.scale(), RoundingStrategy::ToZero)
+    let mut rounded = value.round_dp_with_strategy(asset.scale(), RoundingStrategy::ToZero);
+    rounded.rescale(asset.scale());
+    rounded
 }
 
 /// Wagering requirements round up, once, at the scale of money.
@@ -121,7 +152,7 @@ pub fn round_requirement(value: Decimal) -> Decimal {
 }
 
 /// The value as it is shown: with at least `scale` decimal places, and no trailing zero beyond them.
-pub fn shown(value: Decimal, scale: u32) -> Decimal {
+fn shown(value: Decimal, scale: u32) -> Decimal {
     let mut value = value.normalize();
     if value.scale() < scale {
         value.rescale(scale);
@@ -215,6 +246,20 @@ impl<U: Unit> Amount<U> {
     pub const fn is_zero(&self) -> bool {
         self.value.is_zero()
     }
+
+    /// Writes a decimal as an amount: for `#[serde(serialize_with)]` of a figure that is computed with.
+    pub fn show<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::of(*value).serialize(serializer)
+    }
+}
+
+/// As [`Amount::parse`].
+impl<U: Unit> FromStr for Amount<U> {
+    type Err = AmountError;
+
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        Self::parse(text)
+    }
 }
 
 impl<U: Unit> fmt::Display for Amount<U> {
@@ -275,6 +320,12 @@ impl<U> AddAssign for Amount<U> {
     }
 }
 
+impl<U> SubAssign for Amount<U> {
+    fn sub_assign(&mut self, other: Self) {
+        self.value -= other.value;
+    }
+}
+
 impl<U: Unit> Sum for Amount<U> {
     fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
         amounts.fold(Self::ZERO, Add::add)
@@ -284,6 +335,12 @@ impl<U: Unit> Sum for Amount<U> {
 /// An amount from outside that must be above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Positive<A>(A);
+
+impl<A: Copy> Positive<A> {
+    pub const fn get(self) -> A {
+        self.0
+    }
+}
 
 impl<U: Unit> Positive<Amount<U>> {
     pub fn checked(value: Decimal) -> Result<Self, AmountError> {
@@ -303,6 +360,14 @@ impl<U: Unit> Positive<Amount<U>> {
     }
 }
 
+impl<U: Unit> FromStr for Positive<Amount<U>> {
+    type Err = AmountError;
+
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        Self::above_zero(text.parse()?)
+    }
+}
+
 impl<U: Unit> Serialize for Positive<Amount<U>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
@@ -312,6 +377,30 @@ impl<U: Unit> Serialize for Positive<Amount<U>> {
 impl<'de, U: Unit> Deserialize<'de> for Positive<Amount<U>> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::above_zero(Amount::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// A figure from outside that must be at most `MAX`, such as a percentage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UpTo<const MAX: u32>(Plain);
+
+impl<const MAX: u32> UpTo<MAX> {
+    pub fn checked(value: Decimal) -> Result<Self, AmountError> {
+        let figure = Plain::checked(value)?;
+        if figure.value > Decimal::from(MAX) {
+            return Err(AmountError::AboveMax { max: MAX, value });
+        }
+        Ok(Self(figure))
+    }
+
+    pub const fn value(self) -> Decimal {
+        self.0.value
+    }
+}
+
+impl<'de, const MAX: u32> Deserialize<'de> for UpTo<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::checked(Plain::deserialize(deserializer)?.value).map_err(D::Error::custom)
     }
 }
 
@@ -326,6 +415,22 @@ impl Asset {
     /// A computed or stored figure of this asset.
     pub const fn quantity(self, value: Decimal) -> Quantity {
         Quantity { asset: self, value }
+    }
+
+    /// Lets in an amount from outside that is above 0, at this asset's scale and below 10^15.
+    pub fn positive(self, value: Decimal) -> Result<Positive<Quantity>, AmountError> {
+        let value = check_amount(value, self.scale())?;
+        if value.is_zero() {
+            return Err(AmountError::NotAboveZero);
+        }
+        Ok(Positive(self.quantity(value)))
+    }
+}
+
+/// Sums of amounts below 10^15 stay far from the end of a decimal.
+impl AddAssign<Decimal> for Quantity {
+    fn add_assign(&mut self, value: Decimal) {
+        self.value += value;
     }
 }
 
@@ -442,6 +547,37 @@ mod tests {
             format!("{:>8}|{:?}", Money::of(d("1.5")), Points::of(d("2"))),
             "    1.50|Points(2.00)"
         );
+    }
+
+    #[test]
+    fn the_code_of_an_error_is_known_by_its_text() {
+        for error in [
+            AmountError::Negative,
+            AmountError::NotAboveZero,
+            AmountError::Scale { scale: 2 },
+            AmountError::TooLarge,
+            AmountError::AboveMax {
+                max: 100,
+                value: d("100.01"),
+            },
+        ] {
+            assert_eq!(AmountError::code_of(&error.to_string()), Some(error.code()), "{error}");
+        }
+        assert_eq!(AmountError::code_of(&AmountError::NotANumber.to_string()), None);
+    }
+
+    #[test]
+    fn bounded_figures_and_quantities_are_checked() {
+        let percent = |text: &str| UpTo::<100>::checked(d(text)).map(UpTo::value);
+        assert_eq!(percent("100"), Ok(d("100")));
+        assert_eq!(percent("-1"), Err(AmountError::Negative));
+        assert!(matches!(percent("100.01"), Err(AmountError::AboveMax { max: 100, .. })));
+        assert_eq!(
+            Asset::Lp.positive(d("0.5")).map(Positive::get),
+            Ok(Asset::Lp.quantity(d("0.5")))
+        );
+        assert_eq!(Asset::Tickets.positive(d("0.5")), Err(AmountError::Scale { scale: 0 }));
+        assert_eq!(Asset::Tickets.positive(d("0")), Err(AmountError::NotAboveZero));
     }
 
     #[test]

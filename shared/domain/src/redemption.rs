@@ -5,7 +5,7 @@ use crate::bonus::{GrantTerms, NewGrant, weighted_games};
 use crate::facts::nearest;
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
 use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
-use crate::money::{Asset, MONEY_SCALE, Quantity, check_amount, shown};
+use crate::money::{Asset, MONEY_SCALE, Money, Quantity, check_amount};
 use crate::problem::FieldErrors;
 use crate::rule::RewardType;
 use crate::rule::condition::Checks;
@@ -133,7 +133,8 @@ impl RedemptionRule {
             .one_of("cost_currency", &[Asset::Rp, Asset::Lp])
             .unwrap_or(Asset::Rp);
         let target = fields.one_of("target", &Target::ALL);
-        let amount = fields.decimal("amount", above_zero(target.map_or(MONEY_SCALE, Target::scale)));
+        let scale = target.map_or(MONEY_SCALE, Target::scale);
+        let amount = fields.decimal("amount", above_zero(scale));
         let tier_min = tier_min(fields, ladder);
         let balance_min = fields.decimal("balance_min", Bounds::at_least_zero(MONEY_SCALE));
         let monthly_limit = fields
@@ -163,10 +164,7 @@ impl RedemptionRule {
         let optional = [
             ("description", self.description.as_ref().map(|text| json!(text))),
             ("tier_min", self.tier_min.as_ref().map(|tier| json!(tier))),
-            (
-                "balance_min",
-                self.balance_min.map(|balance| json!(shown(balance, MONEY_SCALE))),
-            ),
+            ("balance_min", self.balance_min.map(|balance| json!(Money::of(balance)))),
             ("monthly_limit", self.monthly_limit.map(|limit| json!(limit))),
             (
                 "wagering_requirement",
@@ -184,9 +182,7 @@ impl RedemptionRule {
             ),
             (
                 "max_bet",
-                terms
-                    .and_then(|terms| terms.max_bet)
-                    .map(|bet| json!(shown(bet, MONEY_SCALE))),
+                terms.and_then(|terms| terms.max_bet).map(|bet| json!(Money::of(bet))),
             ),
             (
                 "max_conversion",
@@ -198,10 +194,10 @@ impl RedemptionRule {
         let given = [
             ("rule_id", json!(self.rule_id)),
             ("name", json!(self.name)),
-            ("cost", json!(shown(self.cost, self.cost_asset.scale()))),
+            ("cost", json!(self.cost_asset.quantity(self.cost))),
             ("cost_currency", json!(self.cost_asset)),
             ("target", json!(self.target)),
-            ("amount", json!(shown(self.amount, self.target.scale()))),
+            ("amount", json!(self.target.quantity(self.amount))),
             ("is_active", json!(self.is_active)),
         ];
         let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -241,12 +237,11 @@ impl RedemptionRule {
         }
         match self.balance_min {
             Some(required) if applicant.available < required => {
-                let (asset, scale) = (self.cost_asset, self.cost_asset.scale());
-                let (available, required) = (shown(applicant.available, scale), shown(required, scale));
+                let asset = self.cost_asset;
                 Err(RedemptionRefusal::BelowMinimum {
                     asset,
-                    available,
-                    required,
+                    available: asset.quantity(applicant.available),
+                    required: asset.quantity(required),
                 })
             }
             _ => Ok(()),
@@ -345,8 +340,8 @@ pub enum RedemptionRefusal {
     #[error("the balance is {available} {asset}, at least {required} must be there before redeeming")]
     BelowMinimum {
         asset: Asset,
-        available: Decimal,
-        required: Decimal,
+        available: Quantity,
+        required: Quantity,
     },
     #[error("redeemed {used} times this month, {limit} are allowed")]
     MonthlyLimit { used: u32, limit: u32 },
@@ -383,6 +378,16 @@ pub struct Redemption {
     pub redeemed_at: Timestamp,
     /// A reversed redemption does not count against the monthly limit.
     pub reversed_at: Option<Timestamp>,
+}
+
+impl Redemption {
+    pub const fn cost(&self) -> Quantity {
+        self.cost_asset.quantity(self.cost)
+    }
+
+    pub const fn amount(&self) -> Quantity {
+        self.target.quantity(self.amount)
+    }
 }
 
 fn rule_id(fields: &mut Fields<'_, '_>) -> Option<RedemptionRuleId> {

@@ -237,8 +237,8 @@ fn the_minimum_is_of_the_balance_before_redeeming() {
     assert_eq!(with("700"), Ok(()));
     let refusal = RedemptionRefusal::BelowMinimum {
         asset: Asset::Rp,
-        available: d("699.99"),
-        required: d("700"),
+        available: Asset::Rp.quantity(d("699.99")),
+        required: Asset::Rp.quantity(d("700")),
     };
     assert_eq!(with("699.99"), Err(refusal));
 }

@@ -149,7 +149,7 @@ async fn time(db: &Db, name: &str, subject: &Subject, within: Within, rounds: u3
         );
         seconds.push(started.elapsed().as_secs_f64());
     }
-    let (median, figures) = (median(seconds), figures.unwrap_or_default());
+    let (median, figures) = (median(seconds), figures.ok_or("nothing was simulated")?);
     println!(
         "{name:40} {median:6.2} s   matched {}, granted {}, refused {}",
         figures.matched, figures.granted, figures.refused

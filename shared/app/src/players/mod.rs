@@ -3,7 +3,7 @@
 pub mod risk;
 
 use crate::error::{Error, Result};
-use crate::platform::analytics::RewardView;
+use crate::platform::analytics::Reward;
 use crate::program::Program;
 use crate::wallet::books;
 use domain::act::Act;
@@ -240,15 +240,14 @@ pub async fn decisions(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Resu
 }
 
 /// Newest first, each with the decision behind it.
-pub async fn grants(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<RewardView>> {
+pub async fn grants(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<Reward>> {
     let client = db.client().await?;
     check_exists(&client, player_id).await?;
     let filter = RewardFilter {
         player_id: Some(player_id.clone()),
         ..RewardFilter::default()
     };
-    let rewards = store::platform::analytics::rewards(&client, &filter, page).await?;
-    Ok(rewards.into_iter().map(RewardView::from).collect())
+    Ok(store::platform::analytics::rewards(&client, &filter, page).await?)
 }
 
 async fn check_exists(executor: &impl Executor, player_id: &PlayerId) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::runs::{Run, RunKind, RunStatus};
 use domain::id::{RuleId, RunId};
-use domain::money::{MONEY_SCALE, shown};
+use domain::money::Money;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -44,7 +44,7 @@ pub struct RunView {
     /// Cancelled by a revocation.
     pub grants_revoked: i64,
     /// Bonus money that the revoked grants still held.
-    pub amount_taken_back: Decimal,
+    pub amount_taken_back: Money,
     pub created_by: String,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
@@ -75,7 +75,7 @@ impl From<Run> for RunView {
             rewards_refused: run.refused,
             reward_cost: run.cost,
             grants_revoked: run.revoked,
-            amount_taken_back: shown(run.taken_back, MONEY_SCALE),
+            amount_taken_back: Money::of(run.taken_back),
             created_by: run.created_by,
             created_at: run.created_at,
             finished_at: run.finished_at,

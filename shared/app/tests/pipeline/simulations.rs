@@ -7,6 +7,7 @@ use app::Error;
 use app::rules::RuleError;
 use app::rules::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
 use domain::id::{PlayerId, RuleId};
+use domain::money::Money;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use store::rules::population::{Detail, Population, Reading};
@@ -67,7 +68,12 @@ async fn granted(program: &TestProgram, id: &str) -> String {
 
 fn seen(report: &Report) -> String {
     let figures = &report.figures;
-    format!("{} {} {}", figures.granted, figures.amount, figures.cost.round_dp(2))
+    format!(
+        "{} {} {}",
+        figures.granted,
+        figures.amount,
+        figures.cost.value().round_dp(2)
+    )
 }
 
 /// A first rule has taken some of the room under the caps; the second has a budget that ends among the players.
@@ -203,7 +209,10 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
         (0, figures.granted),
         "who has it does not get it again"
     );
-    assert_eq!(after.budget.unwrap().total_room, Some(d("200000") - figures.cost));
+    assert_eq!(
+        after.budget.unwrap().total_room,
+        Some(Money::of(d("200000")) - figures.cost)
+    );
     program.audit().await;
 }
 
@@ -243,7 +252,7 @@ async fn within_the_active_set_a_rule_shares_the_players_as_in_a_recalculation()
     assert_eq!(
         (
             i64::try_from(simulated.all_rules.granted).unwrap(),
-            simulated.all_rules.cost
+            simulated.all_rules.cost.value()
         ),
         (all.granted, all.cost)
     );
@@ -267,8 +276,8 @@ async fn a_draft_is_compared_with_the_version_in_force() {
     assert_eq!((difference.version, &difference.current), (1, old));
     assert_eq!(difference.granted, i128::from(new.granted) - i128::from(old.granted));
     assert_eq!(
-        (difference.amount, difference.cost),
-        (new.amount - old.amount, new.cost - old.cost)
+        (difference.amount.value, difference.cost),
+        (new.amount.value - old.amount.value, new.cost - old.cost)
     );
     assert!(difference.granted < 0 && new.granted > 0);
     // A rule that is nowhere yet is compared with nothing.

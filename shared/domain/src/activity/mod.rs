@@ -8,6 +8,7 @@ pub use player::{Day, Earning, Happened, Player, Profile, Program};
 
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};
+use crate::money::Money;
 use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -141,10 +142,13 @@ pub struct Outcome {
 pub struct GrantEffect {
     pub grant_id: GrantId,
     /// Towards the wagering requirement; below 0 when it was taken back.
+    #[serde(serialize_with = "Money::show")]
     pub contribution: Decimal,
     /// Above 0: returned to the grant; below 0: left it.
+    #[serde(serialize_with = "Money::show")]
     pub bonus: Decimal,
     /// What a grant that is over would have got, and the player got in money.
+    #[serde(serialize_with = "Money::show")]
     pub released: Decimal,
     /// After the event; one that it emptied may be DEPLETED behind it.
     pub status: GrantStatus,

@@ -5,7 +5,7 @@ use crate::bonus::{GrantTerms, WageringBasis};
 use crate::formula::EvalError;
 use crate::gate::cost::{CostModel, WageredCost, mix_edge};
 use crate::gate::{self, CapRoom, GateFigures, GateVerdict, Penalty};
-use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, round_reward, shown};
+use crate::money::{Asset, INTEGER_DIGITS_MAX, round_reward};
 use crate::player::PlayerSnapshot;
 use crate::rule::Rule;
 use crate::settings::Settings;
@@ -193,7 +193,7 @@ impl Case<'_> {
         let value = reward.min_amount.map_or(amount, |min| amount.max(min));
         let value = reward.max_amount.map_or(value, |max| value.min(max));
         let asset = reward.reward_type.asset();
-        let amount = shown(round_reward(value, asset), asset.scale());
+        let amount = round_reward(value, asset);
         if amount.is_zero() {
             return Err(NotApplicable::RoundsToZero);
         }
@@ -233,7 +233,7 @@ impl Case<'_> {
 
         let penalty = Penalty::of(player.risk_score);
         let after_penalty = ask.value.checked_mul(penalty.amount_factor()).unwrap_or_default();
-        let after_penalty = shown(round_reward(after_penalty, asset), asset.scale());
+        let after_penalty = round_reward(after_penalty, asset);
         passage.step(gate::fraud(player.risk_score, passage.amount, after_penalty))?;
 
         let terms = terms(rule, penalty, settings);
@@ -255,12 +255,9 @@ impl Case<'_> {
         passage.step(capped.gate)?;
 
         let wagering_required = match &terms {
-            Some(terms) => {
-                let required = terms
-                    .wagering_required(passage.amount, ask.deposit)
-                    .ok_or(NotApplicable::Overflow)?;
-                shown(required, MONEY_SCALE)
-            }
+            Some(terms) => terms
+                .wagering_required(passage.amount, ask.deposit)
+                .ok_or(NotApplicable::Overflow)?,
             None => Decimal::ZERO,
         };
         passage.step(gate::budget(self.budget.total, self.budget.day, cost, passage.amount))?;

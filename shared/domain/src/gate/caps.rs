@@ -2,7 +2,7 @@
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
-use crate::money::{MONEY_SCALE, shown};
+use crate::money::Money;
 use crate::player::RewardSpend;
 use crate::settings::CapSettings;
 use rust_decimal::Decimal;
@@ -11,15 +11,15 @@ use serde::Serialize;
 /// Money that a player's rewards may still cost. Shrinks as an evaluation grants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CapRoom {
-    pub day: Decimal,
-    pub days_7: Decimal,
-    pub days_30: Decimal,
+    pub day: Money,
+    pub days_7: Money,
+    pub days_30: Money,
 }
 
 impl CapRoom {
     /// The caps less what the player's rewards cost in the rolling windows; negative after a cap was lowered.
     pub fn of(spend: &RewardSpend, caps: &CapSettings) -> Self {
-        let room = |cap: Decimal, spent: Decimal| shown(cap - spent, MONEY_SCALE);
+        let room = |cap: Decimal, spent: Decimal| Money::of(cap - spent);
         Self {
             day: room(caps.day, spend.day),
             days_7: room(caps.days_7, spend.days_7),
@@ -29,12 +29,12 @@ impl CapRoom {
 
     /// What fits into all three.
     pub fn least(&self) -> Decimal {
-        self.day.min(self.days_7).min(self.days_30).max(Decimal::ZERO)
+        self.day.min(self.days_7).min(self.days_30).max(Money::ZERO).value()
     }
 
     pub fn take(&mut self, cost: Decimal) {
         for room in [&mut self.day, &mut self.days_7, &mut self.days_30] {
-            *room -= cost;
+            *room -= Money::of(cost);
         }
     }
 }
@@ -44,7 +44,7 @@ pub struct CapFigures {
     /// Room before this reward.
     pub room: CapRoom,
     /// Of what is let through; of what was asked for when refused.
-    pub cost: Decimal,
+    pub cost: Money,
 }
 
 /// The gate's answer, and the cost its caller goes on with.
@@ -58,7 +58,12 @@ pub struct Capped {
 /// Reduces `amount`, which costs `cost`, to what costs no more than the room. `None` on overflow.
 pub fn caps(room: &CapRoom, amount: Decimal, cost: Decimal, scale: u32, model: &CostModel<'_>) -> Option<Capped> {
     let least = room.least();
-    let figures = |cost| Figures::Caps(CapFigures { room: *room, cost });
+    let figures = |cost| {
+        Figures::Caps(CapFigures {
+            room: *room,
+            cost: Money::of(cost),
+        })
+    };
     if cost <= least {
         return Some(Capped {
             gate: GateFigures::new(figures(cost), amount, amount),
@@ -70,7 +75,7 @@ pub fn caps(room: &CapRoom, amount: Decimal, cost: Decimal, scale: u32, model: &
     });
     let cost = if reduced.is_zero() { cost } else { model.cost(reduced)? };
     Some(Capped {
-        gate: GateFigures::new(figures(cost), amount, shown(reduced, scale)),
+        gate: GateFigures::new(figures(cost), amount, reduced),
         cost,
     })
 }
@@ -80,7 +85,7 @@ pub struct BudgetFigures {
     /// Null: no limit.
     pub total_room: Option<Decimal>,
     pub day_room: Option<Decimal>,
-    pub cost: Decimal,
+    pub cost: Money,
 }
 
 /// Refuses what costs more than is left of the rule's budget: a budget grants whole amounts or none.
@@ -88,7 +93,7 @@ pub fn budget(total_room: Option<Decimal>, day_room: Option<Decimal>, cost: Deci
     let figures = Figures::Budget(BudgetFigures {
         total_room,
         day_room,
-        cost,
+        cost: Money::of(cost),
     });
     let fits = [total_room, day_room].into_iter().flatten().all(|room| cost <= room);
     if fits {

@@ -2,7 +2,7 @@
 
 use super::ruin::{EXACT_STEPS_MAX, Run, expected_stake, expected_stake_exact};
 use crate::bonus::GrantTerms;
-use crate::money::{Asset, MONEY_SCALE, STORED_SCALE, shown};
+use crate::money::{Asset, MONEY_SCALE, Money, Plain, STORED_SCALE};
 use crate::settings::{ProfitSettings, Settings};
 use crate::text_enum;
 use rust_decimal::prelude::ToPrimitive;
@@ -57,13 +57,12 @@ impl<'a> CostModel<'a> {
     /// Expected cost of `amount`: cents for a bonus, four decimal places (rounded up) for points and tickets.
     /// `None` on overflow.
     pub fn cost(&self, amount: Decimal) -> Option<Decimal> {
-        let cost = match self {
+        match self {
             CostModel::PerUnit(unit) => amount
-                .checked_mul(*unit)?
-                .round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero),
-            CostModel::Wagered(wagered) => wagered.cost(amount)?,
-        };
-        Some(shown(cost, MONEY_SCALE))
+                .checked_mul(*unit)
+                .map(|cost| cost.round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero)),
+            CostModel::Wagered(wagered) => wagered.cost(amount),
+        }
     }
 }
 
@@ -119,11 +118,10 @@ impl<'a> WageredCost<'a> {
         let run = self.run(amount)?;
         let estimate = |model, stake: f64, bet: f64, bet_sd: f64| {
             let stake = estimated(stake)?;
-            let (bet, bet_sd) = (figure(estimated(bet)?), figure(estimated(bet_sd)?));
             Some(Estimate {
                 model,
-                bet,
-                bet_sd,
+                bet: figure(estimated(bet)?),
+                bet_sd: Plain::of(estimated(bet_sd)?.round_dp(STORED_SCALE)),
                 expected_stake: figure(stake),
                 cost: figure(self.kept(amount, stake)?),
             })
@@ -146,14 +144,14 @@ impl<'a> WageredCost<'a> {
     }
 }
 
-/// What wagering a bonus comes to. Amounts in money.
+/// What wagering a bonus comes to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WageringEstimate {
-    pub amount: Decimal,
+    pub amount: Money,
     /// Money at the start: the bonus, and the deposit where it counts.
-    pub balance: Decimal,
+    pub balance: Money,
     /// Money to stake.
-    pub requirement: Decimal,
+    pub requirement: Money,
     /// Share of a stake that is lost on average, in both models.
     pub edge: Decimal,
     /// What the profit gate judges by.
@@ -178,18 +176,18 @@ text_enum! {
 pub struct Estimate {
     pub model: Model,
     /// Size of a stake.
-    pub bet: Decimal,
+    pub bet: Money,
     /// Standard deviation of one bet, in bets.
-    pub bet_sd: Decimal,
+    pub bet_sd: Plain,
     /// Before the requirement is met or the money is gone.
-    pub expected_stake: Decimal,
+    pub expected_stake: Money,
     /// What the player can expect to keep of the bonus.
-    pub cost: Decimal,
+    pub cost: Money,
 }
 
 /// As it is shown: four decimal places at most.
-fn figure(value: Decimal) -> Decimal {
-    shown(value.round_dp(STORED_SCALE), MONEY_SCALE)
+fn figure(value: Decimal) -> Money {
+    Money::of(value.round_dp(STORED_SCALE))
 }
 
 /// An estimate becomes a decimal at a scale of its own, through its text, never with a float's tail.
@@ -241,6 +239,10 @@ mod tests {
 
     fn d(text: &str) -> Decimal {
         text.parse().unwrap()
+    }
+
+    fn money(text: &str) -> Money {
+        Money::of(d(text))
     }
 
     fn bonus_cost(amount: &str, multiplier: &str, max_bet: Option<&str>) -> Decimal {
@@ -317,20 +319,20 @@ mod tests {
             let model = WageredCost::new(Cow::Owned(terms), d(deposit), None, &even_money);
             let explained = model.explain(d(amount)).unwrap();
             assert_eq!(
-                (explained.balance, explained.requirement),
+                (explained.balance.value(), explained.requirement.value()),
                 (d(amount) + d(deposit), (d(amount) + d(deposit)) * d(multiplier))
             );
             let exact = explained.exact.unwrap();
             assert_eq!(
                 (exact.expected_stake, exact.cost, exact.bet, exact.bet_sd),
-                (d(stake), d(cost), d(bet), d("0.9996"))
+                (money(stake), money(cost), money(bet), Plain::of(d("0.9996")))
             );
             let closed = explained.closed_form;
             assert!(
-                (closed.expected_stake / exact.expected_stake - Decimal::ONE).abs() < d("0.005"),
+                (closed.expected_stake.value() / exact.expected_stake.value() - Decimal::ONE).abs() < d("0.005"),
                 "{closed:?}"
             );
-            assert_eq!(closed.cost, model.cost(d(amount)).unwrap(), "the gate's");
+            assert_eq!(closed.cost.value(), model.cost(d(amount)).unwrap(), "the gate's");
         }
     }
 
@@ -348,7 +350,7 @@ mod tests {
         // 2,000 bets of 2 from 50, and 40,000 of 0.10 from 1,000.
         assert!(explained(None).exact.is_some());
         let long = explained(Some(d("0.1")));
-        assert_eq!((long.exact, long.closed_form.bet), (None, d("0.1")));
+        assert_eq!((long.exact, long.closed_form.bet), (None, money("0.1")));
         assert_eq!(
             long.not_exact.as_deref(),
             Some("the bets would take more than 5000000 steps to go through")
@@ -361,7 +363,7 @@ mod tests {
             &ProfitSettings::default(),
         );
         let exact = free.explain(d("25")).unwrap().exact.unwrap();
-        assert_eq!((exact.expected_stake, exact.cost), (d("0"), d("25")));
+        assert_eq!((exact.expected_stake, exact.cost), (money("0"), money("25")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
-use crate::money::{INTEGER_DIGITS_MAX, MONEY_SCALE, shown};
+use crate::money::{INTEGER_DIGITS_MAX, MONEY_SCALE, Money};
 use crate::player::PlayerSnapshot;
 use crate::rule::RewardType;
 use crate::settings::{OnUnprofitable, ProfitSettings, RevenueBasis};
@@ -13,18 +13,18 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProfitFigures {
     /// Stake to expect in the next 30 days without the reward.
-    pub base_wager: Decimal,
+    pub base_wager: Money,
     pub multiplier: Decimal,
     pub edge: Decimal,
-    pub revenue: Decimal,
-    pub cost: Decimal,
-    pub profit: Decimal,
+    pub revenue: Money,
+    pub cost: Money,
+    pub profit: Money,
     /// `profit / cost`; null for a reward that costs nothing.
     pub roi: Option<Decimal>,
     pub min_roi: Decimal,
     /// Of the reduced amount.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reduced_cost: Option<Decimal>,
+    pub reduced_cost: Option<Money>,
 }
 
 const ROI_SCALE: u32 = 4;
@@ -107,15 +107,15 @@ pub fn profit(
         None
     };
     let figures = Figures::Profit(ProfitFigures {
-        base_wager: shown(base_wager, MONEY_SCALE),
+        base_wager: Money::of(base_wager),
         multiplier,
         edge,
-        revenue: shown(revenue, MONEY_SCALE),
-        cost,
-        profit: shown(profit, MONEY_SCALE),
+        revenue: Money::of(revenue),
+        cost: Money::of(cost),
+        profit: Money::of(profit),
         roi,
         min_roi: settings.min_roi,
-        reduced_cost,
+        reduced_cost: reduced_cost.map(Money::of),
     });
     // An amount of 0 asks for nothing, but a gate that would not let it pass says so.
     let refused = granted.is_zero() && !pays_asked;
@@ -126,7 +126,7 @@ pub fn profit(
     };
     Some(Profit {
         gate,
-        revenue: shown(revenue, MONEY_SCALE),
+        revenue,
         cost: reduced_cost.unwrap_or(cost),
     })
 }

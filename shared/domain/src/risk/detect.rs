@@ -4,7 +4,7 @@
 use super::SignalType;
 use crate::id::GrantId;
 use crate::metrics::Totals;
-use crate::money::{MONEY_SCALE, shown};
+use crate::money::{MONEY_SCALE, Money, Plain};
 use crate::settings::{ProfitSettings, RiskSettings, Settings};
 use crate::text_enum;
 use jiff::{SignedDuration, Timestamp};
@@ -148,7 +148,7 @@ fn immediate_withdrawal(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value>
         (withdrawal.at.duration_since(bonus.at) <= limit).then(|| {
             json!({
                 "event_id": withdrawal.event_id,
-                "amount": shown(withdrawal.amount, MONEY_SCALE),
+                "amount": Money::of(withdrawal.amount),
                 "withdrawn_at": withdrawal.at,
                 "grant_id": bonus.grant_id,
                 "granted_at": bonus.at,
@@ -170,8 +170,8 @@ fn bet_manipulation(facts: &RiskFacts, risk: &RiskSettings) -> Option<Value> {
             json!({
                 "grant_id": grant.grant_id,
                 "stakes": count,
-                "smallest": shown(smallest, MONEY_SCALE),
-                "largest": shown(largest, MONEY_SCALE),
+                "smallest": Money::of(smallest),
+                "largest": Money::of(largest),
             })
         })
     })
@@ -201,11 +201,11 @@ fn abnormal_win_rate(totals: &Totals, risk: &RiskSettings, profit: &ProfitSettin
         }
     };
     Some(json!({
-        "wagered": shown(totals.wagered, MONEY_SCALE),
-        "won": shown(totals.won, MONEY_SCALE),
-        "ratio": shown(ratio.round_dp(4), MONEY_SCALE),
+        "wagered": Money::of(totals.wagered),
+        "won": Money::of(totals.won),
+        "ratio": Plain::of(ratio.round_dp(4)),
         "bets": totals.bets,
-        "z_score": z_squared.and_then(square_root).map(|z| shown(z, MONEY_SCALE)),
+        "z_score": z_squared.and_then(square_root).map(Plain::of),
     }))
 }
 
@@ -239,8 +239,8 @@ fn low_risk_wagering(facts: &RiskFacts, risk: &RiskSettings, profit: &ProfitSett
             json!({
                 "grant_id": grant.grant_id,
                 "stakes": stakes,
-                "staked": shown(staked, MONEY_SCALE),
-                "staked_at_low_risk": shown(low, MONEY_SCALE),
+                "staked": Money::of(staked),
+                "staked_at_low_risk": Money::of(low),
             })
         })
     })

@@ -37,11 +37,12 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(scenario: Scenario<'a>) -> Self {
-        let period_key = scenario.subject.0.cadence.period_key(scenario.rules.moment(), None);
+        let rule = scenario.subject.0;
+        let period_key = rule.cadence.period_key(scenario.rules.moment(), None);
         Self {
             scenario,
             period_key,
-            tally: Tally::default(),
+            tally: Tally::none(rule.reward.reward_type.asset()),
             all: AllTally::default(),
         }
     }

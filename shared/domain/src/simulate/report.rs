@@ -5,7 +5,7 @@ use super::{Side, Simulation};
 use crate::evaluate::{BudgetRoom, Candidate, Decision, Evaluation, bonus};
 use crate::gate::cost::{WageredCost, WageringEstimate};
 use crate::id::PlayerId;
-use crate::money::{Asset, MONEY_SCALE, shown};
+use crate::money::{Asset, Money, Quantity};
 use crate::rule::{Budget, ConditionResult, RewardType, Rule};
 use crate::segment::Segment;
 use crate::settings::Settings;
@@ -25,7 +25,7 @@ pub struct Report {
     pub currency_type: Asset,
     #[serde(flatten)]
     pub figures: Figures,
-    pub expected_profit: Decimal,
+    pub expected_profit: Money,
     /// `expected_profit / cost`, to four decimal places; null if the cost is 0.
     pub roi: Option<Decimal>,
     /// Distribution of the granted amounts; null if nothing is granted.
@@ -48,16 +48,16 @@ pub struct Report {
 /// Quantiles are granted amounts (nearest rank): a tenth of the rewarded players get at most `p10`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Distribution {
-    pub min: Decimal,
-    pub p10: Decimal,
-    pub p25: Decimal,
-    pub median: Decimal,
-    pub p75: Decimal,
-    pub p90: Decimal,
-    pub p99: Decimal,
-    pub max: Decimal,
+    pub min: Quantity,
+    pub p10: Quantity,
+    pub p25: Quantity,
+    pub median: Quantity,
+    pub p75: Quantity,
+    pub p90: Quantity,
+    pub p99: Quantity,
+    pub max: Quantity,
     /// Rounded to the asset's scale.
-    pub mean: Decimal,
+    pub mean: Quantity,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,7 +67,7 @@ pub struct Group {
     pub players: u64,
     #[serde(flatten)]
     pub figures: Figures,
-    pub expected_profit: Decimal,
+    pub expected_profit: Money,
 }
 
 /// Players and amounts that a gate stopped, in the reward's asset.
@@ -85,10 +85,10 @@ pub struct BudgetUse {
     #[serde(flatten)]
     pub limits: Budget,
     /// Remaining budget before the simulation; null: no limit.
-    pub total_room: Option<Decimal>,
-    pub day_room: Option<Decimal>,
+    pub total_room: Option<Money>,
+    pub day_room: Option<Money>,
     /// Amount that the simulated grants reserve.
-    pub spent: Decimal,
+    pub spent: Money,
     /// Whether the budget refused anyone.
     pub is_reached: bool,
 }
@@ -133,9 +133,9 @@ impl Drawn {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AllRules {
     pub granted: u64,
-    pub cost: Decimal,
-    pub expected_revenue: Decimal,
-    pub expected_profit: Decimal,
+    pub cost: Money,
+    pub expected_revenue: Money,
+    pub expected_profit: Money,
 }
 
 /// Each figure is that of the simulated version minus that of the version in force.
@@ -145,12 +145,12 @@ pub struct Difference {
     pub version: i32,
     pub current: Figures,
     pub granted: i128,
-    pub amount: Decimal,
-    pub cost: Decimal,
-    pub expected_revenue: Decimal,
-    pub expected_profit: Decimal,
+    pub amount: Quantity,
+    pub cost: Money,
+    pub expected_revenue: Money,
+    pub expected_profit: Money,
     /// Cost difference over all rules in the simulated set.
-    pub all_rules_cost: Decimal,
+    pub all_rules_cost: Money,
 }
 
 pub(super) fn draw(
@@ -194,8 +194,8 @@ pub(super) fn of(simulation: Simulation<'_>) -> Report {
     } = simulation;
     let (rule, _) = side.scenario.subject;
     let asset = rule.reward.reward_type.asset();
-    let figures = rounded(side.tally.figures.clone(), asset);
-    let difference = current.map(|current| difference(&side, current, asset));
+    let figures = side.tally.figures.clone();
+    let difference = current.map(|current| difference(&side, current));
     let room = rooms_before.room(&rule.rule_id).unwrap_or_default();
     Report {
         players,
@@ -203,11 +203,12 @@ pub(super) fn of(simulation: Simulation<'_>) -> Report {
         currency_type: asset,
         expected_profit: profit(&figures),
         roi: profit(&figures)
-            .checked_div(figures.cost)
+            .value()
+            .checked_div(figures.cost.value())
             .map(|roi| roi.round_dp(ROI_SCALE)),
         amounts: distribution(side.tally.amounts, asset),
-        by_segment: groups(by_segment, asset),
-        by_tier: groups(by_tier, asset),
+        by_segment: groups(by_segment),
+        by_tier: groups(by_tier),
         budget: rule
             .budget
             .map(|limits| budget_use(limits, room, &figures, &side.tally.gates)),
@@ -219,29 +220,16 @@ pub(super) fn of(simulation: Simulation<'_>) -> Report {
     }
 }
 
-fn rounded(figures: Figures, asset: Asset) -> Figures {
-    Figures {
-        amount: shown(figures.amount, asset.scale()),
-        cost: shown(figures.cost, MONEY_SCALE),
-        expected_revenue: shown(figures.expected_revenue, MONEY_SCALE),
-        ..figures
-    }
+fn profit(figures: &Figures) -> Money {
+    figures.expected_revenue - figures.cost
 }
 
-fn profit(figures: &Figures) -> Decimal {
-    shown(figures.expected_revenue - figures.cost, MONEY_SCALE)
-}
-
-fn groups(groups: Groups, asset: Asset) -> Vec<Group> {
-    let group = |(name, players, figures)| {
-        let figures = rounded(figures, asset);
-        let name: String = name;
-        Group {
-            name: Some(name).filter(|name| !name.is_empty()),
-            players,
-            expected_profit: profit(&figures),
-            figures,
-        }
+fn groups(groups: Groups) -> Vec<Group> {
+    let group = |(name, players, figures): (String, _, _)| Group {
+        name: Some(name).filter(|name| !name.is_empty()),
+        players,
+        expected_profit: profit(&figures),
+        figures,
     };
     let mut groups: Vec<Group> = groups.0.into_iter().map(group).collect();
     groups.sort_by(|a, b| a.name.cmp(&b.name));
@@ -251,17 +239,10 @@ fn groups(groups: Groups, asset: Asset) -> Vec<Group> {
 const GATES: [&str; 5] = ["eligibility", "fraud", "profit", "caps", "budget"];
 
 fn gates(tallies: &BTreeMap<&'static str, (Count, Count)>, asset: Asset) -> Vec<GateTally> {
-    let stopped = |count: Count| Stopped {
-        amount: shown(count.amount, asset.scale()),
-        ..count
-    };
+    let none = Count::none(asset);
     let gate = |name: &'static str| {
-        let (refused, reduced) = tallies.get(name).copied().unwrap_or_default();
-        GateTally {
-            name,
-            refused: stopped(refused),
-            reduced: stopped(reduced),
-        }
+        let (refused, reduced) = tallies.get(name).copied().unwrap_or((none, none));
+        GateTally { name, refused, reduced }
     };
     GATES.map(gate).to_vec()
 }
@@ -272,12 +253,11 @@ fn budget_use(
     figures: &Figures,
     gates: &BTreeMap<&'static str, (Count, Count)>,
 ) -> BudgetUse {
-    let shown = |room: Option<Decimal>| room.map(|room| shown(room, MONEY_SCALE));
     let is_reached = gates.get("budget").is_some_and(|(refused, _)| refused.count > 0);
     BudgetUse {
         limits,
-        total_room: shown(room.total),
-        day_room: shown(room.day),
+        total_room: room.total.map(Money::of),
+        day_room: room.day.map(Money::of),
         spent: figures.cost,
         is_reached,
     }
@@ -286,24 +266,24 @@ fn budget_use(
 fn all_rules(tally: &AllTally) -> AllRules {
     AllRules {
         granted: tally.granted,
-        cost: shown(tally.cost, MONEY_SCALE),
-        expected_revenue: shown(tally.expected_revenue, MONEY_SCALE),
-        expected_profit: shown(tally.expected_revenue - tally.cost, MONEY_SCALE),
+        cost: tally.cost,
+        expected_revenue: tally.expected_revenue,
+        expected_profit: tally.expected_revenue - tally.cost,
     }
 }
 
-fn difference(side: &Side<'_>, current: Side<'_>, asset: Asset) -> Difference {
-    let (new, old) = (&side.tally.figures, rounded(current.tally.figures, asset));
-    let cost = shown(new.cost - old.cost, MONEY_SCALE);
-    let expected_revenue = shown(new.expected_revenue - old.expected_revenue, MONEY_SCALE);
+fn difference(side: &Side<'_>, current: Side<'_>) -> Difference {
+    let (new, old) = (&side.tally.figures, current.tally.figures);
+    let cost = new.cost - old.cost;
+    let expected_revenue = new.expected_revenue - old.expected_revenue;
     Difference {
         version: current.scenario.subject.1,
         granted: i128::from(new.granted) - i128::from(old.granted),
-        amount: shown(new.amount - old.amount, asset.scale()),
+        amount: new.amount.asset.quantity(new.amount.value - old.amount.value),
         cost,
         expected_revenue,
-        expected_profit: shown(expected_revenue - cost, MONEY_SCALE),
-        all_rules_cost: shown(side.all.cost - current.all.cost, MONEY_SCALE),
+        expected_profit: expected_revenue - cost,
+        all_rules_cost: side.all.cost - current.all.cost,
         current: old,
     }
 }
@@ -317,16 +297,16 @@ fn distribution(mut amounts: Vec<Decimal>, asset: Asset) -> Option<Distribution>
         .iter()
         .fold(Decimal::ZERO, |sum, amount| sum.saturating_add(*amount));
     let mean = sum / Decimal::from(amounts.len());
-    let shown = |amount: Decimal| shown(amount, asset.scale());
+    let quantity = |amount| asset.quantity(amount);
     Some(Distribution {
-        min: shown(first),
-        p10: shown(quantile(10)),
-        p25: shown(quantile(25)),
-        median: shown(quantile(50)),
-        p75: shown(quantile(75)),
-        p90: shown(quantile(90)),
-        p99: shown(quantile(99)),
-        max: shown(last),
-        mean: shown(mean.round_dp_with_strategy(asset.scale(), RoundingStrategy::MidpointAwayFromZero)),
+        min: quantity(first),
+        p10: quantity(quantile(10)),
+        p25: quantity(quantile(25)),
+        median: quantity(quantile(50)),
+        p75: quantity(quantile(75)),
+        p90: quantity(quantile(90)),
+        p99: quantity(quantile(99)),
+        max: quantity(last),
+        mean: quantity(mean.round_dp_with_strategy(asset.scale(), RoundingStrategy::MidpointAwayFromZero)),
     })
 }

@@ -3,6 +3,7 @@
 use super::report::Drawn;
 use crate::evaluate::{Decision, Evaluation, Verdict};
 use crate::gate::GateVerdict;
+use crate::money::{Asset, Money, Quantity};
 use crate::rule::Rule;
 use crate::text_enum;
 use rust_decimal::Decimal;
@@ -39,7 +40,7 @@ impl From<Verdict> for Outcome {
 }
 
 /// Numbers of players, and amounts. `matched = already_granted + displaced + not_applicable + refused + granted`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Figures {
     pub matched: u64,
     pub already_granted: u64,
@@ -50,13 +51,28 @@ pub struct Figures {
     /// Part of `granted`.
     pub reduced: u64,
     /// In the reward's asset.
-    pub amount: Decimal,
-    /// Expected cost in the program currency; so is the revenue.
-    pub cost: Decimal,
-    pub expected_revenue: Decimal,
+    pub amount: Quantity,
+    /// Expected cost; so is the revenue.
+    pub cost: Money,
+    pub expected_revenue: Money,
 }
 
 impl Figures {
+    pub(super) const fn none(asset: Asset) -> Self {
+        Self {
+            matched: 0,
+            already_granted: 0,
+            displaced: 0,
+            not_applicable: 0,
+            refused: 0,
+            granted: 0,
+            reduced: 0,
+            amount: asset.quantity(Decimal::ZERO),
+            cost: Money::ZERO,
+            expected_revenue: Money::ZERO,
+        }
+    }
+
     fn add(&mut self, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
         self.matched += u64::from(outcome != Outcome::NoMatch);
         match outcome {
@@ -69,30 +85,36 @@ impl Figures {
             Outcome::NoMatch => {}
         }
         if let Some(grant) = evaluation.grants.iter().find(|grant| grant.rule_id == rule.rule_id) {
-            // Amounts are below 1e15, so these sums stay far below the range of a decimal.
-            self.amount = self.amount.saturating_add(grant.amount);
-            self.cost = self.cost.saturating_add(grant.cost);
-            self.expected_revenue = self.expected_revenue.saturating_add(grant.expected_revenue);
+            self.amount += grant.amount;
+            self.cost += Money::of(grant.cost);
+            self.expected_revenue += Money::of(grant.expected_revenue);
         }
     }
 }
 
 /// Number of players whom a gate stopped, and the total amount withheld from them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Count {
     pub count: u64,
-    pub amount: Decimal,
+    pub amount: Quantity,
 }
 
 impl Count {
+    pub(super) const fn none(asset: Asset) -> Self {
+        Self {
+            count: 0,
+            amount: asset.quantity(Decimal::ZERO),
+        }
+    }
+
     fn add(&mut self, amount: Decimal) {
         self.count += 1;
-        self.amount = self.amount.saturating_add(amount);
+        self.amount += amount;
     }
 }
 
 /// The totals of the simulated rule.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tally {
     pub(super) figures: Figures,
     pub(super) amounts: Vec<Decimal>,
@@ -101,6 +123,14 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub(super) const fn none(asset: Asset) -> Self {
+        Self {
+            figures: Figures::none(asset),
+            amounts: Vec::new(),
+            gates: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn add(&mut self, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
         self.figures.add(outcome, rule, evaluation);
         let Some(decision) = evaluation
@@ -123,7 +153,8 @@ impl Tally {
             .iter()
             .filter(|gate| gate.verdict != GateVerdict::Approve)
         {
-            let (refused, reduced) = self.gates.entry(gate.name()).or_default();
+            let none = Count::none(self.figures.amount.asset);
+            let (refused, reduced) = self.gates.entry(gate.name()).or_insert((none, none));
             match gate.verdict {
                 GateVerdict::Refuse => refused.add(asked),
                 _ => reduced.add(asked - gate.amount),
@@ -137,16 +168,16 @@ impl Tally {
 #[derive(Debug, Clone, Default)]
 pub(super) struct AllTally {
     pub(super) granted: u64,
-    pub(super) cost: Decimal,
-    pub(super) expected_revenue: Decimal,
+    pub(super) cost: Money,
+    pub(super) expected_revenue: Money,
 }
 
 impl AllTally {
     pub(super) fn add(&mut self, evaluation: &Evaluation) {
         for grant in &evaluation.grants {
             self.granted += 1;
-            self.cost = self.cost.saturating_add(grant.cost);
-            self.expected_revenue = self.expected_revenue.saturating_add(grant.expected_revenue);
+            self.cost += Money::of(grant.cost);
+            self.expected_revenue += Money::of(grant.expected_revenue);
         }
     }
 }
@@ -159,7 +190,8 @@ impl Groups {
     pub(super) fn add(&mut self, name: &str, outcome: Outcome, rule: &Rule, evaluation: &Evaluation) {
         let known = self.0.iter().position(|(known, ..)| known == name);
         let index = known.unwrap_or_else(|| {
-            self.0.push((name.to_owned(), 0, Figures::default()));
+            let none = Figures::none(rule.reward.reward_type.asset());
+            self.0.push((name.to_owned(), 0, none));
             self.0.len() - 1
         });
         let (_, players, figures) = &mut self.0[index];

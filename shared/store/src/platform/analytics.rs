@@ -1,15 +1,16 @@
 //! What the program did, newest first.
 
 use crate::db::Executor;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::page::Page;
 use crate::row::word;
 use crate::select::Select;
 use domain::bonus::GrantStatus;
 use domain::id::{GrantId, PlayerId, RuleId, TransactionId};
-use domain::money::Asset;
+use domain::money::{Asset, Money, Quantity};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use serde::Serialize;
 use serde_json::Value;
 use std::fmt;
 use std::str::FromStr;
@@ -48,24 +49,27 @@ pub struct RewardFilter {
 }
 
 /// A grant with the decision that made it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reward {
+    #[serde(rename = "id")]
     pub grant_id: GrantId,
     pub player_id: String,
     /// `None`: given by a person, as are version and decision.
     pub rule_id: Option<String>,
     pub rule_version: Option<i32>,
     pub reward_type: String,
-    pub amount: Decimal,
+    pub amount: Quantity,
+    #[serde(rename = "currency_type")]
     pub asset: Asset,
     pub status: String,
     pub status_reason: Option<String>,
-    pub balance: Decimal,
-    /// Expected, in money.
-    pub cost: Decimal,
-    pub expected_revenue: Option<Decimal>,
-    pub wagering_required: Decimal,
-    pub wagering_completed: Decimal,
+    /// What a bonus still holds.
+    pub balance: Quantity,
+    /// Expected.
+    pub cost: Money,
+    pub expected_revenue: Option<Money>,
+    pub wagering_required: Money,
+    pub wagering_completed: Money,
     pub issued_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub closed_at: Option<Timestamp>,
@@ -96,21 +100,24 @@ pub async fn rewards(executor: &impl Executor, filter: &RewardFilter, page: &Pag
 }
 
 fn reward(row: &Row) -> Result<Reward> {
+    let asset: Asset = word(row, "asset")?;
+    let money = |column| Ok::<_, Error>(Money::of(row.try_get(column)?));
+    let revenue: Option<Decimal> = row.try_get("expected_revenue")?;
     Ok(Reward {
         grant_id: GrantId(row.try_get("grant_id")?),
         player_id: row.try_get("player_id")?,
         rule_id: row.try_get("rule_id")?,
         rule_version: row.try_get("rule_version")?,
         reward_type: row.try_get("reward_type")?,
-        amount: row.try_get("amount")?,
-        asset: word(row, "asset")?,
+        amount: asset.quantity(row.try_get("amount")?),
+        asset,
         status: row.try_get("status")?,
         status_reason: row.try_get("status_reason")?,
-        balance: row.try_get("balance")?,
-        cost: row.try_get("cost")?,
-        expected_revenue: row.try_get("expected_revenue")?,
-        wagering_required: row.try_get("wagering_required")?,
-        wagering_completed: row.try_get("wagering_completed")?,
+        balance: asset.quantity(row.try_get("balance")?),
+        cost: money("cost")?,
+        expected_revenue: revenue.map(Money::of),
+        wagering_required: money("wagering_required")?,
+        wagering_completed: money("wagering_completed")?,
         issued_at: row.try_get("issued_at")?,
         expires_at: row.try_get("expires_at")?,
         closed_at: row.try_get("closed_at")?,
@@ -152,7 +159,7 @@ impl FromStr for PostingKey {
 }
 
 /// A posting from the wallet's side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PostedLine {
     pub transaction_id: TransactionId,
     pub player_id: String,
@@ -161,14 +168,26 @@ pub struct PostedLine {
     pub version: i64,
     pub kind: String,
     /// Positive: from the house to the wallet.
-    pub amount: Decimal,
-    pub balance_after: Decimal,
+    pub amount: Quantity,
+    pub balance_after: Quantity,
     pub house: String,
     pub reference: String,
     pub grant_id: Option<GrantId>,
     pub actor: String,
     pub reason: Option<String>,
     pub created_at: Timestamp,
+}
+
+impl PostedLine {
+    /// One transaction can have several postings of one wallet.
+    pub fn cursor(&self) -> String {
+        PostingKey {
+            transaction_id: self.transaction_id.0,
+            asset: self.asset,
+            version: self.version,
+        }
+        .to_string()
+    }
 }
 
 /// A transaction is of one player, so that asset and version tell its postings apart.
@@ -202,14 +221,15 @@ pub async fn transactions(
 
 fn posted(row: &Row) -> Result<PostedLine> {
     let grant_id: Option<Uuid> = row.try_get("grant_id")?;
+    let asset: Asset = word(row, "asset")?;
     Ok(PostedLine {
         transaction_id: TransactionId(row.try_get("transaction_id")?),
         player_id: row.try_get("player_id")?,
-        asset: word(row, "asset")?,
+        asset,
         version: row.try_get("version")?,
         kind: row.try_get("kind")?,
-        amount: row.try_get("amount")?,
-        balance_after: row.try_get("balance_after")?,
+        amount: asset.quantity(row.try_get("amount")?),
+        balance_after: asset.quantity(row.try_get("balance_after")?),
         house: row.try_get("house")?,
         reference: row.try_get("reference")?,
         grant_id: grant_id.map(GrantId),

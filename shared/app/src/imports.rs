@@ -15,7 +15,8 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use store::imports::{Advance, MetPlayer, stored_line};
+use store::imports::players::MetPlayer;
+use store::imports::{Advance, stored_line};
 pub use store::imports::{Import, Object, StoredRowError};
 use store::platform::stats::{self, Counter, Slot};
 use store::players::totals;
@@ -145,7 +146,7 @@ async fn drop_duplicates<'a>(
     rows.sort_by(|a, b| (&a.player_id, a.line).cmp(&(&b.player_id, b.line)));
     let ids: Vec<&str> = rows.iter().map(|row| row.player_id.as_str()).collect();
     let mut first_lines: HashMap<String, u64> = HashMap::new();
-    for (player_id, line) in store::imports::first_lines(tx, run_id, &ids).await? {
+    for (player_id, line) in store::imports::players::first_lines(tx, run_id, &ids).await? {
         first_lines.insert(player_id, line.unsigned_abs());
     }
     let (mut kept, mut errors): (Vec<&PlayerRow>, Vec<RowError>) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -178,7 +179,7 @@ async fn plan_rows<'a>(
     tier_level: &str,
     context: Context,
 ) -> Result<Vec<(&'a PlayerRow, RowPlan)>> {
-    let created = store::imports::create_players(tx, rows, tier_level, context.now).await?;
+    let created = store::imports::players::create(tx, rows, tier_level, context.now).await?;
     let known: Vec<&str> = rows
         .iter()
         .map(|row| row.player_id.as_str())
@@ -187,7 +188,7 @@ async fn plan_rows<'a>(
     let mut existing = HashMap::new();
     if !known.is_empty() {
         store::players::lock_all(tx, &known).await?;
-        existing = store::imports::existing(tx, &known).await?;
+        existing = store::imports::players::existing(tx, &known).await?;
     }
     let decide = |row: &'a PlayerRow| {
         let stored = existing.get(row.player_id.as_str());
@@ -220,7 +221,7 @@ async fn write(
     }
     let updated = plans.iter().filter(|(_, plan)| plan.outcome == Outcome::Updated);
     let profiles = updated.map(|(row, plan)| (&row.player_id, &plan.profile));
-    store::imports::update_profiles(tx, profiles).await?;
+    store::imports::players::update_profiles(tx, profiles).await?;
     let changed = || plans.iter().filter(|(_, plan)| plan.outcome != Outcome::Unchanged);
     let after = changed().map(|(row, plan)| (&row.player_id, &plan.totals));
     totals::save(tx, after, context.now).await?;
@@ -231,7 +232,7 @@ async fn write(
         line: stored_line(row.line),
         changed: plan.outcome != Outcome::Unchanged,
     });
-    store::imports::add_players(tx, run_id, met).await?;
+    store::imports::players::add_met(tx, run_id, met).await?;
     Ok(counts)
 }
 

@@ -8,12 +8,16 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 const FILES: &[(&str, &[&str])] = &[
     ("activity", store::activity::STATEMENTS),
+    ("activity/history", store::activity::history::STATEMENTS),
     ("analytics", store::platform::analytics::STATEMENTS),
     ("audit_log", store::platform::audit_log::STATEMENTS),
+    ("budgets", store::rules::budgets::STATEMENTS),
+    ("decisions", store::rules::decisions::STATEMENTS),
     ("deliveries", store::platform::deliveries::STATEMENTS),
     ("grants", store::wallet::grants::STATEMENTS),
     ("idempotency", store::platform::idempotency::STATEMENTS),
     ("imports", store::imports::STATEMENTS),
+    ("imports/players", store::imports::players::STATEMENTS),
     ("keys", store::platform::keys::STATEMENTS),
     ("ledger", store::wallet::ledger::STATEMENTS),
     ("outbox", store::platform::outbox::STATEMENTS),

@@ -226,7 +226,7 @@ impl Players {
         let (standings, accounts, mut histories, qualifying) = try_join!(
             store::activity::standings(tx, ids),
             store::wallet::accounts::load(tx, ids),
-            store::activity::histories(tx, &events),
+            store::activity::history::load(tx, &events),
             store::tiers::standings(tx, ids, since)
         )?;
         let mut qualifying: HashMap<PlayerId, Decimal> = qualifying
@@ -298,8 +298,8 @@ impl Players {
         let touched: Vec<_> = touched.into_iter().collect();
         let since = books::rounds_since(cause.context.now);
         let (ended, unsettled) = try_join!(
-            store::activity::ended(tx, &touched),
-            store::activity::unsettled(tx, &emptied, since)
+            store::activity::history::ended(tx, &touched),
+            store::activity::history::unsettled(tx, &emptied, since)
         )?;
         for (player_id, grant_id, grant) in ended {
             if let Some((player, _)) = self.0.get_mut(&player_id) {

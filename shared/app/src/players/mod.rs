@@ -22,7 +22,7 @@ use store::platform::stats::{self, Counter, Slot};
 use store::players::segments::SegmentChange;
 pub use store::players::{Filter, Player};
 use store::players::{NewPlayer, Profile, SegmentMove};
-pub use store::wallet::grants::StoredDecisions;
+pub use store::rules::decisions::StoredDecisions;
 use store::{Db, Executor, Page, Tx, transaction};
 use uuid::Uuid;
 
@@ -236,7 +236,7 @@ pub async fn segments(db: &Db, player_id: &PlayerId, page: &Page<Timestamp>) -> 
 pub async fn decisions(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<StoredDecisions>> {
     let client = db.client().await?;
     check_exists(&client, player_id).await?;
-    Ok(store::wallet::grants::decisions(&client, player_id, page).await?)
+    Ok(store::rules::decisions::list(&client, player_id, page).await?)
 }
 
 /// Newest first, each with the decision behind it.

@@ -231,7 +231,7 @@ pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestam
     let player = players.first().ok_or_else(|| Error::not_found("player", player_id))?;
     let rule = program.rule(&stored)?;
 
-    let reserved = store::rules::reserved(&client, rule_id, program.moment.today()).await?;
+    let reserved = store::rules::budgets::reserved(&client, rule_id, program.moment.today()).await?;
     let budgets = BudgetRooms::of(&RuleSet::new(vec![(rule.clone(), stored.version)]), |_| reserved);
     let facts = Facts::of(player, &program.catalogue, &program.moment, None);
     let candidate = Candidate {

@@ -155,7 +155,7 @@ impl Plan {
             let detail = "the rule pays per event, and a simulation has none";
             return Err(Error::invalid(pointer, "needs_event", detail));
         }
-        let reserved = store::rules::reserved_of_all(&tx, program.moment.today()).await?;
+        let reserved = store::rules::budgets::reserved_of_all(&tx, program.moment.today()).await?;
         let others = match within {
             Within::Alone => Vec::new(),
             Within::ActiveSet => {

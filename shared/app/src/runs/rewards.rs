@@ -24,9 +24,9 @@ use rust_decimal::Decimal;
 use serde_json::value::to_raw_value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::platform::stats::Slot;
+use store::rules::decisions::NewDecision;
 pub use store::runs::shards::RewardTotals;
 use store::runs::shards::{self, Shard};
-use store::wallet::grants::NewDecision;
 use store::{Db, Tx, transaction};
 
 const ACTOR: &str = "reward-worker";
@@ -171,7 +171,7 @@ async fn lock_budgets(tx: &Tx<'_>, rules: &RuleSet, program: &Program) -> Result
         .map(|(rule, _)| rule.rule_id.as_str())
         .collect();
     let mut reserved: HashMap<String, (Decimal, Decimal)> = HashMap::new();
-    for row in store::wallet::grants::lock_budgets(tx, &budgeted, program.moment.today()).await? {
+    for row in store::rules::budgets::lock(tx, &budgeted, program.moment.today()).await? {
         let entry = reserved.entry(row.rule_id).or_default();
         match row.day {
             None => entry.0 = row.reserved,
@@ -280,8 +280,8 @@ impl<'a> Batch<'a> {
     ) -> Result<RewardTotals> {
         let now = self.context.now;
         self.totals.cost = self.journal.cost();
-        store::wallet::grants::reserve(tx, &budgeted_costs(&self.journal, self.rules), program.moment.today()).await?;
-        store::wallet::grants::add_decisions(tx, &self.decisions, run_id, now).await?;
+        store::rules::budgets::reserve(tx, &budgeted_costs(&self.journal, self.rules), program.moment.today()).await?;
+        store::rules::decisions::add(tx, &self.decisions, run_id, now).await?;
         // The scheduler sends what this sets going: a worker has no way to its own queue.
         let _tiers = books::write(tx, &self.journal, &[], slot, self.context).await?;
         Ok(self.totals)

@@ -1,5 +1,7 @@
 //! Rules and their versions. A version never changes; a rule points at its current one.
 
+pub mod budgets;
+pub mod decisions;
 pub mod population;
 pub mod simulations;
 
@@ -10,10 +12,7 @@ use crate::select::Select;
 use crate::statement;
 use domain::id::RuleId;
 use jiff::Timestamp;
-use jiff::civil::Date;
-use rust_decimal::Decimal;
 use serde_json::Value;
-use std::collections::HashMap;
 use tokio_postgres::Row;
 
 const RULE: &str = "
@@ -52,18 +51,6 @@ ORDER BY version DESC
 OFFSET $3
 LIMIT $4";
 
-const RESERVED: &str = "
-SELECT coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
-  coalesce(sum(reserved) FILTER (WHERE day = $2), 0) AS today
-FROM rule_budgets
-WHERE rule_id = $1";
-
-const RESERVED_OF_ALL: &str = "
-SELECT rule_id, coalesce(sum(reserved) FILTER (WHERE day IS NULL), 0) AS total,
-  coalesce(sum(reserved) FILTER (WHERE day = $1), 0) AS today
-FROM rule_budgets
-GROUP BY rule_id";
-
 const LOCK: &str = "
 SELECT 1
 FROM rules
@@ -98,8 +85,6 @@ pub const STATEMENTS: &[&str] = &[
     LOAD_LIVE,
     LOAD_UNARCHIVED,
     VERSIONS,
-    RESERVED,
-    RESERVED_OF_ALL,
     LOCK,
     INSERT,
     ADD_VERSION,
@@ -190,21 +175,6 @@ pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i3
                 created_by: row.try_get("created_by")?,
             })
         })
-        .collect()
-}
-
-/// Money that the rule's grants have reserved, over its whole life and today. Only for a look: what may be spent is
-/// decided under the lock of [`crate::wallet::grants::lock_budgets`].
-pub async fn reserved(executor: &impl Executor, rule_id: &RuleId, today: Date) -> Result<(Decimal, Decimal)> {
-    let row = statement::row(executor, RESERVED, &[&rule_id.as_str(), &today]).await?;
-    Ok((row.try_get("total")?, row.try_get("today")?))
-}
-
-/// [`reserved`] of every rule that has reserved anything.
-pub async fn reserved_of_all(executor: &impl Executor, today: Date) -> Result<HashMap<String, (Decimal, Decimal)>> {
-    let rows = statement::rows(executor, RESERVED_OF_ALL, &[&today]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("rule_id")?, (row.try_get("total")?, row.try_get("today")?))))
         .collect()
 }
 

@@ -1,25 +1,20 @@
-//! Grants: every reward issued, and the decisions behind them.
+//! Grants: every reward issued, and the history of its status.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
-use crate::page::Page;
 use crate::row::{player_id, word};
 use crate::statement::{self, text};
 use domain::bonus::{Grant, GrantStatus, GrantTerms, NewGrant, Transition};
-use domain::id::{EvaluationId, GrantId, PlayerId, RunId, TransactionId};
+use domain::id::{EvaluationId, GrantId, PlayerId, TransactionId};
 use domain::money::Asset;
 use domain::rule::RewardType;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde::Serialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 use std::collections::HashSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
-use uuid::Uuid;
 
 columns! {
     struct NewGrantRow<'a> => NewGrants () {
@@ -47,67 +42,6 @@ columns! {
 }
 
 const ADD: &str = text!("INSERT INTO grants (", NewGrants::NAMES, ")\n", NewGrants::SELECT);
-
-columns! {
-    struct DecisionRow<'a> => Decisions (run_id, evaluated_at) {
-        player_id: text = &'a PlayerId,
-        evaluation_id: uuid = EvaluationId,
-        facts: json = Json<&'a RawValue>,
-        decisions: json = Json<&'a RawValue>,
-    }
-}
-
-const ADD_DECISIONS: &str = text!(
-    "INSERT INTO reward_decisions (run_id, evaluated_at, ",
-    Decisions::NAMES,
-    ")\nSELECT $1, $2, ",
-    Decisions::NAMES,
-    "\nFROM ",
-    Decisions::UNNEST
-);
-
-const OPEN_BUDGETS: &str = "
-INSERT INTO rule_budgets (rule_id, day, reserved)
-SELECT rule_id, day, 0
-FROM unnest($1::text[]) AS r (rule_id)
-CROSS JOIN (VALUES (NULL::date), ($2::date)) AS d (day)
-ORDER BY rule_id, day
-ON CONFLICT (rule_id, day) DO NOTHING";
-
-const LOCK_BUDGETS: &str = "
-SELECT rule_id, day, reserved
-FROM rule_budgets
-WHERE rule_id = ANY($1)
-  AND (day IS NULL OR day = $2)
-ORDER BY rule_id, day
-FOR UPDATE";
-
-columns! {
-    struct CostRow<'a> => Costs (today) {
-        rule_id: text = &'a str,
-        cost: numeric = Decimal,
-    }
-}
-
-const RESERVE: &str = text!(
-    "
-UPDATE rule_budgets b
-SET reserved = b.reserved + n.cost
-FROM ",
-    Costs::UNNEST,
-    "
-WHERE b.rule_id = n.rule_id
-  AND (b.day IS NULL OR b.day = $1)"
-);
-
-const DECISIONS: &str = "
-SELECT evaluation_id, run_id, evaluated_at, facts, decisions
-FROM reward_decisions
-WHERE player_id = $1
-  AND ($2::uuid IS NULL OR evaluation_id < $2)
-ORDER BY evaluation_id DESC
-OFFSET $3
-LIMIT $4";
 
 columns! {
     struct GrantRow<'a> => Grants () {
@@ -250,21 +184,7 @@ WHERE u.recorded_at > $1"
 );
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
-    ADD,
-    SAVE,
-    ADD_HISTORY,
-    OPEN,
-    GET,
-    HISTORY,
-    DUE_PLAYERS,
-    IN_OPEN_ROUNDS,
-    ADD_DECISIONS,
-    DECISIONS,
-    OPEN_BUDGETS,
-    LOCK_BUDGETS,
-    RESERVE,
-];
+pub const STATEMENTS: &[&str] = &[ADD, SAVE, ADD_HISTORY, OPEN, GET, HISTORY, DUE_PLAYERS, IN_OPEN_ROUNDS];
 
 /// Writes new grants as they stand, in one statement. The unique key (player, rule, period) refuses a second one.
 pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
@@ -354,110 +274,6 @@ pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> 
         })
         .collect();
     statement::execute(tx, ADD_HISTORY, &rows.params([])).await?;
-    Ok(())
-}
-
-/// What one evaluation of a player decided, already written as JSON.
-#[derive(Debug)]
-pub struct NewDecision {
-    pub player_id: PlayerId,
-    pub evaluation_id: EvaluationId,
-    pub facts: Box<RawValue>,
-    pub decisions: Box<RawValue>,
-}
-
-pub async fn add_decisions(
-    tx: &Tx<'_>,
-    decisions: &[NewDecision],
-    run_id: Option<RunId>,
-    now: Timestamp,
-) -> Result<()> {
-    if decisions.is_empty() {
-        return Ok(());
-    }
-    let rows: Decisions<'_> = decisions
-        .iter()
-        .map(|decision| DecisionRow {
-            player_id: &decision.player_id,
-            evaluation_id: decision.evaluation_id,
-            facts: Json(&decision.facts),
-            decisions: Json(&decision.decisions),
-        })
-        .collect();
-    statement::execute(tx, ADD_DECISIONS, &rows.params([&run_id.map(|id| id.0), &now])).await?;
-    Ok(())
-}
-
-/// What one evaluation decided about a player for whom a rule matched.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StoredDecisions {
-    pub evaluation_id: EvaluationId,
-    pub run_id: Option<RunId>,
-    pub evaluated_at: Timestamp,
-    /// Those that the matching rules read.
-    pub facts: Value,
-    /// In order of priority, refused ones too, each with the figures of its gates.
-    pub decisions: Value,
-}
-
-/// Newest first.
-pub async fn decisions(
-    executor: &impl Executor,
-    player_id: &PlayerId,
-    page: &Page<Uuid>,
-) -> Result<Vec<StoredDecisions>> {
-    let params: statement::Params<'_> = &[&player_id.as_str(), &page.after, &page.skip, &page.limit];
-    statement::rows(executor, DECISIONS, params)
-        .await?
-        .iter()
-        .map(|row| {
-            let run_id: Option<Uuid> = row.try_get("run_id")?;
-            Ok(StoredDecisions {
-                evaluation_id: EvaluationId(row.try_get("evaluation_id")?),
-                run_id: run_id.map(RunId),
-                evaluated_at: row.try_get("evaluated_at")?,
-                facts: row.try_get("facts")?,
-                decisions: row.try_get("decisions")?,
-            })
-        })
-        .collect()
-}
-
-/// Money that grants of a rule have reserved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reserved {
-    pub rule_id: String,
-    /// `None`: over the whole life of the rule.
-    pub day: Option<Date>,
-    pub reserved: Decimal,
-}
-
-/// Locks what rules with a budget have reserved, for their life and for `today`. Whoever grants one of them waits for
-/// us until we commit: that is what keeps a budget exact.
-pub async fn lock_budgets(tx: &Tx<'_>, rule_ids: &[&str], today: Date) -> Result<Vec<Reserved>> {
-    if rule_ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    statement::execute(tx, OPEN_BUDGETS, &[&rule_ids, &today]).await?;
-    let rows = statement::rows(tx, LOCK_BUDGETS, &[&rule_ids, &today]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Reserved {
-                rule_id: row.try_get("rule_id")?,
-                day: row.try_get("day")?,
-                reserved: row.try_get("reserved")?,
-            })
-        })
-        .collect()
-}
-
-/// Adds the cost of grants to the locked budgets of their rules. Each rule comes once.
-pub async fn reserve(tx: &Tx<'_>, costs: &[(&str, Decimal)], today: Date) -> Result<()> {
-    if costs.is_empty() {
-        return Ok(());
-    }
-    let rows: Costs<'_> = costs.iter().map(|&(rule_id, cost)| CostRow { rule_id, cost }).collect();
-    statement::execute(tx, RESERVE, &rows.params([&today])).await?;
     Ok(())
 }
 

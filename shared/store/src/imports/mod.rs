@@ -1,19 +1,18 @@
-//! Imports: files, their watermark, their errors, and the rows that reached players.
+//! Imports: files, how far each has been read, and the rows that were rejected.
+
+pub mod players;
 
 use crate::columns;
 use crate::columns::Param;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::players::totals::{TOTALS, totals_of};
 use crate::row::word;
 use crate::statement::{self, text};
-use domain::id::{ImportId, PlayerId, RunId};
-use domain::import::plan::{Existing, ProfileChange};
-use domain::import::row::{PlayerRow, RowError};
+use domain::id::{ImportId, RunId};
+use domain::import::row::RowError;
 use domain::run::RunStatus;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
 use tokio_postgres::Row;
 
 const OPEN: &str = "
@@ -60,83 +59,6 @@ SELECT status, next_line
 FROM imports
 WHERE import_id = $1
 FOR UPDATE";
-
-const FIRST_LINES: &str = "
-SELECT player_id, line
-FROM run_players
-WHERE run_id = $1
-  AND player_id = ANY($2)";
-
-const EXISTING: &str = text!(
-    "
-SELECT p.player_id, ",
-    TOTALS,
-    ", p.email, p.name, p.registered_at
-FROM players p
-JOIN player_totals t ON t.player_id = p.player_id
-WHERE p.player_id = ANY($1)"
-);
-
-columns! {
-    struct NewPlayerRow<'a> => NewPlayers (tier, created_at) {
-        player_id: text = &'a PlayerId,
-        email: text = Option<&'a str>,
-        name: text = Option<&'a str>,
-        registered_at: timestamptz = Option<Timestamp>,
-    }
-}
-
-const CREATE_PLAYERS: &str = text!(
-    "INSERT INTO players (tier, created_at, ",
-    NewPlayers::NAMES,
-    ")\nSELECT $1, $2, ",
-    NewPlayers::NAMES,
-    "\nFROM ",
-    NewPlayers::UNNEST,
-    "
-ORDER BY player_id
-ON CONFLICT (player_id) DO NOTHING
-RETURNING player_id"
-);
-
-columns! {
-    struct ProfileRow<'a> => Profiles () {
-        player_id: text = &'a PlayerId,
-        email: text = Option<&'a str>,
-        name: text = Option<&'a str>,
-        registered_at: timestamptz = Option<Timestamp>,
-    }
-}
-
-const UPDATE_PROFILES: &str = text!(
-    "
-UPDATE players p
-SET email = coalesce(n.email, p.email),
-  name = coalesce(n.name, p.name),
-  registered_at = coalesce(n.registered_at, p.registered_at)
-FROM ",
-    Profiles::UNNEST,
-    "
-WHERE p.player_id = n.player_id"
-);
-
-columns! {
-    /// A player whom an import met.
-    pub struct MetPlayer<'a> => MetPlayers (run_id) {
-        player_id: text = &'a PlayerId,
-        line: bigint = i64,
-        changed: boolean = bool,
-    }
-}
-
-const ADD_PLAYERS: &str = text!(
-    "INSERT INTO run_players (run_id, ",
-    MetPlayers::NAMES,
-    ")\nSELECT $1, ",
-    MetPlayers::NAMES,
-    "\nFROM ",
-    MetPlayers::UNNEST
-);
 
 columns! {
     struct ErrorRow<'a> => Errors (import_id) {
@@ -193,22 +115,7 @@ ORDER BY line, ordinal
 LIMIT $4";
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[
-    OPEN,
-    FIND,
-    GET,
-    LIST,
-    LOCK,
-    FIRST_LINES,
-    EXISTING,
-    CREATE_PLAYERS,
-    UPDATE_PROFILES,
-    ADD_PLAYERS,
-    ADD_ERRORS,
-    ADVANCE,
-    FINISH,
-    ERRORS,
-];
+pub const STATEMENTS: &[&str] = &[OPEN, FIND, GET, LIST, LOCK, ADD_ERRORS, ADVANCE, FINISH, ERRORS];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -322,81 +229,6 @@ pub async fn lock(tx: &Tx<'_>, import_id: ImportId) -> Result<Option<i64>> {
     let row = statement::row(tx, LOCK, &[&import_id.0]).await?;
     let running = word::<RunStatus>(&row, "status")? == RunStatus::Running;
     Ok(if running { Some(row.try_get("next_line")?) } else { None })
-}
-
-/// The lines on which this import met these players before.
-pub async fn first_lines(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<HashMap<String, i64>> {
-    let rows = statement::rows(tx, FIRST_LINES, &[&run_id.0, &player_ids]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("player_id")?, row.try_get("line")?)))
-        .collect()
-}
-
-/// What is stored about players that are locked.
-pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String, Existing>> {
-    let rows = statement::rows(tx, EXISTING, &[&player_ids]).await?;
-    rows.iter()
-        .map(|row| {
-            let existing = Existing {
-                totals: totals_of(row, 1)?,
-                email: row.try_get("email")?,
-                name: row.try_get("name")?,
-                registered_at: row.try_get("registered_at")?,
-            };
-            Ok((row.try_get("player_id")?, existing))
-        })
-        .collect()
-}
-
-/// Makes those of the players that do not exist, in the lowest tier, and answers their ids. Both the made ones and those
-/// that another transaction was making are settled when this returns. `rows` are sorted by id.
-pub async fn create_players(
-    tx: &Tx<'_>,
-    rows: &[&PlayerRow],
-    tier_level: &str,
-    now: Timestamp,
-) -> Result<HashSet<String>> {
-    let rows: NewPlayers<'_> = rows
-        .iter()
-        .map(|row| NewPlayerRow {
-            player_id: &row.player_id,
-            email: row.email.as_deref(),
-            name: row.name.as_deref(),
-            registered_at: row.registered_at,
-        })
-        .collect();
-    let created = statement::rows(tx, CREATE_PLAYERS, &rows.params([&tier_level, &now])).await?;
-    created.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Writes profile changes of players that exist.
-pub async fn update_profiles<'a>(
-    tx: &Tx<'_>,
-    changes: impl IntoIterator<Item = (&'a PlayerId, &'a ProfileChange)>,
-) -> Result<()> {
-    let rows: Profiles<'_> = changes
-        .into_iter()
-        .filter(|(_, change)| **change != ProfileChange::default())
-        .map(|(player_id, change)| ProfileRow {
-            player_id,
-            email: change.email.as_deref(),
-            name: change.name.as_deref(),
-            registered_at: change.registered_at,
-        })
-        .collect();
-    if !rows.is_empty() {
-        statement::execute(tx, UPDATE_PROFILES, &rows.params([])).await?;
-    }
-    Ok(())
-}
-
-/// Remembers on which line the import met each player, and whether the row changed anything.
-pub async fn add_players<'a>(tx: &Tx<'_>, run_id: RunId, met: impl IntoIterator<Item = MetPlayer<'a>>) -> Result<()> {
-    let rows: MetPlayers<'_> = met.into_iter().collect();
-    if !rows.is_empty() {
-        statement::execute(tx, ADD_PLAYERS, &rows.params([&run_id.0])).await?;
-    }
-    Ok(())
 }
 
 pub async fn add_errors(tx: &Tx<'_>, import_id: ImportId, errors: &[RowError]) -> Result<()> {

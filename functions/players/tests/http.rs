@@ -2,65 +2,27 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use app::Act;
-use axum::Router;
 use serde_json::{Value, json};
-use testing::{Player, Response, TestDb, api_key, call};
+use testing::{Player, TestApi, api_key, call};
 
-struct Program {
-    test: TestDb,
-    router: Router,
-    key: String,
+async fn program() -> TestApi {
+    TestApi::new("operator", |db, now| players::router(db, now)).await
 }
 
-impl Program {
-    async fn new() -> Self {
-        let test = TestDb::new().await;
-        let key = api_key(&test.db(), "operator").await;
-        Self {
-            router: players::router(test.db(), lambda::clock::now),
-            key,
-            test,
-        }
-    }
+async fn ids(api: &TestApi, path: &str) -> Vec<String> {
+    let players = api.get(path).await;
+    let players = players.as_array().unwrap().iter();
+    players
+        .map(|player| player["player_id"].as_str().unwrap().to_owned())
+        .collect()
+}
 
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        call(&self.router, method, path, Some(&self.key), body).await
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        self.send("GET", path, None).await.expect(200)
-    }
-
-    /// `[pointer, code]` of every error of a 422.
-    async fn errors(&self, method: &str, path: &str, body: Option<Value>) -> Vec<(String, String)> {
-        let problem = self.send(method, path, body).await.expect(422);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        problem["errors"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|error| (text(&error["pointer"]), text(&error["code"])))
-            .collect()
-    }
-
-    async fn ids(&self, path: &str) -> Vec<String> {
-        let players = self.get(path).await;
-        players
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|player| player["player_id"].as_str().unwrap().to_owned())
-            .collect()
-    }
-
-    async fn counters(&self) -> String {
-        let sums = "SELECT counter, sum(value)::bigint AS value FROM stats GROUP BY counter HAVING sum(value) <> 0";
-        self.test
-            .text(&format!(
-                "SELECT string_agg(counter || '=' || value, ' ' ORDER BY counter) FROM ({sums}) AS s"
-            ))
-            .await
-    }
+async fn counters(api: &TestApi) -> String {
+    let sums = "SELECT counter, sum(value)::bigint AS value FROM stats GROUP BY counter HAVING sum(value) <> 0";
+    api.text(&format!(
+        "SELECT string_agg(counter || '=' || value, ' ' ORDER BY counter) FROM ({sums}) AS s"
+    ))
+    .await
 }
 
 fn p002() -> Player {
@@ -74,8 +36,8 @@ fn p002() -> Player {
 
 #[tokio::test]
 async fn a_player_looks_as_the_api_says() {
-    let program = Program::new().await;
-    p002().insert(&program.test.db()).await;
+    let program = program().await;
+    p002().insert(&program.db()).await;
     let mut player = program.get("/api/players/P002").await;
     assert!(player["created_at"].as_str().unwrap().ends_with('Z'));
     player["created_at"].take();
@@ -99,8 +61,8 @@ async fn a_player_looks_as_the_api_says() {
 
 #[tokio::test]
 async fn open_bonuses_show_in_the_balances() {
-    let program = Program::new().await;
-    p002().insert(&program.test.db()).await;
+    let program = program().await;
+    p002().insert(&program.db()).await;
     for (amount, required, hours) in [("480", "4800", 48), ("20", "100.5", 24)] {
         let command = app::wallet::AddBonus {
             player_id: domain::id::PlayerId::parse("P002").unwrap(),
@@ -115,7 +77,7 @@ async fn open_bonuses_show_in_the_balances() {
             now: "2026-03-01T12:00:00Z".parse().unwrap(),
             new_id: lambda::id::uuid_v7,
         };
-        app::wallet::add_bonus(&program.test.db(), &command, &Act::of("test", context))
+        app::wallet::add_bonus(&program.db(), &command, &Act::of("test", context))
             .await
             .unwrap();
     }
@@ -135,7 +97,7 @@ async fn open_bonuses_show_in_the_balances() {
 
 #[tokio::test]
 async fn a_new_player_has_done_nothing_and_is_counted() {
-    let program = Program::new().await;
+    let program = program().await;
     let body = json!({ "player_id": "N1", "email": "n@example.com", "name": "=HYPERLINK(\"x\")" });
     let created = program.send("POST", "/api/players", Some(body)).await.expect(201);
     assert_eq!(created, program.get("/api/players/N1").await);
@@ -154,26 +116,25 @@ async fn a_new_player_has_done_nothing_and_is_counted() {
         ]
     );
     assert_eq!(
-        program.counters().await,
+        counters(&program).await,
         "players_active=1 players_total=1 segment:NEW=1 tier:BRONZE=1"
     );
     let history = program.get("/api/players/N1/segments").await;
     assert_eq!((&history[0]["from"], &history[0]["to"]), (&Value::Null, &json!("NEW")));
     assert_eq!(
         program
-            .test
             .text("SELECT string_agg(action || ' ' || subject || ' ' || (after ->> 'email'), ',') FROM audit_log")
             .await,
         "player.create player:N1 n@example.com"
     );
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn a_taken_id_is_a_conflict_and_changes_nothing() {
-    let program = Program::new().await;
-    p002().insert(&program.test.db()).await;
-    let before = program.counters().await;
+    let program = program().await;
+    p002().insert(&program.db()).await;
+    let before = counters(&program).await;
     let problem = program
         .send(
             "POST",
@@ -183,14 +144,14 @@ async fn a_taken_id_is_a_conflict_and_changes_nothing() {
         .await;
     assert_eq!(problem.header("content-type"), Some("application/problem+json"));
     assert_eq!(problem.expect(409)["type"], "urn:loyalty:problem:duplicate");
-    assert_eq!(program.counters().await, before);
+    assert_eq!(counters(&program).await, before);
     assert_eq!(program.get("/api/players/P002").await["email"], Value::Null);
-    assert_eq!(program.test.text("SELECT count(*) FROM audit_log").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM audit_log").await, "0");
 }
 
 #[tokio::test]
 async fn wrong_players_are_refused_with_the_place() {
-    let program = Program::new().await;
+    let program = program().await;
     let wrong = |pointer: &str, code: &str| vec![(pointer.to_owned(), code.to_owned())];
     for (body, expected) in [
         (json!({}), wrong("/player_id", "required")),
@@ -222,12 +183,12 @@ async fn wrong_players_are_refused_with_the_place() {
             "{body}"
         );
     }
-    assert_eq!(program.test.text("SELECT count(*) FROM players").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM players").await, "0");
 }
 
 #[tokio::test]
 async fn a_change_keeps_what_it_does_not_name() {
-    let program = Program::new().await;
+    let program = program().await;
     program
         .send(
             "POST",
@@ -261,13 +222,13 @@ async fn a_change_keeps_what_it_does_not_name() {
     program.send("PUT", "/api/players/N1", Some(body)).await.expect(200);
     let audit = "SELECT string_agg((before ->> 'name') || '>' || coalesce(after ->> 'name', '-') || ' ' || (after ->> 'is_blocked'), ',')
                  FROM audit_log WHERE action = 'player.update'";
-    assert_eq!(program.test.text(audit).await, "N>- true");
+    assert_eq!(program.text(audit).await, "N>- true");
 }
 
 #[tokio::test]
 async fn a_deleted_player_is_inactive_once() {
-    let program = Program::new().await;
-    p002().insert(&program.test.db()).await;
+    let program = program().await;
+    p002().insert(&program.db()).await;
     assert_eq!(
         program.send("DELETE", "/api/players/P002", None).await.expect(200)["is_active"],
         json!(false)
@@ -277,7 +238,7 @@ async fn a_deleted_player_is_inactive_once() {
         json!(false)
     );
     assert_eq!(
-        program.counters().await,
+        counters(&program).await,
         "players_total=1 segment:LOSING=1 tier:BRONZE=1"
     );
     program
@@ -285,19 +246,19 @@ async fn a_deleted_player_is_inactive_once() {
         .await
         .expect(200);
     assert_eq!(
-        program.counters().await,
+        counters(&program).await,
         "players_active=1 players_total=1 segment:LOSING=1 tier:BRONZE=1"
     );
 }
 
 #[tokio::test]
 async fn concurrent_changes_count_a_player_once() {
-    let program = Program::new().await;
-    p002().insert(&program.test.db()).await;
+    let program = program().await;
+    p002().insert(&program.db()).await;
     let bodies =
         [false, true, false, true, false, true, false, false].map(|is_active| Some(json!({ "is_active": is_active })));
     let tasks = bodies.map(|body| {
-        let (router, key) = (program.router.clone(), program.key.clone());
+        let (router, key) = (program.router().clone(), program.key().to_owned());
         tokio::spawn(async move { call(&router, "PUT", "/api/players/P002", Some(&key), body).await.status })
     });
     for task in tasks {
@@ -305,7 +266,6 @@ async fn concurrent_changes_count_a_player_once() {
     }
     let active = program.get("/api/players/P002").await["is_active"] == json!(true);
     let counted = program
-        .test
         .text("SELECT coalesce(sum(value), 0)::bigint FROM stats WHERE counter = 'players_active'")
         .await;
     assert_eq!(counted, i32::from(active).to_string());
@@ -313,8 +273,8 @@ async fn concurrent_changes_count_a_player_once() {
 
 #[tokio::test]
 async fn lists_are_filtered_and_walked() {
-    let program = Program::new().await;
-    let db = program.test.db();
+    let program = program().await;
+    let db = program.db();
     p002().insert(&db).await;
     Player::new("P001").segment("VIP").tier("GOLD").insert(&db).await;
     Player::new("Q001").segment("NEW").insert(&db).await;
@@ -328,34 +288,34 @@ async fn lists_are_filtered_and_walked() {
         .expect(201);
     program.send("DELETE", "/api/players/Q001", None).await.expect(200);
 
-    assert_eq!(program.ids("/api/players").await, ["P001", "P002", "Q001", "Z9"]);
-    assert_eq!(program.ids("/api/players?segment=VIP").await, ["P001"]);
-    assert_eq!(program.ids("/api/players?tier=GOLD&is_active=true").await, ["P001"]);
+    assert_eq!(ids(&program, "/api/players").await, ["P001", "P002", "Q001", "Z9"]);
+    assert_eq!(ids(&program, "/api/players?segment=VIP").await, ["P001"]);
+    assert_eq!(ids(&program, "/api/players?tier=GOLD&is_active=true").await, ["P001"]);
     for no in ["false", "False", "FALSE", "0"] {
         assert_eq!(
-            program.ids(&format!("/api/players?is_active={no}")).await,
+            ids(&program, &format!("/api/players?is_active={no}")).await,
             ["Q001"],
             "{no}"
         );
     }
     for yes in ["True", "TRUE", "1"] {
-        let found = program.ids(&format!("/api/players?tier=GOLD&is_active={yes}")).await;
+        let found = ids(&program, &format!("/api/players?tier=GOLD&is_active={yes}")).await;
         assert_eq!(found, ["P001"], "{yes}");
     }
-    assert_eq!(program.ids("/api/players?q=p0").await, ["P001", "P002", "Z9"]);
-    assert_eq!(program.ids("/api/players?q=p0@EX").await, ["Z9"]);
-    assert_eq!(program.ids("/api/players?q=").await, ["P001", "P002", "Q001", "Z9"]);
-    assert_eq!(program.ids("/api/players?skip=1&limit=2").await, ["P002", "Q001"]);
+    assert_eq!(ids(&program, "/api/players?q=p0").await, ["P001", "P002", "Z9"]);
+    assert_eq!(ids(&program, "/api/players?q=p0@EX").await, ["Z9"]);
+    assert_eq!(ids(&program, "/api/players?q=").await, ["P001", "P002", "Q001", "Z9"]);
+    assert_eq!(ids(&program, "/api/players?skip=1&limit=2").await, ["P002", "Q001"]);
 
     let first = program.send("GET", "/api/players?is_active=true&limit=2", None).await;
     let link = first.header("link").unwrap().to_owned();
     assert_eq!(link, "</api/players?is_active=true&limit=2&cursor=P002>; rel=\"next\"");
-    assert_eq!(program.ids(link.split(['<', '>']).nth(1).unwrap()).await, ["Z9"]);
+    assert_eq!(ids(&program, link.split(['<', '>']).nth(1).unwrap()).await, ["Z9"]);
 }
 
 #[tokio::test]
 async fn unknown_filters_are_refused_with_their_name() {
-    let program = Program::new().await;
+    let program = program().await;
     for (query, pointer, code) in [
         ("segment=LUCKY", "?segment", "unknown"),
         ("tier=STONE", "?tier", "unknown"),
@@ -375,8 +335,8 @@ async fn unknown_filters_are_refused_with_their_name() {
 
 #[tokio::test]
 async fn facts_are_what_a_rule_sees() {
-    let program = Program::new().await;
-    p002().tier("GOLD").insert(&program.test.db()).await;
+    let program = program().await;
+    p002().tier("GOLD").insert(&program.db()).await;
     let seen = program.get("/api/players/P002/facts").await;
     assert_eq!(seen["player_id"], "P002");
     for (fact, expected) in [
@@ -396,7 +356,7 @@ async fn facts_are_what_a_rule_sees() {
 
 #[tokio::test]
 async fn unknown_players_are_not_found() {
-    let program = Program::new().await;
+    let program = program().await;
     for path in [
         "/api/players/P404",
         "/api/players/P404/facts",
@@ -416,41 +376,40 @@ async fn unknown_players_are_not_found() {
 
 #[tokio::test]
 async fn only_staff_may_write() {
-    let program = Program::new().await;
-    let viewer = api_key(&program.test.db(), "viewer").await;
-    let ingest = api_key(&program.test.db(), "ingest").await;
+    let program = program().await;
+    let viewer = api_key(&program.db(), "viewer").await;
+    let ingest = api_key(&program.db(), "ingest").await;
     let body = || Some(json!({ "player_id": "N1" }));
-    call(&program.router, "GET", "/api/players", None, None)
+    call(program.router(), "GET", "/api/players", None, None)
         .await
         .expect(401);
-    call(&program.router, "POST", "/api/players", None, body())
+    call(program.router(), "POST", "/api/players", None, body())
         .await
         .expect(401);
-    call(&program.router, "POST", "/api/players", Some(&viewer), body())
+    call(program.router(), "POST", "/api/players", Some(&viewer), body())
         .await
         .expect(403);
-    call(&program.router, "GET", "/api/players", Some(&ingest), None)
+    call(program.router(), "GET", "/api/players", Some(&ingest), None)
         .await
         .expect(403);
-    call(&program.router, "GET", "/api/players", Some(&viewer), None)
+    call(program.router(), "GET", "/api/players", Some(&viewer), None)
         .await
         .expect(200);
-    assert_eq!(program.test.text("SELECT count(*) FROM players").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM players").await, "0");
     let unreadable = axum::http::Request::post("/api/players")
-        .header("authorization", format!("Bearer {}", program.key))
+        .header("authorization", format!("Bearer {}", program.key()))
         .header("content-type", "application/json")
         .body(axum::body::Body::from("{\"player_id\": "))
         .unwrap();
-    testing::send(&program.router, unreadable).await.expect(400);
+    testing::send(program.router(), unreadable).await.expect(400);
 }
 
 #[tokio::test]
 async fn the_tier_says_what_is_missing_for_the_next_one() {
-    let program = Program::new().await;
-    p002().insert(&program.test.db()).await;
+    let program = program().await;
+    p002().insert(&program.db()).await;
     let day = async |ago: i32| {
         program
-            .test
             .text(&format!("SELECT (now() AT TIME ZONE 'UTC')::date - {ago}"))
             .await
     };
@@ -471,7 +430,7 @@ async fn the_tier_says_what_is_missing_for_the_next_one() {
             .replace("\"1000.00\"", "1000.00")
     );
     assert_eq!(tier["benefits"]["cashback_multiplier"].to_string(), "1.0");
-    program.test.tamper("UPDATE players SET tier = 'SILVER'; INSERT INTO tier_downgrades VALUES ('P002', 'SILVER', '2026-02-02', '2026-01-03');
+    program.tamper("UPDATE players SET tier = 'SILVER'; INSERT INTO tier_downgrades VALUES ('P002', 'SILVER', '2026-02-02', '2026-01-03');
       INSERT INTO tier_history VALUES ('P002', '2026-01-02', 'BRONZE', 'GOLD', 'qualified'), ('P002', '2026-01-03', 'GOLD', 'SILVER', 'downgrade')").await;
     let tier = program.get("/api/players/P002/tier").await;
     assert_eq!(

@@ -1,51 +1,21 @@
 //! `/api/wallet` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use testing::{Player, Response, TestDb, api_key, call, send};
+use testing::{Player, TestApi, api_key, call, send};
 
-struct Program {
-    test: TestDb,
-    router: Router,
-    key: String,
+/// With player P001.
+async fn program() -> TestApi {
+    let api = TestApi::new("operator", |db, now| wallet::router(db, now)).await;
+    api.subscribe().await;
+    Player::new("P001").deposited("100").insert(&api.db()).await;
+    api
 }
 
-impl Program {
-    /// With player P001.
-    async fn new() -> Self {
-        let test = TestDb::new().await;
-        test.subscribe().await;
-        let key = api_key(&test.db(), "operator").await;
-        Player::new("P001").deposited("100").insert(&test.db()).await;
-        Self {
-            router: wallet::router(test.db(), lambda::clock::now),
-            key,
-            test,
-        }
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Response {
-        call(&self.router, "POST", path, Some(&self.key), Some(body)).await
-    }
-
-    async fn keyed(&self, path: &str, key: &str, body: Value) -> Response {
-        let request = Request::post(path)
-            .header("authorization", format!("Bearer {}", self.key))
-            .header("content-type", "application/json")
-            .header("idempotency-key", key)
-            .body(Body::from(body.to_string()))
-            .unwrap();
-        send(&self.router, request).await
-    }
-
-    async fn wallet(&self) -> Value {
-        call(&self.router, "GET", "/api/wallet/P001", Some(&self.key), None)
-            .await
-            .expect(200)
-    }
+async fn wallet_of(api: &TestApi) -> Value {
+    api.get("/api/wallet/P001").await
 }
 
 fn lp(amount: Value) -> Value {
@@ -54,23 +24,23 @@ fn lp(amount: Value) -> Value {
 
 #[tokio::test]
 async fn an_empty_wallet_shows_zeros() {
-    let program = Program::new().await;
+    let program = program().await;
     assert_eq!(
-        program.wallet().await.to_string(),
+        wallet_of(&program).await.to_string(),
         r#"{"bonus_balance":0.00,"grants":[],"lots":[],"lp_balance":0.00,"player_id":"P001","rp_balance":0.00,"tickets_balance":0}"#
     );
 }
 
 #[tokio::test]
 async fn points_are_credited_with_their_reason() {
-    let program = Program::new().await;
+    let program = program().await;
     let receipt = program.post("/api/wallet/add-lp", lp(json!(150.5))).await.expect(200);
     assert_eq!(
         (&receipt["success"], receipt["new_balance"].to_string()),
         (&json!(true), "150.50".into())
     );
     assert!(receipt["transaction_id"].is_string() && receipt["message"].is_string());
-    let wallet = program.wallet().await;
+    let wallet = wallet_of(&program).await;
     assert_eq!(wallet["lp_balance"].to_string(), "150.50");
     assert_eq!(
         (
@@ -81,17 +51,16 @@ async fn points_are_credited_with_their_reason() {
     );
     assert_eq!(
         program
-            .test
             .text("SELECT reason || ' ' || kind || ' ' || house FROM postings")
             .await,
         "crm: sorry manual_credit house:issuance"
     );
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn the_same_key_gives_the_first_answer_again() {
-    let program = Program::new().await;
+    let program = program().await;
     let path = "/api/wallet/add-lp";
     let first = program.keyed(path, "k1", lp(json!(10))).await;
     assert_eq!(first.header("idempotency-replayed"), None);
@@ -100,30 +69,30 @@ async fn the_same_key_gives_the_first_answer_again() {
     assert_eq!(first.expect(200), again.expect(200));
     program.keyed(path, "k1", lp(json!(11))).await.expect(422);
     program.keyed(path, "k2", lp(json!(10))).await.expect(200);
-    assert_eq!(program.wallet().await["lp_balance"].to_string(), "20.00");
+    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "20.00");
 }
 
 #[tokio::test]
 async fn zero_points_move_nothing() {
-    let program = Program::new().await;
+    let program = program().await;
     let receipt = program.post("/api/wallet/add-lp", lp(json!(0))).await.expect(200);
     assert_eq!(
         (&receipt["transaction_id"], receipt["new_balance"].to_string()),
         (&Value::Null, "0.00".into())
     );
-    assert_eq!(program.test.text("SELECT count(*) FROM postings").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM postings").await, "0");
 }
 
 #[tokio::test]
 async fn a_bonus_is_granted_with_its_terms() {
-    let program = Program::new().await;
+    let program = program().await;
     let body = json!({
         "player_id": "P001", "amount": 100, "wagering_requirement": 1000, "expiry_hours": 48, "max_bet": "5.00",
         "eligible_games": ["slots"], "description": "welcome back",
     });
     let receipt = program.post("/api/wallet/add-bonus", body).await.expect(200);
     assert_eq!(receipt["new_balance"].to_string(), "100.00");
-    let wallet = program.wallet().await;
+    let wallet = wallet_of(&program).await;
     let grant = &wallet["grants"][0];
     assert_eq!(grant["id"], receipt["grant_id"]);
     assert_eq!(
@@ -138,19 +107,19 @@ async fn a_bonus_is_granted_with_its_terms() {
     );
     assert_eq!((&grant["status"], &grant["rule_id"]), (&json!("ACTIVE"), &Value::Null));
     assert_eq!(
-        program.test.text("SELECT terms -> 'eligible_games' FROM grants").await,
+        program.text("SELECT terms -> 'eligible_games' FROM grants").await,
         "[\"slots\"]"
     );
     assert_eq!(
-        program.test.text("SELECT expires_at - issued_at FROM grants").await,
+        program.text("SELECT expires_at - issued_at FROM grants").await,
         "2 days"
     );
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn hostile_amounts_and_texts_are_refused_with_the_place() {
-    let program = Program::new().await;
+    let program = program().await;
     let raw = |amount: &str| format!("{{\"player_id\": \"P001\", \"amount\": {amount}}}");
     for amount in [
         "-1",
@@ -167,11 +136,11 @@ async fn hostile_amounts_and_texts_are_refused_with_the_place() {
         "true",
     ] {
         let request = Request::post("/api/wallet/add-lp")
-            .header("authorization", format!("Bearer {}", program.key))
+            .header("authorization", format!("Bearer {}", program.key()))
             .header("content-type", "application/json")
             .body(Body::from(raw(amount)))
             .unwrap();
-        let problem = send(&program.router, request).await.expect(422);
+        let problem = send(program.router(), request).await.expect(422);
         assert_eq!(problem["errors"][0]["pointer"], "/amount", "{amount}");
     }
     let bonus = |field: &str, value: Value| {
@@ -218,13 +187,13 @@ async fn hostile_amounts_and_texts_are_refused_with_the_place() {
             .expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
     }
-    assert_eq!(program.test.text("SELECT count(*) FROM postings").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM postings").await, "0");
 }
 
 #[tokio::test]
 async fn unknown_and_blocked_players_get_nothing() {
-    let program = Program::new().await;
-    call(&program.router, "GET", "/api/wallet/P404", Some(&program.key), None)
+    let program = program().await;
+    call(program.router(), "GET", "/api/wallet/P404", Some(program.key()), None)
         .await
         .expect(404);
     program
@@ -235,20 +204,20 @@ async fn unknown_and_blocked_players_get_nothing() {
         ("is_blocked = true", "player_blocked"),
         ("is_blocked = false, is_active = false", "player_inactive"),
     ] {
-        program.test.tamper(&format!("UPDATE players SET {column}")).await;
+        program.tamper(&format!("UPDATE players SET {column}")).await;
         let problem = program.post("/api/wallet/add-lp", lp(json!(1))).await.expect(409);
         assert_eq!(problem["type"], format!("urn:loyalty:problem:{code}"));
     }
-    assert_eq!(program.test.text("SELECT count(*) FROM postings").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM postings").await, "0");
 }
 
 #[tokio::test]
 async fn only_operators_credit() {
-    let program = Program::new().await;
+    let program = program().await;
     for role in ["viewer", "ingest"] {
-        let key = api_key(&program.test.db(), role).await;
+        let key = api_key(&program.db(), role).await;
         call(
-            &program.router,
+            program.router(),
             "POST",
             "/api/wallet/add-lp",
             Some(&key),
@@ -257,7 +226,7 @@ async fn only_operators_credit() {
         .await
         .expect(403);
         call(
-            &program.router,
+            program.router(),
             "POST",
             "/api/wallet/add-bonus",
             Some(&key),
@@ -266,10 +235,10 @@ async fn only_operators_credit() {
         .await
         .expect(403);
     }
-    call(&program.router, "POST", "/api/wallet/add-lp", None, Some(lp(json!(1))))
+    call(program.router(), "POST", "/api/wallet/add-lp", None, Some(lp(json!(1))))
         .await
         .expect(401);
-    call(&program.router, "GET", "/api/wallet/P001", None, None)
+    call(program.router(), "GET", "/api/wallet/P001", None, None)
         .await
         .expect(401);
 }
@@ -280,7 +249,7 @@ fn deduct(currency: &str, amount: Value) -> Value {
 
 #[tokio::test]
 async fn points_are_deducted_from_the_lot_that_expires_first() {
-    let program = Program::new().await;
+    let program = program().await;
     for (amount, expires) in [
         (100, "NULL"),
         (50, "now() + interval '2 days'"),
@@ -288,7 +257,6 @@ async fn points_are_deducted_from_the_lot_that_expires_first() {
     ] {
         program.post("/api/wallet/add-lp", lp(json!(amount))).await.expect(200);
         program
-            .test
             .tamper(&format!(
                 "UPDATE point_lots SET expires_at = {expires} WHERE version = (SELECT max(version) FROM point_lots)"
             ))
@@ -303,23 +271,22 @@ async fn points_are_deducted_from_the_lot_that_expires_first() {
         (&json!(true), "130.00".into())
     );
     let remaining = "SELECT string_agg(version || ': ' || round(remaining), ', ' ORDER BY version) FROM point_lots";
-    assert_eq!(program.test.text(remaining).await, "1: 100, 2: 30, 3: 0");
+    assert_eq!(program.text(remaining).await, "1: 100, 2: 30, 3: 0");
 
     let body = json!({ "transaction_id": receipt["transaction_id"], "reason": "was right" });
     let reversal = program.post("/api/wallet/reverse", body.clone()).await.expect(200);
     assert_eq!(reversal["new_balance"].to_string(), "220.00");
-    assert_eq!(program.test.text(remaining).await, "1: 100, 2: 50, 3: 70");
+    assert_eq!(program.text(remaining).await, "1: 100, 2: 50, 3: 70");
     let again = program.post("/api/wallet/reverse", body).await.expect(409);
     assert_eq!(again["type"], "urn:loyalty:problem:already_reversed");
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn points_that_have_expired_are_gone_whether_or_not_they_were_swept() {
-    let program = Program::new().await;
+    let program = program().await;
     program.post("/api/wallet/add-lp", lp(json!(100))).await.expect(200);
     program
-        .test
         .tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'")
         .await;
     program.post("/api/wallet/add-lp", lp(json!(10))).await.expect(200);
@@ -332,25 +299,24 @@ async fn points_that_have_expired_are_gone_whether_or_not_they_were_swept() {
         ("10.00".into(), "11.00".into())
     );
     // The refused request expired nothing either.
-    assert_eq!(program.wallet().await["lp_balance"].to_string(), "110.00");
+    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "110.00");
     program
         .post("/api/wallet/deduct", deduct("LP", json!(10)))
         .await
         .expect(200);
-    assert_eq!(program.wallet().await["lp_balance"].to_string(), "0.00");
+    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "0.00");
     assert_eq!(
         program
-            .test
             .text("SELECT count(*) FROM outbox WHERE event_type = 'points.expired'")
             .await,
         "1"
     );
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn what_cannot_be_deducted_is_refused_with_its_figures() {
-    let program = Program::new().await;
+    let program = program().await;
     program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
     for (body, status, what) in [
         (deduct("LP", json!("5.01")), 409, "insufficient_balance"),
@@ -377,18 +343,18 @@ async fn what_cannot_be_deducted_is_refused_with_its_figures() {
             "{body} {problem}"
         );
     }
-    program.test.tamper("UPDATE players SET is_blocked = true").await;
+    program.tamper("UPDATE players SET is_blocked = true").await;
     let problem = program
         .post("/api/wallet/deduct", deduct("LP", json!(1)))
         .await
         .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:player_blocked");
-    assert_eq!(program.wallet().await["lp_balance"].to_string(), "5.00");
+    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "5.00");
 }
 
 #[tokio::test]
 async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
-    let program = Program::new().await;
+    let program = program().await;
     let credit = program.post("/api/wallet/add-lp", lp(json!(30))).await.expect(200);
     program
         .post("/api/wallet/deduct", deduct("LP", json!(1)))
@@ -402,7 +368,7 @@ async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
     );
     program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
     // Blocked players' books can be put right too.
-    program.test.tamper("UPDATE players SET is_blocked = true").await;
+    program.tamper("UPDATE players SET is_blocked = true").await;
     let reversal = program
         .keyed("/api/wallet/reverse", "r1", body.clone())
         .await
@@ -430,15 +396,14 @@ async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
         .await
         .expect(422);
     assert_eq!(problem["errors"][0]["pointer"], "/reason");
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn points_of_which_some_have_expired_are_not_taken_back() {
-    let program = Program::new().await;
+    let program = program().await;
     let credit = program.post("/api/wallet/add-lp", lp(json!(30))).await.expect(200);
     program
-        .test
         .tamper("UPDATE point_lots SET expires_at = now() - interval '1 second'")
         .await;
     program.post("/api/wallet/add-lp", lp(json!(100))).await.expect(200);
@@ -449,7 +414,7 @@ async fn points_of_which_some_have_expired_are_not_taken_back() {
     let body = json!({ "transaction_id": credit["transaction_id"], "reason": "mistake" });
     let problem = program.post("/api/wallet/reverse", body).await.expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:not_reversible");
-    assert_eq!(program.wallet().await["lp_balance"].to_string(), "99.00");
+    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "99.00");
 }
 
 fn bonus(amount: i64) -> Value {
@@ -458,7 +423,7 @@ fn bonus(amount: i64) -> Value {
 
 #[tokio::test]
 async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
-    let program = Program::new().await;
+    let program = program().await;
     let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"]
         .as_str()
         .unwrap()
@@ -489,10 +454,10 @@ async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
     );
 
     let grant = call(
-        &program.router,
+        program.router(),
         "GET",
         &format!("/api/grants/{grant_id}"),
-        Some(&program.key),
+        Some(program.key()),
         None,
     )
     .await
@@ -507,25 +472,25 @@ async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
         (&json!("ACTIVE"), &json!("FORFEITED"), &json!("abuse"))
     );
     let unknown = "/api/grants/01900000-0000-7000-8000-000000000000";
-    call(&program.router, "GET", unknown, Some(&program.key), None)
+    call(program.router(), "GET", unknown, Some(program.key()), None)
         .await
         .expect(404);
     program
         .post(&format!("{unknown}/forfeit"), json!({ "reason": "x" }))
         .await
         .expect(404);
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn only_what_waits_is_activated_and_no_body_is_needed() {
-    let program = Program::new().await;
+    let program = program().await;
     let grant_id = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200)["grant_id"]
         .as_str()
         .unwrap()
         .to_owned();
     let path = format!("/api/grants/{grant_id}/activate");
-    let problem = call(&program.router, "POST", &path, Some(&program.key), None)
+    let problem = call(program.router(), "POST", &path, Some(program.key()), None)
         .await
         .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:grant_not_pending");
@@ -533,7 +498,7 @@ async fn only_what_waits_is_activated_and_no_body_is_needed() {
 
 #[tokio::test]
 async fn an_unplayed_bonus_is_taken_back_and_a_played_one_is_not() {
-    let program = Program::new().await;
+    let program = program().await;
     let first = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
     let second = program.post("/api/wallet/add-bonus", bonus(50)).await.expect(200);
     // Ten of the first are taken by hand.
@@ -549,13 +514,13 @@ async fn an_unplayed_bonus_is_taken_back_and_a_played_one_is_not() {
         "90.00"
     );
     let statuses = "SELECT string_agg(status || ' ' || round(balance), ', ' ORDER BY grant_id) FROM grants";
-    assert_eq!(program.test.text(statuses).await, "ACTIVE 90, CANCELLED 0");
-    testing::audit(&program.test.db()).await;
+    assert_eq!(program.text(statuses).await, "ACTIVE 90, CANCELLED 0");
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn bonus_money_is_deducted_from_the_bonuses_that_stakes_feed_first() {
-    let program = Program::new().await;
+    let program = program().await;
     program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
     let sooner = json!({ "player_id": "P001", "amount": 50, "wagering_requirement": 10, "expiry_hours": 1 });
     program.post("/api/wallet/add-bonus", sooner).await.expect(200);
@@ -565,15 +530,15 @@ async fn bonus_money_is_deducted_from_the_bonuses_that_stakes_feed_first() {
         .expect(200);
     assert_eq!(receipt["new_balance"].to_string(), "90.00");
     let statuses = "SELECT string_agg(status || ' ' || round(balance), ', ' ORDER BY grant_id) FROM grants";
-    assert_eq!(program.test.text(statuses).await, "ACTIVE 90, DEPLETED 0");
-    testing::audit(&program.test.db()).await;
+    assert_eq!(program.text(statuses).await, "ACTIVE 90, DEPLETED 0");
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn the_runtime_role_can_only_add_postings() {
-    let program = Program::new().await;
+    let program = program().await;
     program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
-    let client = program.test.db().client().await.unwrap();
+    let client = program.db().client().await.unwrap();
     for statement in [
         "UPDATE postings SET amount = 6",
         "DELETE FROM postings",
@@ -583,7 +548,7 @@ async fn the_runtime_role_can_only_add_postings() {
         assert_eq!(refusal.code().map(|code| code.code()), Some("42501"), "{statement}"); // insufficient privilege
     }
     // The owner is stopped by the triggers.
-    let owner = program.test.owner().client().await.unwrap();
+    let owner = program.owner().client().await.unwrap();
     for statement in [
         "UPDATE postings SET amount = 6",
         "DELETE FROM postings",
@@ -592,5 +557,37 @@ async fn the_runtime_role_can_only_add_postings() {
         let refusal = owner.batch_execute(statement).await.unwrap_err();
         assert_eq!(refusal.code().map(|code| code.code()), Some("23000"), "{statement}");
     }
-    assert_eq!(program.wallet().await["lp_balance"].to_string(), "5.00");
+    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "5.00");
+}
+
+#[tokio::test]
+async fn a_bonus_is_expired_when_its_hours_are_over() {
+    let program = program().await;
+    program.clock().set("2026-07-01T12:00:00Z".parse().unwrap());
+    let bonus = json!({ "player_id": "P001", "amount": 100, "wagering_requirement": 1000, "expiry_hours": 48 });
+    program.post("/api/wallet/add-bonus", bonus).await.expect(200);
+    let grant_id = program.text("SELECT grant_id FROM grants").await;
+    let forfeit = format!("/api/grants/{grant_id}/forfeit");
+
+    program.clock().set("2026-07-03T11:59:00Z".parse().unwrap());
+    let deduction = json!({ "player_id": "P001", "currency": "BONUS", "amount": 1 });
+    let receipt = program.post("/api/wallet/deduct", deduction.clone()).await.expect(200);
+    assert_eq!(receipt["new_balance"].to_string(), "99.00");
+
+    program.clock().set("2026-07-03T12:01:00Z".parse().unwrap());
+    program.post("/api/wallet/deduct", deduction).await.expect(409);
+    program.post(&forfeit, json!({ "reason": "late" })).await.expect(409);
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_key_ends_by_the_clock_of_the_router() {
+    let program = program().await;
+    program.clock().set("2026-07-01T12:00:00Z".parse().unwrap());
+    program
+        .tamper("UPDATE api_keys SET expires_at = '2026-07-01T13:00:00Z'")
+        .await;
+    wallet_of(&program).await;
+    program.clock().set("2026-07-01T13:00:00Z".parse().unwrap());
+    program.send("GET", "/api/wallet/P001", None).await.expect(401);
 }

@@ -5,12 +5,14 @@
 
 pub mod day;
 
+mod api;
 mod database;
 mod fixtures;
 mod http;
 mod server;
 mod stand_in;
 
+pub use api::{Now, TestApi, TestClock};
 pub use database::{TestDb, audit};
 pub use fixtures::{Csv, Player};
 pub use http::{Response, api_key, call, send};

@@ -17,7 +17,6 @@ pub enum AuditError {
 /// first one.
 ///
 /// # Errors
-///
 /// `Broken` when at least one invariant is broken; `NotRun` when the database cannot be reached or lacks the
 /// tables.
 pub async fn run(url: &str) -> Result<(), AuditError> {

@@ -407,8 +407,8 @@ impl Stack {
         }
     }
 
-    /// Keeps the administrator's key of the last start if the database still knows it. Otherwise a new one is
-    /// created; in a new database `migrate` creates it, as in production.
+    /// Keeps the administrator's key of the last start if the database still knows it; otherwise creates one. If
+    /// the database has no administrator's key at all, `migrate` creates it, as in production.
     async fn keep_admin_key(&self, database: &Database, migrate: &Arc<Function>) -> Result<(), StackError> {
         let (file, url) = (self.layout.key_file(), &database.owner_url);
         if let Ok(key) = fs::read_to_string(&file)

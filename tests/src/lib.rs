@@ -1,2 +1,2 @@
-//! Checks that belong to no single crate: the walls between crates, the template, and the main job over the running
-//! stack. All of it is in `tests/`.
+//! Checks that belong to no single crate, all in `tests/`: the dependencies between crates, the template, and the
+//! main job on the running stack.

@@ -1,4 +1,4 @@
-//! The walls of the house: what may depend on what, and what may stand where.
+//! The architecture: which crate may depend on which, and which file may be where.
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const TOP_LEVEL: &[&str] = &[
     "template.yaml",
     "README.md",
 ];
-/// What may stand beside them, if it is there.
+/// Allowed beside them, but not required.
 const TOP_LEVEL_ALSO: &[&str] = &[
     "ARCHITECTURE.md",
     "Cargo.lock",
@@ -44,7 +44,7 @@ fn root() -> PathBuf {
         .to_owned()
 }
 
-/// The folder of a package below the root, such as `functions/players`.
+/// The folder of a package relative to the root, such as `functions/players`.
 fn folder(package: &Package) -> String {
     let folder = package
         .manifest_path
@@ -62,7 +62,7 @@ fn is_function(package: &Package) -> bool {
     folder(package).starts_with("functions/")
 }
 
-/// What a package links when it runs; what only its tests need is not an edge.
+/// What a package links at run time. Dev-dependencies do not count.
 fn dependencies(package: &Package) -> impl Iterator<Item = &str> {
     package
         .dependencies
@@ -105,12 +105,12 @@ fn dependencies_point_inwards() {
             "app" => &["domain", "store"],
             "testing" => &["app", "domain", "postgres-server", "store"],
             _ if is_function(package) => &["app", "domain", "lambda"],
-            // `cargo local audit` and `cargo local key` are use cases of the product. All else of the stack it reaches
-            // from outside, as the cloud would.
+            // `cargo local audit` and `cargo local key` are use cases of the product. The rest of the stack is
+            // reached from outside, as in the cloud.
             "local" => &["app", "domain", "postgres-server"],
             // Finds, starts and stops a server; speaks no SQL.
             "postgres-server" => &[],
-            // It measures functions as they are called, under the day of play that tests have.
+            // It measures functions as they are called, with the day of play from the tests.
             "bench" => &["activity", "app", "lambda", "postgres-server", "testing", "wallet"],
             "e2e-tests" => &[],
             other => panic!("{other} ({}) has no place in the architecture", folder(package)),
@@ -121,7 +121,7 @@ fn dependencies_point_inwards() {
     assert!(wrong.is_empty(), "against the architecture: {wrong:?}");
 }
 
-/// The domain decides; it does not wait, store, speak or know the time.
+/// The domain decides; it does no I/O, does not wait, and does not read the clock.
 #[test]
 fn the_domain_is_pure() {
     let metadata = workspace();
@@ -269,13 +269,13 @@ fn sql_is_in_the_store_only() {
     }
 }
 
-/// Tests look into the database as they like.
+/// Tests may query the database freely.
 fn is_test(path: &Path) -> bool {
     path.components().any(|component| component.as_os_str() == "tests")
         || path.file_stem().is_some_and(|stem| stem == "tests")
 }
 
-/// Upper case, as all SQL is written here.
+/// In upper case, as all SQL in this repository is written.
 fn is_sql(line: &str) -> bool {
     let words: Vec<&str> = line
         .split(|character: char| !character.is_ascii_alphanumeric() && character != '_')

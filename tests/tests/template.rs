@@ -1,4 +1,4 @@
-//! `template.yaml`, beyond what a linter sees: that it fits the crates, and that its queues lose nothing.
+//! `template.yaml`, beyond what a linter checks: it fits the crates, and its queues lose nothing.
 
 use cargo_metadata::MetadataCommand;
 use serde_norway::Value;
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// AWS asks for a visibility of at least six times the timeout of the function that reads the queue.
+/// AWS recommends a visibility timeout of at least six times the timeout of the function that reads the queue.
 const VISIBILITY_FACTOR_MIN: u64 = 6;
 
 fn root() -> PathBuf {
@@ -49,7 +49,7 @@ fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .map(|(key, value)| (text(key), value))
 }
 
-/// One or many, as the template may write either.
+/// The template may give one value or a list.
 fn list(value: &Value) -> Vec<&Value> {
     match value {
         Value::Sequence(items) => items.iter().collect(),
@@ -66,7 +66,7 @@ fn functions(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
     resources(template, "AWS::Serverless::Function")
 }
 
-/// A property of a function, or the one all functions share.
+/// A property of a function, or the global one.
 fn property<'a>(template: &'a Value, function: &'a Value, name: &str) -> &'a Value {
     match &function["Properties"][name] {
         Value::Null => &template["Globals"]["Function"][name],
@@ -165,7 +165,7 @@ fn every_queue_that_is_read_has_a_dead_letter_queue_that_is_not() {
     }
 }
 
-/// `cargo lambda watch` on its own serves the same routes.
+/// `cargo lambda watch` alone serves the same routes.
 #[test]
 fn routes_are_those_of_cargo_lambda() {
     let template = template();
@@ -231,7 +231,7 @@ fn names_a_resource(template: &Value, resource: &Value) -> bool {
         .is_some_and(|name| template["Resources"][name]["Type"].is_string())
 }
 
-/// A function that reads a queue may do so, and only the one that migrates connects as the owner.
+/// A function that reads a queue has the permissions for it, and only `migrate` connects as the owner.
 #[test]
 fn permissions_are_enough_for_the_queues() {
     let template = template();
@@ -258,7 +258,7 @@ fn permissions_are_enough_for_the_queues() {
     }
 }
 
-/// A function that is told of a queue or bucket has a permission on it, and the other way round.
+/// A function that is given the address of a queue or bucket has a permission on it, and vice versa.
 #[test]
 fn functions_may_use_what_they_are_told_of() {
     let template = template();
@@ -278,8 +278,8 @@ fn functions_may_use_what_they_are_told_of() {
     }
 }
 
-/// `cargo lambda build --release` passes `-C panic=abort` unless the profile names what it wants. Both `catch_unwind` of
-/// `lambda` would then do nothing, and only in production: no test that is built by cargo can see it.
+/// `cargo lambda build --release` passes `-C panic=abort` unless the profile names a panic strategy. Both
+/// `catch_unwind` of `lambda` would then do nothing, but only in production: no test built by cargo can see it.
 #[test]
 fn a_panic_unwinds_in_production_too() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");

@@ -4,7 +4,7 @@ use crate::server::{self, Server, block_on};
 use store::Db;
 use uuid::Uuid;
 
-/// A fresh, migrated database on a real PostgreSQL. Dropped with the value.
+/// A fresh, migrated database on a real PostgreSQL, dropped with the value.
 ///
 /// ```no_run
 /// # async fn example() {
@@ -44,17 +44,17 @@ impl TestDb {
         }
     }
 
-    /// As the functions connect: a login role that is a member of `loyalty_runtime`.
+    /// Connects as the functions do: with a login role that is a member of `loyalty_runtime`.
     pub fn db(&self) -> Db {
         self.runtime.clone()
     }
 
-    /// As the owner of the tables, who migrates, and who can tamper.
+    /// Connects as the owner of the tables, who runs migrations and can tamper.
     pub fn owner(&self) -> Db {
         self.owner.clone()
     }
 
-    /// The address [`TestDb::db`] connects to, for a process the test starts.
+    /// The address of [`TestDb::db`], for a process the test starts.
     pub fn url(&self) -> String {
         self.server.url(server::RUNTIME, &self.name)
     }
@@ -63,7 +63,7 @@ impl TestDb {
         self.server.url(server::OWNER, &self.name)
     }
 
-    /// For what only the server's master may do, such as `pg_terminate_backend`.
+    /// For what only a superuser may do, such as `pg_terminate_backend`.
     pub fn superuser_url(&self) -> String {
         self.server.url(server::SUPERUSER, &self.name)
     }
@@ -74,7 +74,7 @@ impl TestDb {
         client.batch_execute(script).await.expect("tamper");
     }
 
-    /// Registers a webhook for every event: what nobody wants is not written.
+    /// Registers a webhook for every event. Without one, no event is written to the outbox.
     pub async fn subscribe(&self) {
         self.tamper(
             "INSERT INTO webhooks (webhook_id, url, secret, created_at, created_by)
@@ -97,12 +97,13 @@ impl TestDb {
 impl Drop for TestDb {
     fn drop(&mut self) {
         let drop = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        // What is left, the next start of the server removes.
+        // If this fails, the next start of the server removes the database.
         let _ = block_on(self.server.execute(server::SUPERUSER, &[&drop]));
     }
 }
 
-/// Panics with the invariants of the books that do not hold, and the first rows that break each.
+/// # Panics
+/// When an invariant of the books is broken; the message names it and the first rows that break it.
 pub async fn audit(db: &Db) {
     let invariants = store::jobs::audit::run(db).await.expect("run the audit");
     let broken: Vec<String> = invariants

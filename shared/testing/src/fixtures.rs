@@ -1,4 +1,4 @@
-//! Players and files to work on.
+//! Test players and player files.
 
 use store::Db;
 
@@ -65,14 +65,14 @@ impl Player {
         self
     }
 
-    /// Without it, the player is not classified yet.
+    /// Sets the segment. Without it, the player is not classified yet.
     pub fn segment(mut self, segment: &str) -> Self {
         self.segment = Some(segment.to_owned());
         self
     }
 
-    /// Writes all that an import and a segmentation would have written, so that the audit holds. What was staked
-    /// counts for today.
+    /// Writes everything that an import and a segmentation would have written, so that the audit passes. The stakes
+    /// count for today.
     pub async fn insert(&self, db: &Db) {
         let client = db.client().await.expect("connect");
         client
@@ -125,7 +125,7 @@ impl Csv {
         Self(String::new()).row(columns)
     }
 
-    /// The columns a file must have: `player_id, total_deposited, total_wagered, total_won`, and `sessions`.
+    /// The columns that a file must have: `player_id, total_deposited, total_wagered, total_won`, and `sessions`.
     pub fn players() -> Self {
         Self::new(&["player_id", "total_deposited", "total_wagered", "total_won", "sessions"])
     }
@@ -135,7 +135,7 @@ impl Csv {
         Self(include_str!("../../../events/sample/players.csv").to_owned())
     }
 
-    /// Values are quoted where they need it.
+    /// Adds a row; quotes values where needed.
     pub fn row(mut self, values: &[&str]) -> Self {
         for (index, value) in values.iter().enumerate() {
             if index > 0 {
@@ -153,7 +153,7 @@ impl Csv {
         self
     }
 
-    /// `count` different valid players, ids `{prefix}000001` and on. Segments vary with the number.
+    /// `count` different valid players with ids from `{prefix}000001` on. Segments vary with the number.
     pub fn numbered(mut self, prefix: &str, count: usize) -> Self {
         for number in 1..=count {
             let wagered = 500 + (number * 7919) % 60_000;
@@ -170,7 +170,7 @@ impl Csv {
         self
     }
 
-    /// A line as it is, without its end: for files that are not well made.
+    /// Adds a line verbatim, without its end: for malformed files.
     pub fn raw(mut self, line: &str) -> Self {
         self.0.push_str(line);
         self.0.push('\n');

@@ -24,7 +24,7 @@ impl Response {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// Asserts the status and hands out the body.
+    /// Asserts the status and returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
@@ -32,7 +32,7 @@ impl Response {
     }
 }
 
-/// One request with an optional key and JSON body.
+/// Sends one request with an optional key and JSON body.
 pub async fn call(router: &Router, method: &str, path: &str, key: Option<&str>, body: Option<Value>) -> Response {
     let mut request = Request::builder()
         .method(method.parse::<Method>().expect("a method"))
@@ -50,7 +50,7 @@ pub async fn call(router: &Router, method: &str, path: &str, key: Option<&str>, 
     send(router, request.body(body).expect("a request")).await
 }
 
-/// Any request: other headers, a body that is not JSON.
+/// Sends any request: with other headers, or a body that is not JSON.
 pub async fn send(router: &Router, request: Request<Body>) -> Response {
     let response = router.clone().oneshot(request).await.expect("a router always answers");
     let (parts, body) = response.into_parts();
@@ -64,7 +64,7 @@ pub async fn send(router: &Router, request: Request<Body>) -> Response {
     }
 }
 
-/// Stores a new key with `role` (`viewer`, `ingest`, `operator`, `admin`) and answers its text.
+/// Stores a new key with `role` (`viewer`, `ingest`, `operator`, `admin`) and returns its text.
 pub async fn api_key(db: &Db, role: &str) -> String {
     let key = format!("test-{}", Uuid::now_v7().simple());
     let hash = Sha256::digest(key.as_bytes()).to_vec();

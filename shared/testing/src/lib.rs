@@ -1,7 +1,8 @@
-//! What tests share: a real PostgreSQL with a database per test, requests to a function's router in-process, players
-//! and files to work on.
+//! What tests share: a real PostgreSQL with a database per test, in-process requests to a function's router, and
+//! test players and files.
 //!
-//! For integration tests (`tests/*.rs`). A unit test inside `store` sees another `store::Db` than this crate hands out.
+//! For integration tests (`tests/*.rs`) only: a unit test inside `store` has a different `store::Db` type than the
+//! one this crate returns.
 
 pub mod day;
 

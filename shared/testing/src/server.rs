@@ -1,4 +1,4 @@
-//! One PostgreSQL for all test processes of this checkout, with a migrated template for the databases of tests.
+//! One PostgreSQL for all test processes of this checkout, with a migrated template for the test databases.
 
 use postgres_server::{Arrival, Plan, Shared};
 use std::collections::hash_map::DefaultHasher;
@@ -13,11 +13,11 @@ pub(crate) const RUNTIME: &str = "loyalty_app";
 
 pub(crate) struct Server {
     shared: Shared,
-    /// Databases of tests are copies of this one.
+    /// Test databases are copies of this one.
     pub(crate) template: String,
 }
 
-/// The server, started at the first call in a process. Blocks.
+/// The server. The first call in a process starts it and blocks.
 pub(crate) fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(Server::join)
@@ -50,7 +50,7 @@ impl Server {
         format!("postgresql://{role}@{host}/{database}")
     }
 
-    /// Runs statements one by one, each in its own transaction, on a connection of its own.
+    /// Runs statements one by one on a new connection, each in its own transaction.
     pub(crate) async fn execute(&self, database: &str, statements: &[&str]) -> Result<(), tokio_postgres::Error> {
         let (client, connection) =
             tokio_postgres::connect(&self.url(SUPERUSER, database), tokio_postgres::NoTls).await?;
@@ -81,7 +81,7 @@ impl Server {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// The caller holds the gate. A template that was not finished does not carry its mark, and is made again.
+    /// The caller holds the gate. A template that was not finished lacks its mark and is created again.
     fn ensure_template(&self) {
         block_on(async {
             let template = &self.template;
@@ -118,7 +118,7 @@ impl Server {
     }
 }
 
-/// The migrations are compiled into the test executable, so a template belongs to one build of one executable.
+/// The migrations are compiled into the test executable, so each build of an executable has its own template.
 fn template_name() -> String {
     let executable = std::env::current_exe().expect("path of the test executable");
     let metadata = fs::metadata(&executable).expect("metadata of the test executable");
@@ -127,7 +127,7 @@ fn template_name() -> String {
     format!("template_{:016x}", hasher.finish())
 }
 
-/// On a thread of its own, so that it works inside a test's runtime as well as outside, and in `Drop`.
+/// Uses a thread of its own, so that it works inside a test's runtime, outside of one, and in `Drop`.
 pub(crate) fn block_on<F: Future<Output: Send> + Send>(future: F) -> F::Output {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {

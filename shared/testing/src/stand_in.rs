@@ -1,14 +1,14 @@
-//! A server that stands in for the cloud: it keeps what it was asked and answers what the test says.
+//! A server that stands in for the cloud: it keeps the requests and responds as the test says.
 
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
-    /// With the query.
+    /// Includes the query.
     pub path: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -28,7 +28,7 @@ impl Request {
     }
 }
 
-/// Listens on a port of its own until it is dropped.
+/// Listens on its own port until it is dropped.
 pub struct StandIn {
     pub url: String,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -36,7 +36,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// `answer` gives status and body.
+    /// `answer` returns status and body.
     pub async fn start(answer: impl Fn(&Request) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -54,7 +54,7 @@ impl StandIn {
         }
     }
 
-    /// All so far, in the order in which they came.
+    /// All requests so far, in order of arrival.
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("the requests").clone()
     }
@@ -78,7 +78,7 @@ async fn serve<F: Fn(&Request) -> (u16, String)>(
         "HTTP/1.1 {status} Answer\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    // A caller who is gone wants no answer.
+    // The caller may be gone.
     let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
 }
 

@@ -1,4 +1,4 @@
-//! The audit passes on sound books and names each invariant that is broken.
+//! The audit passes on sound books and names each broken invariant.
 
 use std::collections::BTreeSet;
 use testing::{Player, TestDb, audit};

@@ -11,7 +11,7 @@ use store::Db;
 const SAMPLE: &str = include_str!("../../../events/sample/players.csv");
 const RULES: &str = include_str!("../../../events/sample/rules.json");
 
-/// Of the sample, as the thresholds of the design give them.
+/// The sample's segments, by the thresholds of the design.
 const SEGMENTS: [(&str, &str); 10] = [
     ("P001", "WINNING"),
     ("P002", "LOSING"),
@@ -131,7 +131,7 @@ async fn the_same_rows_change_nothing(stack: &Stack) {
     assert_eq!(stack.get("/api/analytics/rewards?limit=1000").await, before);
 }
 
-/// P010 went on to lose, P011 is new, and one row is not one.
+/// P010 went on to lose, P011 is new, and one row is invalid.
 async fn an_uploaded_form_is_imported(stack: &Stack) {
     let file = "player_id,deposit,wagered,won,sessions\nP010,2000,9000,5000,13\nP011,500,500,400,2\nP012,much,1,1,1\n";
     let (status, answer) = stack.upload("second.csv", file).await;
@@ -175,7 +175,7 @@ async fn the_dashboard_counts(stack: &Stack) {
     assert_eq!(count("NEW"), Some("3".to_owned()), "P004, P008 and P011");
 }
 
-/// Rows of an import: all, created, updated, unchanged, rejected.
+/// Row counts of an import: all, created, updated, unchanged, rejected.
 fn rows(import: &Value) -> [u64; 5] {
     [
         "total_rows",

@@ -1,4 +1,4 @@
-//! A stack of the test's own: what `cargo local up` starts, with its state in a temporary directory.
+//! The test's own stack: what `cargo local up` starts, with its state in a temporary directory.
 
 use reqwest::{Client, Method};
 use serde_json::Value;
@@ -11,13 +11,14 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The functions are built on the way, on a slow machine from nothing.
+/// Includes building the functions from scratch on a slow machine.
 const UP_WITHIN: Duration = Duration::from_secs(40 * 60);
 const DOWN_WITHIN: Duration = Duration::from_secs(120);
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(180);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
-/// Runs `cargo local "$@"` until it ends or our end of the pipe is closed, which the kernel does however we end.
+/// Runs `cargo local "$@"` until it ends or our end of the pipe is closed. The kernel closes that, however this
+/// test ends.
 const LEASH: &str = r#"
 exec 3<&0
 cargo local "$@" </dev/null 3<&- &
@@ -38,7 +39,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Without the sample: the test loads it.
+    /// Starts a stack without the sample, which the test loads itself.
     pub async fn up() -> Self {
         let state = TempDir::with_prefix("loyalty-e2e-").expect("a temporary directory");
         let output = File::create(state.path().join("output")).expect("a file for the output");
@@ -85,7 +86,7 @@ impl Stack {
             .unwrap_or_else(|| panic!("env has no {name}: {:?}", self.env.keys()))
     }
 
-    /// Status and body, with the key of `env`.
+    /// Returns status and body. Uses the key of `env`.
     pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let mut request = self
             .client
@@ -97,7 +98,7 @@ impl Stack {
         answer(request).await
     }
 
-    /// The body of a 200.
+    /// Returns the body of a 200.
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.call(Method::GET, path, None).await;
         assert_eq!(status, 200, "GET {path}: {body}");
@@ -108,7 +109,7 @@ impl Stack {
         answer(self.client.get(format!("{}{path}", self.env("API_URL")))).await
     }
 
-    /// As a form, the way `curl -F file=@players.csv` sends it.
+    /// Sends a form, as `curl -F file=@players.csv` does.
     pub async fn upload(&self, name: &str, content: &str) -> (u16, Value) {
         let part = reqwest::multipart::Part::text(content.to_owned()).file_name(name.to_owned());
         let form = reqwest::multipart::Form::new().part("file", part);
@@ -116,7 +117,8 @@ impl Stack {
         answer(self.client.post(url).bearer_auth(self.env("API_KEY")).multipart(form)).await
     }
 
-    /// Puts an object into the import bucket and follows it until its players are rewarded: the import, with its run.
+    /// Puts an object into the import bucket and waits until its players are rewarded. Returns the import with its
+    /// run.
     pub async fn drop_file(&self, key: &str, content: &str) -> Value {
         let url = format!("{}/{}/{key}", self.env("AWS_ENDPOINT_URL"), self.env("IMPORT_BUCKET"));
         let response = self
@@ -145,7 +147,7 @@ impl Stack {
         }
     }
 
-    /// `cargo local down`, and nothing is left.
+    /// Runs `cargo local down` and checks that nothing is left.
     pub async fn down(mut self) {
         let registered =
             fs::read_to_string(self.state.path().join("processes.json")).expect("the register of processes");
@@ -175,7 +177,7 @@ impl Stack {
     }
 }
 
-/// Also after a panic.
+/// Stops the stack even after a panic.
 impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -194,7 +196,7 @@ fn root() -> &'static Path {
 
 fn command(state: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
-    // DATABASE_URL would be used instead of a server of its own.
+    // With DATABASE_URL, the stack would use that database instead of its own server.
     command
         .current_dir(root())
         .env("LOYALTY_LOCAL_DIR", state)
@@ -219,7 +221,7 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-/// A zombie has ended: whoever started it has not looked yet.
+/// A zombie has ended; its parent has not collected it yet.
 fn is_running(pid: u64) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with('Z'))

@@ -1,4 +1,4 @@
-//! Brings the events of the outbox to webhooks: at least once, and those of a player in order.
+//! Delivers the events of the outbox to webhooks: at least once, and in order for each player.
 
 use app::platform::webhooks::{self, Due, Endpoint, Recorded};
 use app::{Context, Db};
@@ -15,25 +15,25 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// The schedule starts a relay every minute; one that still has work then works beside the next.
+/// The schedule starts a relay every minute. One that still has work then runs beside the next one.
 const RUN_FOR: SignedDuration = SignedDuration::from_secs(50);
-/// What a turn needs to end: a target that takes all of its time, and writing that down.
+/// Time a turn needs to end: one target timeout, and recording the outcome.
 const RESERVE: SignedDuration = SignedDuration::from_secs(15);
-/// Calls to one webhook at a time, each for another player.
+/// Concurrent calls to one webhook, each for a different player.
 const IN_FLIGHT: i64 = 32;
-/// How often the outbox is looked into while deliveries go on.
+/// How often the outbox is read while deliveries go on.
 const DISPATCH_EVERY: Duration = Duration::from_secs(1);
 
-/// What one invocation came to.
+/// The result of one invocation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Relayed {
-    /// Events taken from the outbox.
+    /// Events moved from the outbox to deliveries.
     pub dispatched: usize,
     pub delivered: usize,
-    /// To be tried again.
+    /// Failed attempts.
     pub failed: usize,
     pub parked: usize,
-    /// Tried for so long that another relay has them now.
+    /// Deliveries whose claim expired during the attempt, so that another relay owns them now.
     pub lost: usize,
 }
 
@@ -46,7 +46,7 @@ impl Relayed {
     }
 }
 
-/// Whatever the event holds. `deadline` is the end of the invocation, where there is one.
+/// Runs one relay; the content of the event is ignored. `deadline` is the end of the invocation, if it has one.
 pub async fn handle(db: &Db, targets: Targets, deadline: Option<Timestamp>) -> Result<Relayed, lambda::Error> {
     let now = lambda::context().now;
     let until = deadline.map_or(now + RUN_FOR, |deadline| (now + RUN_FOR).min(deadline - RESERVE));
@@ -68,18 +68,19 @@ pub struct Relay<Clock> {
     pub clock: Clock,
 }
 
-/// What a webhook's turn came to: one claim, its calls, and their outcomes written down.
+/// The result of a webhook's turn: one claim, its calls, and the recorded outcomes.
 enum Turn {
     /// Nothing is due.
     Idle,
     Went(Recorded),
-    /// The target is away: the rest waits for the next invocation, rather than each event for a timeout of its own.
+    /// The target is unreachable: the other deliveries wait for the next invocation, instead of each running into a
+    /// timeout.
     Away(Recorded),
 }
 
 impl<Clock: Fn() -> Context> Relay<Clock> {
-    /// Works until nothing is due, or until `until`; what is under way then is brought to its end. Each webhook has its
-    /// own turns, so that one that is slow or away holds up no other.
+    /// Works until nothing is due, or until `until`; calls in flight then are completed. Each webhook has its own
+    /// turns, so that a slow or unreachable one does not delay the others.
     pub async fn drain(&self, until: Timestamp) -> app::Result<Relayed> {
         let (mut relayed, mut board, mut endpoints) = (Relayed::default(), Board::default(), Vec::new());
         let mut turns = FuturesUnordered::new();
@@ -147,19 +148,19 @@ impl<Clock: Fn() -> Context> Relay<Clock> {
     }
 }
 
-/// Which webhooks get no turn now.
+/// The webhooks that get no turn now.
 #[derive(Default)]
 struct Board {
-    /// Has one.
+    /// It has a turn already.
     running: HashSet<WebhookId>,
-    /// Nothing was due for it, until more comes from the outbox.
+    /// Nothing was due; waits until the outbox has more.
     idle: HashSet<WebhookId>,
-    /// Until the next invocation.
+    /// Unreachable; waits until the next invocation.
     away: HashSet<WebhookId>,
 }
 
 impl Board {
-    /// Whether this webhook gets a turn, which then begins.
+    /// Begins a turn for this webhook, unless it gets none now. Returns whether it did.
     fn begin(&mut self, webhook_id: WebhookId) -> bool {
         !self.idle.contains(&webhook_id) && !self.away.contains(&webhook_id) && self.running.insert(webhook_id)
     }

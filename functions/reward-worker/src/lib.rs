@@ -1,4 +1,5 @@
-//! Evaluates rules and issues what they grant: for the players of a shard, and for what happened to single players.
+//! Evaluates rules and issues the rewards they grant: for the players of a shard, and for the events of single
+//! players.
 
 use app::runs::ShardMessage;
 use app::runs::triggers::TriggerMessage;
@@ -7,7 +8,7 @@ use app::{Context, Db};
 use lambda::batch::Delivery;
 use serde::Deserialize;
 
-/// As the template has it: the delivery after which the queue parks a message.
+/// Must match the template: after this delivery the queue parks the message.
 const RECEIVES_MAX: u32 = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -1,5 +1,5 @@
-//! Does what is due. Invoked every minute, by whatever keeps time; when a job is due is decided here, by the program's own
-//! time zone, so that it matters neither how often the clock fires nor whether it missed to.
+//! Runs the jobs that are due. Something invokes it every minute; it decides by the program's own time zone which
+//! jobs are due, so that neither the clock's rate nor a missed tick matters.
 
 use app::jobs::recovery;
 use app::jobs::schedules::{self, Claimed, Failure, Job, Page, RunStatus, ScheduleRunView, Standing};
@@ -10,12 +10,12 @@ use lambda::sqs::{Queue, SqsError};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// An invocation ends after 15 minutes. Before that, the next one takes over.
+/// Lambda ends an invocation after 15 minutes. Work stops before that, and the next invocation continues it.
 const WORK_MAX: Duration = Duration::from_secs(14 * 60);
-/// Who started what came with a job's name.
+/// Recorded as the starter of a job that an event names.
 const BY_HAND: &str = "by hand";
 
-/// `{}`: whatever is due. With a job: that job, for a time or now.
+/// `{}` runs whatever is due. With a job, runs that job, for a given time or now.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
@@ -31,9 +31,9 @@ pub struct Worked {
 
 #[derive(Debug, thiserror::Error)]
 pub enum TickError {
-    #[error("the schedules could not be worked on")]
+    #[error("the schedules could not be run")]
     App(#[from] app::Error),
-    #[error("a time is of a job: `scheduled_for` needs `job`")]
+    #[error("`scheduled_for` needs a `job`")]
     TimeWithoutJob,
 }
 
@@ -42,7 +42,7 @@ pub struct Scheduler {
     pub segmentation: Queue,
     pub rewards: Queue,
     pub imports: Queue,
-    /// The time, and new ids.
+    /// Gives the time and new ids.
     pub clock: fn() -> Context,
 }
 
@@ -66,7 +66,7 @@ impl Scheduler {
         Ok(Worked { schedule_runs })
     }
 
-    /// One job by hand. One that was started for this time before is answered as it stands, or gone on with.
+    /// Runs one job by hand. One already started for this time is returned as it is, or continued.
     async fn start(&self, job: Job, scheduled_for: Option<Timestamp>) -> Result<Vec<ScheduleRunView>, TickError> {
         let id = schedules::start(&self.db, job, scheduled_for, &Act::of(BY_HAND, (self.clock)())).await?;
         if let Some(claimed) = schedules::claim(&self.db, Some(id), (self.clock)()).await? {
@@ -75,7 +75,7 @@ impl Scheduler {
         Ok(vec![schedules::get(&self.db, id).await?])
     }
 
-    /// Everything that is due, and what an earlier tick left.
+    /// Runs everything that is due, and what an earlier tick left.
     async fn tick(&self) -> Result<Vec<ScheduleRunView>, TickError> {
         let started = Instant::now();
         schedules::plan(&self.db, (self.clock)()).await?;
@@ -91,7 +91,7 @@ impl Scheduler {
         Ok(worked)
     }
 
-    /// Page after page, until the job is done, fails, or time is up.
+    /// Runs page after page until the job is done, fails, or time is up.
     async fn work(&self, mut claimed: Claimed, started: Instant) -> Result<(), TickError> {
         let (job, scheduled_for) = (claimed.run.job, claimed.run.scheduled_for);
         if claimed.run.status == RunStatus::Failed {
@@ -161,13 +161,13 @@ impl Scheduler {
 
 #[derive(Debug, thiserror::Error)]
 enum RecoverError {
-    #[error("what stands still could not be looked for")]
+    #[error("stalled work could not be searched for")]
     App(#[from] app::Error),
-    #[error("what was lost could not be sent again")]
+    #[error("lost work could not be sent again")]
     Queue(#[from] SqsError),
 }
 
-/// A job that did something is told; each broken invariant is an error of its own, for an alarm to count.
+/// Logs a job that did something. Each broken invariant is an error of its own, so that an alarm can count them.
 fn tell(claimed: &Claimed) {
     let run = &claimed.run;
     if run.counts.values().any(|count| *count != 0) {

@@ -1,4 +1,4 @@
-//! Classifies the players of a shard, and passes the shard on to the reward queue.
+//! Classifies the players of a shard and passes the shard on to the reward queue.
 
 use app::runs::ShardMessage;
 use app::runs::segmentation::{self, Next};
@@ -6,14 +6,14 @@ use app::{Db, runs};
 use lambda::batch::Delivery;
 use lambda::sqs::{Queue, SqsError};
 
-/// As the template has it: the delivery after which the queue parks a message.
+/// Must match the template: after this delivery the queue parks the message.
 const RECEIVES_MAX: u32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkError {
-    #[error("the segments of a shard could not be done")]
+    #[error("the players of a shard could not be classified")]
     App(#[from] app::Error),
-    #[error("the reward queue could not be sent to")]
+    #[error("messages could not be sent to the reward queue")]
     Queue(#[from] SqsError),
 }
 

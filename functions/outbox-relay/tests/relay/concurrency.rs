@@ -1,4 +1,4 @@
-//! Relays beside each other, relays that die, and transactions that commit late.
+//! Concurrent relays, relays that die, and transactions that commit late.
 
 use crate::program::{Program, messenger};
 use crate::target::{Answer, Target};
@@ -17,7 +17,7 @@ async fn relays_at_once_keep_the_order_and_deliver_each_event_once() {
     let target = Target::start(|_| Answer::Status(200)).await;
     program.webhook(&target.url(), None).await;
     let players: Vec<String> = (0..PLAYERS).map(|number| format!("P{number:03}")).collect();
-    // Things happen, some to several players at once, while three relays are at it.
+    // Events are written, some for several players at once, while three relays run.
     let happening = async {
         for n in 0..EVENTS {
             for some in players.chunks(7) {
@@ -74,7 +74,7 @@ async fn what_a_relay_sent_and_did_not_write_down_comes_again_under_the_same_id(
     let attempt = messenger(Targets::Any).send(letter, "any").await;
     assert!(attempt.is_delivered());
 
-    // Dead for all that anybody knows: the claim holds for a minute, then the next relay has it.
+    // The relay looks dead: its claim holds for a minute, then the next relay takes over.
     program.wait(59);
     assert_eq!(program.drain().await.delivered, 0);
     program.wait(1);
@@ -84,7 +84,7 @@ async fn what_a_relay_sent_and_did_not_write_down_comes_again_under_the_same_id(
     assert_eq!(received[0].headers["x-event-id"], received[1].headers["x-event-id"]);
     assert_eq!(received[0].body, received[1].body);
 
-    // It was only slow, and finds that the delivery is not its own any more.
+    // It was only slow, and learns that it no longer owns the delivery.
     let late = webhooks::record(
         &program.db,
         webhook.webhook_id,
@@ -166,7 +166,7 @@ async fn an_event_whose_transaction_commits_late_is_not_lost() {
     program.all_is_told().await;
 }
 
-/// A stream must not be taken for empty while an event for it is on its way in.
+/// A stream must not count as empty while an event for it is being written.
 #[tokio::test]
 async fn an_event_that_comes_while_the_last_one_is_delivered_is_not_forgotten() {
     let program = Program::new().await;
@@ -186,7 +186,7 @@ async fn an_event_that_comes_while_the_last_one_is_delivered_is_not_forgotten() 
     };
     let tried: Vec<_> = claim.due.into_iter().map(|due| (due, attempt.clone())).collect();
     program.happen(&[("P001", 2)]).await;
-    // The event is in, and not committed, when the outcome is written down.
+    // The event is written but not committed when the outcome is recorded.
     let mut client = program.db.client().await.unwrap();
     let dispatching = store::begin(&mut client).await.unwrap();
     assert!(store::platform::outbox::try_be_dispatcher(&dispatching).await.unwrap());
@@ -194,7 +194,7 @@ async fn an_event_that_comes_while_the_last_one_is_delivered_is_not_forgotten() 
     store::platform::outbox::fan_out(&dispatching, &ids, &[uuid::Uuid::now_v7()], program.now())
         .await
         .unwrap();
-    // Another relay leaves the dispatching to this one, and does not wait for it.
+    // Another relay leaves the dispatching to this one and does not wait for it.
     let other = tokio::time::timeout(
         Duration::from_secs(5),
         webhooks::dispatch(&program.db, program.context()),

@@ -1,4 +1,4 @@
-//! What is delivered, to whom, and how it can be told that it is ours.
+//! What is delivered, to whom, and how the receiver verifies that we sent it.
 
 use crate::program::{Program, SECRET};
 use crate::target::{Answer, Received, Target};
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// What the script for integrators says of a request.
+/// What the integrators' verification script says about a request.
 fn verify(received: &Received, secret: &str, now_s: i64) -> (bool, String) {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/verify_webhook.py");
     let mut child = Command::new("python3")

@@ -1,4 +1,4 @@
-//! Targets that are away, refuse, or are where they must not be.
+//! Targets that are unreachable, refuse, or have a forbidden address.
 
 use crate::program::{Program, messenger};
 use crate::target::{Answer, Target};
@@ -20,7 +20,7 @@ async fn a_target_that_fails_five_times_gets_every_event_in_order() {
     for n in [1, 4, 7, 10] {
         program.happen(&[("P001", n), ("P002", n + 1), ("P003", n + 2)]).await;
     }
-    // Nobody listens at first; then the target is there and fails in other ways.
+    // Nothing listens at first; then the target is there and fails in other ways.
     let port = target.port;
     target.stop().await;
     let away = program.drain().await;
@@ -106,7 +106,7 @@ async fn an_event_that_never_gets_through_is_parked_and_the_later_ones_go_on() {
     assert_eq!(of_player(&target.events(), "P002"), [4], "other players do not");
     program.wait(43_200);
     assert_eq!(program.drain().await.parked, 1);
-    // The target was away for all of that relay's turn; the next goes on.
+    // The target was unreachable for all of that relay's turn; the next relay goes on.
     assert_eq!(program.drain().await.delivered, 2);
     assert_eq!(of_player(&target.events(), "P001"), [1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3]);
 
@@ -133,7 +133,7 @@ async fn a_parked_delivery_is_sent_again_when_a_person_says_so() {
         .await;
     let id = webhook.webhook_id;
     let parked = program.deliveries(&webhook, Some(DeliveryStatus::Parked)).await[0].delivery_id;
-    // Sent again while the player's next event is under way.
+    // Retried while the player's next event is in flight.
     let claim = webhooks::claim(&program.db, id, 10, program.context()).await.unwrap();
     assert_eq!(claim.due[0].delivery_id, parked + 1);
     webhooks::retry(&program.db, id, parked, &Act::of("ann", program.context()))
@@ -197,7 +197,7 @@ async fn a_webhook_that_is_down_holds_up_no_other() {
     assert_eq!((up.events().len(), down.events().len()), (80, 32));
 }
 
-/// DNS rebinding: the name was fine when it was given.
+/// DNS rebinding: the name was fine when the webhook was registered.
 #[tokio::test]
 async fn a_name_that_has_come_to_mean_this_machine_is_never_called() {
     let program = Program::new().await;

@@ -1,4 +1,4 @@
-//! A program with players to whom things happen, its webhooks, and relays at a time that the test sets.
+//! A program with players who get events, its webhooks, and relays at a time that the test sets.
 
 use app::platform::webhooks::{Delivery, NewWebhook, Webhook};
 use app::{Act, Context, Db};
@@ -19,7 +19,8 @@ use uuid::Uuid;
 pub const SECRET: &str = "whsec_of_the_test";
 const START_S: i64 = 1_772_366_400;
 
-/// An event that says its number as the player's points; an even one is a `tier.changed`, an odd one a `tier.downgrade_due`.
+/// An event that carries its number as the player's points; an even one is a `tier.changed`, an odd one a
+/// `tier.downgrade_due`.
 fn numbered(player: &str, n: u64) -> Event {
     let player_id = PlayerId::parse(player).unwrap();
     let qualifying_lp = Points::of(n.into());
@@ -74,7 +75,7 @@ impl Program {
         self.now_s.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    /// Events of players, numbered, in one transaction.
+    /// Writes numbered events of players in one transaction.
     pub async fn happen(&self, events: &[(&str, u64)]) {
         let mut client = self.db.client().await.unwrap();
         let tx = store::begin(&mut client).await.unwrap();
@@ -99,7 +100,7 @@ impl Program {
             .unwrap()
     }
 
-    /// A relay with connections of its own, for targets that answer within a moment.
+    /// Runs a relay with its own connections, for targets that respond quickly.
     pub async fn drain(&self) -> Relayed {
         self.drain_with(messenger(Targets::Any)).await
     }
@@ -119,7 +120,7 @@ impl Program {
             .unwrap()
     }
 
-    /// Nothing waits any more, and the books hold.
+    /// Checks that nothing is left to deliver and that the books hold.
     pub async fn all_is_told(&self) {
         for table in [
             "outbox",

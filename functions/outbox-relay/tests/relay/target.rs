@@ -1,4 +1,4 @@
-//! A target of webhooks: keeps what it was sent as it came, and answers what the test says, or not at all.
+//! A webhook target: keeps each request as received, and responds as the test says, or not at all.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ pub enum Answer {
     Status(u16),
     /// A status, other headers, a body.
     Whole(String),
-    /// Nothing, and the connection stays open.
+    /// No response; the connection stays open.
     Never,
     /// The connection is cut.
     Cut,
@@ -71,18 +71,18 @@ impl Target {
         format!("http://127.0.0.1:{}/hook", self.port)
     }
 
-    /// Nobody listens any more when this is through.
+    /// Stops listening before it returns.
     pub async fn stop(mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
     }
 
-    /// All so far, in the order in which they came.
+    /// All requests so far, in order of arrival.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
-    /// (player, number of the event), in the order in which they came.
+    /// (player, number of the event), in order of arrival.
     pub fn events(&self) -> Vec<(String, u64)> {
         self.received()
             .iter()
@@ -97,7 +97,7 @@ impl Drop for Target {
     }
 }
 
-/// Requests of one connection, one after another.
+/// Handles the requests of one connection, one after another.
 async fn serve(mut stream: TcpStream, script: Arc<Script>, kept: Arc<Mutex<Vec<Received>>>) {
     let mut bytes = Vec::new();
     while let Some(received) = read(&mut stream, &mut bytes).await {
@@ -125,7 +125,7 @@ async fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Received> {
     }
 }
 
-/// The request at the beginning of `bytes`, taken out of them, if all of it is there.
+/// Takes the first request out of `bytes`, if it is complete.
 fn whole(bytes: &mut Vec<u8>) -> Option<Received> {
     let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = String::from_utf8(bytes[..head_end].to_vec()).unwrap();

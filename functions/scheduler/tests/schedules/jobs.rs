@@ -56,7 +56,7 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
         "2500",
         "each page once"
     );
-    // Not killed after all, only slow: it is told, and saves nothing.
+    // The worker was not killed, only slow: it learns that another took over, and saves nothing.
     assert!(matches!(
         schedules::work(&db, &mut killed, program.context())
             .await
@@ -175,7 +175,7 @@ async fn a_job_that_kills_its_worker_each_time_is_given_up() {
     }
     assert_eq!(program.tick().await, [Job::RiskScan]);
     let run = schedules::get(&db, id).await.unwrap();
-    let error = "given up after 6 attempts: who worked on it was ended before a page was done";
+    let error = "given up after 6 attempts: the worker was stopped before a page was done";
     assert_eq!((run.status, run.error.as_deref()), ("FAILED", Some(error)));
 }
 

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use testing::{StandIn, TestDb};
 
 thread_local! {
-    // Each test has a thread of its own.
+    // Each test runs on its own thread.
     static NOW: Cell<Timestamp> = const { Cell::new(Timestamp::UNIX_EPOCH) };
 }
 
@@ -46,7 +46,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// At this instant, and never ticked before.
+    /// A program at this instant that has never ticked.
     pub async fn at(now: &str) -> Self {
         let test = TestDb::new().await;
         let is_reachable = Arc::new(AtomicBool::new(true));
@@ -92,7 +92,7 @@ impl Program {
         self.is_reachable.store(is_reachable, Ordering::Relaxed);
     }
 
-    /// Answers the jobs that were worked on.
+    /// Returns the jobs that were worked on.
     pub async fn tick(&self) -> Vec<Job> {
         let worked = self.scheduler.handle(Event::default()).await.unwrap();
         worked.schedule_runs.into_iter().map(|run| run.job).collect()
@@ -118,14 +118,14 @@ impl Program {
             .unwrap();
     }
 
-    /// `job scheduled_for status` of all but the jobs that come every few minutes, one a line.
+    /// `job scheduled_for status`, one per line, without the jobs that run every few minutes.
     pub async fn runs(&self) -> String {
         let runs = "SELECT string_agg(job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'MM-DD HH24:MI') || ' ' || status, E'\n' ORDER BY scheduled_for, job)
                     FROM schedule_runs WHERE job NOT IN ('recover', 'expire')";
         self.test.text(runs).await
     }
 
-    /// Queue and body of every message so far.
+    /// Queue and body of every message sent so far.
     pub fn sent(&self) -> Vec<(String, Value)> {
         let mut sent = Vec::new();
         for request in self.queues.requests() {
@@ -148,7 +148,7 @@ impl Program {
     }
 }
 
-/// What SQS answers to a batch of messages.
+/// SQS's response to a batch of messages.
 fn accept(batch: &str) -> String {
     let batch: Value = serde_json::from_str(batch).unwrap();
     let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
@@ -156,7 +156,7 @@ fn accept(batch: &str) -> String {
     json!({ "Successful": accepted, "Failed": [] }).to_string()
 }
 
-/// Only these jobs, each as the settings have it by default or as given.
+/// Only these jobs, each with its default settings or as given.
 pub fn only(schedules: Value) -> Value {
     let mut all = json!({
         "recalculate": null, "tier_review": null, "risk_scan": null, "retention": null, "audit": null,

@@ -1,4 +1,4 @@
-//! What was lost is found.
+//! Lost work is found and sent again.
 
 use crate::{Program, minutes, only};
 use app::Act;
@@ -9,7 +9,7 @@ use app::runs::{Rewards, RunStarted, ShardMessage};
 use serde_json::{Value, json};
 use testing::Player;
 
-/// A run over one player; its message was sent, and lost.
+/// A run over one player whose message was sent and lost.
 async fn lost_run() -> (Program, RunStarted) {
     let program = Program::at("2026-11-22T12:00:00Z").await;
     program.settings(only(json!({ "recover_every_minutes": 1 }))).await;
@@ -39,7 +39,7 @@ fn message(started: RunStarted) -> (ShardMessage, Value) {
     )
 }
 
-/// The minutes from now on at which something is sent, and what.
+/// The minutes from now at which something is sent, and what.
 async fn sent_within(program: &Program, within: i64) -> Vec<(i64, String, Value)> {
     let mut sent = Vec::new();
     for minute in 1..=within {
@@ -76,7 +76,7 @@ async fn a_run_whose_messages_were_lost_is_sent_again_to_the_queue_it_waits_for_
     assert_eq!(
         sent_within(&program, 6).await,
         [(5, "rewards".to_owned(), body)],
-        "patience begins anew with each step"
+        "the waiting time starts again with each step"
     );
     for _ in 0..2 {
         rewards::run_shard(&db, shard, program.context()).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_run_that_does_not_move_is_sent_ever_more_seldom_and_then_ends() {
     assert_eq!((run.status.as_str(), run.shards_done), ("COMPLETED_WITH_ERRORS", 1));
     assert_eq!(
         run.error.as_deref(),
-        Some("given up: sent again and again, and nothing came of it")
+        Some("given up: resent repeatedly without progress")
     );
     testing::audit(&program.test.owner()).await;
 }
@@ -171,7 +171,7 @@ async fn an_import_without_progress_is_gone_on_with_and_ends_in_the_end() {
     };
     let import = imports::open(&db, &object, program.context()).await.unwrap();
     assert_eq!(sent_within(&program, 10).await, []);
-    // A chunk without rows: the watermark moves, and patience begins anew.
+    // A chunk without rows: the watermark moves, and the waiting time starts again.
     let chunk = Chunk {
         format: "CSV",
         rows: vec![],
@@ -192,13 +192,13 @@ async fn an_import_without_progress_is_gone_on_with_and_ends_in_the_end() {
     );
     let message = json!({ "import_id": import.import_id });
     assert_eq!(sent_within(&program, 20).await, [(17, "imports".to_owned(), message)]);
-    // As if it had been sent six times by now: what follows is the end.
+    // As if it had been sent six times already, so that the next attempt is the last.
     program.test.tamper("UPDATE imports SET resends = 6").await;
     assert_eq!(sent_within(&program, 270).await, []);
     let ended = imports::get(&db, import.import_id).await.unwrap();
     assert_eq!(
         (ended.status.as_str(), ended.failure.as_deref()),
-        ("FAILED", Some("given up: sent again and again, and nothing came of it"))
+        ("FAILED", Some("given up: resent repeatedly without progress"))
     );
     testing::audit(&program.test.owner()).await;
 }
@@ -262,7 +262,7 @@ async fn what_could_not_be_sent_again_is_tried_at_the_next_tick() {
     let run = "SELECT status || ' ' || error FROM schedule_runs";
     assert_eq!(
         program.test.text(run).await,
-        "RUNNING what was lost could not be sent again"
+        "RUNNING lost work could not be sent again"
     );
     assert_eq!(program.test.text("SELECT resends FROM runs").await, "0");
     program.reachable(true);
@@ -276,6 +276,6 @@ async fn what_could_not_be_sent_again_is_tried_at_the_next_tick() {
     assert_eq!(
         program.test.text(run).await.as_str(),
         "null",
-        "an error that has passed is not kept"
+        "an error is cleared by a success"
     );
 }

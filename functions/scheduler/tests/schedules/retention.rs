@@ -1,4 +1,4 @@
-//! What is forgotten, and what stays true.
+//! What retention deletes, and what stays true.
 
 use crate::Program;
 use app::Act;
@@ -16,7 +16,7 @@ fn key(key: &str, request: u8) -> IdempotencyKey {
     }
 }
 
-/// `first`, `replayed`, or the code of the refusal.
+/// Returns `first`, `replayed`, or the code of the refusal.
 async fn give(program: &Program, key: &IdempotencyKey) -> &'static str {
     let command = AddLp {
         player_id: "P001".parse().unwrap(),

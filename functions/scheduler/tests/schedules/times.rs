@@ -1,4 +1,4 @@
-//! When a job is started.
+//! When jobs start.
 
 use crate::{Program, at, minutes, only};
 use app::jobs::schedules::Job;
@@ -59,7 +59,7 @@ async fn the_last_of_the_missed_times_is_made_good_once_and_says_how_many_it_sta
     program.set("2026-11-23T09:17:00Z");
     assert_eq!(program.tick().await, [Job::Expire, Job::RiskScan]);
     assert_eq!(program.tick().await, []);
-    // The scans of 21 and 22 November are skipped; so are all sweeps but the last of three days less 2:45 h.
+    // The scans of 21 and 22 November are skipped; so are all sweeps of three days less 2:45 h except the last.
     let runs = "SELECT string_agg(job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'DD HH24:MI') || ' ' || skipped, ', ' ORDER BY job) FROM schedule_runs";
     assert_eq!(
         program.test.text(runs).await,
@@ -67,7 +67,7 @@ async fn the_last_of_the_missed_times_is_made_good_once_and_says_how_many_it_sta
     );
 }
 
-/// Ticks every ten minutes through a night, twice each; answers when each nightly job ran.
+/// Ticks every ten minutes through a night, twice each. Returns when each nightly job ran.
 async fn nights(zone: &str, from: &str, until: &str, schedules: serde_json::Value) -> String {
     let program = Program::at(from).await;
     program.settings(json!({ "time_zone": zone })).await;
@@ -143,7 +143,7 @@ async fn a_job_that_is_switched_on_or_moved_begins_with_its_next_time() {
     program.tick().await;
     program.set("2026-11-23T11:59:00Z");
     assert_eq!(program.tick().await, [], "all are off");
-    // 10:00 is over for today.
+    // 10:00 has passed today.
     program.settings(only(json!({ "risk_scan": "10:00" }))).await;
     program.wait(minutes(1));
     assert_eq!(program.tick().await, []);
@@ -173,7 +173,7 @@ async fn a_job_waits_for_the_end_of_its_last_run() {
         []
     );
     program.wait(minutes(1));
-    // Its worker was killed: first its run is ended, then the time it stood in the way of is made good.
+    // Its worker was killed: first that run ends, then the time that it blocked is made up for.
     assert_eq!(program.tick().await, [Job::Expire]);
     assert_eq!(program.tick().await, [Job::Expire]);
     let runs = "SELECT string_agg(to_char(scheduled_for AT TIME ZONE 'UTC', 'HH24:MI') || ' ' || skipped || ' ' || status, ', ' ORDER BY scheduled_for) FROM schedule_runs";

@@ -24,7 +24,7 @@ const TRIGGER_BATCHES_MAX: i64 = 1_000;
 /// What was sent again so often, and did not move, is given up: some four hours for a run, five for triggers.
 const RUN_RESENDS_MAX: i16 = 6;
 const TRIGGER_RESENDS_MAX: i16 = 8;
-const GIVEN_UP: &str = "given up: sent again and again, and nothing came of it";
+const GIVEN_UP: &str = "given up: resent repeatedly without progress";
 
 /// What stands still.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

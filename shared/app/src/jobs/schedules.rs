@@ -169,7 +169,7 @@ async fn claim_in_tx(tx: &Tx<'_>, only: Option<ScheduleRunId>, context: Context)
         let error = run
             .error
             .take()
-            .unwrap_or_else(|| "who worked on it was ended before a page was done".to_owned());
+            .unwrap_or_else(|| "the worker was stopped before a page was done".to_owned());
         let error = format!("given up after {} attempts: {error}", run.attempts);
         end(&mut run, RunStatus::Failed, Some(error), context);
     } else {

@@ -1,4 +1,4 @@
-//! The migrations are embedded at compile time: a new file compiles this crate anew.
+//! The migrations are embedded at compile time, so a new file must recompile this crate.
 
 fn main() {
     println!("cargo:rerun-if-changed=../../migrations");

@@ -1,5 +1,5 @@
-//! Set-based statements send one array per column. [`columns!`](crate::columns) declares the columns of one once: their
-//! names, their types in PostgreSQL and their types here.
+//! Set-based statements send one array per column. [`columns!`](crate::columns) declares the columns of such a
+//! statement once: their names, their PostgreSQL types and their Rust types.
 
 use domain::activity::EventType;
 use domain::bonus::GrantStatus;
@@ -22,10 +22,10 @@ use serde_json::Value;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
-/// What a parameter of a statement is given as.
+/// A parameter of a statement.
 pub type Param<'a> = &'a (dyn ToSql + Sync);
 
-/// The types of PostgreSQL that columns have.
+/// The PostgreSQL types that columns have.
 #[allow(non_camel_case_types, reason = "PostgreSQL writes them so")]
 pub mod pg {
     pub enum bigint {}
@@ -41,9 +41,9 @@ pub mod pg {
     pub enum uuid {}
 }
 
-/// A value that can stand in a column of type `Pg`.
+/// A value that fits a column of type `Pg`.
 pub trait Column<Pg> {
-    /// What is sent.
+    /// The type that is sent to PostgreSQL.
     type Sql;
 
     fn sql(self) -> Self::Sql;
@@ -101,11 +101,11 @@ column! {
     uuid: GrantId, TransactionId, EvaluationId, RunId, ImportId, SignalId, TriggerBatchId => Uuid, id => id.0;
 }
 
-/// Declares the columns of a set-based statement: a row with named fields, and the rows as arrays, to be filled by
-/// `collect()` or `push` and sent by `params`.
+/// Declares the columns of a set-based statement: a row with named fields, and a struct of arrays. Fill the arrays
+/// with `collect()` or `push`, and send them with `params`.
 ///
-/// The names in parentheses stand for the parameters before the arrays, `$1` and on. `NAMES` is the list of columns,
-/// `UNNEST` makes the arrays the rows of `n`, `SELECT` selects them. A field `type_` is the column `type`.
+/// The names in parentheses are the parameters before the arrays, `$1` and on. `NAMES` is the list of columns,
+/// `UNNEST` turns the arrays into the rows of `n`, and `SELECT` selects them. A field `type_` is the column `type`.
 ///
 /// ```
 /// use domain::id::{EventId, PlayerId};
@@ -125,7 +125,7 @@ column! {
 /// assert_eq!(seen.params([&"now"]).len(), 3);
 /// ```
 ///
-/// Two text columns cannot change places:
+/// Two text columns cannot be swapped:
 ///
 /// ```compile_fail,E0308
 /// use domain::id::{EventId, PlayerId};
@@ -142,7 +142,7 @@ column! {
 /// let seen: SeenColumns<'_> = [Seen { player_id: &event_id, event_id: &player_id }].into_iter().collect();
 /// ```
 ///
-/// Nor can a column have a type that PostgreSQL does not store it as:
+/// Nor can a column have a Rust type that does not fit its PostgreSQL type:
 ///
 /// ```compile_fail,E0277
 /// store::columns! {
@@ -159,7 +159,7 @@ macro_rules! columns {
     (@names $first:ident $($name:ident)*) => {
         concat!($crate::columns!(@name $first) $(, ", ", $crate::columns!(@name $name))*)
     };
-    // The first numbers belong to the parameters before the arrays.
+    // Skips the numbers of the parameters before the arrays.
     (@arrays [] [$before:ident $($more:ident)*] [$number:literal $($numbers:literal)*] $($pg:ident)+) => {
         $crate::columns!(@arrays [] [$($more)*] [$($numbers)*] $($pg)+)
     };
@@ -221,7 +221,7 @@ macro_rules! columns {
                 $( self.$name.is_empty() )&&+
             }
 
-            /// All parameters of the statement, given those before the arrays.
+            /// All parameters of the statement: those before the arrays, then the arrays.
             pub fn params<'p>(
                 &'p self,
                 before: [$crate::columns::Param<'p>; <[&str]>::len(&[$( stringify!($before) ),*])],

@@ -1,4 +1,4 @@
-//! Connections and the one way to run a transaction.
+//! Connections, and the only way to run a transaction.
 
 use crate::error::{Error, Result};
 use crate::tls;
@@ -6,7 +6,7 @@ use deadpool_postgres::{ClientWrapper, Hook, HookError, Manager, ManagerConfig, 
 use std::time::Duration;
 use tokio_postgres::IsolationLevel;
 
-/// Connections a warm function keeps; a Lambda instance works on one invocation at a time.
+/// The size of the pool. A Lambda instance handles one invocation at a time, so it needs few.
 const CONNECTIONS_MAX: usize = 4;
 const ATTEMPTS_MAX: u32 = 5;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ pub type Client = deadpool_postgres::Client;
 /// An open transaction. It rolls back when dropped.
 pub type Tx<'a> = deadpool_postgres::Transaction<'a>;
 
-/// Anything that runs statements: a client, or a transaction where the statement belongs to one.
+/// Anything that runs statements: a client or a transaction.
 pub trait Executor: deadpool_postgres::GenericClient + Sync {}
 impl<T: deadpool_postgres::GenericClient + Sync> Executor for T {}
 
@@ -26,9 +26,9 @@ pub struct Db {
 }
 
 impl Db {
-    /// Opens no connection yet. `url` is a PostgreSQL URL. With `sslmode=verify-full` (`verify-ca` and `require` mean
-    /// the same here) the server's certificate must name the host and come from an authority of `ca_pem` or, without
-    /// one, from a public authority or Amazon RDS. Only a host on this machine may go without TLS.
+    /// Opens no connection yet. `url` is a PostgreSQL URL. With `sslmode=verify-full` (here `verify-ca` and `require`
+    /// mean the same) the server's certificate must name the host. It must come from an authority in `ca_pem` or,
+    /// without one, from a public authority or Amazon RDS. Only a host on this machine may be used without TLS.
     pub fn new(url: &str, ca_pem: Option<&[u8]>) -> Result<Self> {
         let mut config = tls::config(url)?;
         config.connect_timeout(CONNECT_TIMEOUT);
@@ -57,8 +57,8 @@ impl Db {
         self.pool.get().await.map_err(Error::Connection)
     }
 
-    /// Another connection if one can be had without waiting for others to give theirs back. Who holds a connection and
-    /// waits for more may wait for ever.
+    /// Returns another connection only if one is free now. A caller that holds a connection must not wait for a second
+    /// one: two such callers could wait for each other forever.
     pub async fn free_client(&self) -> Option<Client> {
         let at_once = Timeouts {
             wait: Some(Duration::ZERO),
@@ -68,8 +68,8 @@ impl Db {
     }
 }
 
-/// A connection that has rested is asked before it is handed out, so that one that died while its function was frozen is not
-/// used again. One that was used a moment ago would have been seen to close, and is spared the round trip.
+/// Tests an idle connection before it is reused, because it may have died while the function was frozen. A connection
+/// that was used less than [`RESTED`] ago would have been seen to close, and is spared the round trip.
 async fn still_there(client: &ClientWrapper, last_used: Duration) -> Result<(), HookError> {
     if last_used >= RESTED {
         client.simple_query("").await.map_err(HookError::Backend)?;
@@ -77,14 +77,14 @@ async fn still_there(client: &ClientWrapper, last_used: Duration) -> Result<(), 
     Ok(())
 }
 
-/// Runs `$work` in a transaction and commits when it answers `Ok`: `transaction!(db, |tx| op_in_tx(tx, …))`, a
-/// `Result` of the use case's own error. Serialization failures and deadlocks run the whole of it again, at most five
-/// times, so `$work` must decide anew from what it reads.
+/// Runs `$work` in a transaction and commits when it returns `Ok`: `transaction!(db, |tx| op_in_tx(tx, …))`. The
+/// result is a `Result` with the use case's own error. After a serialization failure or a deadlock all of it runs
+/// again, at most five times in all, so `$work` must not keep decisions from an earlier attempt.
 ///
-/// A connection lost at COMMIT leaves the outcome unknown: the error is returned, and the caller's retry under the
-/// same business key finds out.
+/// A connection lost at COMMIT leaves the outcome unknown. The error is returned, and the caller finds out by retrying
+/// under the same business key.
 ///
-/// A macro, because a closure cannot yet promise that the future it returns is `Send` while it borrows.
+/// A macro, because a closure cannot promise that the future it returns is `Send` while it borrows.
 #[macro_export]
 macro_rules! transaction {
     ($db:expr, |$tx:ident| $work:expr) => {{
@@ -114,7 +114,7 @@ pub async fn begin(client: &mut Client) -> Result<Tx<'_>> {
     Ok(client.transaction().await?)
 }
 
-/// A transaction that only reads, and sees everything as it was at one instant. Drop it when done.
+/// Opens a read-only transaction that sees the database as of one instant. Drop it when done.
 pub async fn snapshot(client: &mut Client) -> Result<Tx<'_>> {
     Ok(client
         .build_transaction()
@@ -129,7 +129,7 @@ pub async fn commit(tx: Tx<'_>) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// For [`transaction!`]: waits and answers true when the transaction should run again.
+/// For [`transaction!`]: waits and returns true when the transaction should run again.
 pub async fn try_again<T, E: RetryCause>(outcome: &Result<T, E>, attempt: &mut u32) -> bool {
     let retryable = match outcome {
         Err(error) => error.cause().is_some_and(Error::is_retryable),
@@ -143,7 +143,7 @@ pub async fn try_again<T, E: RetryCause>(outcome: &Result<T, E>, attempt: &mut u
     true
 }
 
-/// Lets the retry wrapper look for the database's error inside a use case's.
+/// Gives the retry wrapper access to the database error inside a use case's error.
 pub trait RetryCause {
     fn cause(&self) -> Option<&Error>;
 }
@@ -154,7 +154,8 @@ impl RetryCause for Error {
     }
 }
 
-/// 10 to 20 ms, doubled at each attempt; the jitter comes from the hasher's random state.
+/// 20 to 40 ms after the first attempt, doubled after each further one. The jitter comes from the hasher's random
+/// state.
 fn back_off(attempt: u32) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let jitter_ms = RandomState::new().hash_one(attempt) % 10;

@@ -4,7 +4,7 @@ use tokio_postgres::error::SqlState;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What the database could not do. The text is for the log; none of it is sent to a client.
+/// Why a database call failed. The text is for the log and is never sent to a client.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the database address is not usable: {0}")]
@@ -29,10 +29,10 @@ pub enum Error {
         #[source]
         source: TryFromIntError,
     },
-    /// The others were written by someone who did not hold their player's lock.
+    /// The other wallets were written by a transaction that did not hold the player's lock.
     #[error("{saved} of {wallets} wallets were as they had been read, and were saved")]
     LockNotHeld { saved: i64, wallets: usize },
-    /// A grant that is over never moves.
+    /// A terminal grant never changes.
     #[error("{saved} of {grants} grants were open, and were saved")]
     GrantsOver { saved: u64, grants: usize },
     #[error("transaction {0} has no postings")]
@@ -53,7 +53,7 @@ impl Error {
         }
     }
 
-    /// Serialization failure or deadlock: the whole transaction may be tried again.
+    /// Whether this is a serialization failure or a deadlock, so that the whole transaction may run again.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.sql_state(),
@@ -61,7 +61,7 @@ impl Error {
         )
     }
 
-    /// A unique constraint said no; `constraint` names it.
+    /// The name of the constraint that the statement violated.
     pub fn violated_constraint(&self) -> Option<&str> {
         match self {
             Error::Statement(error) => error.as_db_error().and_then(|db| db.constraint()),
@@ -69,7 +69,7 @@ impl Error {
         }
     }
 
-    /// The database cannot be reached just now; the caller may come again.
+    /// Whether the database cannot be reached now, so that the caller may try again later.
     pub fn is_unavailable(&self) -> bool {
         match self {
             Error::Connection(_) => true,

@@ -1,5 +1,5 @@
-//! The only crate that knows SQL. A folder is a noun, as in `app`; statements are set-based: a fixed number of round
-//! trips whatever the size of the batch.
+//! The only crate that contains SQL. Folders are nouns, as in `app`. Statements are set-based: the number of round
+//! trips does not depend on the size of the batch.
 
 #[doc(hidden)]
 pub mod columns;

@@ -1,4 +1,4 @@
-//! The schema, embedded.
+//! The embedded migrations, and the role that the functions log in as.
 
 use crate::error::{Error, Result};
 use crate::statement;
@@ -6,7 +6,7 @@ use std::ops::DerefMut;
 
 refinery::embed_migrations!("../../migrations");
 
-/// Brings the schema up to date, as its owner. Returns the names of the migrations applied now.
+/// Brings the schema up to date. Needs the role that owns the schema. Returns the names of the migrations it applied.
 pub async fn run(db: &crate::Db) -> Result<Vec<String>> {
     let mut client = db.client().await?;
     let connection: &mut tokio_postgres::Client = client.deref_mut().deref_mut();
@@ -33,11 +33,11 @@ WHERE rolname = $1";
 /// Every statement of this file, for the test that prepares each. A GRANT takes no parameters and is not among them.
 pub const STATEMENTS: &[&str] = &[VERSION, LOGIN];
 
-/// A role of the server, as far as a deployment must know it.
+/// What a deployment must know about a role of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Login {
     Missing,
-    /// It owns no password or connection of its own.
+    /// A role that cannot log in.
     Group,
     Superuser,
     Usable,
@@ -53,8 +53,8 @@ pub async fn login(db: &crate::Db, role: &str) -> Result<Login> {
     })
 }
 
-/// Makes `role` a member of `loyalty_runtime`; one that is a member stays one. PostgreSQL 15 lets every role with
-/// CREATEROLE do so, later versions the one that created `loyalty_runtime`: the owner, who ran the first migration.
+/// Makes `role` a member of `loyalty_runtime`, if it is not one yet. In PostgreSQL 15 any role with CREATEROLE may do
+/// so; in later versions only the role that created `loyalty_runtime`: the owner, who ran the first migration.
 pub async fn grant_runtime(db: &crate::Db, role: &str) -> Result<()> {
     let role = role.replace('"', "\"\"");
     db.client()
@@ -64,12 +64,12 @@ pub async fn grant_runtime(db: &crate::Db, role: &str) -> Result<()> {
     Ok(())
 }
 
-/// The version of the schema in the database; `None` before the first migration ended.
+/// The version of the schema in the database; `None` if no migration has been applied.
 pub async fn version(db: &crate::Db) -> Result<Option<i32>> {
     Ok(statement::row(&db.client().await?, VERSION, &[]).await?.try_get(0)?)
 }
 
-/// The version this program was built for.
+/// The version of the schema that this program was built for.
 pub fn newest_version() -> i32 {
     let versions = migrations::runner();
     versions

@@ -1,4 +1,4 @@
-//! Reads words, ids and small figures from a row.
+//! Reads words, ids and small numbers from a row.
 
 use crate::error::{Error, Result};
 use domain::id::{PlayerId, TextIdError};
@@ -45,7 +45,7 @@ pub(crate) fn player_id(row: &Row) -> Result<PlayerId> {
     id(row, "player_id")
 }
 
-/// A figure that is never below 0 and small.
+/// Reads a `smallint` between 0 and 255.
 pub(crate) fn small(row: &Row, column: impl RowIndex + Display + Copy) -> Result<u8> {
     let value: i16 = row.try_get(column)?;
     u8::try_from(value).map_err(|source| Error::OutOfRange {

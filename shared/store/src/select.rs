@@ -1,13 +1,13 @@
-//! A list with filters that may or may not be there.
+//! Lists with optional filters.
 
 use crate::db::Executor;
 use crate::error::Result;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// A SELECT whose text follows its filters.
+/// A SELECT whose text depends on its filters.
 ///
-/// It is planned anew each time it runs: only with the values at hand can PostgreSQL tell whether a prefix names ten
+/// It is not prepared, so PostgreSQL plans it for the values at hand: only they show whether a prefix matches ten
 /// players or all of them.
 pub(crate) struct Select {
     text: String,
@@ -30,13 +30,13 @@ impl Select {
         self.text.push_str(clause);
     }
 
-    /// Hands out the placeholder that stands for the value.
+    /// Adds a parameter and returns its placeholder.
     pub(crate) fn bind(&mut self, value: impl ToSql + Sync + Send + 'static) -> String {
         self.params.push(Box::new(value));
         format!("${}", self.params.len())
     }
 
-    /// Adds a condition; all must hold. No value belongs into its text: see [`Self::bind`].
+    /// Adds a condition; all conditions must hold. Never write a value into the text: use [`Self::bind`].
     pub(crate) fn condition(&mut self, condition: String) {
         self.conditions.push(condition);
     }
@@ -62,9 +62,9 @@ impl Select {
         .await
     }
 
-    /// The page of the rows for which one of `any` holds. Each condition is looked for on its own, in the order of the
-    /// list and only as far as the page reaches: under an OR, PostgreSQL would walk the list until it met enough.
-    /// `order` is the first column, as it is called inside.
+    /// Returns a page of the rows for which at least one of `any` holds. Each condition is a query of its own, in the
+    /// order of the list and only as far as the page reaches: with an OR, PostgreSQL would scan the list until it
+    /// found enough rows. `order` is the name of the first selected column inside those queries.
     pub(crate) async fn page_of_any(
         mut self,
         executor: &impl Executor,
@@ -86,7 +86,7 @@ impl Select {
         .await
     }
 
-    /// The rows for which all conditions hold, and `also`.
+    /// The text with all conditions, and `also`.
     fn filtered(&self, also: Option<&String>) -> String {
         let mut text = self.text.clone();
         for (index, condition) in self.conditions.iter().chain(also).enumerate() {

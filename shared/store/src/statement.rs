@@ -1,4 +1,4 @@
-//! Statements: texts that are put together at compile time, prepared once by each connection, and kept.
+//! Statements: texts joined at compile time, prepared once per connection and cached.
 
 use crate::db::Executor;
 use crate::error::Result;
@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 pub(crate) type Params<'a> = &'a [crate::columns::Param<'a>];
 
-/// Joins constant texts.
+/// Joins constant texts at compile time.
 macro_rules! text {
     ($( $part:expr ),+ $(,)?) => {{
         const PARTS: &[&str] = &[$( $part ),+];

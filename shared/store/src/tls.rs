@@ -1,5 +1,4 @@
-//! TLS to the database: either the server proves with a certificate that it is the host of the URL, or it is on this
-//! machine.
+//! TLS to the database. A server on another machine must prove with a certificate that it is the host of the URL.
 
 use crate::error::{Error, Result};
 use rustls::RootCertStore;
@@ -14,10 +13,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 const RDS_ROOTS: &[u8] = include_bytes!("../rds-global-bundle.pem");
 
-/// Reads a URL, and refuses one that could send the password in the clear to another machine.
+/// Parses a URL. Refuses one that could send the password unencrypted to another machine.
 ///
-/// The driver knows no mode above `require`, and libpq's `require` checks nothing. Ours checks the certificate and the
-/// host's name in every mode that asks for TLS, so `verify-full` and `verify-ca` are `require` to the driver.
+/// The driver knows no mode above `require`, and in libpq `require` checks nothing. We check the certificate and the
+/// host name in every mode that asks for TLS, so `verify-full` and `verify-ca` become `require` for the driver.
 pub(crate) fn config(url: &str) -> Result<Config> {
     let url = match url.rsplit_once('?') {
         None => url.to_owned(),
@@ -36,7 +35,7 @@ pub(crate) fn config(url: &str) -> Result<Config> {
     }
 }
 
-/// The first host that is not this machine. With `hostaddr`, that is where the driver connects to.
+/// The first host that is not this machine. With `hostaddr`, the driver connects to that instead.
 fn remote(config: &Config) -> Option<String> {
     let addresses = config.get_hostaddrs();
     if !addresses.is_empty() {
@@ -53,7 +52,7 @@ fn is_loopback(name: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// Trusts the certificates of `ca_pem` alone or, without one, the public roots and those of Amazon RDS.
+/// Trusts only the certificates in `ca_pem` or, without them, the public roots and those of Amazon RDS.
 pub(crate) fn connector(ca_pem: Option<&[u8]>) -> Result<MakeRustlsConnect> {
     let mut roots = RootCertStore::empty();
     if ca_pem.is_none() {
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(config.get_password(), Some(&b"a?sslmode=verify-ca"[..]));
     }
 
-    /// Renewed once a root expires; the date is that of the last look.
+    /// Replace the bundle when a root expires. The date is that of the last check.
     #[test]
     fn the_roots_of_rds_are_valid() {
         let looked_at: jiff::Timestamp = "2026-11-25T00:00:00Z".parse().unwrap();

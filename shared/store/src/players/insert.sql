@@ -1,4 +1,4 @@
--- A player who has done nothing yet; adds no row when the id is taken.
+-- A player without activity. Adds no row when the id is taken.
 WITH player AS (
   INSERT INTO players (player_id, email, name, tier, created_at)
   VALUES ($1, $2, $3, $4, $5)

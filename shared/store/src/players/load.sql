@@ -1,4 +1,5 @@
--- Players with what their detail page shows; every join is by player_id. The totals stand behind the id.
+-- Players as their detail page shows them. All joins are by player_id. The totals must follow the id: they are read by
+-- position.
 SELECT p.player_id,
   coalesce(t.total_deposited, 0) AS total_deposited,
   coalesce(t.total_wagered, 0) AS total_wagered,

@@ -1,4 +1,4 @@
-//! Players: who they are and how they stand.
+//! Players: their profile, status and totals.
 
 pub mod risk_facts;
 pub mod segments;
@@ -24,7 +24,8 @@ use uuid::Uuid;
 const LOAD: &str = include_str!("load.sql");
 const INSERT: &str = include_str!("insert.sql");
 
-// The lock waits, and then sees the row as it is: its own columns are fresh, other tables are read in the next statement.
+// After the wait, the columns of this row are current. Read other tables in a later statement: this one has an older
+// snapshot of them.
 const LOCK: &str = "
 SELECT email, name, is_active, is_blocked, self_excluded_until
 FROM players
@@ -70,7 +71,7 @@ ORDER BY at DESC
 OFFSET $3
 LIMIT $4";
 
-/// Every statement of this file that is always the same, for the test that prepares each.
+/// Every statement of this file with a fixed text, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
     LOAD,
     INSERT,
@@ -82,7 +83,7 @@ pub const STATEMENTS: &[&str] = &[
     SEGMENT_HISTORY,
 ];
 
-/// A player as the API shows one.
+/// A player as the API shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Player {
     pub player_id: String,
@@ -99,7 +100,7 @@ pub struct Player {
     pub open_bonus: OpenBonus,
 }
 
-/// What staff can change.
+/// The part of a player that staff can change.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Profile {
     pub email: Option<String>,
@@ -109,12 +110,12 @@ pub struct Profile {
     pub self_excluded_until: Option<Timestamp>,
 }
 
-/// The open bonus grants of a player together.
+/// The totals of a player's open bonus grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenBonus {
     pub wagering_required: Decimal,
     pub wagering_completed: Decimal,
-    /// Of the grant that expires first.
+    /// The expiry of the grant that expires first.
     pub next_expiry: Option<Timestamp>,
 }
 
@@ -123,14 +124,14 @@ pub struct Filter {
     pub segment: Option<Segment>,
     pub tier: Option<String>,
     pub is_active: Option<bool>,
-    /// The beginning of the player id (as written, in capitals or in small letters) or of the email (in any case).
+    /// The start of the player id (as written, in upper case or in lower case) or of the email (in any case).
     pub prefix: Option<String>,
 }
 
-/// The ids of a page, in their order.
+/// Returns the player ids of one page, ordered.
 pub async fn find(executor: &impl Executor, filter: &Filter, page: &Page<String>) -> Result<Vec<String>> {
     let mut select = Select::new("SELECT p.player_id\nFROM players p");
-    // The list is in the order of the ids, by whichever table leads.
+    // Orders by the table that leads the join, so that its index gives the order.
     let mut key = "p.player_id";
     if let Some(segment) = filter.segment {
         key = "s.player_id";
@@ -147,7 +148,7 @@ pub async fn find(executor: &impl Executor, filter: &Filter, page: &Page<String>
     }
     if let Some(after) = &page.after {
         let after = select.bind(after.clone());
-        // Of both tables: PostgreSQL does not carry an inequality from one to the other.
+        // For both tables: PostgreSQL does not infer an inequality across a join.
         select.condition(format!("p.player_id > {after}"));
         if filter.segment.is_some() {
             select.condition(format!("s.player_id > {after}"));
@@ -168,10 +169,10 @@ pub async fn find(executor: &impl Executor, filter: &Filter, page: &Page<String>
         .collect::<Result<_, _>>()?)
 }
 
-/// Sorts behind every other character, byte by byte: the end of a prefix's range.
+/// Sorts after every other character in byte order: the end of a prefix's range.
 const LAST_CHARACTER: &str = "\u{10FFFF}";
 
-/// What a searched text can begin: the id in each spelling, the email.
+/// The conditions for a prefix: the id in each spelling, and the email.
 fn beginnings(prefix: &str, select: &mut Select) -> Vec<String> {
     let mut range = |column: &str, beginning: &str, [from, to]: [&str; 2]| {
         let (first, end) = (
@@ -187,12 +188,12 @@ fn beginnings(prefix: &str, select: &mut Select) -> Vec<String> {
         .iter()
         .map(|spelling| range("p.player_id", spelling, [">=", "<"]))
         .collect();
-    // The operators of the index, which compare byte by byte.
+    // These operators compare bytes, as the index does.
     let email = range("lower(p.email)", &prefix.to_lowercase(), ["~>=~", "~<~"]);
     ids.into_iter().chain([email]).collect()
 }
 
-/// The players that exist, in the order of their ids.
+/// The players that exist, ordered by id.
 pub async fn load(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<Player>> {
     statement::rows(executor, LOAD, &[&player_ids])
         .await?
@@ -201,7 +202,7 @@ pub async fn load(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<P
         .collect()
 }
 
-/// The player, who stays locked until the transaction ends.
+/// Returns the player and keeps it locked until the transaction ends.
 pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<Option<Profile>> {
     statement::optional_row(tx, LOCK, &[&player_id.as_str()])
         .await?
@@ -210,7 +211,7 @@ pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<Option<Profile>> 
         .transpose()
 }
 
-/// Locks those that exist, in the order of their ids, and answers them.
+/// Locks the players that exist, ordered by id, and returns their ids.
 pub async fn lock_all(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
     let rows = statement::rows(tx, LOCK_ALL, &[&player_ids]).await?;
     Ok(rows
@@ -219,7 +220,7 @@ pub async fn lock_all(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
         .collect::<Result<_, _>>()?)
 }
 
-/// The next players in the order of their ids, from the first on without `after`.
+/// The next `limit` ids behind `after`, ordered; without `after`, the first ones.
 pub async fn ids_after(executor: &impl Executor, after: Option<&str>, limit: i64) -> Result<Vec<PlayerId>> {
     let rows = statement::rows(executor, IDS_AFTER, &[&after.unwrap_or_default(), &limit]).await?;
     rows.iter().map(player_id).collect()
@@ -239,7 +240,7 @@ pub struct NewPlayer {
     pub tier: String,
 }
 
-/// Adds an active player whose totals are 0. Answers false, and adds nothing, when the id is taken.
+/// Adds an active player whose totals are 0. Returns false, and adds nothing, when the id is taken.
 pub async fn insert(tx: &Tx<'_>, new: &NewPlayer, now: Timestamp) -> Result<bool> {
     let added = statement::execute(
         tx,
@@ -277,7 +278,7 @@ pub struct SegmentMove {
     /// `None`: the first classification.
     pub from: Option<Segment>,
     pub to: Segment,
-    /// The run that found it; `None` when it was not one.
+    /// The run that made the change; `None` if no run did.
     pub run_id: Option<RunId>,
     pub at: Timestamp,
 }

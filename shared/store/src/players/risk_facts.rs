@@ -1,4 +1,4 @@
-//! What signals are raised from: one statement for each kind of fact, whatever the number of players.
+//! The facts that signals are raised from, with one statement for each kind of fact.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -23,8 +23,8 @@ WHERE player_id = ANY($1)
   AND status NOT IN ('PENDING', 'CANCELLED')
 GROUP BY player_id";
 
-// Each thing is followed to one account more than a hub may have, so a thing that everybody shares costs no more than a
-// hub. What is of an address on the network is not looked at.
+// Counts at most one account more than a hub may have, so a trace that everybody shares costs no more than a hub.
+// Network addresses are left out.
 const TRACES: &str = "
 SELECT t.player_id, t.kind, encode(substr(t.fingerprint, 1, 4), 'hex') AS mark, o.accounts, o.rewarded
 FROM player_traces t
@@ -53,8 +53,8 @@ WHERE t.player_id = ANY($1)
   AND o.rewarded IS NOT NULL
 ORDER BY t.player_id, t.kind, t.fingerprint";
 
-// Nearly nobody shares a mailbox: who does is found by one look into the index. A sub-select with LIMIT is never turned into
-// a join, which might read all players.
+// Few players share a mailbox, so each player needs one index lookup. PostgreSQL never turns a sub-select with LIMIT
+// into a join, which might read all players.
 const EMAILS: &str = "
 WITH twins AS MATERIALIZED (
   SELECT p.player_id, p.email
@@ -94,8 +94,8 @@ CROSS JOIN LATERAL (
 WHERE o.accounts BETWEEN 2 AND $2::bigint
   AND o.rewarded IS NOT NULL";
 
-// A bonus that was never staked on has its amount and no wagering. The stakes of a bonus are those that fed it or were
-// paid from it.
+// A bonus that was never staked has its full balance and no wagering. The stakes of a bonus are those that counted
+// towards its wagering or were paid from it.
 const PLAYED: &str = "
 SELECT g.player_id, g.grant_id, g.status = 'ACTIVE' AS is_active, r.stakes, r.smallest, r.largest, m.games, m.counts, m.amounts
 FROM grants g
@@ -154,7 +154,7 @@ WHERE player_id = ANY($1)
   AND occurred_at > $2
 ORDER BY player_id, occurred_at, event_id";
 
-// A bonus that waits for an opt-in has no money to play yet.
+// A pending bonus waits for an opt-in and has no money to play yet.
 const RECEIVED: &str = "
 SELECT player_id, grant_id, coalesce(activated_at, issued_at) AS at
 FROM grants
@@ -165,7 +165,7 @@ WHERE player_id = ANY($1)
 ORDER BY player_id, coalesce(activated_at, issued_at), grant_id";
 
 columns! {
-    /// What a player was seen with.
+    /// A device, payment method or address that a player was seen with.
     pub struct Trace<'a> => Traces (first_seen_at) {
         player_id: text = &'a PlayerId,
         kind: text = TraceKind,
@@ -186,14 +186,14 @@ ON CONFLICT DO NOTHING"
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[BONUSES_COUNT, TRACES, EMAILS, PLAYED, CASHIER, RECEIVED, ADD_TRACES];
 
-/// Bonuses that ended longer ago than this are not looked at any more.
+/// Bonuses that ended earlier than this are ignored.
 const ENDED_DAYS: i64 = 30;
-/// Bonuses are read from so many hours before the first withdrawal on; the longest time the settings allow.
+/// How far before the earliest cashier event bonuses are read: the longest time the settings allow.
 const BEFORE_WITHDRAWAL_HOURS: i64 = 720;
 
-/// What there is about the players, by id; of most there is nothing. `undeposited` are those who never deposited.
+/// Returns the facts by player. Players without facts are missing. `undeposited` are the players who never deposited.
 ///
-/// Six statements at most; the last one only for players whose cashier did something lately.
+/// At most six statements. The last runs only for players with recent cashier events.
 pub async fn load(
     executor: &impl Executor,
     player_ids: &[&str],
@@ -234,7 +234,7 @@ pub async fn load(
     Ok(facts)
 }
 
-/// Twice as far back as cycles are counted: the first of them may have begun before.
+/// Reads twice the period in which cycles are counted, because the first cycle may have begun before it.
 async fn cashier(
     executor: &impl Executor,
     player_ids: &[&str],
@@ -304,7 +304,7 @@ fn cashier_event(row: &Row) -> Result<CashierEvent> {
     })
 }
 
-/// Adds what players were seen with, as fingerprints. What is known stays.
+/// Adds traces as SHA-256 fingerprints. Known ones stay as they are.
 pub async fn add_traces<'a>(tx: &Tx<'_>, traces: impl IntoIterator<Item = Trace<'a>>, now: Timestamp) -> Result<()> {
     let rows: Traces<'_> = traces.into_iter().collect();
     if !rows.is_empty() {

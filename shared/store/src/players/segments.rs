@@ -1,4 +1,4 @@
-//! Current segments and their history.
+//! The players' segments and their history.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -51,8 +51,8 @@ columns! {
     }
 }
 
-// A caller's clock was read before it waited for the player's lock, so changes need not come in the order of their
-// instants; the history has one that is never before the last.
+// A caller reads its clock before it waits for the player's lock, so its `now` may be earlier than the last change.
+// The history must ascend: such a change gets an instant just after the last one.
 const HISTORY: &str = text!(
     "
 INSERT INTO segment_history (player_id, at, from_segment, to_segment, run_id)
@@ -77,7 +77,7 @@ WHERE player_id BETWEEN $2 AND $3
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[CLASSIFIED, SAVE, HISTORY, CHANGED_BY];
 
-/// What classifying a player needs.
+/// What the classification of a player reads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classified {
     pub player_id: PlayerId,
@@ -99,7 +99,7 @@ pub async fn totals(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec
         .collect()
 }
 
-/// A player whose segment is now another.
+/// A change of a player's segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentChange {
     pub player_id: PlayerId,
@@ -132,7 +132,7 @@ pub async fn change(tx: &Tx<'_>, changes: &[SegmentChange], run_id: Option<RunId
     Ok(())
 }
 
-/// Who, of a range of ids, was moved from one segment to another by a run.
+/// The players in a range of ids whom a run moved from one segment to another. First classifications are left out.
 pub async fn changed_by(executor: &impl Executor, run_id: RunId, first: &str, last: &str) -> Result<HashSet<String>> {
     let rows = statement::rows(executor, CHANGED_BY, &[&run_id.0, &first, &last]).await?;
     rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()

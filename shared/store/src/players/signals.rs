@@ -1,4 +1,4 @@
-//! Fraud signals, and the scores they add up to. The caller of what writes holds the players' locks.
+//! Fraud signals and the risk scores they add up to. The caller of a write holds the players' locks.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -32,7 +32,7 @@ ORDER BY p.player_id"
 const COLUMNS: &str = "player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status, decided_at, \
                        decided_by, note";
 
-// One that is not resolved is always the latest of its type.
+// A signal that is not resolved is always the latest of its type.
 const LATEST: &str = text!(
     "SELECT DISTINCT ON (player_id, type) ",
     COLUMNS,
@@ -126,16 +126,16 @@ WHERE p.player_id = n.player_id
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[SUBJECTS, LATEST, OPEN, GET, LIST, ADD, RENEW, JUDGE, SAVE_SCORES];
 
-/// A player to look at.
+/// A player to check for signals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subject {
     pub player_id: PlayerId,
     pub totals: Totals,
-    /// As stored.
+    /// 0 to 100, as stored.
     pub risk_score: u8,
 }
 
-/// The players that exist, in order of id.
+/// The players that exist, ordered by id.
 pub async fn subjects(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<Subject>> {
     let rows = statement::rows(executor, SUBJECTS, &[&player_ids]).await?;
     rows.iter()
@@ -149,7 +149,7 @@ pub async fn subjects(executor: &impl Executor, player_ids: &[&str]) -> Result<V
         .collect()
 }
 
-/// The latest signal of each type, by player; players without one are left out.
+/// The latest signal of each type, by player. Players without signals are left out.
 pub async fn latest(executor: &impl Executor, player_ids: &[&str]) -> Result<HashMap<PlayerId, Vec<Signal>>> {
     let mut signals: HashMap<PlayerId, Vec<Signal>> = HashMap::new();
     for row in statement::rows(executor, LATEST, &[&player_ids]).await? {
@@ -159,7 +159,7 @@ pub async fn latest(executor: &impl Executor, player_ids: &[&str]) -> Result<Has
     Ok(signals)
 }
 
-/// Those that count, oldest first.
+/// The player's open and confirmed signals, oldest first.
 pub async fn open(executor: &impl Executor, player_id: &PlayerId) -> Result<Vec<Signal>> {
     statement::rows(executor, OPEN, &[&player_id.as_str()])
         .await?
@@ -178,7 +178,7 @@ pub async fn get(executor: &impl Executor, signal_id: SignalId) -> Result<Option
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SignalFilter {
-    /// `Some(Open)` and `Some(Resolved)` part the list in two; a confirmed signal is among the open ones.
+    /// `None`: signals in either state.
     pub state: Option<SignalState>,
     pub signal_type: Option<SignalType>,
     pub player_id: Option<PlayerId>,
@@ -186,7 +186,7 @@ pub struct SignalFilter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignalState {
-    /// Open or confirmed: it counts.
+    /// Open or confirmed: it counts towards the score.
     Open,
     Resolved,
 }
@@ -217,7 +217,7 @@ pub async fn list(executor: &impl Executor, filter: &SignalFilter, page: &Page<U
         .collect()
 }
 
-/// Adds open signals. The schema refuses a second one of a player and type.
+/// Adds open signals. The schema refuses a second unresolved signal of a player and type.
 pub async fn add(tx: &Tx<'_>, signals: &[Signal]) -> Result<()> {
     if signals.is_empty() {
         return Ok(());
@@ -237,7 +237,7 @@ pub async fn add(tx: &Tx<'_>, signals: &[Signal]) -> Result<()> {
     Ok(())
 }
 
-/// New evidence of open signals: they count afresh from `now`.
+/// Saves new evidence of open signals. Their decay restarts at `now`.
 pub async fn renew(tx: &Tx<'_>, signals: &[Signal], now: Timestamp) -> Result<()> {
     if signals.is_empty() {
         return Ok(());
@@ -254,7 +254,7 @@ pub async fn renew(tx: &Tx<'_>, signals: &[Signal], now: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Saves what a person decided.
+/// Saves a person's decision about a signal.
 pub async fn judge(tx: &Tx<'_>, signal: &Signal) -> Result<()> {
     let (at, by, note) = match &signal.decision {
         Some(Decision { at, by, note }) => (Some(*at), Some(by), Some(note)),

@@ -1,4 +1,4 @@
-//! Lifetime totals of players, and the rollup of their days.
+//! Lifetime totals of players, and their daily rollup.
 
 use crate::columns;
 use crate::db::Tx;
@@ -12,7 +12,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
-/// Of `player_totals t`, in the order in which [`totals_of`] reads them.
+/// Columns of `player_totals t`, in the order in which [`totals_of`] reads them.
 pub(crate) const TOTALS: &str = "t.total_deposited, t.total_wagered, t.total_won, t.total_withdrawn, t.session_count, \
                                  t.playtime_hours, t.total_bets, t.last_deposit_date";
 
@@ -77,7 +77,7 @@ SET deposited = d.deposited + EXCLUDED.deposited,
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[SAVE, ADD_DAYS];
 
-/// Saves totals, each player's once. The caller holds the players' locks.
+/// Saves totals; each player appears once. The caller holds the players' locks.
 pub async fn save<'a>(
     tx: &Tx<'_>,
     totals: impl IntoIterator<Item = (&'a PlayerId, &'a Totals)>,
@@ -103,7 +103,7 @@ pub async fn save<'a>(
     Ok(())
 }
 
-/// Adds to the days of the rollup; each day of a player comes once. Days to which nothing is added are left out.
+/// Adds to days of the rollup; each day of a player appears once. Days with nothing to add are skipped.
 pub async fn add_days<'a>(tx: &Tx<'_>, days: impl IntoIterator<Item = (&'a PlayerId, Date, &'a Day)>) -> Result<()> {
     let rows: Days<'_> = days
         .into_iter()
@@ -123,7 +123,7 @@ pub async fn add_days<'a>(tx: &Tx<'_>, days: impl IntoIterator<Item = (&'a Playe
     Ok(())
 }
 
-/// Reads [`TOTALS`] from the place of the first on: places are found at once, names are looked for.
+/// Reads [`TOTALS`], whose first column is at position `first`. Reading by position is faster than by name.
 pub(crate) fn totals_of(row: &Row, first: usize) -> Result<Totals> {
     Ok(Totals {
         deposited: row.try_get(first)?,

@@ -1,4 +1,4 @@
-//! The ladder of tiers, and how players stand on it.
+//! The ladder of tiers, and the players' positions on it.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -18,7 +18,7 @@ SELECT tier_level, lp_min, benefits, requirements
 FROM tiers
 ORDER BY lp_min";
 
-// Modes of the same table: EXCLUSIVE waits for ROW SHARE and the other way round; plain readers wait for neither.
+// EXCLUSIVE and ROW SHARE block each other. Plain readers wait for neither.
 const PIN: &str = "LOCK TABLE tiers IN ROW SHARE MODE";
 const LOCK: &str = "LOCK TABLE tiers IN EXCLUSIVE MODE";
 
@@ -45,7 +45,7 @@ SELECT EXISTS (
   WHERE tier = $1
 ) AS found";
 
-// One probe of the days' key per player, however the planner feels about the table.
+// LATERAL makes one index lookup per player, whatever the planner estimates.
 const STANDINGS: &str = "
 SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp
 FROM players p
@@ -65,7 +65,7 @@ columns! {
     }
 }
 
-// The second part still sees the days as they were: today's row counts as it is returned, the other days as they stand.
+// The SELECT does not see the upsert, so it takes today's LP from RETURNING and the other days from the table.
 const EARN: &str = text!(
     "
 WITH earned AS (
@@ -100,8 +100,9 @@ columns! {
     }
 }
 
-// A caller's clock was read before it waited for the player's lock, so moves need not come in the order of their
-// instants; the history has one that is never before the last. A step down that was announced is off with the move.
+// A caller reads its clock before it waits for the player's lock, so its `now` may be earlier than the last move. The
+// history must ascend: such a move gets an instant just after the last one. A move also cancels an announced
+// downgrade.
 const MOVE: &str = text!(
     "
 WITH moved AS (
@@ -128,7 +129,7 @@ CROSS JOIN LATERAL (
 ) last"
 );
 
-// The next players in the order of their ids; nobody is locked.
+// The next players, ordered by id, without locks.
 const NEXT: &str = "
 SELECT p.player_id, p.tier, coalesce(d.lp, 0) AS qualifying_lp, g.due_at
 FROM (
@@ -181,7 +182,7 @@ const CALL_OFF: &str = "
 DELETE FROM tier_downgrades
 WHERE player_id = ANY($1)";
 
-// Of each day, what is left when it no longer counts: what was earned on later days.
+// `lp_left` is what remains when the day no longer counts: the LP earned on later days.
 const OUTLOOK: &str = "
 SELECT min(day) AS day
 FROM (
@@ -219,7 +220,7 @@ pub const STATEMENTS: &[&str] = &[
     HISTORY,
 ];
 
-/// All tiers, the lowest first.
+/// All tiers, lowest first.
 pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
     let rows = statement::rows(executor, LADDER, &[]).await?;
     rows.iter()
@@ -236,21 +237,22 @@ pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
         .collect()
 }
 
-/// Keeps the ladder as it is until the transaction ends, for those who write what must fit it: a player's tier, a
-/// rule that reads a benefit. They do not wait for each other. Read the ladder after this, not before.
+/// Blocks changes of the ladder until the transaction ends. For transactions that write something which must fit the
+/// ladder: a player's tier, or a rule that reads a benefit. They do not block each other. Read the ladder after this
+/// call.
 pub async fn pin(tx: &Tx<'_>) -> Result<()> {
     statement::execute(tx, PIN, &[]).await?;
     Ok(())
 }
 
-/// For the one who changes the ladder: waits for all who pinned it, and keeps new ones out. Read the ladder, the
-/// players and the rules after this, not before.
+/// For a transaction that changes the ladder: waits for all that pinned it, and blocks new ones. Read the ladder, the
+/// players and the rules after this call.
 pub async fn lock(tx: &Tx<'_>) -> Result<()> {
     statement::execute(tx, LOCK, &[]).await?;
     Ok(())
 }
 
-/// The caller holds the ladder's lock, here and below.
+/// Inserts a tier. Here and in the other writes of tiers, the caller holds the ladder's lock.
 pub async fn insert(tx: &Tx<'_>, tier: &Tier, now: Timestamp) -> Result<()> {
     write(tx, INSERT, tier, now).await
 }
@@ -280,23 +282,24 @@ pub async fn delete(tx: &Tx<'_>, tier_level: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether any player is in the tier.
+/// Returns whether any player is in the tier.
 pub async fn has_players(executor: &impl Executor, tier_level: &str) -> Result<bool> {
     Ok(statement::row(executor, HAS_PLAYERS, &[&tier_level])
         .await?
         .try_get("found")?)
 }
 
-/// How a player stands: the tier, and the LP earned in the qualification period.
+/// A player's tier, and the LP earned in the qualification period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierStanding {
     pub player_id: PlayerId,
     pub tier: String,
-    /// Below 0 when more was taken back than earned in the period.
+    /// Negative when more LP were taken back than earned in the period.
     pub qualifying_lp: Decimal,
 }
 
-/// Of those that exist, in the order of their ids. `since` is the first day that counts; `None`: all do.
+/// The standings of the players that exist, ordered by id. `since` is the first day that counts; `None` counts all
+/// days.
 pub async fn standings(
     executor: &impl Executor,
     player_ids: &[&str],
@@ -309,8 +312,8 @@ pub async fn standings(
         .collect()
 }
 
-/// Adds LP to what the players earned on a day, and returns how they stand with it. `earned` names each player once, and
-/// may be below 0: points that are taken back. The caller holds the players' locks.
+/// Adds LP to what the players earned on a day, and returns their standings including it. `earned` names each player
+/// once. Negative LP are points that are taken back. The caller holds the players' locks.
 pub async fn earn(
     tx: &Tx<'_>,
     earned: &[(&PlayerId, Decimal)],
@@ -336,7 +339,7 @@ fn standing(row: &Row) -> Result<TierStanding> {
     })
 }
 
-/// A player who goes from one tier to another.
+/// A player's move from one tier to another.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierMove {
     pub player_id: PlayerId,
@@ -346,7 +349,8 @@ pub struct TierMove {
     pub qualifying_lp: Decimal,
 }
 
-/// Moves players, each once, and keeps the history. The caller holds their locks and has pinned the ladder.
+/// Moves players and adds to their history; `moves` names each player once. The caller holds their locks and has
+/// pinned the ladder.
 pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<()> {
     if moves.is_empty() {
         return Ok(());
@@ -364,15 +368,15 @@ pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<(
     Ok(())
 }
 
-/// A player as the nightly review finds them.
+/// A player in the nightly review.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reviewee {
     pub standing: TierStanding,
-    /// When the step down that was announced is due.
+    /// When the announced downgrade is due; `None` if none is announced.
     pub due_at: Option<Timestamp>,
 }
 
-/// The next players in the order of their ids, behind `after`, as they stand; they are not locked.
+/// The next `limit` players behind `after`, ordered by id, without locks.
 pub async fn next(
     executor: &impl Executor,
     after: Option<&str>,
@@ -383,7 +387,7 @@ pub async fn next(
     rows.iter().map(reviewee).collect()
 }
 
-/// Of those that exist, in the order of their ids.
+/// Those of the players that exist, ordered by id.
 pub async fn reviewees(executor: &impl Executor, player_ids: &[&str], since: Option<Date>) -> Result<Vec<Reviewee>> {
     statement::rows(executor, OF_PLAYERS, &[&player_ids, &since])
         .await?
@@ -399,16 +403,16 @@ fn reviewee(row: &Row) -> Result<Reviewee> {
     })
 }
 
-/// A step down that is to be.
+/// An announced downgrade.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Downgrade {
     pub player_id: PlayerId,
-    /// The player's tier, which is no longer held.
+    /// The player's current tier, whose LP the player no longer has.
     pub tier: String,
     pub due_at: Timestamp,
 }
 
-/// Keeps steps down of players of whom none was announced. The caller holds their locks, here and below.
+/// Saves the downgrades of players who have none announced. The caller holds their locks.
 pub async fn announce(tx: &Tx<'_>, downgrades: &[Downgrade], now: Timestamp) -> Result<()> {
     if downgrades.is_empty() {
         return Ok(());
@@ -425,7 +429,7 @@ pub async fn announce(tx: &Tx<'_>, downgrades: &[Downgrade], now: Timestamp) -> 
     Ok(())
 }
 
-/// Forgets the steps down that were announced.
+/// Cancels the announced downgrades of these players. The caller holds their locks.
 pub async fn call_off(tx: &Tx<'_>, player_ids: &[&str]) -> Result<()> {
     if !player_ids.is_empty() {
         statement::execute(tx, CALL_OFF, &[&player_ids]).await?;
@@ -433,7 +437,8 @@ pub async fn call_off(tx: &Tx<'_>, player_ids: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The first day from `since` on without which, and without those before it, the LP earned are less than `lp_min`.
+/// The first day from `since` on with this property: once it and the days before it no longer count, fewer than
+/// `lp_min` LP remain. `None` if there is no such day.
 pub async fn lapsing_day(
     executor: &impl Executor,
     player_id: &PlayerId,
@@ -447,7 +452,7 @@ pub async fn lapsing_day(
     )
 }
 
-/// A move that was made.
+/// A move in a player's history.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct PastMove {
     pub from: Option<String>,
@@ -456,7 +461,7 @@ pub struct PastMove {
     pub at: Timestamp,
 }
 
-/// The last moves of a player, newest first.
+/// The player's last `limit` moves, newest first.
 pub async fn history(executor: &impl Executor, player_id: &PlayerId, limit: i64) -> Result<Vec<PastMove>> {
     let rows = statement::rows(executor, HISTORY, &[&player_id.as_str(), &limit]).await?;
     let past = |row: &Row| {

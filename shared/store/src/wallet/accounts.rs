@@ -1,4 +1,4 @@
-//! Accounts: everything some players own, read under their locks and written as one journal.
+//! Accounts: everything that players own, read under their locks and written as one journal.
 
 use crate::db::Tx;
 use crate::error::Result;
@@ -8,8 +8,8 @@ use domain::bonus::Grant;
 use domain::lots::Lot;
 use std::collections::HashMap;
 
-/// Of players that exist, in the order of `player_ids`: locked, to change them, or on a snapshot, to show them. Three
-/// statements, sent together.
+/// Loads the accounts of the players that exist, in the order of `player_ids`: under their locks to change them, or on
+/// a snapshot to show them. Three statements, sent together.
 pub async fn load(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<Account>> {
     let (mut books, open_lots, open_grants) = tokio::try_join!(
         ledger::books(tx, player_ids),
@@ -35,7 +35,7 @@ pub async fn load(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<Account>> {
     Ok(player_ids.iter().filter_map(account).collect())
 }
 
-/// Writes a journal: a fixed number of statements, whatever its size.
+/// Writes a journal with a fixed number of statements.
 pub async fn write(tx: &Tx<'_>, journal: &Journal) -> Result<()> {
     grants::add(tx, &journal.new_grants).await?;
     grants::save(tx, &journal.grants).await?;

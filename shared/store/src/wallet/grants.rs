@@ -98,7 +98,7 @@ const ADD_HISTORY: &str = text!(
     Transitions::SELECT
 );
 
-// A grant that was born ACTIVE is active since it was issued.
+// A grant that was issued as ACTIVE has no `activated_at`: it is active since it was issued.
 const OPEN: &str = "
 SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed, terms,
   issued_at, coalesce(activated_at, CASE WHEN status = 'ACTIVE' THEN issued_at END) AS activated_at, expires_at, closed_at,
@@ -122,7 +122,7 @@ WHERE player_id = $1
   AND grant_id = $2
 ORDER BY step";
 
-// Each branch follows the partial index of its table; the union is cut again.
+// Each branch follows the partial index of its table, and needs a LIMIT of its own for that.
 const DUE_PLAYERS: &str = "
 SELECT DISTINCT player_id
 FROM (
@@ -186,7 +186,7 @@ WHERE u.recorded_at > $1"
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD, SAVE, ADD_HISTORY, OPEN, GET, HISTORY, DUE_PLAYERS, IN_OPEN_ROUNDS];
 
-/// Writes new grants as they stand, in one statement. The unique key (player, rule, period) refuses a second one.
+/// Inserts grants. The unique key (player, rule, period) refuses a second grant.
 pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
     if grants.is_empty() {
         return Ok(());
@@ -222,10 +222,10 @@ fn new_grant_row((new, grant): &(NewGrant, Grant)) -> NewGrantRow<'_> {
     }
 }
 
-/// Writes open grants as they stand now. The caller holds the players' locks.
+/// Saves open grants. The caller holds the players' locks.
 ///
 /// # Errors
-/// When one of them is over: a terminal grant never moves.
+/// Fails when one of them is no longer open: a terminal grant never changes.
 pub async fn save(tx: &Tx<'_>, grants: &[(PlayerId, Grant)]) -> Result<()> {
     if grants.is_empty() {
         return Ok(());
@@ -277,13 +277,13 @@ pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> 
     Ok(())
 }
 
-/// The open bonuses of some players, of each in the order in which stakes feed them.
+/// The open bonuses of the players. The bonuses of one player are in the order in which stakes feed them.
 pub async fn open(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<(PlayerId, Grant)>> {
     let rows = statement::rows(executor, OPEN, &[&player_ids]).await?;
     rows.iter().map(|row| Ok((player_id(row)?, grant(row)?))).collect()
 }
 
-/// A bonus, open or over, and whose it is.
+/// A bonus, open or not, and its player.
 pub async fn get(executor: &impl Executor, grant_id: GrantId) -> Result<Option<(PlayerId, Grant)>> {
     let row = statement::optional_row(executor, GET, &[&grant_id.0]).await?;
     row.as_ref().map(|row| Ok((player_id(row)?, grant(row)?))).transpose()
@@ -310,7 +310,7 @@ fn grant(row: &Row) -> Result<Grant> {
     })
 }
 
-/// One change in the life of a bonus.
+/// One change of a bonus's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HistoryStep {
     pub at: Timestamp,
@@ -318,11 +318,11 @@ pub struct HistoryStep {
     pub to: GrantStatus,
     pub reason: Option<String>,
     pub actor: String,
-    /// Of its postings, where it moved money.
+    /// The transaction of its postings, if it moved money.
     pub transaction_id: TransactionId,
 }
 
-/// Oldest first; a bonus has few.
+/// Oldest first. Not paged, because a bonus changes only a few times.
 pub async fn history(executor: &impl Executor, player_id: &PlayerId, grant_id: GrantId) -> Result<Vec<HistoryStep>> {
     let rows = statement::rows(executor, HISTORY, &[&player_id.as_str(), &grant_id.0]).await?;
     rows.iter()
@@ -339,7 +339,8 @@ pub async fn history(executor: &impl Executor, player_id: &PlayerId, grant_id: G
         .collect()
 }
 
-/// Players who own a bonus or points that are due, or a bonus that is played away: at most `limit`, in the order of ids.
+/// The players who have expired bonuses or points, or a bonus that is played out: at most `limit`, ordered by id.
+/// Rounds recorded before `rounds_since` can no longer pay.
 pub async fn due_players(
     executor: &impl Executor,
     now: Timestamp,
@@ -353,7 +354,7 @@ pub async fn due_players(
         .collect()
 }
 
-/// Which of these grants, a player's each, staked bonus money in a round that may still pay.
+/// Which of these grants, each given with its player, staked bonus money in a round that may still pay.
 pub async fn in_open_rounds(
     executor: &impl Executor,
     grants: &[(&PlayerId, GrantId)],

@@ -53,8 +53,8 @@ columns! {
     }
 }
 
-// The stored version must be the one that was read: another means that someone wrote without the lock, the row stays
-// as it is, and the count of saved rows tells.
+// The stored version must be the one that was read. If another transaction wrote without the lock, the row is left
+// unchanged and the count of saved rows shows it.
 const SAVE_WALLETS: &str = text!(
     "
 WITH posted AS (
@@ -111,7 +111,7 @@ columns! {
     }
 }
 
-// Movements are rows of their own; a lot that several of them touch is changed once.
+// A lot is updated once even when several movements touch it.
 const MOVE_LOTS: &str = text!(
     "
 WITH moved AS (
@@ -148,7 +148,7 @@ FROM postings
 WHERE transaction_id = $1
 LIMIT 1";
 
-// What has expired of the lot that a credit made cannot be taken back any more.
+// The part of a credit's lot that has expired can no longer be taken back.
 const TRANSACTION: &str = "
 SELECT p.kind, p.asset, p.version, p.house, p.direction, p.amount, p.grant_id, coalesce(x.expired, 0) AS expired
 FROM postings p
@@ -197,7 +197,7 @@ pub const STATEMENTS: &[&str] = &[
     ADD_REVERSAL,
 ];
 
-/// The players' wallets, to credit.
+/// The players' wallets. A player without wallets has an empty book.
 pub async fn books(executor: &impl Executor, player_ids: &[&str]) -> Result<HashMap<String, Book>> {
     let mut wallets: HashMap<String, Vec<Wallet>> = HashMap::with_capacity(player_ids.len());
     for row in statement::rows(executor, WALLETS, &[&player_ids]).await? {
@@ -219,17 +219,18 @@ pub async fn books(executor: &impl Executor, player_ids: &[&str]) -> Result<Hash
     player_ids.iter().map(book).collect()
 }
 
-/// Writes what a journal says of wallets and lots: a fixed number of statements, whatever its size.
+/// Writes the postings, wallets and lots of a journal with a fixed number of statements.
 ///
 /// # Errors
-/// When a wallet was written by someone who did not hold the lock (its version did not follow the stored one).
+/// Fails when a wallet was written by a transaction that did not hold the lock: its version is not the one that was
+/// read.
 pub async fn write(tx: &Tx<'_>, journal: &Journal) -> Result<()> {
     append(tx, &journal.postings).await?;
     add_lots(tx, &journal.new_lots).await?;
     move_lots(tx, &journal.lot_movements).await
 }
 
-/// The postings and the balances after them.
+/// Inserts the postings and saves the balances after them.
 async fn append(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
     if postings.is_empty() {
         return Ok(());
@@ -325,7 +326,7 @@ async fn move_lots(tx: &Tx<'_>, movements: &[LotMovement]) -> Result<()> {
     Ok(())
 }
 
-/// Those with something left, of each player in the order in which spending takes them.
+/// The lots that are not empty. The lots of one player are in the order in which they are spent.
 pub async fn open_lots(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<NewLot>> {
     let rows = statement::rows(executor, OPEN_LOTS, &[&player_ids]).await?;
     rows.iter()
@@ -350,7 +351,7 @@ fn lot(row: &Row) -> Result<Lot> {
     })
 }
 
-/// Whose transaction it is.
+/// The player of a transaction.
 pub async fn owner(executor: &impl Executor, transaction_id: TransactionId) -> Result<Option<PlayerId>> {
     statement::optional_row(executor, OWNER, &[&transaction_id.0])
         .await?
@@ -359,7 +360,7 @@ pub async fn owner(executor: &impl Executor, transaction_id: TransactionId) -> R
         .transpose()
 }
 
-/// A transaction, and the lots it touched, empty ones too.
+/// A transaction and the lots it touched, including empty ones.
 pub async fn transaction(tx: &Tx<'_>, transaction_id: TransactionId) -> Result<(Reversible, Vec<Lot>)> {
     let rows = statement::rows(tx, TRANSACTION, &[&transaction_id.0]).await?;
     let first = rows.first().ok_or(Error::NoPostings(transaction_id))?;
@@ -412,7 +413,7 @@ fn direction(row: &Row) -> Result<Direction> {
         })
 }
 
-/// The transaction that took this one back.
+/// The transaction that reversed this one.
 pub async fn reversed_by(
     tx: &Tx<'_>,
     player_id: &PlayerId,
@@ -425,7 +426,7 @@ pub async fn reversed_by(
         .map(TransactionId))
 }
 
-/// The key refuses a second one.
+/// Records a reversal. The key refuses a second one.
 pub async fn add_reversal(
     tx: &Tx<'_>,
     player_id: &PlayerId,

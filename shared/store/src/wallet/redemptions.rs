@@ -1,4 +1,4 @@
-//! The redemption catalogue, and what players took from it.
+//! The redemption catalogue, and the redemptions of players.
 
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
@@ -62,7 +62,7 @@ WHERE tier_min = $1
 ORDER BY rule_id
 LIMIT 1";
 
-// What was reversed does not count against a rule's monthly limit.
+// Reversed redemptions do not count towards the monthly limit.
 const REDEEMER: &str = "
 SELECT p.tier,
   (
@@ -93,7 +93,7 @@ WHERE player_id = $1
   AND transaction_id = $2
   AND reversed_at IS NULL";
 
-/// Every statement of this file that is always the same, for the test that prepares each.
+/// Every statement of this file with a fixed text, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
     RULE,
     GET,
@@ -115,7 +115,7 @@ pub struct StoredRedemptionRule {
     pub updated_at: Timestamp,
 }
 
-/// In the order of their ids.
+/// Ordered by id.
 pub async fn list(
     executor: &impl Executor,
     is_active: Option<bool>,
@@ -145,17 +145,17 @@ pub async fn get(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result
         .transpose()
 }
 
-/// Whether the entry exists; if so, nobody else changes it until the transaction ends.
+/// Returns whether the entry exists. If so, it stays locked until the transaction ends.
 pub async fn lock(tx: &Tx<'_>, rule_id: &RedemptionRuleId) -> Result<bool> {
     Ok(statement::optional_row(tx, LOCK, &[&rule_id.as_str()]).await?.is_some())
 }
 
-/// Answers false, and adds nothing, when the id is taken. The caller has pinned the ladder.
+/// Returns false, and adds nothing, when the id is taken. The caller has pinned the ladder.
 pub async fn insert(tx: &Tx<'_>, rule: &RedemptionRule, now: Timestamp) -> Result<bool> {
     Ok(write(tx, INSERT, rule, now).await? == 1)
 }
 
-/// The caller holds the entry's lock, and has pinned the ladder.
+/// The caller holds the entry's lock and has pinned the ladder.
 pub async fn update(tx: &Tx<'_>, rule: &RedemptionRule, now: Timestamp) -> Result<()> {
     write(tx, UPDATE, rule, now).await?;
     Ok(())
@@ -188,21 +188,21 @@ async fn write(tx: &Tx<'_>, sql: &str, rule: &RedemptionRule, now: Timestamp) ->
     statement::execute(tx, sql, params).await
 }
 
-/// An entry that only players from this tier on may redeem.
+/// An entry whose minimum tier is this one, if there is any.
 pub async fn naming_tier(executor: &impl Executor, tier_level: &str) -> Result<Option<String>> {
     let row = statement::optional_row(executor, NAMING_TIER, &[&tier_level]).await?;
     Ok(row.map(|row| row.try_get("rule_id")).transpose()?)
 }
 
-/// What an entry asks of a player, besides the balance.
+/// What an entry's conditions read about a player, except the balance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redeemer {
     pub tier: String,
-    /// Redemptions of the entry in the month; what was reversed does not count.
+    /// The player's redemptions of the entry in the month, without reversed ones.
     pub used: u32,
 }
 
-/// Of a player that exists; a month is given by its first day. Exact under the player's lock.
+/// The player must exist. `month` is its first day. Exact under the player's lock.
 pub async fn redeemer(
     executor: &impl Executor,
     player_id: &PlayerId,
@@ -217,7 +217,7 @@ pub async fn redeemer(
     })
 }
 
-/// The caller holds the player's lock, here and below.
+/// Inserts a redemption. The caller holds the player's lock.
 pub async fn add(tx: &Tx<'_>, redemption: &Redemption) -> Result<()> {
     let params: Params<'_> = &[
         &redemption.player_id.as_str(),
@@ -236,7 +236,7 @@ pub async fn add(tx: &Tx<'_>, redemption: &Redemption) -> Result<()> {
     Ok(())
 }
 
-/// The redemption that a transaction is of; `None`: it is of none.
+/// The redemption of a transaction; `None` if the transaction is not one.
 pub async fn of_transaction(
     executor: &impl Executor,
     player_id: &PlayerId,
@@ -246,8 +246,8 @@ pub async fn of_transaction(
     row.as_ref().map(redemption).transpose()
 }
 
-/// Marks the redemption of a reversed transaction, which then leaves room under its monthly limit. Answers false when
-/// the transaction is of no redemption, or of one that was marked before.
+/// Marks the redemption of a reversed transaction, which then no longer counts towards its monthly limit. Returns
+/// false when the transaction has no redemption, or when it is already marked. The caller holds the player's lock.
 pub async fn reversed(
     tx: &Tx<'_>,
     player_id: &PlayerId,

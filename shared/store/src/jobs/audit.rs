@@ -1,4 +1,4 @@
-//! Do the books hold? The invariants of `sql/audit.sql` over the whole database, for tests and the nightly job.
+//! Checks the invariants of `audit.sql` over the whole database, for tests and the nightly job.
 
 use crate::db::{self, Db, Tx};
 use crate::error::Result;
@@ -6,16 +6,16 @@ use crate::statement;
 
 const SCRIPT: &str = include_str!("audit.sql");
 const MARK: &str = "-- name: ";
-/// Broken rows that are named per invariant; all are counted.
+/// Broken rows that are named per invariant. All are counted.
 const EXAMPLES_MAX: usize = 20;
 
-/// What the audit found about one invariant.
+/// The result of the audit for one invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invariant {
     pub name: &'static str,
-    /// Rows that break it; 0 when it holds.
+    /// The number of rows that break it; 0 when it holds.
     pub broken: i64,
-    /// Keys of the first rows that break it, with the figures that do not agree.
+    /// Keys of the first rows that break it, with the figures that disagree.
     pub examples: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Invariant {
     }
 }
 
-/// The invariants, in the order of the script: name and statement.
+/// The invariants in the order of the script: name and statement.
 pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     SCRIPT
         .split(MARK)
@@ -37,7 +37,7 @@ pub fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
         .map(|part| part.split_once('\n').unwrap_or((part, "")))
 }
 
-/// Checks every invariant on one snapshot, so that writers at work do not look like broken books.
+/// Checks every invariant on one snapshot, so that concurrent writes are not reported as errors.
 pub async fn run(db: &Db) -> Result<Vec<Invariant>> {
     let mut client = db.client().await?;
     let tx = db::snapshot(&mut client).await?;
@@ -56,7 +56,7 @@ pub async fn check(tx: &Tx<'_>) -> Result<Vec<Invariant>> {
              SELECT count(*) AS broken, (array_agg(key ORDER BY key COLLATE \"C\"))[1:{EXAMPLES_MAX}] AS examples
              FROM broken"
         );
-        // Planning takes far longer than checking a small database; a plan that has aged is made anew by PostgreSQL.
+        // Prepared and cached: on a small database, planning takes far longer than checking.
         let row = statement::row(tx, &summary, &[]).await?;
         let examples: Option<Vec<String>> = row.try_get("examples")?;
         invariants.push(Invariant {

@@ -1,4 +1,4 @@
-//! What the scheduler's jobs read and write.
+//! The tables of the scheduler's jobs.
 
 pub mod audit;
 pub mod recovery;

@@ -1,5 +1,5 @@
-//! What stands still because its message was lost: runs, imports and triggers. What was sent again is left alone for a while
-//! that doubles each time.
+//! Runs, imports and triggers that are stuck because their message was lost. After each resend the wait before the
+//! next one doubles.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -9,7 +9,7 @@ use domain::id::{ImportId, RunId, TriggerBatchId};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-// The shards say when a run last got on. What was sent before that did its work, so the patience begins anew.
+// The shards show when a run last made progress. Progress since the last resend resets the backoff.
 const STUCK_RUNS: &str = "
 SELECT run_id, resends
 FROM (
@@ -27,7 +27,7 @@ WHERE greatest(at, resent_at) + $2::bigint * interval '1 second' * 2 ^ least(res
 ORDER BY run_id
 LIMIT $3";
 
-// A simulation is led by the message of its first shard, whichever are still open.
+// The message of shard 0 drives a simulation, whichever shards are open.
 const OPEN_SHARDS: &str = "
 SELECT DISTINCT s.run_id, CASE r.kind WHEN 'SIMULATION' THEN 0 ELSE s.shard END AS shard, s.segmented_at IS NOT NULL AS segmented
 FROM run_shards s
@@ -113,23 +113,24 @@ pub const STATEMENTS: &[&str] = &[
     TRIGGERS_RESENT,
 ];
 
-/// Something that stands still, and how often it was sent again since it last moved.
+/// Something that is stuck, and how often it was resent since it last made progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stuck<T> {
     pub id: T,
     pub resends: i16,
 }
 
-/// A shard that a message is missing for.
+/// A shard that needs a new message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenShard {
     pub run_id: RunId,
     pub shard: i32,
-    /// It waits for its rewards.
+    /// Its segments are done, and its rewards are not.
     pub segmented: bool,
 }
 
-/// Runs of which no shard was done and nothing was sent again for `patience`, doubled with each time it was sent again.
+/// Running runs without progress or a resend for `patience`, which doubles with each resend, up to 16 times. At most
+/// `limit`.
 pub async fn stuck_runs(
     executor: &impl Executor,
     patience: SignedDuration,
@@ -139,7 +140,7 @@ pub async fn stuck_runs(
     stuck(executor, STUCK_RUNS, patience, now, limit, RunId).await
 }
 
-/// The shards of these runs that are not done.
+/// The shards of these runs that are neither done nor failed.
 pub async fn open_shards(executor: &impl Executor, runs: &[RunId]) -> Result<Vec<OpenShard>> {
     let ids: Vec<Uuid> = runs.iter().map(|id| id.0).collect();
     let rows = statement::rows(executor, OPEN_SHARDS, &[&ids]).await?;
@@ -153,7 +154,7 @@ pub async fn open_shards(executor: &impl Executor, runs: &[RunId]) -> Result<Vec
     rows.iter().map(shard).collect()
 }
 
-/// Imports whose watermark has not moved for `patience`, and which are not over.
+/// Running imports whose watermark has not moved for `patience`, which doubles as for runs. At most `limit`.
 pub async fn stuck_imports(
     executor: &impl Executor,
     patience: SignedDuration,
@@ -163,7 +164,8 @@ pub async fn stuck_imports(
     stuck(executor, STUCK_IMPORTS, patience, now, limit, ImportId).await
 }
 
-/// Batches of triggers that nobody has evaluated, the oldest first.
+/// Batches with triggers that are not evaluated, oldest first. `patience` doubles with each resend, up to 64 times. At
+/// most `limit`.
 pub async fn waiting_triggers(
     executor: &impl Executor,
     patience: SignedDuration,
@@ -192,7 +194,7 @@ async fn stuck<T>(
         .collect()
 }
 
-/// Their messages were sent again.
+/// Records that the messages of these runs were sent again.
 pub async fn runs_resent(tx: &Tx<'_>, runs: &[Stuck<RunId>], now: Timestamp) -> Result<()> {
     resent(tx, RUNS_RESENT, runs, |id| id.0, now).await
 }

@@ -1,11 +1,11 @@
-//! Forgetting what nobody needs any more, a bounded number of rows at a time.
+//! Deletes what is no longer needed, a bounded number of rows at a time.
 
 use crate::db::Tx;
 use crate::error::Result;
 use crate::statement;
 use jiff::Timestamp;
 
-// The key itself stays: postings are known by it.
+// The key itself stays, because postings refer to it.
 const FORGET_ANSWERS: &str = "
 UPDATE idempotency_keys
 SET response = 'null',
@@ -20,7 +20,7 @@ WHERE (scope, key) IN (
   FOR UPDATE SKIP LOCKED
 )";
 
-// The run says in the same statement that not all of its players are there: the audit compares an import with them.
+// `players_kept` changes in the same statement, because the audit compares an import with its players.
 const FORGET_RUN_PLAYERS: &str = "
 WITH run AS (
   SELECT run_id
@@ -62,7 +62,7 @@ WHERE (player_id, trigger, trigger_id) IN (
   FOR UPDATE SKIP LOCKED
 )";
 
-// The last of each job stays, so that it can be seen how long it was ago.
+// The last run of each job stays, to show when the job last ran.
 const FORGET_SCHEDULE_RUNS: &str = "
 DELETE FROM schedule_runs
 WHERE (job, scheduled_for) IN (
@@ -88,23 +88,24 @@ pub const STATEMENTS: &[&str] = &[
     FORGET_SCHEDULE_RUNS,
 ];
 
-/// Empties the answers of keys that were used before `before`. Answers how many.
+/// Deletes the stored responses of keys that were used before `before`. Returns how many.
 pub async fn forget_answers(tx: &Tx<'_>, before: Timestamp, limit: i64, now: Timestamp) -> Result<u64> {
     statement::execute(tx, FORGET_ANSWERS, &[&before, &now, &limit]).await
 }
 
-/// Forgets players of the oldest run that ended before `before` and still has some. `None`: there is no such run.
+/// Deletes players of the oldest run that ended before `before` and still has some. Returns how many; `None` if there
+/// is no such run.
 pub async fn forget_run_players(tx: &Tx<'_>, before: Timestamp, limit: i64) -> Result<Option<u64>> {
     let row = statement::optional_row(tx, FORGET_RUN_PLAYERS, &[&before, &limit]).await?;
     row.map(|row| Ok(row.try_get::<_, i64>(0)?.unsigned_abs())).transpose()
 }
 
-/// Forgets triggers that are done with and older than `before`.
+/// Deletes triggers that are evaluated or failed and were created before `before`. Returns how many.
 pub async fn forget_triggers(tx: &Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     statement::execute(tx, FORGET_TRIGGERS, &[&before, &limit]).await
 }
 
-/// Forgets scheduled runs that ended before `before`.
+/// Deletes scheduled runs that ended before `before`. Returns how many.
 pub async fn forget_schedule_runs(tx: &Tx<'_>, before: Timestamp, limit: i64) -> Result<u64> {
     statement::execute(tx, FORGET_SCHEDULE_RUNS, &[&before, &limit]).await
 }

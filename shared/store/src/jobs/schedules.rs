@@ -1,5 +1,5 @@
-//! Scheduled times and how far each was worked on. Whoever works on one holds its claim; a claim that is not renewed in time
-//! goes to the next who asks.
+//! Scheduled runs of jobs and their progress. A worker holds a claim on the run it works on. When a claim is not
+//! renewed in time, another worker may take the run.
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
@@ -29,7 +29,7 @@ WHERE job = ANY($1)
 ORDER BY job
 FOR UPDATE";
 
-// A clock that goes back leaves what was seen as it is.
+// `seen_at` never goes back, even when the clock does.
 const SEE: &str = "
 UPDATE schedules
 SET seen_at = $2
@@ -49,7 +49,7 @@ ON CONFLICT (job, scheduled_for) DO NOTHING";
 const COLUMNS: &str = "schedule_run_id, job, scheduled_for, started_by, skipped, status, available_at, attempts, \
                        cursor, counts, findings, run_id, error, created_at, finished_at";
 
-// The most urgent job first ($3 has them in that order), then the oldest.
+// The most urgent job first (the order of $3), then the oldest run.
 const CLAIM: &str = text!(
     "
 UPDATE schedule_runs
@@ -140,27 +140,27 @@ pub const STATEMENTS: &[&str] = &[
     LATEST,
 ];
 
-/// One scheduled time of a job, or one start of it by hand.
+/// One run of a job, scheduled or started by hand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleRun {
     pub schedule_run_id: ScheduleRunId,
     pub job: Job,
     pub scheduled_for: Timestamp,
     pub started_by: String,
-    /// Earlier due times that were missed, for which this one stands.
+    /// The number of earlier due times that were missed. This run stands for them.
     pub skipped: i32,
     pub status: RunStatus,
-    /// While it runs: from when on somebody may take it up.
+    /// While it is running: from when on a worker may claim it.
     pub available_at: Timestamp,
-    /// Times it was taken up since the last page that was saved.
+    /// How often it was claimed since the last page was saved.
     pub attempts: i32,
-    /// Where the next page begins.
+    /// Where the next page starts.
     pub cursor: Option<String>,
-    /// What the pages so far came to.
+    /// The totals of the pages so far.
     pub counts: BTreeMap<String, i64>,
-    /// Of an audit: the invariants that are broken.
+    /// For an audit: the broken invariants.
     pub findings: Option<Value>,
-    /// Of a recalculation.
+    /// For a recalculation: its run.
     pub run_id: Option<RunId>,
     pub error: Option<String>,
     pub created_at: Timestamp,
@@ -176,7 +176,7 @@ pub struct NewScheduleRun {
     pub skipped: u32,
 }
 
-/// Until when the due times of these jobs were looked at, locked. A job that is met for the first time was looked at now.
+/// Locks these jobs and returns until when their due times were checked. A job that is new counts as checked now.
 pub async fn lock(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<Vec<(Job, Timestamp)>> {
     let names = names(jobs);
     statement::execute(tx, SEE_FIRST, &[&names, &now]).await?;
@@ -191,7 +191,7 @@ pub async fn see(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// The jobs of which a run is not over.
+/// The jobs that have a run which has not ended.
 pub async fn open_jobs(executor: &impl Executor) -> Result<BTreeSet<Job>> {
     statement::rows(executor, OPEN_JOBS, &[])
         .await?
@@ -200,7 +200,7 @@ pub async fn open_jobs(executor: &impl Executor) -> Result<BTreeSet<Job>> {
         .collect()
 }
 
-/// Returns whether it is new: a job has one run for each scheduled time.
+/// Returns whether the run was added: a job has one run for each scheduled time.
 pub async fn add(tx: &Tx<'_>, new: &NewScheduleRun, now: Timestamp) -> Result<bool> {
     let skipped = i32::try_from(new.skipped).unwrap_or(i32::MAX);
     let params: statement::Params<'_> = &[
@@ -214,8 +214,8 @@ pub async fn add(tx: &Tx<'_>, new: &NewScheduleRun, now: Timestamp) -> Result<bo
     Ok(statement::execute(tx, ADD, params).await? == 1)
 }
 
-/// Takes up the most urgent run that nobody works on, or this one. The caller says in the same transaction until when the
-/// claim holds ([`save`]).
+/// Claims the most urgent available run, or only the run `only`. The caller must set in the same transaction until
+/// when the claim holds ([`save`]).
 pub async fn claim(
     tx: &Tx<'_>,
     only: Option<ScheduleRunId>,
@@ -230,14 +230,15 @@ pub async fn claim(
         .transpose()
 }
 
-/// Locks a run, so that it is saved with what this transaction does. False: the claim went to somebody else.
+/// Locks a run, so that its progress commits together with this transaction's work. Returns false when another worker
+/// has the claim.
 pub async fn lock_claimed(tx: &Tx<'_>, id: ScheduleRunId, claim: Uuid) -> Result<bool> {
     Ok(statement::optional_row(tx, LOCK_CLAIMED, &[&id.0, &claim])
         .await?
         .is_some())
 }
 
-/// Saves how far the run is. False: the claim went to somebody else, and nothing was saved.
+/// Saves the run. Returns false, and saves nothing, when another worker has the claim.
 pub async fn save(tx: &Tx<'_>, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
     let params: statement::Params<'_> = &[
         &run.schedule_run_id.0,
@@ -271,7 +272,7 @@ pub async fn find(executor: &impl Executor, job: Job, scheduled_for: Timestamp) 
         .transpose()
 }
 
-/// The last run of each job that has one.
+/// The last run of each job that has run.
 pub async fn latest(executor: &impl Executor) -> Result<Vec<ScheduleRun>> {
     statement::rows(executor, LATEST, &[&names(&Job::ALL)])
         .await?

@@ -1,4 +1,4 @@
-//! What applies to everybody, and what rules read of each player.
+//! The settings, and the snapshots of players that rules read.
 
 pub mod settings;
 pub mod snapshots;

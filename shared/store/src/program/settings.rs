@@ -11,7 +11,7 @@ const LOAD: &str = "
 SELECT key, value
 FROM settings";
 
-// Keys without a row cannot be locked one by one; readers are not kept waiting.
+// A key without a row cannot be locked, so the table is. Readers do not wait for this lock.
 const LOCK: &str = "
 LOCK TABLE settings IN SHARE ROW EXCLUSIVE MODE";
 
@@ -39,7 +39,7 @@ SET value = EXCLUDED.value,
 /// Every statement of this file, for the test that prepares each. `LOCK` cannot be prepared.
 pub const STATEMENTS: &[&str] = &[LOAD, SAVE];
 
-/// The stored keys.
+/// The settings that differ from their defaults.
 pub async fn load(executor: &impl Executor) -> Result<Map<String, Value>> {
     let rows = statement::rows(executor, LOAD, &[]).await?;
     rows.iter()
@@ -47,7 +47,7 @@ pub async fn load(executor: &impl Executor) -> Result<Map<String, Value>> {
         .collect()
 }
 
-/// Keeps other writers out until the transaction ends.
+/// Locks out other writers until the transaction ends.
 pub async fn lock(tx: &Tx<'_>) -> Result<()> {
     Ok(tx.batch_execute(LOCK).await?)
 }

@@ -1,4 +1,4 @@
-//! Everything a decision about a player reads: one statement per table, whatever the number of players.
+//! Everything that a decision about a player reads, with one statement per table.
 
 use crate::db::Executor;
 use crate::error::Result;
@@ -15,10 +15,10 @@ use rust_decimal::Decimal;
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
-/// Of `players p`, in the order in which [`snapshot`] reads them.
+/// Columns of `players p`, in the order in which [`snapshot`] reads them.
 pub(crate) const PLAYER: &str = "p.player_id, p.tier, p.risk_score, p.is_active, p.is_blocked, p.self_excluded_until, \
                                  p.kyc_completed, p.profile_depth, p.registered_at";
-/// How many they are: what else is selected begins here.
+/// The number of columns in [`PLAYER`], and so the position of the next column.
 pub(crate) const PLAYER_COLUMNS: usize = 9;
 
 const PLAYERS: &str = text!(
@@ -78,8 +78,8 @@ WHERE player_id = ANY($1)
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[PLAYERS, WINDOWS, BALANCES, SPEND, PAST_GRANTS];
 
-/// The players that exist, in order of id. `today` is of the program's time zone; `period_keys` are those that a rule
-/// may be granted for now, so that a long history is not read.
+/// The players that exist, ordered by id. `today` is in the program's time zone. Only past grants with one of
+/// `period_keys` are read, so that a long history costs nothing: pass the periods in which a rule may grant now.
 pub async fn load(
     executor: &impl Executor,
     player_ids: &[&str],
@@ -95,7 +95,7 @@ pub async fn load(
             snapshot(row, totals, optional_word(row, "segment")?)
         })
         .collect::<Result<Vec<_>>>()?;
-    // The map owns its keys: the snapshots change while it is used.
+    // The map owns its keys, because the snapshots change while it is used.
     let place: HashMap<String, usize> = players
         .iter()
         .enumerate()
@@ -137,7 +137,7 @@ pub async fn load(
     Ok(players)
 }
 
-/// Reads [`PLAYER`] by place: a name is looked for among all columns, of every player.
+/// Reads [`PLAYER`] by position, which is faster than by name.
 pub(crate) fn snapshot(row: &Row, totals: Totals, segment: Option<Segment>) -> Result<PlayerSnapshot> {
     Ok(PlayerSnapshot {
         player_id: id(row, 0)?,
@@ -160,7 +160,7 @@ pub(crate) fn snapshot(row: &Row, totals: Totals, segment: Option<Segment>) -> R
     })
 }
 
-/// Behind the player's id, [`WINDOW_SUMS`].
+/// Reads [`WINDOW_SUMS`], which follow the player id.
 pub(crate) fn windows(row: &Row) -> Result<Windows> {
     Ok(Windows {
         wagered_30d: sum(row, 1)?,
@@ -173,7 +173,7 @@ pub(crate) fn windows(row: &Row) -> Result<Windows> {
     })
 }
 
-/// Behind the player's id, what a day, 7 days and 30 days cost.
+/// Reads the cost of 1, 7 and 30 days, which follow the player id.
 pub(crate) fn spend(row: &Row) -> Result<RewardSpend> {
     Ok(RewardSpend {
         day: sum(row, 1)?,
@@ -182,7 +182,7 @@ pub(crate) fn spend(row: &Row) -> Result<RewardSpend> {
     })
 }
 
-/// 0 over no rows.
+/// A sum over no rows is NULL, which means 0.
 pub(crate) fn sum(row: &Row, place: usize) -> Result<Decimal> {
     Ok(row.try_get::<_, Option<Decimal>>(place)?.unwrap_or_default())
 }

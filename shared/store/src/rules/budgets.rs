@@ -1,4 +1,4 @@
-//! What the grants of a rule have reserved of its budget, over its whole life and per day.
+//! The budgets of rules: what their grants have reserved, over a rule's whole life and per day.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -58,17 +58,17 @@ GROUP BY rule_id";
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[OPEN, LOCK, RESERVE, RESERVED, RESERVED_OF_ALL];
 
-/// Money that grants of a rule have reserved.
+/// What grants of a rule have reserved, in money.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reserved {
     pub rule_id: String,
-    /// `None`: over the whole life of the rule.
+    /// `None`: over the rule's whole life.
     pub day: Option<Date>,
     pub reserved: Decimal,
 }
 
-/// Locks what rules with a budget have reserved, for their life and for `today`. Whoever grants one of them waits for
-/// us until we commit: that is what keeps a budget exact.
+/// Locks the budgets of these rules, over their whole life and for `today`. Other transactions that grant one of these
+/// rules wait until this one commits, so a budget is never exceeded.
 pub async fn lock(tx: &Tx<'_>, rule_ids: &[&str], today: Date) -> Result<Vec<Reserved>> {
     if rule_ids.is_empty() {
         return Ok(Vec::new());
@@ -86,7 +86,7 @@ pub async fn lock(tx: &Tx<'_>, rule_ids: &[&str], today: Date) -> Result<Vec<Res
         .collect()
 }
 
-/// Adds the cost of grants to the locked budgets of their rules. Each rule comes once.
+/// Adds the cost of grants to the locked budgets of their rules. `costs` names each rule once.
 pub async fn reserve(tx: &Tx<'_>, costs: &[(&str, Decimal)], today: Date) -> Result<()> {
     if costs.is_empty() {
         return Ok(());
@@ -96,8 +96,8 @@ pub async fn reserve(tx: &Tx<'_>, costs: &[(&str, Decimal)], today: Date) -> Res
     Ok(())
 }
 
-/// Money that the rule's grants have reserved, over its whole life and today. Only for a look: what may be spent is
-/// decided under the lock of [`lock`].
+/// What the rule's grants have reserved, in money: over its whole life, and today. For display only: what may still be
+/// spent is decided under [`lock`].
 pub async fn reserved(executor: &impl Executor, rule_id: &RuleId, today: Date) -> Result<(Decimal, Decimal)> {
     let row = statement::row(executor, RESERVED, &[&rule_id.as_str(), &today]).await?;
     Ok((row.try_get("total")?, row.try_get("today")?))

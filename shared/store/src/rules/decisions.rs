@@ -1,4 +1,4 @@
-//! What the evaluations of players decided.
+//! The decisions of evaluations, for each player.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -43,7 +43,7 @@ LIMIT $4";
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD, LIST];
 
-/// What one evaluation of a player decided, already written as JSON.
+/// The decisions of one evaluation of a player, serialised as JSON.
 #[derive(Debug)]
 pub struct NewDecision {
     pub player_id: PlayerId,
@@ -69,15 +69,15 @@ pub async fn add(tx: &Tx<'_>, decisions: &[NewDecision], run_id: Option<RunId>, 
     Ok(())
 }
 
-/// What one evaluation decided about a player for whom a rule matched.
+/// The decisions of one evaluation of a player for whom at least one rule matched.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StoredDecisions {
     pub evaluation_id: EvaluationId,
     pub run_id: Option<RunId>,
     pub evaluated_at: Timestamp,
-    /// Those that the matching rules read.
+    /// The facts that the matching rules read.
     pub facts: Value,
-    /// In order of priority, refused ones too, each with the figures of its gates.
+    /// Ordered by priority, including refused rules, each with the figures of its gates.
     pub decisions: Value,
 }
 

@@ -26,7 +26,7 @@ FROM rules r
 JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version
 WHERE r.rule_id = $1";
 
-// Archived and inactive rules grant nothing. `is_active` is written at every save.
+// Archived and inactive rules grant nothing. Every saved definition contains `is_active`.
 const LOAD_LIVE: &str = "
 SELECT v.definition, v.version
 FROM rules r
@@ -78,7 +78,7 @@ SET archived_at = $2,
   updated_at = $2
 WHERE rule_id = $1";
 
-/// Every statement of this file that is always the same, for the test that prepares each.
+/// Every statement of this file with a fixed text, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[
     RULE,
     GET,
@@ -104,7 +104,7 @@ pub struct StoredRule {
     pub archived_at: Option<Timestamp>,
 }
 
-/// One save of a rule.
+/// One version of a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleVersion {
     pub version: i32,
@@ -113,7 +113,7 @@ pub struct RuleVersion {
     pub created_by: String,
 }
 
-/// Rules that are not archived, in the order of their ids.
+/// Rules that are not archived, ordered by id.
 pub async fn list(executor: &impl Executor, is_active: Option<bool>, page: &Page<String>) -> Result<Vec<StoredRule>> {
     let mut select = Select::new(RULE);
     select.condition("r.archived_at IS NULL".into());
@@ -132,7 +132,7 @@ pub async fn list(executor: &impl Executor, is_active: Option<bool>, page: &Page
         .collect()
 }
 
-/// Archived or not.
+/// Returns the rule, archived or not.
 pub async fn get(executor: &impl Executor, rule_id: &RuleId) -> Result<Option<StoredRule>> {
     statement::optional_row(executor, GET, &[&rule_id.as_str()])
         .await?
@@ -141,12 +141,12 @@ pub async fn get(executor: &impl Executor, rule_id: &RuleId) -> Result<Option<St
         .transpose()
 }
 
-/// Definition and version of every rule that can grant: active, not archived.
+/// The definition and version of every rule that can grant: active and not archived.
 pub async fn load_live(executor: &impl Executor) -> Result<Vec<(Value, i32)>> {
     definitions(executor, LOAD_LIVE).await
 }
 
-/// Definition and version of every rule that can be made to grant again.
+/// The definition and version of every rule that is not archived, including inactive rules.
 pub async fn load_unarchived(executor: &impl Executor) -> Result<Vec<(Value, i32)>> {
     definitions(executor, LOAD_UNARCHIVED).await
 }
@@ -178,12 +178,12 @@ pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i3
         .collect()
 }
 
-/// Whether the rule exists; if so, it stays locked until the transaction ends.
+/// Returns whether the rule exists. If so, it stays locked until the transaction ends.
 pub async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<bool> {
     Ok(statement::optional_row(tx, LOCK, &[&rule_id.as_str()]).await?.is_some())
 }
 
-/// Adds a rule with version 1. Answers false, and adds nothing, when the id is taken, by an archived rule too.
+/// Adds a rule with version 1. Returns false, and adds nothing, when the id is taken, even by an archived rule.
 pub async fn insert(tx: &Tx<'_>, rule_id: &RuleId, definition: &Value, actor: &str, now: Timestamp) -> Result<bool> {
     if statement::execute(tx, INSERT, &[&rule_id.as_str(), &now]).await? == 0 {
         return Ok(false);
@@ -211,7 +211,7 @@ pub async fn save(
     Ok(())
 }
 
-/// The caller holds the rule's lock.
+/// Archives a rule. The caller holds its lock.
 pub async fn archive(tx: &Tx<'_>, rule_id: &RuleId, now: Timestamp) -> Result<()> {
     statement::execute(tx, ARCHIVE, &[&rule_id.as_str(), &now]).await?;
     Ok(())

@@ -1,6 +1,8 @@
-//! Every player as rules see them, in the order of ids, on one snapshot: for what looks at everybody and writes nothing.
+//! All players as rules see them, ordered by id and on one snapshot, for callers that read everybody and write
+//! nothing.
 //!
-//! Several connections read ranges of ids ahead of who takes them. What is read is what [`crate::program::snapshots::load`] reads.
+//! Several connections read ranges of ids ahead of the consumer. They read the same data as
+//! [`crate::program::snapshots::load`].
 
 use crate::db::{Client, Db, Tx, snapshot};
 use crate::error::{Error, Result};
@@ -18,11 +20,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
-/// Players that are read at once: a megabyte or two.
+/// Players per range: 1 to 2 MB.
 const RANGE_PLAYERS: i64 = 2_000;
-/// As many ranges are read at a time.
+/// The number of ranges that are read in parallel.
 const CONNECTIONS: usize = 3;
-/// Ranges that wait on each connection.
+/// Ranges that each connection reads ahead.
 const RANGES_AHEAD: usize = 1;
 
 const COUNT: &str = "
@@ -41,8 +43,8 @@ ORDER BY range";
 const EXPORT: &str = "
 SELECT pg_export_snapshot()";
 
-// Each of the following walks one index in the order of ids, and the rows are put together here: a join of so many ranges is
-// more work, and its plan hangs on guesses of how many ids lie in a range.
+// Each of these statements scans one index in the order of ids, and the rows are merged in [`load`]. A join over such
+// ranges costs more, and its plan depends on estimates of how many ids a range contains.
 
 const PLAYERS: &str = text!(
     "SELECT ",
@@ -120,23 +122,23 @@ pub const STATEMENTS: &[&str] = &[
     BALANCES,
 ];
 
-/// What is read of each player.
+/// How much is read of each player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// The player's row, totals and segment, and what the gates need.
     Gated,
-    /// The balances and all windows too.
+    /// Also the balances and all windows.
     All,
 }
 
-/// What to read, and how it stands in time.
+/// What to read, and as of when.
 #[derive(Debug, Clone)]
 pub struct Reading {
     pub detail: Detail,
     pub now: Timestamp,
     /// In the program's time zone.
     pub today: Date,
-    /// Those that a rule may be granted for now.
+    /// The periods in which a rule may grant now.
     pub period_keys: Vec<String>,
     /// The rules whose earlier grants count.
     pub rule_ids: Vec<String>,
@@ -149,19 +151,19 @@ pub async fn count(db: &Db) -> Result<i64> {
 
 type Ranges = Arc<Vec<(String, String)>>;
 
-/// The players that are still to come.
+/// An open read of all players.
 pub struct Population {
-    /// Range `n` comes from the reader `n` modulo their number.
+    /// Range `n` comes from reader `n` modulo the number of readers.
     readers: Vec<mpsc::Receiver<Result<Vec<PlayerSnapshot>>>>,
     next: usize,
     ranges: usize,
-    /// The connection whose snapshot the others read on stays until this goes.
+    /// Keeps the exported snapshot open for the other connections until this is dropped.
     _held: oneshot::Sender<()>,
     _tasks: JoinSet<()>,
 }
 
 impl Population {
-    /// Opens the snapshot. Takes one connection for sure, and others that are free.
+    /// Opens the snapshot. Waits for one connection, and takes up to two more if they are free.
     pub async fn open(db: &Db, reading: Reading) -> Result<Self> {
         let reading = Arc::new(reading);
         let first = db.client().await?;
@@ -213,7 +215,7 @@ impl Population {
         })
     }
 
-    /// The next range of players, in the order of ids; `None` after the last.
+    /// The next range of players, ordered by id; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Vec<PlayerSnapshot>>> {
         if self.next == self.ranges {
             return Ok(None);
@@ -232,7 +234,7 @@ fn lost() -> Error {
 struct Reader {
     reading: Arc<Reading>,
     place: usize,
-    /// Of readers.
+    /// The number of readers.
     count: usize,
     sender: mpsc::Sender<Result<Vec<PlayerSnapshot>>>,
 }
@@ -240,7 +242,7 @@ struct Reader {
 impl Reader {
     async fn read(&self, tx: &Tx<'_>, ranges: &Ranges) {
         for range in ranges.iter().skip(self.place).step_by(self.count) {
-            // Nobody takes them any more: the request was given up.
+            // The receiver is gone: the request was cancelled.
             if self.sender.send(load(tx, range, &self.reading).await).await.is_err() {
                 break;
             }
@@ -248,7 +250,7 @@ impl Reader {
     }
 }
 
-/// Opens the snapshot, tells of it, and reads.
+/// Opens and exports the snapshot, then reads its share of the ranges.
 async fn lead(
     mut client: Client,
     opened: oneshot::Sender<Result<(Ranges, String)>>,
@@ -276,7 +278,7 @@ async fn lead(
     }
 }
 
-/// Reads on the snapshot of another connection.
+/// Reads its share of the ranges on the exported snapshot.
 async fn follow(mut client: Client, exported: String, ranges: Ranges, reader: Reader) {
     let begin = async {
         let tx = snapshot(&mut client).await?;
@@ -290,7 +292,7 @@ async fn follow(mut client: Client, exported: String, ranges: Ranges, reader: Re
     }
 }
 
-/// The statements of one range are sent together.
+/// Reads one range. The statements are sent together.
 async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) -> Result<Vec<PlayerSnapshot>> {
     let Reading {
         detail,
@@ -324,7 +326,7 @@ async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) 
     let mut loaded = Vec::with_capacity(players.len());
     for row in &players {
         let id: &str = row.try_get(0)?;
-        // As everywhere, one without totals is not evaluated.
+        // A player without totals is not evaluated, here as elsewhere.
         let Some(of_player) = totals.next(id)? else { continue };
         let segment = segments.next(id)?.map(|row| word(row, 1)).transpose()?;
         let mut snapshot = snapshots::snapshot(row, totals_of(of_player, 1)?, segment)?;
@@ -343,7 +345,7 @@ async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) 
     Ok(loaded)
 }
 
-/// Rows of a table in the order of players, whose ids stand first.
+/// Rows of one table, ordered by player id, which is their first column.
 struct Rows<'a>(std::iter::Peekable<std::slice::Iter<'a, Row>>);
 
 impl<'a> Rows<'a> {
@@ -351,7 +353,7 @@ impl<'a> Rows<'a> {
         Self(rows.iter().peekable())
     }
 
-    /// The next row of this player; those of players before are passed over. Ask in the order of ids.
+    /// Returns the next row of this player and skips rows of earlier players. Call it in the order of ids.
     fn next(&mut self, player_id: &str) -> Result<Option<&'a Row>> {
         while let Some(row) = self.0.peek() {
             match row.try_get::<_, &str>(0)?.cmp(player_id) {

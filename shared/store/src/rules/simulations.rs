@@ -1,7 +1,7 @@
-//! Simulations that are runs: what is simulated, who is at it, and the report.
+//! Simulations that are runs: the input, the current attempt, and the report.
 //!
-//! One worker goes through all players. Its run's shards are only what progress is counted in: shard 0, whose message leads the
-//! pass, is done when the report is stored, the others as the pass goes on.
+//! One worker reads all players. The shards of its run only count progress: the message of shard 0 drives the pass,
+//! and shard 0 is done when the report is stored. The other shards are done as the pass proceeds.
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
@@ -41,8 +41,8 @@ UPDATE runs
 SET shards_done = 0
 WHERE run_id = $1";
 
-// One statement, so that it takes no more than a connection that is free. Whoever has begun anew meanwhile holds or has changed
-// the row that `mine` locks, and then nothing is found.
+// One statement, so that a connection outside a transaction suffices. A newer attempt holds or has changed the row
+// that `mine` locks; then `mine` is empty.
 const PROGRESS: &str = "
 WITH mine AS (
   SELECT run_id
@@ -134,24 +134,25 @@ pub const STATEMENTS: &[&str] = &[
     GET,
 ];
 
-/// Beside the run, in its transaction. `draft`: none for the run's rule as it is saved.
+/// Adds the simulation of a run, in the transaction that creates the run. Without a `draft`, the run's saved rule is
+/// simulated.
 pub async fn add(tx: &Tx<'_>, run_id: RunId, draft: Option<&Value>, within: &str) -> Result<()> {
     statement::execute(tx, ADD, &[&run_id.0, &draft, &within]).await?;
     Ok(())
 }
 
-/// A simulation that somebody is about to begin.
+/// A simulation that has not ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     pub rule_id: RuleId,
     pub draft: Option<Value>,
     pub within: String,
-    /// How often it was begun.
+    /// The number of attempts so far.
     pub attempt: i32,
     pub shards_total: i32,
 }
 
-/// Locks it. `None`: it has ended, or there is none.
+/// Locks the simulation. Returns `None` when it has ended or does not exist.
 pub async fn lock(tx: &Tx<'_>, run_id: RunId) -> Result<Option<Pending>> {
     let Some(row) = statement::optional_row(tx, LOCK, &[&run_id.0]).await? else {
         return Ok(None);
@@ -168,7 +169,7 @@ pub async fn lock(tx: &Tx<'_>, run_id: RunId) -> Result<Option<Pending>> {
     }))
 }
 
-/// Begins a locked one, from the start. Attempts before it can do nothing from now on.
+/// Starts a new attempt of a locked simulation. Earlier attempts can no longer save anything.
 pub async fn begin(tx: &Tx<'_>, run_id: RunId, attempt: i32) -> Result<()> {
     statement::execute(tx, BEGIN, &[&run_id.0, &attempt]).await?;
     statement::execute(tx, BEGIN_SHARDS, &[&run_id.0]).await?;
@@ -176,7 +177,8 @@ pub async fn begin(tx: &Tx<'_>, run_id: RunId, attempt: i32) -> Result<()> {
     Ok(())
 }
 
-/// Shows how far an attempt has come: so many shards, less than all, and players. Answers whether it still has the run.
+/// Saves an attempt's progress: `shards_done`, fewer than all, and `players`. Returns whether the attempt is still the
+/// current one.
 pub async fn progress(
     executor: &impl Executor,
     run_id: RunId,
@@ -188,7 +190,8 @@ pub async fn progress(
     Ok(statement::execute(executor, PROGRESS, &[&run_id.0, &attempt, &shards_done, &now, &players]).await? == 1)
 }
 
-/// Stores the report, and completes the run. Answers whether the attempt still had it.
+/// Stores the report and completes the run. Returns false, and stores nothing, when the attempt is no longer the
+/// current one.
 pub async fn end(
     tx: &Tx<'_>,
     run_id: RunId,
@@ -210,7 +213,7 @@ pub async fn is_one(executor: &impl Executor, run_id: RunId) -> Result<bool> {
     Ok(statement::row(executor, IS_ONE, &[&run_id.0]).await?.try_get(0)?)
 }
 
-/// Ends it without a report, whoever is at it. One that has ended stays as it is.
+/// Fails the simulation and its run, whichever attempt is current. One that has ended is left as it is.
 pub async fn fail(tx: &Tx<'_>, run_id: RunId, error: &str, now: Timestamp) -> Result<()> {
     if statement::execute(tx, FAIL, &[&run_id.0, &now]).await? == 1 {
         statement::execute(tx, FAIL_SHARD, &[&run_id.0, &now, &error]).await?;
@@ -219,11 +222,11 @@ pub async fn fail(tx: &Tx<'_>, run_id: RunId, error: &str, now: Timestamp) -> Re
     Ok(())
 }
 
-/// What became of a simulation.
+/// The outcome of a simulation.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Pending,
-    /// As it was written.
+    /// The report as it was stored.
     Reported(Box<RawValue>),
     Failed(String),
 }

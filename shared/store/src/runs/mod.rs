@@ -1,4 +1,4 @@
-//! Runs: one fan-out over players, cut into shards that are ranges of player ids.
+//! Runs: one operation over many players, split into shards that are ranges of player ids.
 
 pub mod shards;
 pub mod triggers;
@@ -37,7 +37,7 @@ FROM (
 ) AS everyone
 GROUP BY shard";
 
-// Each holder once, however many of the rule's grants are open.
+// GROUP BY: a holder may have several open grants of the rule.
 const CUT_HOLDERS: &str = "
 INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
 SELECT $1, shard, min(player_id), max(player_id)
@@ -65,7 +65,7 @@ const COLUMNS: &str = "r.run_id, r.kind, r.scope, r.rewards, r.status, r.shards_
                        t.granted, t.reduced, t.refused, t.cost, t.revoked, t.taken_back, t.shards_segmented, \
                        t.shards_failed, t.error";
 
-/// What the shards of the run `r` come to.
+/// The totals of the shards of the run `r`.
 const TOTALS: &str = "
 CROSS JOIN LATERAL (
   SELECT coalesce(sum(players), 0)::bigint AS players,
@@ -131,15 +131,15 @@ pub struct NewRun {
     pub rewards: Rewards,
     pub created_by: String,
     pub created_at: Timestamp,
-    /// Of an evaluation, a revocation or a simulation, which are about one rule. Their shards are born segmented: whatever queue their
-    /// messages come through, segments stay as they are.
+    /// For an evaluation, a revocation or a simulation: its one rule. The shards of such a run start as segmented, so
+    /// segments never change, whichever queue delivers their messages.
     pub rule_id: Option<RuleId>,
-    /// Why, where a person has to say so.
+    /// The reason, where a person must give one.
     pub reason: Option<String>,
 }
 
-/// Writes the run and cuts it into shards of at most `shard_players`. Returns the number of shards; a run over nobody
-/// is complete at once. For a listed run the players are in `run_players` already.
+/// Inserts the run and splits it into shards of at most `shard_players` players. Returns the number of shards. A run
+/// without players is complete at once. The players of a listed run must be in `run_players` already.
 pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32> {
     let rule_id = run.rule_id.as_ref().map(RuleId::as_str);
     let shards = match run.scope {
@@ -173,7 +173,7 @@ pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32
     Ok(shards)
 }
 
-/// The players of a listed run. `player_ids` holds each once.
+/// Adds the players of a listed run. `player_ids` names each player once.
 pub async fn list_players(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<()> {
     statement::execute(tx, LIST_PLAYERS, &[&run_id.0, &player_ids]).await?;
     Ok(())
@@ -202,7 +202,7 @@ pub struct Run {
     pub taken_back: Decimal,
     pub rule_id: Option<RuleId>,
     pub reason: Option<String>,
-    /// Of a failed shard.
+    /// The error of a failed shard.
     pub error: Option<String>,
     pub created_by: String,
     pub created_at: Timestamp,

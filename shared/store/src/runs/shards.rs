@@ -1,4 +1,4 @@
-//! Shards of runs: who works on one locks it, then its players.
+//! Shards of runs. A worker locks the shard first, then its players.
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
@@ -18,8 +18,8 @@ WHERE s.run_id = $1
   AND s.shard = $2
 FOR UPDATE OF s";
 
-// The range stands for both tables: from one alone the planner would not know that it bounds the other, and a plan made once
-// for all shards would read every player for each.
+// The range is given for both tables, because the planner does not infer it across the join. A cached plan would
+// otherwise read every player for each shard.
 const LOCK_LISTED: &str = "
 SELECT p.player_id
 FROM run_players l
@@ -38,7 +38,7 @@ WHERE player_id BETWEEN $1 AND $2
 ORDER BY player_id
 FOR NO KEY UPDATE";
 
-// Which of their grants are open is read again under the lock.
+// The caller reads again under the lock which of their grants are open.
 const LOCK_HOLDERS: &str = "
 SELECT p.player_id
 FROM players p
@@ -118,7 +118,7 @@ pub const STATEMENTS: &[&str] = &[
     OPEN,
 ];
 
-/// One range of a run, locked.
+/// A locked shard with what it needs of its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shard {
     pub run_id: RunId,
@@ -126,7 +126,7 @@ pub struct Shard {
     pub kind: RunKind,
     pub scope: Scope,
     pub rewards: Rewards,
-    /// Of the run: the one rule that it is about.
+    /// The run's one rule, if it has one.
     pub rule_id: Option<RuleId>,
     pub reason: Option<String>,
     pub created_by: String,
@@ -137,7 +137,7 @@ pub struct Shard {
     pub failed: bool,
 }
 
-/// Locks the shard, so that the same message in two workers is worked on by one after the other.
+/// Locks the shard, so that two workers with the same message take turns.
 pub async fn lock(tx: &Tx<'_>, run_id: RunId, shard: i32) -> Result<Option<Shard>> {
     let Some(row) = statement::optional_row(tx, LOCK, &[&run_id.0, &shard]).await? else {
         return Ok(None);
@@ -160,7 +160,7 @@ pub async fn lock(tx: &Tx<'_>, run_id: RunId, shard: i32) -> Result<Option<Shard
     }))
 }
 
-/// Locks the shard's players in order of id and returns their ids.
+/// Locks the shard's players, ordered by id, and returns their ids.
 pub async fn lock_players(tx: &Tx<'_>, shard: &Shard) -> Result<Vec<String>> {
     let (first, last) = (&shard.first_player_id, &shard.last_player_id);
     let rows = match shard.scope {
@@ -188,23 +188,23 @@ pub async fn segmented(tx: &Tx<'_>, shard: &Shard, players: usize, changed: usiz
     Ok(())
 }
 
-/// What the rewards of one shard came to, given or taken back.
+/// The totals of one shard: rewards granted or revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RewardTotals {
     /// Players for whom a rule matched.
     pub matched: usize,
     pub granted: usize,
-    /// Of the granted.
+    /// Granted with a reduced amount; part of `granted`.
     pub reduced: usize,
-    /// Decisions, not players.
+    /// Refused decisions, which may be several per player.
     pub refused: usize,
-    /// Expected, in money.
+    /// The expected cost, in money.
     pub cost: Decimal,
     /// Grants that a revocation cancelled.
     pub revoked: usize,
-    /// Bonus money that they still held.
+    /// The bonus money that the revoked grants still held.
     pub taken_back: Decimal,
-    /// Who were looked at.
+    /// Players that were evaluated.
     pub players: usize,
 }
 
@@ -239,19 +239,19 @@ pub async fn rewarded(tx: &Tx<'_>, shard: &Shard, totals: &RewardTotals, now: Ti
     Ok(())
 }
 
-/// Marks a shard that can never succeed; returns whether it was open until now.
+/// Marks a shard that can never succeed. Returns whether it was open until now.
 pub async fn failed(tx: &Tx<'_>, run_id: RunId, shard: i32, error: &str, now: Timestamp) -> Result<bool> {
     Ok(statement::execute(tx, FAILED, &[&run_id.0, &shard, &now, &error]).await? == 1)
 }
 
 /// Counts one shard as done; the last one ends the run. Call it once per shard, last in its transaction: every shard
-/// writes this row.
+/// updates this row.
 pub async fn done(tx: &Tx<'_>, run_id: RunId, now: Timestamp) -> Result<()> {
     statement::execute(tx, DONE, &[&run_id.0, &now]).await?;
     Ok(())
 }
 
-/// The shards whose segments are still to be done.
+/// The shards that are neither segmented nor failed.
 pub async fn open(executor: &impl Executor, run_id: RunId) -> Result<Vec<i32>> {
     let rows = statement::rows(executor, OPEN, &[&run_id.0]).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

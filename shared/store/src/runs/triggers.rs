@@ -1,4 +1,5 @@
-//! What evaluates rules because it happened to a player: written in the causing transaction, worked on by the reward worker.
+//! Triggers: events of a player that cause rules to be evaluated. The causing transaction writes them; the reward
+//! worker evaluates them.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -30,7 +31,7 @@ const ADD: &str = text!(
     Triggers::UNNEST
 );
 
-// The players, not the rows: who holds the players works on the batch alone.
+// Locks no trigger rows: the lock on the players keeps other workers off the batch.
 const PLAYERS: &str = "
 SELECT DISTINCT player_id
 FROM reward_triggers
@@ -39,7 +40,7 @@ WHERE batch_id = $1
   AND failed_at IS NULL
 ORDER BY player_id";
 
-// In the order of time; one of each player, so that the next is evaluated behind what this one granted.
+// One trigger per player, oldest first, so that the next one is evaluated after the grants of this one.
 const NEXT: &str = "
 SELECT DISTINCT ON (player_id) player_id, trigger, trigger_id, occurred_at, amount, game
 FROM reward_triggers
@@ -79,20 +80,20 @@ WHERE batch_id = $1
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD, PLAYERS, NEXT, EVALUATED, FAIL];
 
-/// The rules with this trigger are to be evaluated, once.
+/// A request to evaluate the rules with this trigger, once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewTrigger {
     pub player_id: PlayerId,
-    /// Neither IMPORT nor RECALCULATION, which are runs.
+    /// Never IMPORT or RECALCULATION: those are runs.
     pub trigger: Trigger,
-    /// The event's id, or one of its own: the period of a rule that pays per event.
+    /// The event's id, or an id of its own. It is the period of a rule that pays per event.
     pub trigger_id: String,
     pub occurred_at: Timestamp,
     pub amount: Option<Decimal>,
     pub game: Option<String>,
 }
 
-/// Adds a batch: it wants one message on the reward queue, once the transaction is committed.
+/// Adds a batch. After the commit, the caller sends one message for it to the reward queue.
 pub async fn add(tx: &Tx<'_>, batch_id: TriggerBatchId, triggers: &[NewTrigger], now: Timestamp) -> Result<()> {
     if triggers.is_empty() {
         return Ok(());
@@ -112,7 +113,7 @@ pub async fn add(tx: &Tx<'_>, batch_id: TriggerBatchId, triggers: &[NewTrigger],
     Ok(())
 }
 
-/// Who waits in a batch, in the order of their ids.
+/// The players with open triggers in a batch, ordered by id.
 pub async fn players(executor: &impl Executor, batch_id: TriggerBatchId) -> Result<Vec<String>> {
     statement::rows(executor, PLAYERS, &[&batch_id.0])
         .await?
@@ -121,7 +122,7 @@ pub async fn players(executor: &impl Executor, batch_id: TriggerBatchId) -> Resu
         .collect()
 }
 
-/// The next trigger of each player of a batch, in the order of their ids. The caller holds the players' locks.
+/// The next trigger of each player in a batch, ordered by player id. The caller holds the players' locks.
 pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NewTrigger>> {
     let rows = statement::rows(tx, NEXT, &[&batch_id.0]).await?;
     rows.iter()
@@ -138,7 +139,7 @@ pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NewTrigge
         .collect()
 }
 
-/// Marks triggers in the transaction of what their evaluation granted.
+/// Marks triggers as evaluated. Belongs in the transaction of the grants.
 pub async fn evaluated(tx: &Tx<'_>, triggers: &[NewTrigger], now: Timestamp) -> Result<()> {
     let keys: TriggerKeys<'_> = triggers
         .iter()
@@ -152,7 +153,7 @@ pub async fn evaluated(tx: &Tx<'_>, triggers: &[NewTrigger], now: Timestamp) -> 
     Ok(())
 }
 
-/// Gives up what is left of a batch that can never succeed.
+/// Marks the open triggers of a batch as failed.
 pub async fn fail(tx: &Tx<'_>, batch_id: TriggerBatchId, error: &str, now: Timestamp) -> Result<()> {
     statement::execute(tx, FAIL, &[&batch_id.0, &now, &error]).await?;
     Ok(())

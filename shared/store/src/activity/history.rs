@@ -1,4 +1,4 @@
-//! What activity to come depends on of what is recorded. The caller holds the players' locks.
+//! What new events depend on among those recorded. The caller holds the players' locks.
 
 use crate::columns;
 use crate::db::Tx;
@@ -50,7 +50,7 @@ columns! {
     }
 }
 
-// Stakes that were voided count for nothing, but the round is known by them. A round without bonus money has one row.
+// Voided stakes add nothing, but their round counts as known. A round without bonus money has one row.
 const ROUNDS: &str = text!(
     "
 WITH rounds AS (
@@ -97,7 +97,7 @@ columns! {
     }
 }
 
-// What a grant that is over released before counts against its conversion limit.
+// What a terminal grant released before counts towards its conversion limit.
 const ENDED: &str = text!(
     "
 SELECT g.player_id, g.grant_id, g.status, g.amount, g.terms, g.converted, r.released
@@ -119,8 +119,8 @@ pub const STATEMENTS: &[&str] = &[RECORDED, VOIDS, ROUNDS, UNSETTLED, ENDED];
 
 type Histories = HashMap<PlayerId, History>;
 
-/// What these events depend on of what is recorded: themselves, what they void, and the rounds they belong to. At most three
-/// statements, sent together.
+/// Reads what these events depend on: events already recorded under the same ids, the events they void, what voids
+/// them, and their rounds. At most three statements, sent together.
 pub async fn load(tx: &Tx<'_>, events: &[&Event]) -> Result<Histories> {
     let mut histories = Histories::new();
     let keys = named(events);
@@ -170,7 +170,7 @@ pub async fn load(tx: &Tx<'_>, events: &[&Event]) -> Result<Histories> {
     Ok(histories)
 }
 
-/// The events themselves, and those they void.
+/// The keys of the events and of the events they void.
 fn named<'a>(events: &[&'a Event]) -> EventKeys<'a> {
     let key = |event_id: &'a EventId, event: &'a Event| EventKey {
         player_id: &event.player_id,
@@ -190,7 +190,7 @@ fn named<'a>(events: &[&'a Event]) -> EventKeys<'a> {
     named.into_iter().collect()
 }
 
-/// Of payouts, and of stakes with bonus money.
+/// The rounds of payouts and of stakes with bonus money.
 async fn rounds(tx: &Tx<'_>, events: &[&Event]) -> Result<Vec<Row>> {
     let mut rounds: Vec<RoundKey<'_>> = events
         .iter()
@@ -264,7 +264,7 @@ fn action(row: &Row) -> Result<Action> {
     })
 }
 
-/// Stakes with money of these grants, a player's each, whose rounds have no result yet.
+/// Stakes with money of these grants, each given with its player, whose rounds have no result yet.
 pub async fn unsettled(
     tx: &Tx<'_>,
     grants: &[(&str, GrantId)],
@@ -292,7 +292,7 @@ pub async fn unsettled(
     rows.iter().map(stake).collect()
 }
 
-/// Those of these grants, a player's each, that are over.
+/// Those of these grants, each given with its player, that are terminal.
 pub async fn ended(tx: &Tx<'_>, grants: &[(&str, GrantId)]) -> Result<Vec<(PlayerId, GrantId, EndedGrant)>> {
     if grants.is_empty() {
         return Ok(Vec::new());

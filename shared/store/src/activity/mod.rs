@@ -73,7 +73,7 @@ columns! {
 const ADD_WAGERING: &str = text!("INSERT INTO grant_wagering (", Wagering::NAMES, ")\n", Wagering::SELECT);
 
 columns! {
-    /// What events say of the players themselves.
+    /// What events change about the players themselves.
     pub struct SavedStanding<'a> => SavedStandings () {
         player_id: text = &'a PlayerId,
         kyc_completed: boolean = bool,
@@ -99,7 +99,7 @@ WHERE p.player_id = n.player_id"
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[STANDINGS, ADD, ADD_WAGERING, SAVE_STANDINGS];
 
-/// A player as events find them.
+/// A player's state before the events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayerStanding {
     pub player_id: PlayerId,
@@ -113,7 +113,7 @@ pub struct PlayerStanding {
     pub totals: Totals,
 }
 
-/// In order of id.
+/// Ordered by player id. Players that do not exist are left out.
 pub async fn standings(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<PlayerStanding>> {
     statement::rows(tx, STANDINGS, &[&player_ids])
         .await?
@@ -142,7 +142,8 @@ fn standing(row: &Row) -> Result<PlayerStanding> {
     })
 }
 
-/// Records events with what each did. The keys refuse an event, and a void of one, that was recorded before.
+/// Records events with their outcomes. The keys refuse an event that is already recorded, and a second void of an
+/// event.
 pub async fn add(tx: &Tx<'_>, recorded: &[&Recorded], now: Timestamp) -> Result<()> {
     if recorded.is_empty() {
         return Ok(());

@@ -126,7 +126,7 @@ pub struct Object {
     pub size_bytes: Option<i64>,
 }
 
-/// One file. Every row of it is counted once: total = created + updated + unchanged + rejected.
+/// One file. Every row is counted once: total = created + updated + unchanged + rejected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Import {
     pub import_id: ImportId,
@@ -176,7 +176,7 @@ fn import(row: &Row) -> Result<Import> {
     })
 }
 
-/// The import of this object: a new one under the ids given, or the one that exists.
+/// Returns the import of this object: a new one under the given ids, or the existing one.
 pub async fn open(
     executor: &impl Executor,
     object: &Object,
@@ -197,7 +197,7 @@ pub async fn open(
     import(&statement::row(executor, FIND, &[&object.bucket, &object.key, &Some(&object.version)]).await?)
 }
 
-/// The newest import of an object of this name.
+/// The newest import of an object with this name, in any version.
 pub async fn find_by_key(executor: &impl Executor, bucket: &str, key: &str) -> Result<Option<Import>> {
     let any_version: Option<&str> = None;
     statement::optional_row(executor, FIND, &[&bucket, &key, &any_version])
@@ -224,7 +224,7 @@ pub async fn list(executor: &impl Executor, skip: i64, limit: i64) -> Result<Vec
         .collect()
 }
 
-/// Locks the import; answers its watermark while it is running.
+/// Locks the import. Returns its watermark, the next line to read, while it is running.
 pub async fn lock(tx: &Tx<'_>, import_id: ImportId) -> Result<Option<i64>> {
     let row = statement::row(tx, LOCK, &[&import_id.0]).await?;
     let running = word::<RunStatus>(&row, "status")? == RunStatus::Running;
@@ -257,7 +257,7 @@ pub fn stored_line(line: u64) -> i64 {
     i64::try_from(line).unwrap_or(i64::MAX)
 }
 
-/// What one chunk adds to its import.
+/// The counts and the position that one chunk adds to its import.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Advance<'a> {
     pub format: &'a str,
@@ -267,11 +267,11 @@ pub struct Advance<'a> {
     pub rejected: i64,
     pub next_byte: i64,
     pub next_line: i64,
-    /// A JSON array of texts.
+    /// A JSON array of strings.
     pub warnings: Value,
 }
 
-/// Moves the watermark, in the transaction that wrote the chunk's rows.
+/// Moves the watermark. Belongs in the transaction that wrote the chunk's rows.
 pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance<'_>, now: Timestamp) -> Result<()> {
     let params: statement::Params<'_> = &[
         &import_id.0,
@@ -289,7 +289,7 @@ pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance<'_>, now: Ti
     Ok(())
 }
 
-/// Ends the import; `None` when it had ended before.
+/// Ends the import; `None` when it has already ended.
 pub async fn finish(
     tx: &Tx<'_>,
     import_id: ImportId,
@@ -304,7 +304,7 @@ pub async fn finish(
         .transpose()
 }
 
-/// One thing that was wrong with a row.
+/// One error in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRowError {
     pub line: i64,
@@ -314,7 +314,7 @@ pub struct StoredRowError {
     pub reason: String,
 }
 
-/// In order of line, from behind `after` (line and ordinal).
+/// Ordered by line and ordinal, starting behind `after` (line, ordinal).
 pub async fn errors(
     executor: &impl Executor,
     import_id: ImportId,

@@ -1,4 +1,4 @@
-//! The players that an import creates, changes or merely meets.
+//! The players of an import: created, changed or unchanged.
 
 use crate::columns;
 use crate::db::Tx;
@@ -71,7 +71,7 @@ WHERE p.player_id = n.player_id"
 );
 
 columns! {
-    /// A player whom an import met.
+    /// A player who appears in an import.
     pub struct MetPlayer<'a> => MetPlayers (run_id) {
         player_id: text = &'a PlayerId,
         line: bigint = i64,
@@ -91,7 +91,7 @@ const ADD_MET: &str = text!(
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[FIRST_LINES, EXISTING, CREATE, UPDATE_PROFILES, ADD_MET];
 
-/// The lines on which this import met these players before.
+/// The lines where this import first met these players.
 pub async fn first_lines(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<HashMap<String, i64>> {
     let rows = statement::rows(tx, FIRST_LINES, &[&run_id.0, &player_ids]).await?;
     rows.iter()
@@ -99,7 +99,7 @@ pub async fn first_lines(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Res
         .collect()
 }
 
-/// What is stored about players that are locked.
+/// What is stored about players whom the caller has locked.
 pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String, Existing>> {
     let rows = statement::rows(tx, EXISTING, &[&player_ids]).await?;
     rows.iter()
@@ -115,8 +115,8 @@ pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String
         .collect()
 }
 
-/// Makes those of the players that do not exist, in the lowest tier, and answers their ids. Both the made ones and those
-/// that another transaction was making are settled when this returns. `rows` are sorted by id.
+/// Creates the players that do not exist, in the given tier, and returns their ids. Waits for transactions that are
+/// creating the same players, so all of them are settled when this returns. `rows` are ordered by id.
 pub async fn create(tx: &Tx<'_>, rows: &[&PlayerRow], tier_level: &str, now: Timestamp) -> Result<HashSet<String>> {
     let rows: NewPlayers<'_> = rows
         .iter()
@@ -131,7 +131,7 @@ pub async fn create(tx: &Tx<'_>, rows: &[&PlayerRow], tier_level: &str, now: Tim
     created.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-/// Writes profile changes of players that exist.
+/// Saves profile changes. The players exist.
 pub async fn update_profiles<'a>(
     tx: &Tx<'_>,
     changes: impl IntoIterator<Item = (&'a PlayerId, &'a ProfileChange)>,
@@ -152,7 +152,7 @@ pub async fn update_profiles<'a>(
     Ok(())
 }
 
-/// Remembers on which line the import met each player, and whether the row changed anything.
+/// Records on which line the import met each player, and whether the row changed anything.
 pub async fn add_met<'a>(tx: &Tx<'_>, run_id: RunId, met: impl IntoIterator<Item = MetPlayer<'a>>) -> Result<()> {
     let rows: MetPlayers<'_> = met.into_iter().collect();
     if !rows.is_empty() {

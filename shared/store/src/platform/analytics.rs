@@ -1,4 +1,4 @@
-//! What the program did, newest first.
+//! Rewards and transactions, newest first.
 
 use crate::db::Executor;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use std::str::FromStr;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-// The decision is what the evaluation said about this very rule; an evaluation speaks of each rule at most once.
+// `decision` is the evaluation's decision about this rule; an evaluation has at most one per rule.
 const REWARDS: &str = "
 SELECT g.grant_id, g.player_id, g.rule_id, g.rule_version, g.reward_type, g.amount, g.asset, g.status, g.status_reason,
   g.balance, g.cost, g.expected_revenue, g.wagering_required, g.wagering_completed, g.issued_at, g.expires_at,
@@ -38,7 +38,7 @@ SELECT transaction_id, player_id, asset, version, kind, direction * amount AS am
   grant_id, actor, reason, created_at
 FROM postings";
 
-/// The parts of this file's statements that are always the same, for the test that prepares each.
+/// The fixed parts of this file's statements, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[REWARDS, POSTINGS];
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,13 +48,13 @@ pub struct RewardFilter {
     pub rule_id: Option<RuleId>,
 }
 
-/// A grant with the decision that made it.
+/// A grant with the decision that caused it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reward {
     #[serde(rename = "id")]
     pub grant_id: GrantId,
     pub player_id: String,
-    /// `None`: given by a person, as are version and decision.
+    /// `None`: granted by a person, without version and decision.
     pub rule_id: Option<String>,
     pub rule_version: Option<i32>,
     pub reward_type: String,
@@ -65,7 +65,7 @@ pub struct Reward {
     pub status_reason: Option<String>,
     /// What a bonus still holds.
     pub balance: Quantity,
-    /// Expected.
+    /// The expected cost.
     pub cost: Money,
     pub expected_revenue: Option<Money>,
     pub wagering_required: Money,
@@ -125,7 +125,7 @@ fn reward(row: &Row) -> Result<Reward> {
     })
 }
 
-/// Which posting a page of transactions begins after. One transaction can have several of one wallet.
+/// The posting that a page of transactions starts behind. A transaction can have several postings of one wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostingKey {
     pub transaction_id: Uuid,
@@ -158,16 +158,16 @@ impl FromStr for PostingKey {
     }
 }
 
-/// A posting from the wallet's side.
+/// A posting as seen from the wallet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PostedLine {
     pub transaction_id: TransactionId,
     pub player_id: String,
     pub asset: Asset,
-    /// The wallet's, dense from 1.
+    /// The wallet's version: 1, 2, 3 and so on without gaps.
     pub version: i64,
     pub kind: String,
-    /// Positive: from the house to the wallet.
+    /// Positive for a credit, negative for a debit.
     pub amount: Quantity,
     pub balance_after: Quantity,
     pub house: String,
@@ -190,7 +190,7 @@ impl PostedLine {
     }
 }
 
-/// A transaction is of one player, so that asset and version tell its postings apart.
+/// A transaction belongs to one player, so asset and version identify a posting in it.
 pub async fn transactions(
     executor: &impl Executor,
     player_id: Option<&PlayerId>,

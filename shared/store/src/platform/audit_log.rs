@@ -1,4 +1,4 @@
-//! Writes by people: who, what, before, after, why.
+//! The audit log of writes by people: who, what, before, after, why.
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
@@ -28,21 +28,21 @@ pub const STATEMENTS: &[&str] = &[APPEND, LIST];
 /// One write by a person.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Entry {
-    /// UUIDv7: the order of time.
+    /// A UUIDv7, so ids are in the order of time.
     pub audit_id: Uuid,
     pub at: Timestamp,
     pub actor: String,
-    /// What was done, `noun.verb`: `player.update`, `rule.archive`.
+    /// The action as `noun.verb`: `player.update`, `rule.archive`.
     pub action: String,
-    /// What it was done to, `noun:id`: `player:P001`.
+    /// The subject as `noun:id`: `player:P001`.
     pub subject: String,
-    /// `None`: it was not there before, or is not there any more.
+    /// `None`: the subject did not exist before. `after` is `None` when it no longer exists.
     pub before: Option<Value>,
     pub after: Option<Value>,
     pub reason: Option<String>,
 }
 
-/// In the transaction of the write itself.
+/// Belongs in the transaction of the write it records.
 pub async fn append(tx: &Tx<'_>, entry: &Entry) -> Result<()> {
     let Entry {
         audit_id,
@@ -63,7 +63,7 @@ pub async fn append(tx: &Tx<'_>, entry: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// Newest first; of one subject, or of all.
+/// Newest first; for one subject, or for all.
 pub async fn list(executor: &impl Executor, subject: Option<&str>, page: &Page<Uuid>) -> Result<Vec<Entry>> {
     statement::rows(executor, LIST, &[&page.after, &subject, &page.skip, &page.limit])
         .await?

@@ -1,6 +1,7 @@
-//! Deliveries: what webhooks are still to be told, and were told.
+//! Deliveries: the events that webhooks have received or are still to receive.
 //!
-//! Whoever changes a pending delivery holds its stream, the row of `webhook_streams` that is due.
+//! A player's deliveries to one webhook form a stream, with one row in `webhook_streams` while any is pending. Whoever
+//! changes a pending delivery holds that row.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -16,7 +17,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-// The head is read by the next statement: this one sees what was committed before it had the lock.
+// The head delivery is read by the next statement. This one sees only what was committed before it got the lock.
 const CLAIM: &str = "
 WITH due AS (
   SELECT player_id
@@ -116,8 +117,8 @@ columns! {
     }
 }
 
-// A stream moves on to what is pending now: the same delivery, due later; the one after it, due at once; or one that a
-// person sent again meanwhile, at once too.
+// The new head is one of three: the same delivery, due later; the next one, due now; or an earlier one that a person
+// resent meanwhile, due now.
 const ADVANCE: &str = text!(
     "
 UPDATE webhook_streams AS s
@@ -143,7 +144,7 @@ WHERE s.webhook_id = $1
   AND m.head IS NOT NULL"
 );
 
-// What the statement before did not move on has nothing left.
+// The streams that ADVANCE left claimed have nothing pending.
 const FINISH: &str = "
 DELETE FROM webhook_streams
 WHERE webhook_id = $1
@@ -182,7 +183,7 @@ WHERE webhook_id = $1
   AND status IN ('PENDING', 'DELIVERED', 'PARKED')
   AND delivery_id = $2";
 
-// One that is under way goes on; the delivery that is sent again comes next.
+// An attempt under way continues; the resent delivery comes next.
 const REOPEN_STREAM: &str = "
 INSERT INTO webhook_streams AS s (player_id, webhook_id, head, due_at)
 VALUES ($1, $2, $3, $4)
@@ -252,7 +253,8 @@ pub const STATEMENTS: &[&str] = &[
     FORGET_DELETED,
 ];
 
-/// The streams of a webhook that are due, claimed until `until`: (player, head). Those that others hold are passed over.
+/// Claims due streams of a webhook until `until` and returns them as (player, head). Streams locked by others are
+/// skipped.
 pub async fn claim(
     executor: &impl Executor,
     webhook_id: WebhookId,
@@ -267,7 +269,7 @@ pub async fn claim(
         .collect()
 }
 
-/// The next delivery of a player.
+/// The next delivery of a stream.
 #[derive(Debug)]
 pub struct Due {
     pub player_id: PlayerId,
@@ -276,7 +278,7 @@ pub struct Due {
     pub event_type: String,
     pub payload: Box<RawValue>,
     pub occurred_at: Timestamp,
-    /// How often it was tried before.
+    /// The number of earlier attempts.
     pub attempts: usize,
 }
 
@@ -309,23 +311,23 @@ fn due(row: &Row) -> Result<Due> {
     })
 }
 
-/// Locks those of these players' streams that are still held by this claim.
+/// Locks those of these players' streams that this claim still holds, and returns their players.
 pub async fn hold(tx: &Tx<'_>, webhook_id: WebhookId, claim_id: Uuid, players: &[&str]) -> Result<Vec<PlayerId>> {
     let rows = statement::rows(tx, HOLD, &[&webhook_id.0, &players, &claim_id]).await?;
     rows.iter().map(player_id).collect()
 }
 
-/// One attempt, and what it makes of its delivery.
+/// One attempt and the resulting state of its delivery.
 pub struct Tried<'a> {
     pub player_id: &'a PlayerId,
     pub delivery_id: i64,
     pub attempt: &'a Attempt,
     pub status: DeliveryStatus,
-    /// When it is tried again, if it is.
+    /// When it is due again, if it is still pending.
     pub due_at: Timestamp,
 }
 
-/// Writes attempts down and moves the streams on, which the caller [`hold`]s: one attempt each.
+/// Records one attempt per stream and advances the streams. The caller [`hold`]s them.
 pub async fn record(
     tx: &Tx<'_>,
     webhook_id: WebhookId,
@@ -362,10 +364,10 @@ fn tried_row<'a>(one: &Tried<'a>) -> TriedRow<'a> {
     }
 }
 
-/// An event for a webhook, as far as it got.
+/// An event for a webhook, with the state of its delivery.
 #[derive(Debug, Serialize)]
 pub struct Delivery {
-    /// Larger is later, among those of a player.
+    /// Ascending in time among the deliveries of a player.
     pub delivery_id: i64,
     pub event_id: Uuid,
     pub event_type: String,
@@ -374,13 +376,13 @@ pub struct Delivery {
     pub data: Box<RawValue>,
     pub status: DeliveryStatus,
     pub attempts: i32,
-    /// The last attempt and its answer; of one that a person sent again, that of before, until the next.
+    /// When the last attempt was made, here and in the fields below. A resend keeps them until the next attempt.
     pub attempted_at: Option<Timestamp>,
     pub status_code: Option<i32>,
     pub error: Option<String>,
     pub response: Option<String>,
     pub duration_ms: Option<i32>,
-    /// Of a pending one that is its player's next.
+    /// Only for a pending delivery that is the head of its stream.
     pub next_attempt_at: Option<Timestamp>,
     /// When it was delivered or parked.
     pub ended_at: Option<Timestamp>,
@@ -419,7 +421,7 @@ fn delivery(row: &Row) -> Result<Delivery> {
     })
 }
 
-/// Whose event a delivery is, and what became of it.
+/// The player and the status of a delivery.
 pub async fn find(
     executor: &impl Executor,
     webhook_id: WebhookId,
@@ -431,7 +433,7 @@ pub async fn find(
         .transpose()
 }
 
-/// Makes a parked delivery pending again, from its first attempt on; `false` if it is not parked any more.
+/// Makes a parked delivery pending again and resets its attempts. Returns false when it is not parked.
 pub async fn reopen(
     tx: &Tx<'_>,
     webhook_id: WebhookId,
@@ -444,12 +446,12 @@ pub async fn reopen(
     Ok(statement::execute(tx, REOPEN, &[&player_id, &webhook_id.0, &delivery_id]).await? == 1)
 }
 
-/// Removes at most `limit` deliveries that ended well before `before`; returns how many.
+/// Deletes at most `limit` deliveries that succeeded before `before`. Returns how many.
 pub async fn forget_delivered(executor: &impl Executor, before: Timestamp, limit: i64) -> Result<u64> {
     statement::execute(executor, FORGET_DELIVERED, &[&before, &limit]).await
 }
 
-/// Removes at most `limit` deliveries of webhooks that were deleted; returns how many.
+/// Deletes at most `limit` deliveries of deleted webhooks. Returns how many.
 pub async fn forget_deleted(executor: &impl Executor, limit: i64) -> Result<u64> {
     statement::execute(executor, FORGET_DELETED, &[&limit]).await
 }

@@ -1,4 +1,4 @@
-//! Keys of callers, claimed in the transaction that has the effect.
+//! Idempotency keys, claimed in the transaction that has the effect.
 
 use crate::db::Tx;
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::statement;
 use jiff::Timestamp;
 use serde_json::Value;
 
-// Waits for a concurrent transaction that holds the same key; DO NOTHING then sees its committed row.
+// Waits for a concurrent transaction that holds the same key. After DO NOTHING, FIRST sees its committed row.
 const CLAIM: &str = "
 INSERT INTO idempotency_keys (scope, key, request_hash, status, response, created_at)
 VALUES ($1, $2, $3, 0, 'null', $4)
@@ -28,16 +28,16 @@ WHERE scope = $1
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[CLAIM, FIRST, ANSWER];
 
-/// Whose key it is for this request.
+/// What a key means for this request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Claim {
-    /// Ours: have the effect, then [`answer`] in the same transaction.
+    /// The key is new: have the effect, then [`answer`] in the same transaction.
     First,
-    /// It had its effect; this was the answer.
+    /// The same request already had its effect, with this response.
     Replay { status: u16, response: Value },
-    /// It was used for another request.
+    /// The key was used for a different request.
     Reused,
-    /// It had its effect so long ago that the answer is no longer there.
+    /// The same request had its effect so long ago that its response has been deleted.
     Forgotten,
 }
 

@@ -1,4 +1,4 @@
-//! API keys, by their hash.
+//! API keys. Only their hashes are stored.
 
 use crate::db::Executor;
 use crate::error::Result;
@@ -64,7 +64,7 @@ pub async fn insert(executor: &impl Executor, key: &ApiKey, hash: &[u8; 32]) -> 
     Ok(())
 }
 
-/// The key with this hash, valid or not.
+/// The key with this hash, including expired and revoked keys.
 pub async fn find(executor: &impl Executor, hash: &[u8; 32]) -> Result<Option<ApiKey>> {
     statement::optional_row(executor, FIND, &[&hash.as_slice()])
         .await?
@@ -73,7 +73,7 @@ pub async fn find(executor: &impl Executor, hash: &[u8; 32]) -> Result<Option<Ap
         .transpose()
 }
 
-/// In the order in which they were made, the invalid ones too.
+/// Oldest first, including expired and revoked keys.
 pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<ApiKey>> {
     statement::rows(executor, LIST, &[&page.after, &page.skip, &page.limit])
         .await?
@@ -82,13 +82,13 @@ pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<Api
         .collect()
 }
 
-/// Nobody else makes, changes or revokes a key until the transaction ends.
+/// Blocks other transactions that create, change or revoke a key until this one ends.
 pub async fn lock_all(executor: &impl Executor) -> Result<()> {
     statement::execute(executor, LOCK_ALL, &[]).await?;
     Ok(())
 }
 
-/// The oldest key of an administrator that is neither expired nor revoked.
+/// The oldest admin key that is neither expired nor revoked.
 pub async fn valid_admin(executor: &impl Executor, now: Timestamp) -> Result<Option<ApiKey>> {
     statement::optional_row(executor, VALID_ADMIN, &[&now])
         .await?

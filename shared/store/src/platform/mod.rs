@@ -1,4 +1,4 @@
-//! Keys, webhooks with their outbox, the audit log, idempotency keys, counters and figures.
+//! API keys, webhooks and their outbox, the audit log, idempotency keys, dashboard counters, and analytics.
 
 pub mod analytics;
 pub mod audit_log;

@@ -18,7 +18,7 @@ columns! {
     }
 }
 
-// What no webhook wants is not written: without one, a million grants would be a million rows for nobody.
+// An event that no webhook wants is not written: a million grants would otherwise leave a million useless rows.
 const ADD: &str = text!(
     "INSERT INTO outbox (created_at, ",
     Events::NAMES,
@@ -41,7 +41,7 @@ SELECT EXISTS (
   FROM outbox
 )";
 
-// Ends with the transaction, so it passes through a pooler. The number means nothing, and no other lock of ours has it.
+// A transaction lock, so it works through a connection pooler. The number is arbitrary; no other lock of ours uses it.
 const DISPATCHER: &str = "
 SELECT pg_try_advisory_xact_lock(7239471625)";
 
@@ -51,8 +51,8 @@ FROM outbox
 ORDER BY outbox_id
 LIMIT $1";
 
-// One row for each webhook that wants the event. The update of a stream that is there already changes nothing but waits
-// for who holds it: a relay that is about to remove the stream, since it saw nothing left in it, is through by then.
+// Writes one delivery for each webhook that wants the event. The upsert of the stream also waits for a relay that
+// holds the row: a relay that is about to delete the stream as empty commits first.
 const FAN_OUT: &str = "
 WITH taken AS (
   DELETE FROM outbox AS o
@@ -77,7 +77,7 @@ SET head = least(s.head, excluded.head)";
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD, ANY, DISPATCHER, FIRST, FAN_OUT];
 
-/// Under the player's lock, so that the numbers of a player's events have the order in which they happened.
+/// Call it under the player's lock, so that the ids of a player's events are in the order in which they happened.
 pub async fn add(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<()> {
     if events.is_empty() {
         return Ok(());
@@ -94,19 +94,19 @@ pub async fn add(tx: &Tx<'_>, events: &[Event], now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-/// Whether an event waits.
+/// Whether any event waits for dispatch.
 pub async fn any(executor: &impl Executor) -> Result<bool> {
     Ok(statement::row(executor, ANY, &[]).await?.try_get(0)?)
 }
 
-/// Makes this transaction the one that dispatches; `false` if another is at it. Two at once would want the same rows, and
-/// wait for each other.
+/// Makes this transaction the only dispatcher; returns false when another one is. Two at once would block each other
+/// on the same rows.
 pub async fn try_be_dispatcher(tx: &Tx<'_>) -> Result<bool> {
     Ok(statement::row(tx, DISPATCHER, &[]).await?.try_get(0)?)
 }
 
-/// The lowest numbers of what is committed. A number below them may still come, when its transaction commits; it is of
-/// another player, and has missed nothing.
+/// The lowest committed outbox ids. A lower id may still appear when its transaction commits. It then belongs to
+/// another player, so no player's events change places.
 pub async fn first(tx: &Tx<'_>, limit: i64) -> Result<Vec<i64>> {
     statement::rows(tx, FIRST, &[&limit])
         .await?
@@ -115,7 +115,7 @@ pub async fn first(tx: &Tx<'_>, limit: i64) -> Result<Vec<i64>> {
         .collect()
 }
 
-/// Turns events into deliveries, one for each webhook that wants it, and removes them.
+/// Replaces events by deliveries, one for each webhook that wants the event.
 pub async fn fan_out(tx: &Tx<'_>, outbox_ids: &[i64], event_ids: &[Uuid], now: Timestamp) -> Result<()> {
     statement::execute(tx, FAN_OUT, &[&outbox_ids, &event_ids, &now]).await?;
     Ok(())

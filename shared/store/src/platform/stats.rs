@@ -1,4 +1,5 @@
-//! The dashboard's figures: counters kept by the transactions that change them, so that no request counts players.
+//! The dashboard's counters. The transactions that change the counted rows update them, so the dashboard counts
+//! nothing.
 
 use crate::columns;
 use crate::db::{Executor, Tx};
@@ -9,7 +10,7 @@ use rust_decimal::Decimal;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Rows a counter is spread over, so that two writers seldom meet on one.
+/// Rows per counter, so that concurrent writers rarely contend for one.
 pub const SLOTS: i16 = 16;
 
 columns! {
@@ -79,12 +80,12 @@ impl Counter {
     }
 }
 
-/// Which of a counter's rows a writer adds to; any gives the same sum.
+/// Which of a counter's rows a writer adds to. The sum does not depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot(i16);
 
 impl Slot {
-    /// The same slot for the same key: a player id, or the first one of a batch.
+    /// The same key has the same slot. The key is a player id, or the first one of a batch.
     pub fn of(key: impl Hash) -> Self {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
@@ -93,10 +94,10 @@ impl Slot {
     }
 }
 
-/// Adds to the counters, in one statement and in the order of their names, so that two writers of one slot cannot
+/// Adds to the counters in one statement and in the order of their names, so that two writers of one slot cannot
 /// deadlock. Call it once per transaction, last: its rows stay locked until the commit.
 ///
-/// A counter may come more than once; the deltas are summed, and those of 0 touch no row.
+/// A counter may appear more than once; its deltas are summed. A sum of 0 touches no row.
 pub async fn add(tx: &Tx<'_>, deltas: &[(Counter, Decimal)], slot: Slot) -> Result<()> {
     let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
     for (counter, delta) in deltas {
@@ -113,12 +114,12 @@ pub async fn add(tx: &Tx<'_>, deltas: &[(Counter, Decimal)], slot: Slot) -> Resu
     Ok(())
 }
 
-/// All counters; one that was never written is missing and means 0.
+/// All counters. One that was never written is missing and means 0.
 pub async fn read(executor: &impl Executor) -> Result<HashMap<Counter, Decimal>> {
     let rows = statement::rows(executor, READ, &[]).await?;
     let mut counters = HashMap::with_capacity(rows.len());
     for row in rows {
-        // A counter this build does not know is one that a newer build writes.
+        // Skips counters that only a newer build knows.
         if let Some(counter) = Counter::parse(row.try_get("counter")?) {
             counters.insert(counter, row.try_get("value")?);
         }

@@ -1,4 +1,4 @@
-//! Webhooks: the operator's targets.
+//! Webhooks: the operator's endpoints for events.
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
@@ -14,7 +14,7 @@ const INSERT: &str = "
 INSERT INTO webhooks (webhook_id, url, description, event_types, secret, created_at, created_by)
 VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-// One creates at a time, so that the count stays true to the end of the transaction.
+// Only one transaction creates a webhook at a time, so the count stays true until it commits.
 const LOCK_ALL: &str = "
 LOCK TABLE webhooks IN SHARE ROW EXCLUSIVE MODE";
 
@@ -55,26 +55,26 @@ ORDER BY webhook_id";
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[INSERT, LOCK_ALL, COUNT, LIST, LOCK, DELETE, ENDPOINTS];
 
-/// A target of the operator's, without its secret.
+/// A webhook without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Webhook {
     pub webhook_id: WebhookId,
     pub url: String,
     pub description: Option<String>,
-    /// `None`: all.
+    /// `None`: all event types.
     pub event_types: Option<Vec<String>>,
     pub created_at: Timestamp,
     pub created_by: String,
 }
 
-/// What is needed to call one. Cannot be printed: it holds the secret.
+/// What is needed to call a webhook. Has no `Debug`, because it holds the secret.
 pub struct Endpoint {
     pub webhook_id: WebhookId,
     pub url: String,
     pub secret: String,
 }
 
-/// Waits for other transactions that create one.
+/// Waits for other transactions that create a webhook, and locks them out.
 pub async fn lock_all(tx: &Tx<'_>) -> Result<()> {
     statement::execute(tx, LOCK_ALL, &[]).await?;
     Ok(())
@@ -110,7 +110,7 @@ pub async fn insert(tx: &Tx<'_>, webhook: &Webhook, secret: &str) -> Result<()> 
     Ok(())
 }
 
-/// In the order in which they were made.
+/// Oldest first.
 pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<Webhook>> {
     statement::rows(executor, LIST, &[&page.after, &page.skip, &page.limit])
         .await?
@@ -127,7 +127,8 @@ pub async fn lock(tx: &Tx<'_>, webhook_id: WebhookId) -> Result<Option<Webhook>>
         .transpose()
 }
 
-/// It is not called any more. What it was told and what waits goes with [`forget_deleted`](super::deliveries::forget_deleted).
+/// Marks the webhook as deleted, so that it is no longer called. [`forget_deleted`](super::deliveries::forget_deleted)
+/// removes its deliveries.
 pub async fn delete(tx: &Tx<'_>, webhook_id: WebhookId, now: Timestamp) -> Result<()> {
     statement::execute(tx, DELETE, &[&webhook_id.0, &now]).await?;
     Ok(())
@@ -144,7 +145,7 @@ fn webhook(row: &Row) -> Result<Webhook> {
     })
 }
 
-/// All, or one.
+/// The endpoints of all webhooks, or of one.
 pub async fn endpoints(executor: &impl Executor, webhook_id: Option<WebhookId>) -> Result<Vec<Endpoint>> {
     let rows = statement::rows(executor, ENDPOINTS, &[&webhook_id.map(|id| id.0)]).await?;
     let endpoint = |row: &Row| {

@@ -1,4 +1,4 @@
-//! The ledger's own guards, below the lock that every use case takes.
+//! The guards of the ledger itself, which hold even without the players' locks.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use domain::account::{Account, Book, Journal};
@@ -12,7 +12,7 @@ use store::{Db, Error};
 use testing::{Player, TestDb};
 use uuid::Uuid;
 
-/// Credits one LP to P001 over the wallets that were read, without any lock.
+/// Credits 1 LP to P001, based on `book` and without a lock.
 async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
     let cause = Cause {
         actor: "test",
@@ -63,7 +63,7 @@ async fn a_wallet_is_saved_only_over_the_version_that_was_read() {
     Player::new("P001").insert(&db).await;
     credit(&db, read(&db).await).await.unwrap();
     let book = read(&db).await;
-    // Somebody writes the wallet and no posting.
+    // The wallet changes without a posting.
     test.tamper("UPDATE wallets SET balance = 9, version = 2").await;
     let refusal = credit(&db, book).await.unwrap_err();
     assert!(
@@ -118,7 +118,8 @@ async fn a_grant_that_is_over_is_never_saved_again() {
     .unwrap();
     write(&db, book.into_journal()).await.unwrap();
 
-    // Both read it while it waits, without the lock. Ending it moves no money, so no wallet tells them apart.
+    // Both read the grant while it is pending, without a lock. Ending it moves no money, so no wallet version can show
+    // the conflict.
     let (mut first, mut second) = (load(&db).await, load(&db).await);
     first.end_grant(grant_id, GrantStatus::Forfeited, &cause).unwrap();
     second.end_grant(grant_id, GrantStatus::Cancelled, &cause).unwrap();

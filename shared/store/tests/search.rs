@@ -1,4 +1,4 @@
-//! Looking for players and rewards among many.
+//! Searches for players and rewards among many.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use store::players::{Filter, find};
@@ -56,7 +56,7 @@ async fn a_prefix_finds_ids_and_emails_and_nothing_else() {
         ids(&db, prefix("player"), Some("P019998"), 0, 9).await,
         ["P019999", "P020000"]
     );
-    // A player who is found by id and by email comes once.
+    // A player who matches by id and by email is listed once.
     test.tamper("UPDATE players SET email = 'p000120@example.com' WHERE player_id = 'P000120'")
         .await;
     assert_eq!(ids(&db, prefix("P00012"), None, 0, 2).await, ["P000120", "P000121"]);
@@ -86,7 +86,7 @@ async fn filters_are_combined_and_pages_follow_each_other() {
     assert_eq!(ids(&db, vip, Some("P001007"), 0, 2).await, ["P002007", "P003007"]);
 }
 
-/// The plan of a list, as PostgreSQL makes it for these values.
+/// PostgreSQL's plan for a statement with these values.
 async fn plan(test: &TestDb, sql: &str) -> String {
     let client = test.db().client().await.unwrap();
     let rows = client.query(&format!("EXPLAIN {sql}"), &[]).await.unwrap();

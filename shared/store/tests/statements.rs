@@ -58,7 +58,7 @@ async fn every_statement_can_be_prepared() {
     assert!(refused.is_empty(), "{}", refused.join("\n\n"));
 }
 
-/// The NULL of any type.
+/// NULL for a parameter of any type.
 #[derive(Debug)]
 struct Null;
 
@@ -74,7 +74,7 @@ impl ToSql for Null {
     to_sql_checked!();
 }
 
-/// A migration adds columns while functions run that have prepared their statements.
+/// A migration may add columns while running functions hold prepared statements.
 #[tokio::test]
 async fn a_column_that_is_added_breaks_no_prepared_statement() {
     let test = TestDb::new().await;
@@ -102,7 +102,7 @@ async fn a_column_that_is_added_breaks_no_prepared_statement() {
     let mut broken = Vec::new();
     for (file, text, statement) in &prepared {
         let nulls: Vec<&(dyn ToSql + Sync)> = statement.params().iter().map(|_| &Null as _).collect();
-        // Rolled back. Most writes are refused, since their values are null; only the plan matters here.
+        // Rolled back. Most writes fail because their values are NULL; only the plan matters here.
         let tx = store::begin(&mut client).await.unwrap();
         if let Err(error) = tx.query(statement, &nulls).await
             && error

@@ -1,4 +1,4 @@
-//! TLS, tried on a PostgreSQL server whose certificate comes from an authority of its own.
+//! Tests TLS with a PostgreSQL server whose certificate comes from a private authority.
 
 use postgres_server::{Plan, Shared};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use store::Db;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// What the server's certificate says.
+/// The host name in the server's certificate.
 const HOST: &str = "db.loyalty.test";
 
 struct Server {
@@ -53,7 +53,7 @@ fn server() -> &'static Server {
             ],
         };
         let (server, _gate) = Shared::join(&plan).unwrap();
-        // Another process may have started it, with files and a port of its own.
+        // Another process may have started the server, with its own files and port.
         let status = std::fs::read_to_string(server.data().join("postmaster.pid")).unwrap();
         Server {
             ca: std::fs::read(server.data().join("ca.crt")).unwrap(),
@@ -63,7 +63,8 @@ fn server() -> &'static Server {
     })
 }
 
-/// Connects to a name, which stands for 127.0.0.1; returns whether the connection is encrypted, or all that is wrong.
+/// Connects to `name`, which resolves to 127.0.0.1. Returns whether the connection is encrypted, or the causes of the
+/// error.
 async fn encrypted(host: &str, mode: &str, ca: Option<&[u8]>) -> Result<bool, String> {
     let port = server().port;
     let url = format!("postgresql://postgres@{host}:{port}/postgres?hostaddr=127.0.0.1&sslmode={mode}");
@@ -88,7 +89,7 @@ async fn a_certificate_of_the_authority_that_names_the_host_is_accepted() {
     for mode in ["verify-full", "verify-ca", "require", "prefer"] {
         assert_eq!(encrypted(HOST, mode, Some(&server().ca)).await, Ok(true), "{mode}");
     }
-    // This machine may go without.
+    // This machine may be reached without TLS.
     assert_eq!(encrypted(HOST, "disable", None).await, Ok(false));
 }
 
@@ -114,14 +115,14 @@ async fn another_host_name_is_refused() {
     }
 }
 
-/// Otherwise whoever stands in between could strip the encryption.
+/// Otherwise an attacker in between could remove the encryption.
 #[tokio::test]
 async fn a_server_without_tls_is_refused() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        // To the request for TLS, of 8 bytes.
+        // Answers the TLS request, which has 8 bytes.
         socket.read_exact(&mut [0; 8]).await.unwrap();
         socket.write_all(b"N").await.unwrap();
     });

@@ -142,7 +142,14 @@ impl<Clock: Fn() -> Context> Relay<Clock> {
         let attempt = self.messenger.send(letter, &endpoint.secret).await;
         if !attempt.is_delivered() {
             let Attempt { status_code, error, .. } = &attempt;
-            tracing::warn!(webhook_id = %endpoint.webhook_id, event_id = %due.event_id, attempts = due.attempts + 1, status_code, error, "not delivered");
+            tracing::warn!(
+                webhook_id = %endpoint.webhook_id,
+                event_id = %due.event_id,
+                attempts = due.attempts + 1,
+                status_code,
+                error,
+                "not delivered"
+            );
         }
         (due, attempt)
     }

@@ -103,9 +103,15 @@ impl Scheduler {
                 Standing::More if started.elapsed() < WORK_MAX => {}
                 Standing::More => return Ok(schedules::leave(&self.db, &claimed, (self.clock)()).await?),
                 Standing::Started(run) => {
-                    tracing::info!(%job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started");
+                    tracing::info!(
+                        %job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started"
+                    );
                     if let Err(error) = self.segmentation.send(run.bodies()).await {
-                        tracing::error!(run_id = %run.run_id, cause = causes(&error), "the recovery will send the messages of a run");
+                        tracing::error!(
+                            run_id = %run.run_id,
+                            cause = causes(&error),
+                            "the recovery will send the messages of a run"
+                        );
                     }
                     return Ok(());
                 }
@@ -135,7 +141,9 @@ impl Scheduler {
         if let Some(batch) = worked.triggers
             && let Err(error) = self.rewards.send(vec![batch.to_json()]).await
         {
-            tracing::error!(batch_id = %batch.batch_id, cause = causes(&error), "the recovery will send a batch of triggers");
+            tracing::error!(
+                batch_id = %batch.batch_id, cause = causes(&error), "the recovery will send a batch of triggers"
+            );
         }
         Ok(worked.standing)
     }
@@ -171,7 +179,9 @@ enum RecoverError {
 fn tell(claimed: &Claimed) {
     let run = &claimed.run;
     if run.counts.values().any(|count| *count != 0) {
-        tracing::info!(job = %run.job, scheduled_for = %run.scheduled_for, counts = ?run.counts, "a scheduled job is done");
+        tracing::info!(
+            job = %run.job, scheduled_for = %run.scheduled_for, counts = ?run.counts, "a scheduled job is done"
+        );
     }
     for broken in run.findings.iter().filter_map(|findings| findings.as_array()).flatten() {
         tracing::error!(%broken, "an invariant of the books does not hold");

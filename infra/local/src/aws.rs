@@ -228,7 +228,8 @@ impl Aws {
 /// moto reads service and region from the credential's scope and ignores the signature.
 fn credential(service: &str) -> String {
     format!(
-        "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        "AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/20260101/{REGION}/{service}/aws4_request, \
+         SignedHeaders=host, Signature=0"
     )
 }
 

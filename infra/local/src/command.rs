@@ -40,7 +40,8 @@ pub enum CommandError {
     #[error("the stack is not running; start it with: cargo local up")]
     NotRunning,
     #[error(
-        "the stack is not running; start it with: cargo local up, or name a database with: cargo local audit --database URL"
+        "the stack is not running; start it with: cargo local up, or name a database with: \
+         cargo local audit --database URL"
     )]
     NoDatabase,
     #[error("the stack did not start; its output is above")]

@@ -11,7 +11,10 @@ macro_rules! say {
 /// Prints a warning on standard error: something went wrong and is being handled.
 macro_rules! caution {
     ($($text:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("warning: {}\n", format_args!($($text)*)));
+        let _ = std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("warning: {}\n", format_args!($($text)*)),
+        );
     }};
 }
 

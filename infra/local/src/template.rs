@@ -532,7 +532,9 @@ Resources:
       NotificationConfiguration: { QueueConfigurations: [{ Event: "s3:ObjectCreated:*", Queue: !GetAtt Work.Arn }] }
   Work:
     Type: AWS::SQS::Queue
-    Properties: { VisibilityTimeout: 1800, RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5 } }
+    Properties:
+      VisibilityTimeout: 1800
+      RedrivePolicy: { deadLetterTargetArn: !GetAtt Dead.Arn, maxReceiveCount: 5 }
   Dead: { Type: AWS::SQS::Queue }
   Worker:
     Type: AWS::Serverless::Function
@@ -615,7 +617,8 @@ Resources:
     fn a_schedule_keeps_its_rate_and_its_input() {
         let scheduled = |event: &str| {
             let text = format!(
-                "Resources: {{ Clock: {{ Type: AWS::Serverless::Function, Metadata: {{ BuildProperties: {{ Binary: clock }} }},
+                "Resources: {{ Clock: {{ Type: AWS::Serverless::Function,
+                 Metadata: {{ BuildProperties: {{ Binary: clock }} }},
                  Properties: {{ Events: {{ Tick: {{ Type: ScheduleV2, Properties: {event} }} }} }} }} }}"
             );
             read(&text)

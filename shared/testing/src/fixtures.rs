@@ -6,7 +6,8 @@ use store::Db;
 ///
 /// ```no_run
 /// # async fn example(db: &store::Db) {
-/// testing::Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10).segment("LOSING").insert(db).await;
+/// let player = testing::Player::new("P002").deposited("1000").wagered("5000").won("200").sessions(10);
+/// player.segment("LOSING").insert(db).await;
 /// # }
 /// ```
 #[derive(Clone, Debug)]
@@ -80,19 +81,24 @@ impl Player {
                 "WITH player AS (
                    INSERT INTO players (player_id, tier, created_at) VALUES ($1, $2, now())
                  ), totals AS (
-                   INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
+                   INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won,
+                     total_withdrawn, session_count, playtime_hours, updated_at)
                    VALUES ($1, $3::text::numeric, $4::text::numeric, $5::text::numeric, $6::text::numeric, $7, 0, now())
                  ), today AS (
                    INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
-                   VALUES ($1, (now() AT TIME ZONE 'UTC')::date, $3::text::numeric, $4::text::numeric, $5::text::numeric, $6::text::numeric)
+                   VALUES ($1, (now() AT TIME ZONE 'UTC')::date, $3::text::numeric, $4::text::numeric,
+                     $5::text::numeric, $6::text::numeric)
                  ), current_segment AS (
-                   INSERT INTO player_segments (player_id, segment, since) SELECT $1, $8::text, now() WHERE $8::text IS NOT NULL
+                   INSERT INTO player_segments (player_id, segment, since)
+                     SELECT $1, $8::text, now() WHERE $8::text IS NOT NULL
                  ), history AS (
-                   INSERT INTO segment_history (player_id, at, to_segment) SELECT $1, now(), $8::text WHERE $8::text IS NOT NULL
+                   INSERT INTO segment_history (player_id, at, to_segment)
+                     SELECT $1, now(), $8::text WHERE $8::text IS NOT NULL
                  )
                  INSERT INTO stats (counter, slot, value)
                  SELECT counter, 0, 1
-                   FROM unnest(ARRAY['players_total', 'players_active', 'tier:' || $2::text, 'segment:' || $8::text]) AS counter
+                   FROM unnest(ARRAY[
+                     'players_total', 'players_active', 'tier:' || $2::text, 'segment:' || $8::text]) AS counter
                   WHERE counter IS NOT NULL
                  ON CONFLICT (counter, slot) DO UPDATE SET value = stats.value + 1",
                 &[

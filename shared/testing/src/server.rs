@@ -94,8 +94,10 @@ impl Server {
             }
             let create_roles = format!(
                 "DO $$ BEGIN
-                   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{OWNER}') THEN CREATE ROLE {OWNER} LOGIN CREATEROLE; END IF;
-                   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{RUNTIME}') THEN CREATE ROLE {RUNTIME} LOGIN; END IF;
+                   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{OWNER}') THEN
+                     CREATE ROLE {OWNER} LOGIN CREATEROLE; END IF;
+                   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{RUNTIME}') THEN
+                     CREATE ROLE {RUNTIME} LOGIN; END IF;
                  END $$"
             );
             let drop_unfinished = format!("DROP DATABASE IF EXISTS {template} WITH (FORCE)");

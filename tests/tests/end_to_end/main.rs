@@ -59,7 +59,10 @@ async fn save_the_sample_rules(stack: &Stack) {
     }
     let (status, _) = stack.call(Method::POST, "/api/rules", Some(&rules[0])).await;
     assert_eq!(status, 409, "a second rule of the same id");
-    let broken = json!({"rule_id": "BROKEN", "name": "x", "conditions": {"luck_min": 3}, "reward_config": {"type": "TICKETS", "amount": 1}});
+    let broken = json!({
+        "rule_id": "BROKEN", "name": "x", "conditions": {"luck_min": 3},
+        "reward_config": {"type": "TICKETS", "amount": 1}
+    });
     let (status, problem) = stack.call(Method::POST, "/api/rules", Some(&broken)).await;
     assert_eq!(
         (status, &problem["errors"][0]["pointer"]),

@@ -7,10 +7,13 @@ use serde_json::json;
 
 async fn players(program: &Program, count: u32) {
     let script = format!(
-        "INSERT INTO players (player_id, tier, created_at) SELECT 'P' || to_char(n, 'FM00000'), 'BRONZE', now() FROM generate_series(1, {count}) AS n;
-         INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
+        "INSERT INTO players (player_id, tier, created_at) SELECT 'P' || to_char(n, 'FM00000'), 'BRONZE', now()
+         FROM generate_series(1, {count}) AS n;
+         INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn,
+           session_count, playtime_hours, updated_at)
          SELECT player_id, 0, 0, 0, 0, 0, 0, now() FROM players;
-         INSERT INTO stats VALUES ('players_total', 0, {count}), ('players_active', 0, {count}), ('tier:BRONZE', 0, {count})"
+         INSERT INTO stats VALUES ('players_total', 0, {count}), ('players_active', 0, {count}),
+           ('tier:BRONZE', 0, {count})"
     );
     program.test.tamper(&script).await;
 }
@@ -263,8 +266,10 @@ async fn what_is_due_expires_by_itself() {
     program.tick().await;
     players(&program, 1_100).await;
     let lots = "INSERT INTO wallets SELECT player_id, 'LP', 10, 1 FROM players;
-        INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, actor, created_at)
-        SELECT player_id, 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:adjustment', 1, 10, 10, player_id, 'test', '2026-11-01' FROM players;
+        INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount,
+          balance_after, reference, actor, created_at)
+        SELECT player_id, 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:adjustment', 1, 10, 10, player_id,
+          'test', '2026-11-01' FROM players;
         INSERT INTO point_lots SELECT player_id, 'LP', 1, 10, 10, '2026-11-01', '2026-11-23T05:04:00Z' FROM players";
     program.test.tamper(lots).await;
     program.set("2026-11-23T05:05:00Z");

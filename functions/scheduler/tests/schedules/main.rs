@@ -120,7 +120,9 @@ impl Program {
 
     /// `job scheduled_for status`, one per line, without the jobs that run every few minutes.
     pub async fn runs(&self) -> String {
-        let runs = "SELECT string_agg(job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'MM-DD HH24:MI') || ' ' || status, E'\n' ORDER BY scheduled_for, job)
+        let runs = "SELECT string_agg(
+              job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'MM-DD HH24:MI') || ' ' || status,
+              E'\n' ORDER BY scheduled_for, job)
                     FROM schedule_runs WHERE job NOT IN ('recover', 'expire')";
         self.test.text(runs).await
     }

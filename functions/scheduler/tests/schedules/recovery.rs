@@ -112,12 +112,13 @@ async fn only_open_shards_are_sent_again_and_none_of_a_run_without_rewards_that_
     let program = Program::at("2026-11-22T12:00:00Z").await;
     let run = |id: &str, rewards| {
         format!(
-        "INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_done, created_at, created_by)
+            "INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_done, created_at, created_by)
          VALUES ('{id}', 'RECALCULATION', 'ALL', {rewards}, 'RUNNING', 5, 2, '2026-11-22T11:00Z', 'test');
          INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, segmented_at, rewarded_at, failed_at)
-         VALUES ('{id}', 0, 'A', 'B', '2026-11-22T11:00Z', '2026-11-22T11:00Z', NULL), ('{id}', 1, 'C', 'D', NULL, NULL, '2026-11-22T11:00Z'),
+         VALUES ('{id}', 0, 'A', 'B', '2026-11-22T11:00Z', '2026-11-22T11:00Z', NULL),
+           ('{id}', 1, 'C', 'D', NULL, NULL, '2026-11-22T11:00Z'),
            ('{id}', 2, 'E', 'F', '2026-11-22T11:00Z', NULL, NULL), ('{id}', 3, 'G', 'H', NULL, NULL, NULL);"
-    )
+        )
     };
     let (with, without) = (
         "01970000-0000-7000-8000-000000000001",
@@ -143,10 +144,12 @@ async fn a_simulation_is_led_by_its_first_shard_whichever_are_open() {
     let program = Program::at("2026-11-22T12:00:00Z").await;
     let run_id = "01970000-0000-7000-8000-000000000001";
     let run = format!(
-        "INSERT INTO runs (run_id, kind, scope, rewards, rule_id, status, shards_total, shards_done, created_at, created_by)
+        "INSERT INTO runs (run_id, kind, scope, rewards, rule_id, status, shards_total, shards_done, created_at,
+         created_by)
          VALUES ('{run_id}', 'SIMULATION', 'ALL', true, 'R', 'RUNNING', 3, 1, '2026-11-22T11:00Z', 'test');
          INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, segmented_at, rewarded_at)
-         VALUES ('{run_id}', 0, 'A', 'B', '2026-11-22T11:00Z', '2026-11-22T11:00Z'), ('{run_id}', 1, 'C', 'D', '2026-11-22T11:00Z', NULL),
+         VALUES ('{run_id}', 0, 'A', 'B', '2026-11-22T11:00Z', '2026-11-22T11:00Z'),
+           ('{run_id}', 1, 'C', 'D', '2026-11-22T11:00Z', NULL),
            ('{run_id}', 2, 'E', 'F', '2026-11-22T11:00Z', NULL)"
     );
     program.test.tamper(&run).await;
@@ -216,8 +219,10 @@ async fn triggers_that_wait_are_sent_again_in_batches_the_oldest_first() {
     );
     let triggers = format!(
         "INSERT INTO reward_triggers (player_id, trigger, trigger_id, batch_id, occurred_at, created_at, evaluated_at)
-         VALUES ('P001', 'DEPOSIT', 'e1', '{second}', now(), '2026-11-22T12:00:00Z', NULL), ('P001', 'DEPOSIT', 'e2', '{second}', now(), '2026-11-22T12:00:00Z', NULL),
-           ('P001', 'DEPOSIT', 'e3', '{first}', now(), '2026-11-22T11:59:59Z', NULL), ('P001', 'DEPOSIT', 'e4', '{done}', now(), '2026-11-22T11:00Z', '2026-11-22T11:01Z')"
+         VALUES ('P001', 'DEPOSIT', 'e1', '{second}', now(), '2026-11-22T12:00:00Z', NULL),
+           ('P001', 'DEPOSIT', 'e2', '{second}', now(), '2026-11-22T12:00:00Z', NULL),
+           ('P001', 'DEPOSIT', 'e3', '{first}', now(), '2026-11-22T11:59:59Z', NULL),
+           ('P001', 'DEPOSIT', 'e4', '{done}', now(), '2026-11-22T11:00Z', '2026-11-22T11:01Z')"
     );
     program.test.tamper(&triggers).await;
     let times = |sent: Vec<(i64, String, Value)>| {
@@ -249,7 +254,8 @@ async fn triggers_that_wait_are_sent_again_in_batches_the_oldest_first() {
         .map(|(minute, ..)| minute)
         .collect();
     assert_eq!(sent, [5, 21, 53, 117, 181]);
-    let given_up = "SELECT string_agg(trigger_id, ' ' ORDER BY trigger_id) FROM reward_triggers WHERE error LIKE 'given up%' AND failed_at IS NOT NULL";
+    let given_up = "SELECT string_agg(trigger_id, ' ' ORDER BY trigger_id) FROM reward_triggers
+        WHERE error LIKE 'given up%' AND failed_at IS NOT NULL";
     assert_eq!(program.test.text(given_up).await, "e1 e2");
 }
 

@@ -72,18 +72,24 @@ async fn a_key_has_no_second_effect_when_its_answer_is_forgotten() {
 async fn the_players_of_a_run_are_forgotten_when_it_has_long_been_over() {
     let program = Program::at("2026-11-22T12:00:00Z").await;
     // An import of 5,001 players that ended 91 days ago, one that ended yesterday, and one that never ended.
-    let script = "INSERT INTO players (player_id, tier, created_at) SELECT 'P' || n, 'BRONZE', now() FROM generate_series(1, 5001) AS n;
+    let script = "INSERT INTO players (player_id, tier, created_at) SELECT 'P' || n, 'BRONZE', now()
+        FROM generate_series(1, 5001) AS n;
         INSERT INTO stats VALUES ('players_total', 0, 5001), ('players_active', 0, 5001), ('tier:BRONZE', 0, 5001);
         INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at)
-        SELECT id::uuid, 'IMPORT', 'LISTED', true, CASE WHEN ended IS NULL THEN 'RUNNING' ELSE 'COMPLETED' END, 0, '2026-08-01', 'test', ended::timestamptz
-        FROM (VALUES ('01970000-0000-7000-8000-000000000001', '2026-08-23'), ('01970000-0000-7000-8000-000000000002', '2026-11-21'),
+        SELECT id::uuid, 'IMPORT', 'LISTED', true,
+          CASE WHEN ended IS NULL THEN 'RUNNING' ELSE 'COMPLETED' END, 0, '2026-08-01', 'test', ended::timestamptz
+        FROM (VALUES ('01970000-0000-7000-8000-000000000001', '2026-08-23'),
+          ('01970000-0000-7000-8000-000000000002', '2026-11-21'),
                      ('01970000-0000-7000-8000-000000000003', NULL)) AS n (id, ended);
         INSERT INTO run_players SELECT run_id, player_id, 1, true FROM runs, players;
-        INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, status, total_rows, created_rows, created_at)
+        INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, status, total_rows,
+          created_rows, created_at)
         SELECT gen_random_uuid(), run_id, 'b', run_id::text, 'v', 'COMPLETED', 5001, 5001, '2026-08-01' FROM runs";
     program.test.tamper(script).await;
     testing::audit(&program.test.owner()).await;
-    let kept = "SELECT string_agg(players_kept || ' ' || (SELECT count(*) FROM run_players p WHERE p.run_id = r.run_id), ', ' ORDER BY run_id) FROM runs r";
+    let kept = "SELECT string_agg(
+          players_kept || ' ' || (SELECT count(*) FROM run_players p WHERE p.run_id = r.run_id),
+          ', ' ORDER BY run_id) FROM runs r";
 
     let (forgotten, _) = app::jobs::retention::forget(
         &program.test.db(),
@@ -109,15 +115,16 @@ async fn the_players_of_a_run_are_forgotten_when_it_has_long_been_over() {
 async fn triggers_scheduled_runs_and_deliveries_that_are_done_with_are_forgotten() {
     let program = Program::at("2026-10-01T04:30:00Z").await;
     Player::new("P001").insert(&program.test.db()).await;
-    let script =
-        "INSERT INTO reward_triggers (player_id, trigger, trigger_id, batch_id, occurred_at, created_at, evaluated_at, failed_at, error)
+    let script = "INSERT INTO reward_triggers (player_id, trigger, trigger_id, batch_id, occurred_at, created_at,
+         evaluated_at, failed_at, error)
         VALUES ('P001', 'DEPOSIT', 'evaluated', gen_random_uuid(), now(), '2026-10-01', '2026-10-01', NULL, NULL),
           ('P001', 'DEPOSIT', 'failed', gen_random_uuid(), now(), '2026-10-01', NULL, '2026-10-01', 'x'),
           ('P001', 'DEPOSIT', 'waiting', gen_random_uuid(), now(), '2026-10-01', NULL, NULL, NULL),
           ('P001', 'DEPOSIT', 'fresh', gen_random_uuid(), now(), '2026-10-25', '2026-10-25', NULL, NULL);
         INSERT INTO webhooks (webhook_id, url, secret, created_at, created_by)
         VALUES ('01970000-0000-7000-8000-000000000001', 'https://example.com', 's', '2026-10-01', 'test');
-        INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload, occurred_at, status, ended_at)
+        INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload,
+          occurred_at, status, ended_at)
         SELECT 'P001', webhook_id, number, gen_random_uuid(), 'tier.changed', '{}', ended, 'DELIVERED', ended
         FROM webhooks, (VALUES (1, '2026-10-01'::timestamptz), (2, '2026-10-25')) AS n (number, ended)";
     program.test.tamper(script).await;
@@ -128,7 +135,10 @@ async fn triggers_scheduled_runs_and_deliveries_that_are_done_with_are_forgotten
     program.start(Job::Expire).await;
     program.set("2026-11-01T04:30:00Z");
     let counts = program.start(Job::Retention).await["counts"].clone();
-    let expected = json!({ "answers_forgotten": 0, "run_players_forgotten": 0, "triggers_forgotten": 2, "schedule_runs_forgotten": 1, "deliveries_forgotten": 1 });
+    let expected = json!({
+        "answers_forgotten": 0, "run_players_forgotten": 0, "triggers_forgotten": 2, "schedule_runs_forgotten": 1,
+        "deliveries_forgotten": 1
+    });
     assert_eq!(counts, expected);
     assert_eq!(
         program
@@ -144,7 +154,8 @@ async fn triggers_scheduled_runs_and_deliveries_that_are_done_with_are_forgotten
             .await,
         "2"
     );
-    let left = "SELECT string_agg(job || to_char(scheduled_for AT TIME ZONE 'UTC', ' MM-DD'), ', ' ORDER BY job, scheduled_for) FROM schedule_runs";
+    let left = "SELECT string_agg(job || to_char(scheduled_for AT TIME ZONE 'UTC', ' MM-DD'), ', '
+        ORDER BY job, scheduled_for) FROM schedule_runs";
     assert_eq!(
         program.test.text(left).await,
         "audit 10-01, expire 10-20, retention 11-01",

@@ -60,7 +60,9 @@ async fn the_last_of_the_missed_times_is_made_good_once_and_says_how_many_it_sta
     assert_eq!(program.tick().await, [Job::Expire, Job::RiskScan]);
     assert_eq!(program.tick().await, []);
     // The scans of 21 and 22 November are skipped; so are all sweeps of three days less 2:45 h except the last.
-    let runs = "SELECT string_agg(job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'DD HH24:MI') || ' ' || skipped, ', ' ORDER BY job) FROM schedule_runs";
+    let runs =
+        "SELECT string_agg(job || ' ' || to_char(scheduled_for AT TIME ZONE 'UTC', 'DD HH24:MI') || ' ' || skipped,
+          ', ' ORDER BY job) FROM schedule_runs";
     assert_eq!(
         program.test.text(runs).await,
         "expire 23 09:15 830, risk_scan 23 04:00 2"
@@ -83,7 +85,9 @@ async fn nights(zone: &str, from: &str, until: &str, schedules: serde_json::Valu
 
 #[tokio::test]
 async fn every_schedule_runs_once_in_the_night_that_skips_an_hour() {
-    let defaults = json!({ "tier_review": "02:30", "recalculate": "03:00", "risk_scan": "04:00", "retention": "04:30", "audit": "05:00" });
+    let defaults = json!({
+        "tier_review": "02:30", "recalculate": "03:00", "risk_scan": "04:00", "retention": "04:30", "audit": "05:00"
+    });
     let runs = nights(
         "Europe/Berlin",
         "2026-03-28T12:00:00Z",
@@ -104,7 +108,9 @@ async fn every_schedule_runs_once_in_the_night_that_skips_an_hour() {
 
 #[tokio::test]
 async fn every_schedule_runs_once_in_the_night_that_has_an_hour_twice() {
-    let defaults = json!({ "tier_review": "02:30", "recalculate": "03:00", "risk_scan": "04:00", "retention": "04:30", "audit": "05:00" });
+    let defaults = json!({
+        "tier_review": "02:30", "recalculate": "03:00", "risk_scan": "04:00", "retention": "04:30", "audit": "05:00"
+    });
     let runs = nights(
         "Europe/Berlin",
         "2026-10-24T12:00:00Z",
@@ -176,7 +182,9 @@ async fn a_job_waits_for_the_end_of_its_last_run() {
     // Its worker was killed: first that run ends, then the time that it blocked is made up for.
     assert_eq!(program.tick().await, [Job::Expire]);
     assert_eq!(program.tick().await, [Job::Expire]);
-    let runs = "SELECT string_agg(to_char(scheduled_for AT TIME ZONE 'UTC', 'HH24:MI') || ' ' || skipped || ' ' || status, ', ' ORDER BY scheduled_for) FROM schedule_runs";
+    let runs = "SELECT string_agg(
+          to_char(scheduled_for AT TIME ZONE 'UTC', 'HH24:MI') || ' ' || skipped || ' ' || status,
+          ', ' ORDER BY scheduled_for) FROM schedule_runs";
     assert_eq!(program.test.text(runs).await, "12:01 0 COMPLETED, 12:02 0 COMPLETED");
     assert_eq!(claimed.run.attempts, 1);
 }

@@ -9,17 +9,17 @@ text_enum! {
     pub enum Role as "role" {
         /// Reads.
         Viewer = "viewer",
-        /// Activity and imports, and nothing else.
+        /// May only send activity and imports.
         Ingest = "ingest",
-        /// Viewer and ingest; wallet, redemption, players, signals, runs.
+        /// Viewer and ingest, plus wallet, redemption, players, signals and runs.
         Operator = "operator",
-        /// All: rules, tiers, settings, keys.
+        /// Everything: rules, tiers, settings, keys.
         Admin = "admin",
     }
 }
 
 impl Role {
-    /// Whether a caller of this role may do what `required` may do. Viewer and ingest do not include each other.
+    /// Whether this role covers everything that `required` may do. Viewer and ingest do not include each other.
     pub const fn includes(self, required: Role) -> bool {
         match self {
             Role::Admin => true,
@@ -30,14 +30,14 @@ impl Role {
     }
 }
 
-/// What is known of an API key. Its text is known to its holder only; we keep a hash.
+/// What is stored of an API key. Only its holder knows its text; the database keeps a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ApiKey {
     pub key_id: Uuid,
     pub name: String,
     pub role: Role,
     pub created_at: Timestamp,
-    /// Not valid from this instant on.
+    /// The key is invalid from this instant on.
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
 }

@@ -1,23 +1,23 @@
-//! One request: who asks, under which key, when, and with which new ids.
+//! One request: the caller, the idempotency key, the time, and new ids.
 
 use crate::context::Context;
 use crate::idempotency::IdempotencyKey;
 use crate::ledger::Cause;
 use std::fmt::Display;
 
-/// What a use case that writes is told about its caller. Functions build it from the request; a job that acts for
-/// somebody makes one with [`Act::of`].
+/// What a use case that writes receives about its caller. Functions build it from the request; a job that acts on
+/// somebody's behalf uses [`Act::of`].
 #[derive(Debug, Clone)]
 pub struct Act {
-    /// As the audit log and the ledger name them.
+    /// The caller's name in the audit log and the ledger.
     pub actor: String,
-    /// `None`: the caller gave none, and each request is a new one.
+    /// `None`: the caller gave no key, so each request counts as new.
     pub key: Option<IdempotencyKey>,
     pub context: Context,
 }
 
 impl Act {
-    /// Without an idempotency key.
+    /// An act without an idempotency key.
     pub fn of(actor: impl Into<String>, context: Context) -> Self {
         Self {
             actor: actor.into(),

@@ -1,4 +1,4 @@
-//! What the pure and the stored cannot give: the time and new ids. Functions pass in those of their platform.
+//! What pure code and the database cannot provide: the time and new ids. Functions pass in those of their platform.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -6,6 +6,6 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Copy)]
 pub struct Context {
     pub now: Timestamp,
-    /// Makes a UUIDv7.
+    /// Creates a UUIDv7.
     pub new_id: fn() -> Uuid,
 }

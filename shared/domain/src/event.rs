@@ -1,7 +1,7 @@
-//! Events for the operator's systems: which there are, and what each of them says.
+//! The events for the operator's systems, and their payloads.
 //!
-//! A new event is a line in the list below, a payload, and a snapshot of its JSON. Payloads name their fields in alphabetical
-//! order, as they have always been sent.
+//! To add an event: a line in the list below, a payload, and a snapshot of its JSON. The fields of a payload are in
+//! alphabetical order, as receivers have always seen them.
 
 use crate::bonus::{Grant, GrantStatus, NewGrant, Transition};
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, SignalId, TransactionId};
@@ -20,7 +20,7 @@ use serde_json::Value;
 macro_rules! events {
     ($( $(#[$meta:meta])* $event:ident($payload:ident) = $text:literal, )+) => {
         text_enum! {
-            /// What a webhook can ask for.
+            /// The types a webhook can subscribe to.
             pub enum EventType as "type of event" {
                 $( $event = $text, )+
             }
@@ -39,7 +39,7 @@ macro_rules! events {
                 }
             }
 
-            /// Whose events come in the order in which they happened.
+            /// The player whose events are delivered in the order in which they happened.
             pub const fn player_id(&self) -> &PlayerId {
                 match self {
                     $( Self::$event(payload) => &payload.player_id, )+
@@ -63,11 +63,12 @@ events! {
     SignalRaised(SignalRaised) = "signal.raised",
     TierChanged(TierChanged) = "tier.changed",
     TierDowngradeDue(TierDowngradeDue) = "tier.downgrade_due",
-    /// The operator's systems may have acted on what is taken back: a cashier that paid a redemption, above all.
+    /// The operator's systems may have acted on the reversed transaction: above all, a cashier may have paid a
+    /// redemption.
     TransactionReversed(TransactionReversed) = "transaction.reversed",
 }
 
-/// A step in the life of a bonus. Of a completed one the cashier pays `cash_amount`.
+/// A change of a bonus's status. For a completed bonus, the cashier pays `cash_amount`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BonusStep {
     pub amount: Money,
@@ -89,7 +90,7 @@ pub struct PointsExpired {
     pub transaction_id: TransactionId,
 }
 
-/// Of CASH it is the only notice: the cashier pays.
+/// For CASH this is the only notice: the cashier pays.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RedemptionCreated {
     pub amount: Quantity,
@@ -143,7 +144,7 @@ pub struct TierChanged {
     pub to: String,
 }
 
-/// The player keeps the tier until `due_at`, and for good by earning `lp_missing` before.
+/// The player keeps the tier until `due_at`, and beyond it if they earn `lp_missing` before then.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TierDowngradeDue {
     pub due_at: Timestamp,
@@ -177,7 +178,7 @@ impl Event {
         })
     }
 
-    /// `None`: a bonus is PENDING from its issue, and [`Event::granted`] says so.
+    /// Returns `None` for PENDING: a bonus starts in that status, and [`Event::granted`] reports it.
     pub fn moved(step: &Transition) -> Option<Self> {
         let event = match step.to {
             GrantStatus::Pending => return None,
@@ -200,7 +201,7 @@ impl Event {
         }))
     }
 
-    /// Of the posting that takes the points away.
+    /// `posting` is the one that takes the points away.
     pub fn points_expired(posting: &Posting) -> Self {
         Self::PointsExpired(PointsExpired {
             amount: posting.asset.quantity(posting.amount),

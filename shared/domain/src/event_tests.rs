@@ -1,4 +1,4 @@
-//! One snapshot per event: what the operator's systems read.
+//! One snapshot per event, as the operator's systems receive it.
 
 use super::*;
 use crate::bonus::{GrantTerms, GrantedRule};
@@ -178,7 +178,7 @@ fn every_event_keeps_its_json() {
     }
 }
 
-/// Receivers that read the text of a payload see its fields where they always were.
+/// Receivers may read a payload as text, so its fields keep their order.
 #[test]
 fn fields_are_sorted() {
     for event in samples() {

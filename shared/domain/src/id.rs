@@ -1,10 +1,11 @@
-//! Typed ids. Ids of people and rules are the operator's text; all others are UUIDv7, made outside and passed in.
+//! Typed ids. Ids of players, rules and other things of the operator are the operator's text; all others are
+//! UUIDv7, created by the caller.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
 
-/// Longest text id, in bytes.
+/// Maximum length of a text id, in bytes.
 pub const TEXT_ID_BYTES_MAX: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum TextIdError {
     Empty,
     #[error("must have at most {TEXT_ID_BYTES_MAX} bytes")]
     TooLong,
-    #[error("must not hold blanks or control characters")]
+    #[error("must not contain blanks or control characters")]
     Character,
 }
 
@@ -37,7 +38,7 @@ macro_rules! text_id {
         pub struct $name(String);
 
         impl $name {
-            /// 1 to 64 bytes, no blanks, no control characters.
+            /// Accepts 1 to 64 bytes without blanks or control characters.
             pub fn parse(text: impl Into<String>) -> Result<Self, TextIdError> {
                 let text = text.into();
                 check_text_id(&text)?;

@@ -1,25 +1,25 @@
-//! One business key, one effect: the key a caller gives to a request that moves value.
+//! Idempotency: the key a caller gives to a request that moves value, so that a business key has one effect.
 
-/// Longest key, in characters.
+/// Maximum length of a key, in characters.
 pub const KEY_CHARACTERS_MAX: usize = 128;
 
-/// Claimed in the transaction that has the effect.
+/// Claimed in the same transaction as the effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// The operation, e.g. `POST /api/wallet/add-lp`.
     pub scope: String,
     /// 1 to 128 visible ASCII characters.
     pub key: String,
-    /// SHA-256 of method, path and canonical body: the same key with another request is refused.
+    /// SHA-256 of method, path and canonical body. The same key with a different request is refused.
     pub request_hash: [u8; 32],
 }
 
-/// What an operation under a key gives back.
+/// The result of an operation under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer<T> {
     /// The effect happened now.
     First(T),
-    /// The effect happened before; this is what was answered then.
+    /// The effect happened before; this is the result of that time.
     Replayed(T),
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 
 text_enum! {
-    /// The other side of a posting. House accounts may go below 0; a wallet never does.
+    /// The counterpart of a posting. House accounts may go below 0; a wallet never does.
     pub enum House as "house account" {
         Issuance = "house:issuance",
         Redemption = "house:redemption",
@@ -22,7 +22,7 @@ text_enum! {
     }
 }
 
-/// Seen from the wallet.
+/// The direction of a posting, seen from the wallet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// House to wallet.
@@ -49,43 +49,43 @@ impl Direction {
 }
 
 text_enum! {
-    /// What an operation does, and so what its reference is.
+    /// What an operation does. Each comment gives its reference.
     pub enum Kind as "kind of operation" {
-        /// Of a rule; the grant.
+        /// A rule's grant. Reference: the grant.
         RewardGrant = "reward_grant",
-        /// By a person; the grant.
+        /// A grant given by a person. Reference: the grant.
         ManualBonus = "manual_bonus",
-        /// By a person; the idempotency key.
+        /// By a person. Reference: the idempotency key.
         ManualCredit = "manual_credit",
-        /// By a person; the idempotency key.
+        /// By a person. Reference: the idempotency key.
         ManualDebit = "manual_debit",
-        /// The idempotency key.
+        /// Reference: the idempotency key.
         Redemption = "redemption",
-        /// The event.
+        /// Reference: the event.
         Stake = "stake",
-        /// The event.
+        /// Reference: the event.
         Payout = "payout",
-        /// The voiding event.
+        /// Reference: the voiding event.
         Void = "void",
-        /// The grant.
+        /// Reference: the grant.
         BonusActivation = "bonus_activation",
-        /// To cash; the grant.
+        /// To cash. Reference: the grant.
         BonusConversion = "bonus_conversion",
-        /// The grant.
+        /// Reference: the grant.
         BonusExpiry = "bonus_expiry",
-        /// The grant.
+        /// Reference: the grant.
         BonusForfeiture = "bonus_forfeiture",
-        /// The grant.
+        /// Reference: the grant.
         BonusCancellation = "bonus_cancellation",
-        /// The version of the credit that earned the points, and that of the posting.
+        /// Reference: the version of the credit that earned the points, and the version of this posting.
         PointsExpiry = "points_expiry",
-        /// The reversed transaction.
+        /// Reference: the reversed transaction.
         Reversal = "reversal",
     }
 }
 
 impl Kind {
-    /// Whether a person may take it back. Play is taken back by a VOID event, and what ended a bonus is final.
+    /// Whether a person may reverse it. A VOID event reverses play; the end of a bonus is final.
     pub const fn is_reversible(self) -> bool {
         matches!(
             self,
@@ -103,12 +103,12 @@ pub struct Cause<'a> {
 }
 
 impl Cause<'_> {
-    /// A new transaction.
+    /// Starts a new transaction.
     pub fn operation(&self, kind: Kind, reference: impl Into<String>) -> Operation {
         self.operation_as(TransactionId((self.context.new_id)()), kind, reference)
     }
 
-    /// A transaction whose id is known.
+    /// Continues the transaction with this id.
     pub fn operation_as(&self, transaction_id: TransactionId, kind: Kind, reference: impl Into<String>) -> Operation {
         Operation {
             transaction_id,
@@ -121,7 +121,7 @@ impl Cause<'_> {
     }
 }
 
-/// What one operation does and for whom; all its postings share it.
+/// What one operation does and for whom; shared by all its postings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     pub transaction_id: TransactionId,
@@ -151,7 +151,7 @@ pub struct Posting {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
-    #[error("the balance is {} {asset}, {} were asked for", asset.quantity(*available), asset.quantity(*requested))]
+    #[error("the balance is {} {asset}, but {} were requested", asset.quantity(*available), asset.quantity(*requested))]
     InsufficientBalance {
         asset: Asset,
         available: Decimal,
@@ -173,7 +173,7 @@ impl LedgerError {
     }
 }
 
-/// A player's balance of one asset, as read under the lock. A wallet that was never posted to has version 0.
+/// A player's balance of one asset, as read under the lock. A wallet without postings has version 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wallet {
     pub player_id: PlayerId,
@@ -192,7 +192,7 @@ impl Wallet {
         }
     }
 
-    /// Moves `amount` and answers the row that says so; the wallet now stands after it.
+    /// Moves `amount`, updates the wallet, and returns the row to write.
     pub fn post(
         &mut self,
         direction: Direction,

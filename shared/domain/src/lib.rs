@@ -1,6 +1,6 @@
-//! The words of the loyalty program and the numbers they give.
+//! The terms and rules of the loyalty program.
 //!
-//! Pure: no async, SQL, HTTP, AWS, clock or randomness. `now` and ids are passed in.
+//! Pure: no async, SQL, HTTP, AWS, clock or randomness. Callers pass in `now` and new ids.
 #![deny(clippy::float_arithmetic, clippy::as_conversions, clippy::unwrap_used)]
 
 pub mod access;

@@ -1,4 +1,4 @@
-//! All that a decision about one player needs to know.
+//! Everything a decision about one player needs.
 
 use crate::id::PlayerId;
 use crate::metrics::{Totals, Windows};
@@ -22,7 +22,7 @@ pub struct Balances {
     pub tickets: Decimal,
 }
 
-/// Money cost of the rewards issued in the last day, 7 days and 30 days.
+/// Money cost of the rewards issued in the last 1, 7 and 30 days.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RewardSpend {
     pub day: Decimal,
@@ -37,11 +37,11 @@ pub struct PastGrant {
     pub period_key: String,
 }
 
-/// Read under the player's lock, in one statement per table.
+/// Read under the player's lock, with one statement per table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlayerSnapshot {
     pub player_id: PlayerId,
-    /// `None`: cannot be read, and the eligibility gate refuses.
+    /// `None`: it could not be read, so the eligibility gate refuses.
     pub standing: Option<Standing>,
     pub segment: Option<Segment>,
     pub tier: String,

@@ -1,9 +1,9 @@
-//! Why something was refused, in words that do not depend on the way it was asked for.
+//! Why a request was refused, independent of how it was made.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// A value that was refused: where it stands, a stable code, and what was expected.
+/// A refused value: where it is, a stable code, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldError {
     /// JSON pointer (RFC 6901) into the request body, or `?name` for a query parameter.
@@ -24,7 +24,7 @@ impl FieldError {
     }
 }
 
-/// Everything that is wrong with a document, place by place.
+/// All errors of a document, each with its place.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct FieldErrors(Vec<FieldError>);
@@ -42,17 +42,17 @@ impl FieldErrors {
         self.0.is_empty()
     }
 
-    /// Leaves out an error that says what the one before it says.
+    /// Removes an error that repeats the one before it.
     pub fn dedup(&mut self) {
         self.0.dedup();
     }
 
-    /// `value`, where nothing is wrong.
+    /// Returns `value` if there are no errors, otherwise the errors.
     pub fn none_or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
-    /// The same, at places within `pointer`.
+    /// Moves the errors to places within `pointer`.
     pub fn within(self, pointer: &str) -> Self {
         let placed = |error: FieldError| FieldError {
             pointer: format!("{pointer}{}", error.pointer),
@@ -113,24 +113,24 @@ impl std::error::Error for FieldErrors {}
 /// What the caller can do about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The request cannot be read.
+    /// The request cannot be parsed.
     BadRequest,
-    /// Nobody known is asking.
+    /// The caller is not authenticated.
     Unauthorized,
-    /// Who is asking may not.
+    /// The caller lacks the permission.
     Forbidden,
     NotFound,
     MethodNotAllowed,
-    /// The state does not allow it: a duplicate, a balance too small, a terminal grant.
+    /// The state does not allow it: a duplicate, an insufficient balance, a terminal grant.
     Conflict,
     PayloadTooLarge,
     UnsupportedMediaType,
-    /// The request can be read and is not valid.
+    /// The request can be parsed but is invalid.
     Unprocessable,
     TooManyRequests,
-    /// Ours; the cause is for the log only.
+    /// An error of ours; the cause goes to the log only.
     Internal,
-    /// Not just now; come again.
+    /// Temporarily impossible; the caller should retry.
     Unavailable,
 }
 
@@ -140,19 +140,19 @@ impl From<FieldErrors> for Refusal {
     }
 }
 
-/// A refusal with its data. Whatever a use case's error is, one `From` makes it one of these, and one place makes
-/// these an answer.
+/// A refusal with its data. Each use case's error converts into it with one `From`, and one place turns it into a
+/// response.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{detail}")]
 pub struct Refusal {
     pub kind: RefusalKind,
-    /// Stable, for programs; empty where the kind says it all.
+    /// Stable, for programs; empty where the kind says everything.
     pub code: &'static str,
-    /// For people. Never the text of an inner error.
+    /// For people. Never contains the text of an inner error.
     pub detail: String,
-    /// The wrong places, of an unprocessable request.
+    /// The invalid places of an unprocessable request.
     pub errors: FieldErrors,
-    /// Figures, e.g. `available` and `requested` of a balance.
+    /// Figures, such as `available` and `requested` for a balance.
     pub data: Map<String, Value>,
 }
 
@@ -171,7 +171,7 @@ impl Refusal {
         Self::new(RefusalKind::NotFound, "", detail)
     }
 
-    /// Readable and not valid, for these reasons.
+    /// A request that can be parsed but has these errors.
     pub fn invalid(errors: impl Into<FieldErrors>) -> Self {
         Self {
             errors: errors.into(),
@@ -179,7 +179,7 @@ impl Refusal {
         }
     }
 
-    /// One wrong place.
+    /// A request with one invalid place.
     pub fn invalid_at(pointer: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
         Self::invalid(FieldErrors::one(pointer, code, detail))
     }

@@ -1,4 +1,4 @@
-//! Runs: one fan-out over players.
+//! Runs: fan-outs over players.
 
 use crate::text_enum;
 
@@ -15,12 +15,12 @@ text_enum! {
 }
 
 text_enum! {
-    /// Which players a run goes over.
+    /// Which players a run covers.
     pub enum Scope as "scope of a run" {
         All = "ALL",
-        /// Those of a list.
+        /// The players on a list.
         Listed = "LISTED",
-        /// Those who hold an open grant of the run's rule.
+        /// The players who hold an open grant of the run's rule.
         Holders = "HOLDERS",
     }
 }
@@ -34,13 +34,13 @@ text_enum! {
 }
 
 text_enum! {
-    /// How far a run, an import or a scheduled run is.
+    /// The progress of a run, an import or a scheduled run.
     pub enum RunStatus as "run status" {
         Running = "RUNNING",
         Completed = "COMPLETED",
         /// Some shards failed, some rows were rejected, or the job found something broken.
         CompletedWithErrors = "COMPLETED_WITH_ERRORS",
-        /// Nothing more is done; a text says why.
+        /// Stopped; a text says why.
         Failed = "FAILED",
     }
 }

@@ -1,4 +1,4 @@
-//! Tiers: rows of the operator that must form a ladder. Ranks are compared, never names.
+//! Tiers: configured by the operator, they must form a ladder. Compare ranks, never names.
 
 mod review;
 
@@ -13,31 +13,34 @@ use serde_json::{Map, Value};
 /// The benefit that [`Ladder::lp_multiplier`] reads.
 pub const LP_MULTIPLIER: &str = "lp_multiplier";
 
-/// One rung. `benefits` are free-form numbers and flags; every numeric one is a fact in rules.
+/// One tier. `benefits` are free-form numbers and flags; every numeric benefit is a fact in rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
     pub tier_level: String,
-    /// Qualifying LP from which the tier is reached.
+    /// Qualifying LP needed for the tier.
     pub lp_min: Decimal,
     #[serde(default)]
     pub benefits: Map<String, Value>,
-    /// In the rule-condition language.
+    /// Written in the rule-condition language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<Value>,
 }
 
-/// Place on the ladder; the lowest is 0.
+/// Position on the ladder; the lowest tier has 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(pub usize);
 
-/// The tiers in order: the first starts at 0 and they rise strictly.
+/// The tiers in order: the first starts at 0 and thresholds rise strictly.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ladder(Vec<Tier>);
 
 impl Ladder {
-    /// Sorts the tiers by `lp_min` and refuses a ladder that is empty, does not start at 0, has two tiers
-    /// at one threshold or of one name, or a benefit that is neither number nor flag.
+    /// Sorts the tiers by `lp_min`.
+    ///
+    /// # Errors
+    /// The ladder is empty, does not start at 0, has two tiers with one threshold or one name, or a benefit that is
+    /// neither a number nor a flag.
     pub fn new(mut tiers: Vec<Tier>) -> Result<Self, FieldErrors> {
         tiers.sort_by_key(|tier| tier.lp_min);
         let mut errors = FieldErrors::default();
@@ -67,7 +70,7 @@ impl Ladder {
                 errors.push(
                     "/tier_level",
                     "duplicate",
-                    format!("{} stands twice on the ladder", tier.tier_level),
+                    format!("{} appears more than once on the ladder", tier.tier_level),
                 );
             }
             for (name, value) in &tier.benefits {
@@ -96,7 +99,7 @@ impl Ladder {
         self.0.iter().position(|tier| tier.tier_level == tier_level).map(Rank)
     }
 
-    /// The highest rank that the qualifying LP reach.
+    /// The highest rank whose threshold the qualifying LP reach.
     pub fn reached(&self, qualifying_lp: Decimal) -> Rank {
         Rank(
             self.0
@@ -105,8 +108,8 @@ impl Ladder {
         )
     }
 
-    /// The highest rank above `from` that the qualifying LP reach and whose own requirements hold, or `from`. A tier in
-    /// between whose requirements do not hold is passed over.
+    /// The highest rank above `from` whose threshold the qualifying LP reach and whose own requirements hold, or
+    /// `from`. Tiers in between are skipped if their requirements do not hold.
     pub fn climb(&self, from: Rank, qualifying_lp: Decimal, meets: impl Fn(&Tier) -> bool) -> Rank {
         let above = from.0 + 1..=self.reached(qualifying_lp).0;
         above
@@ -116,7 +119,7 @@ impl Ladder {
             .unwrap_or(from)
     }
 
-    /// Whether a player may stay at `rank`. The lowest tier is everybody's.
+    /// Whether a player may stay at `rank`. Every player may stay in the lowest tier.
     pub fn holds(&self, rank: Rank, qualifying_lp: Decimal, meets: impl Fn(&Tier) -> bool) -> bool {
         rank.0 == 0
             || self
@@ -124,12 +127,12 @@ impl Ladder {
                 .is_some_and(|tier| tier.lp_min <= qualifying_lp && meets(tier))
     }
 
-    /// Whether any tier asks for more than points.
+    /// Whether any tier has requirements beyond points.
     pub fn has_requirements(&self) -> bool {
         self.0.iter().any(|tier| tier.requirements.is_some())
     }
 
-    /// Whether a tier above `from`, up to `to`, asks for more than points.
+    /// Whether a tier above `from`, up to `to`, has requirements beyond points.
     pub fn asks(&self, from: Rank, to: Rank) -> bool {
         self.0
             .iter()
@@ -138,8 +141,8 @@ impl Ladder {
             .any(|tier| tier.requirements.is_some())
     }
 
-    /// What LP earned by play are multiplied with at this rank: the benefit `lp_multiplier`, 1 where there is none. A
-    /// tier takes no points away: below 0 is 0.
+    /// The factor for LP earned by play at this rank: the benefit `lp_multiplier`, or 1 without one. A tier never
+    /// takes points away, so a negative value counts as 0.
     pub fn lp_multiplier(&self, rank: Rank) -> Decimal {
         let benefit = self.get(rank).and_then(|tier| tier.benefits.get(LP_MULTIPLIER));
         benefit
@@ -179,7 +182,7 @@ mod tests {
         assert!(ladder.rank("GOLD") > ladder.rank("SILVER"));
     }
 
-    /// SILVER asks for verified identity.
+    /// SILVER requires a verified identity.
     fn asking() -> Ladder {
         let silver = Tier {
             requirements: Some(serde_json::json!({ "kyc_completed": true })),
@@ -202,9 +205,9 @@ mod tests {
         assert_eq!(climb(0, "1000", true), 1);
         assert_eq!(climb(0, "1000", false), 0);
         assert_eq!(climb(0, "10000", true), 2);
-        // What SILVER asks for does not stand before GOLD.
+        // SILVER's requirements do not block GOLD.
         assert_eq!(climb(0, "10000", false), 2);
-        // Nobody climbs down.
+        // `climb` never returns a lower rank.
         assert_eq!(climb(2, "0", true), 2);
     }
 

@@ -1,4 +1,4 @@
-//! Webhooks: where events may be sent, what is sent, and when it is tried again.
+//! Webhooks: where events may be sent, what is sent, and when a failed delivery is retried.
 
 use crate::event::EventType;
 use crate::facts::nearest;
@@ -10,28 +10,29 @@ use serde::Serialize;
 use url::{Host, Url};
 use uuid::Uuid;
 
-/// The type of the event that a person sends to try a webhook. No filter holds it back.
+/// The event type of a test delivery that a person requests. No filter holds it back.
 pub const PING: &str = "ping";
 
 const URL_BYTES_MAX: usize = 2_000;
 const HTTPS_PORT: u16 = 443;
-/// Ports below belong to other services of a host, such as its mail.
+/// Lower ports belong to other services of a host, such as its mail server.
 const OWN_PORTS: core::ops::RangeInclusive<u16> = 1_024..=u16::MAX;
 
-/// Seconds from a failed attempt to the next: after the first failure, after the second, …; about 22 hours in all.
+/// Seconds from a failed attempt to the next: after the first failure, after the second, and so on; about 22 hours
+/// in total.
 const BACK_OFF_S: [i64; 8] = [10, 30, 120, 600, 3_600, 3 * 3_600, 6 * 3_600, 12 * 3_600];
 
-/// Attempts after which a delivery is parked.
+/// A delivery is parked after this many failed attempts.
 pub const ATTEMPTS_MAX: usize = BACK_OFF_S.len() + 1;
 
-/// When to try again after so many failures; `None`: not any more.
+/// The delay before the next attempt after this many failures; `None`: no further attempt.
 pub fn back_off(failures: usize) -> Option<SignedDuration> {
     BACK_OFF_S
         .get(failures.checked_sub(1)?)
         .map(|seconds| SignedDuration::from_secs(*seconds))
 }
 
-/// The wrong names of a filter, each with its place. A filter names at least one type, each once.
+/// The errors of an event filter, each with its place. A filter names at least one type, and each type once.
 pub fn check_event_types(names: &[String]) -> FieldErrors {
     let mut errors = FieldErrors::default();
     if names.is_empty() {
@@ -60,16 +61,20 @@ fn wrong_event_type(name: &str, before: &[String]) -> Option<(&'static str, Stri
     let guess = nearest(name, known.into_iter()).map(|near| format!("; did you mean {near}?"));
     Some((
         "unknown",
-        format!("{name:?} is none of {}{}", known.join(", "), guess.unwrap_or_default()),
+        format!(
+            "{name:?} is not one of {}{}",
+            known.join(", "),
+            guess.unwrap_or_default()
+        ),
     ))
 }
 
-/// What may be called.
+/// The hosts that may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Targets {
-    /// Hosts of the public internet, by https.
+    /// Hosts on the public internet, over https only.
     Public,
-    /// Everything, by http too: for the local stack, where the target is on the same machine.
+    /// Any host, over http too: for the local stack, where the target runs on the same machine.
     Any,
 }
 
@@ -81,9 +86,9 @@ pub enum TargetError {
     TooLong,
     #[error("must begin with https://")]
     Scheme,
-    #[error("must not hold a user name or a password")]
+    #[error("must not contain a user name or a password")]
     Credentials,
-    #[error("must not hold a fragment (#)")]
+    #[error("must not contain a fragment (#)")]
     Fragment,
     #[error("the port must be {HTTPS_PORT}, or {} and above", OWN_PORTS.start())]
     Port,
@@ -91,12 +96,12 @@ pub enum TargetError {
     NotPublic(IpAddr),
 }
 
-/// Where a webhook is. If its host is a name, the addresses behind it are for who connects to check, each time.
+/// The address of a webhook. If the host is a name, whoever connects must check the resolved addresses, each time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target(Url);
 
 impl Target {
-    /// Addresses written as one number, in octal or in hex (`0x7f000001`) come out of the parser as what they are.
+    /// The parser normalises addresses written as one number, in octal or in hex (`0x7f000001`), so the check sees them.
     pub fn parse(text: &str, targets: Targets) -> Result<Self, TargetError> {
         if text.len() > URL_BYTES_MAX {
             return Err(TargetError::TooLong);
@@ -130,19 +135,19 @@ impl Target {
         self.0.as_str()
     }
 
-    /// The name to look up, with the port; `None` where the host is an address.
+    /// The name to resolve, with the port; `None` if the host is an address.
     pub fn name(&self) -> Option<(&str, u16)> {
         Some((self.0.domain()?, self.0.port_or_known_default()?))
     }
 }
 
-/// Whether a connection to this address may be made.
+/// Whether a connection to this address is allowed.
 pub fn may_connect(address: IpAddr, targets: Targets) -> bool {
     targets == Targets::Any || is_public(address)
 }
 
-/// An address of the public internet, by the IANA registries of special-purpose addresses. An IPv6 address that holds an
-/// IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is none, whichever it holds.
+/// Whether this is an address of the public internet, by the IANA registries of special-purpose addresses. An IPv6
+/// address that embeds an IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is not, whichever it embeds.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !NOT_PUBLIC_V4
@@ -172,7 +177,8 @@ const NOT_PUBLIC_V4: [([u8; 4], u32); 15] = [
     ([240, 0, 0, 0], 4),
 ];
 
-/// All that is given out; outside are unique-local, link-local, multicast, NAT64 and what holds an IPv4 address.
+/// All assigned global addresses. Unique-local, link-local, multicast, NAT64 and addresses that embed IPv4 are
+/// outside.
 const GLOBAL_UNICAST: (u128, u32) = (0x2000 << 112, 3);
 
 const NOT_PUBLIC_V6: [(u128, u32); 4] = [
@@ -190,55 +196,56 @@ fn in_v6(address: Ipv6Addr, (network, bits): (u128, u32)) -> bool {
     (address.to_bits() ^ network).leading_zeros() >= bits
 }
 
-/// What a target is sent.
+/// The body sent to a target.
 #[derive(Debug, Serialize)]
 pub struct Message<'a, Data> {
-    /// The same at every attempt and for every webhook: who got it already knows it by this.
+    /// The same at every attempt and for every webhook, so that a receiver recognises a repetition.
     pub event_id: Uuid,
     #[serde(rename = "type")]
     pub event_type: &'a str,
-    /// Events of one player come in the order in which they happened.
+    /// Events of one player arrive in the order in which they happened.
     pub player_id: Option<&'a str>,
     pub occurred_at: Timestamp,
     pub data: &'a Data,
 }
 
 impl<Data: Serialize> Message<'_, Data> {
-    /// Nothing in a message can fail to become JSON: its data is JSON already.
+    /// Cannot fail: the data of a message is JSON already.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// What the signature of a delivery is of: the time it was sent at, in seconds since 1970, a full stop, and the body.
+/// The text that is signed: the time of sending in seconds since 1970, a full stop, and the body.
 pub fn signed_text(sent_at: Timestamp, body: &str) -> String {
     format!("{}.{body}", sent_at.as_second())
 }
 
-/// What became of one attempt to deliver.
+/// The result of one delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attempt {
     pub attempted_at: Timestamp,
-    /// `None`: there was no answer, and `error` says why.
+    /// `None`: there was no response, and `error` says why.
     pub status_code: Option<u16>,
     pub error: Option<String>,
-    /// The beginning of the answer's body.
+    /// The beginning of the response body.
     pub response: Option<String>,
     pub duration_ms: u32,
 }
 
 impl Attempt {
-    /// 200 to 299. A redirection is none: it is not followed.
+    /// Whether the status is 200 to 299. A redirection does not count: it is not followed.
     pub fn is_delivered(&self) -> bool {
         self.status_code.is_some_and(|code| (200..300).contains(&code))
     }
 
-    /// The target is away or has too much to do, whatever the event: no answer, 429, 500 and above.
+    /// Whether the target is unreachable or overloaded, independent of the event: no response, 429, or 500 and
+    /// above.
     pub fn target_is_away(&self) -> bool {
         self.status_code.is_none_or(|code| code == 429 || code >= 500)
     }
 
-    /// What is next for a delivery that failed `failures` times before this attempt.
+    /// What happens next to a delivery that failed `failures` times before this attempt.
     pub fn next(&self, failures: usize) -> Next {
         if self.is_delivered() {
             return Next::Delivered;
@@ -255,7 +262,7 @@ pub enum Next {
     TryAgain {
         due_at: Timestamp,
     },
-    /// For a person to look at. The player's later events go on.
+    /// Parked for a person to look at. The player's later events continue.
     Parked,
 }
 

@@ -1,17 +1,17 @@
-//! Enums that are words: the same text in JSON, in the database and in messages.
+//! Enums with one text per value: the same in JSON, in the database and in messages.
 
 /// An enum declared by [`text_enum!`](crate::text_enum).
 pub trait Word: Copy + 'static {
-    /// What the word stands for, as error texts name it: `grant status`.
+    /// The noun that error texts use, such as `grant status`.
     const NOUN: &'static str;
 
     fn as_str(self) -> &'static str;
 
-    /// `None`: no value has this text.
+    /// Returns `None` if no value has this text.
     fn parse(text: &str) -> Option<Self>;
 }
 
-/// Declares an enum whose every value has one text, which is also its JSON and its column.
+/// Declares an enum whose values have one text each, used for JSON and the database column.
 ///
 /// ```
 /// domain::text_enum! {
@@ -41,7 +41,7 @@ macro_rules! text_enum {
 
         #[allow(dead_code, reason = "a private enum need not use all of it")]
         impl $name {
-            /// In the order of their declaration.
+            /// All values in order of declaration.
             pub const ALL: [Self; [$( $text ),+].len()] = [$( Self::$value ),+];
 
             pub const fn as_str(self) -> &'static str {
@@ -50,7 +50,7 @@ macro_rules! text_enum {
                 }
             }
 
-            /// `None`: no value has this text.
+            /// Returns `None` if no value has this text.
             pub fn parse(text: &str) -> Option<Self> {
                 match text {
                     $( $text => Some(Self::$value), )+
@@ -95,7 +95,7 @@ macro_rules! text_enum {
 #[cfg(test)]
 mod tests {
     crate::text_enum! {
-        /// Only of this test.
+        /// Used by this test only.
         enum Colour as "colour" {
             Red = "RED",
             DarkBlue = "DARK_BLUE",

@@ -1,4 +1,4 @@
-//! What happened to a player before, as far as the events to come depend on it.
+//! The part of a player's past that future events depend on.
 
 use super::{Action, Event, EventType, GrantEffect, Outcome, PastEffect, Payout};
 use crate::account::{AccountError, Past};
@@ -8,16 +8,16 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use std::collections::{HashMap, HashSet};
 
-/// Why an event is rejected; it changed nothing then.
+/// Why an event is rejected. A rejected event changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
-    #[error("event {event_id} was recorded with another content")]
+    #[error("event {event_id} was recorded with different content")]
     Reused { event_id: EventId },
     #[error("event {voids} was voided by {by}")]
     AlreadyVoided { voids: EventId, by: EventId },
     #[error("event {voids} is a {event_type}: only stakes and payouts are voided")]
     NotVoidable { voids: EventId, event_type: EventType },
-    #[error("nothing was staked in round {round_id} so far; send the payout again behind its stake")]
+    #[error("nothing was staked in round {round_id} so far; send the payout again after its stake")]
     StakeUnknown { round_id: String },
     #[error("{occurred_at} is more than {hours_max} hours ahead")]
     InFuture { occurred_at: Timestamp, hours_max: i64 },
@@ -29,20 +29,20 @@ pub enum EventError {
     Account(#[from] AccountError),
 }
 
-/// An event that was recorded, and what it did.
+/// A recorded event and its effects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     pub event: Event,
     pub outcome: Outcome,
-    /// The lot its points went into.
+    /// The lot that received its points.
     pub lp_lot: Option<i64>,
 }
 
-/// What a void takes back.
+/// What a void reverses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakenBack {
     pub effects: Vec<PastEffect>,
-    /// LP that a stake earned.
+    /// LP that the stake earned.
     pub lp: Decimal,
     pub lp_lot: Option<i64>,
 }
@@ -55,18 +55,18 @@ pub struct UnsettledStake {
     pub event_id: EventId,
 }
 
-/// Of one player, read under the lock; events are added as they are applied.
+/// The history of one player, read under the lock. Events are added as they are applied.
 #[derive(Debug, Default)]
 pub struct History {
     recorded: HashMap<EventId, Recorded>,
-    /// Who voided an event, by the event.
+    /// The voiding event by the voided event.
     voids: HashMap<EventId, EventId>,
-    /// Rounds in which something was staked, whether or not it was voided.
+    /// Rounds with a stake, voided or not.
     rounds: HashMap<String, Round>,
-    /// Rounds that have a payout, voided or not.
+    /// Rounds with a payout, voided or not.
     paid: HashSet<String>,
     unsettled: Vec<UnsettledStake>,
-    /// Grants that earlier events touched, and that are over.
+    /// Ended grants that earlier events touched.
     ended: HashMap<GrantId, EndedGrant>,
 }
 
@@ -79,7 +79,7 @@ impl History {
         self.voids.insert(voids, by);
     }
 
-    /// What was staked in a round, without what was voided.
+    /// Sets the stakes of a round, without voided ones.
     pub fn add_round(&mut self, round_id: String, round: Round) {
         self.rounds.insert(round_id, round);
     }
@@ -96,7 +96,7 @@ impl History {
         self.ended.insert(grant_id, grant);
     }
 
-    /// The grants that events, or rounds, added so far touched.
+    /// The grants touched by the events and rounds added so far.
     pub fn grants(&self) -> impl Iterator<Item = GrantId> {
         let of_rounds = self
             .rounds
@@ -118,7 +118,7 @@ impl History {
         self.unsettled.iter().any(|stake| stake.grant_id == grant_id)
     }
 
-    /// What of it the event depends on.
+    /// The part of the history that the event depends on.
     ///
     /// # Errors
     /// `StakeUnknown`, `AlreadyVoided`, `NotVoidable`.
@@ -184,12 +184,12 @@ impl History {
         }))
     }
 
-    /// The event that a void takes back, if it came.
+    /// The event that a void names, if it was recorded.
     pub(super) fn target(&self, voids: &EventId) -> Option<&Event> {
         self.recorded.get(voids).map(|recorded| &recorded.event)
     }
 
-    /// An event was applied.
+    /// Adds an applied event.
     pub(super) fn note(&mut self, recorded: Recorded) {
         let Recorded { event, outcome, .. } = &recorded;
         let is_voided = self.voids.contains_key(&event.event_id);
@@ -206,7 +206,7 @@ impl History {
                     }
                 }
             }
-            // Also one that was voided: the round has its result.
+            // Voided or not: the round has its result.
             Action::Payout(Payout {
                 round_id: Some(round_id),
                 ..
@@ -247,7 +247,8 @@ impl History {
     }
 }
 
-/// Adds the bonus parts of a stake (−1) to its round, or takes them out (+1): what left a grant is below 0.
+/// Adds the bonus parts of a stake to its round (`sign` −1) or removes them (`sign` +1): money that left a grant is
+/// negative.
 fn share_out(round: &mut Round, outcome: &Outcome, sign: Decimal) {
     for effect in outcome.grants.iter().filter(|effect| effect.bonus < Decimal::ZERO) {
         let bonus = effect.bonus * sign;
@@ -260,7 +261,7 @@ fn share_out(round: &mut Round, outcome: &Outcome, sign: Decimal) {
             }),
         }
     }
-    // As they are read: which of two grants gets the odd cent must not depend on the batch.
+    // In the order of the database: the batch must not decide which of two grants gets the odd cent.
     round.shares.sort_by_key(|share| share.grant_id);
 }
 

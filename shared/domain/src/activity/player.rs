@@ -1,5 +1,5 @@
-//! What events change of a player: totals, days, points, bonuses. Decided in memory, event by event, so that a batch comes to
-//! the same as its events one at a time.
+//! How events change a player: totals, days, points, bonuses. Decided in memory, event by event, so that a batch
+//! has the same result as its events one at a time.
 
 use super::{Action, Event, EventError, History, Outcome, Recorded};
 use crate::account::{Account, Past, PlayPoints};
@@ -17,12 +17,12 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::collections::BTreeMap;
 
-/// Clocks differ; more than this ahead is a mistake.
+/// Clocks differ, but an event further ahead than this is an error.
 const HOURS_AHEAD_MAX: i64 = 24;
 const PLAYTIME_HOURS_MAX: i64 = 1_000_000_000;
 const POINTS: &str = "number of LP";
 
-/// What a batch of events is judged by.
+/// The configuration that a batch of events is judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct Program<'a> {
     pub settings: &'a Settings,
@@ -30,7 +30,7 @@ pub struct Program<'a> {
     pub moment: &'a Moment,
 }
 
-/// What events add to one day of the program's time zone; below 0 where they take back.
+/// What events add to one day of the program's time zone; negative where they reverse something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Day {
     pub deposited: Decimal,
@@ -62,7 +62,7 @@ pub enum Earning {
     Nothing,
 }
 
-/// How much of the profile is filled in, and when that was said.
+/// The filled-in share of the profile, and the time of that report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Profile {
     /// 0 to 100 percent.
@@ -70,7 +70,7 @@ pub struct Profile {
     pub at: Option<Timestamp>,
 }
 
-/// Rules with this trigger are to be evaluated because of an event.
+/// An event that triggers the evaluation of rules.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Happened {
     pub trigger: Trigger,
@@ -79,7 +79,7 @@ pub struct Happened {
     pub amount: Option<Decimal>,
 }
 
-/// As read under the lock, and as the events applied since have left it.
+/// As read under the lock and updated by the events applied since.
 #[derive(Debug)]
 pub struct Player {
     pub account: Account,
@@ -93,7 +93,7 @@ pub struct Player {
     pub last_activity_at: Option<Timestamp>,
     pub history: History,
     pub days: BTreeMap<Date, Day>,
-    /// In the order in which they were applied.
+    /// In the order of application.
     pub recorded: Vec<Recorded>,
     pub happened: Vec<Happened>,
 }
@@ -103,10 +103,10 @@ impl Player {
         self.account.player_id()
     }
 
-    /// Applies an event, or answers what it did when it came before.
+    /// Applies an event, or returns the earlier result if it was recorded before.
     ///
     /// # Errors
-    /// A rejected event changed nothing.
+    /// A rejected event changes nothing.
     pub fn record(
         &mut self,
         event: Event,
@@ -209,8 +209,8 @@ impl Player {
         Ok((totals, day.map(|day| (date, day))))
     }
 
-    /// Takes a stake or a payout out of the totals and of its own day. A file may have put a smaller total in between: what is
-    /// not there is not taken.
+    /// Removes a stake or payout from the totals and from its own day. An import may have set a smaller total in
+    /// between, so nothing goes below 0.
     fn untally(
         &self,
         voided: Option<&Event>,
@@ -241,7 +241,7 @@ impl Player {
         (totals, Some((program.moment.day_of(voided.occurred_at), day)))
     }
 
-    /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached by now, rounded down to cents of a point.
+    /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached so far, rounded down to 0.01 points.
     fn points(&self, event: &Event, past: &Past, program: &Program<'_>) -> Result<Option<PlayPoints>, EventError> {
         let Action::Stake(stake) = &event.action else {
             return Ok(None);
@@ -253,7 +253,7 @@ impl Player {
         let points = stake.amount.checked_mul(settings.lp_per_unit_staked);
         let points = points.and_then(|points| points.checked_mul(program.ladder.lp_multiplier(self.rank)));
         let amount = round_reward(points.ok_or(EventError::OutOfRange { what: POINTS })?, Asset::Lp);
-        // Those of the day and of its lot are a part of these.
+        // Also bounds the points of the day and of its lot, which are parts of the qualifying LP.
         raised(self.qualifying_lp, amount, POINTS)?;
         let day = program.moment.today();
         let expires_at = settings
@@ -266,8 +266,8 @@ impl Player {
         }))
     }
 
-    /// Points that were earned count for the tier at once: the next stake earns with its multiplier. A tier that requires more
-    /// than points is reached when the batch is written.
+    /// Earned points count for the tier at once, so the next stake earns with its multiplier. Tiers with
+    /// requirements beyond points are reached only when the batch is written.
     fn qualify(&mut self, lp: Decimal, program: &Program<'_>) {
         self.qualifying_lp += lp;
         self.rank = program
@@ -275,7 +275,7 @@ impl Player {
             .climb(self.rank, self.qualifying_lp, |tier| tier.requirements.is_none());
     }
 
-    /// What the event says of the player themselves, and which rules it calls.
+    /// Applies what the event says about the player, and collects the rules it triggers.
     fn stand(&mut self, event: &Event) {
         self.last_activity_at = self.last_activity_at.max(Some(event.occurred_at));
         let trigger = match &event.action {
@@ -284,7 +284,7 @@ impl Player {
                 self.kyc_completed = true;
                 Trigger::KycCompleted
             }
-            // The latest word counts, in whatever order the words come.
+            // The latest report counts, whatever the order of arrival.
             Action::Profile { depth } if self.profile.at.is_none_or(|at| at <= event.occurred_at) => {
                 let before = std::mem::replace(
                     &mut self.profile,
@@ -331,7 +331,7 @@ fn raised(total: Decimal, amount: Decimal, what: &'static str) -> Result<Decimal
     raised.ok_or(EventError::OutOfRange { what })
 }
 
-/// `None`: stakes were counted as money only, so far, and their number stays unknown.
+/// Returns `None` if stakes were so far counted as money only: their number stays unknown.
 fn more_bets(totals: &Totals) -> Option<i64> {
     match totals.bets {
         Some(bets) => bets.checked_add(1),

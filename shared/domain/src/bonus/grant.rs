@@ -1,4 +1,4 @@
-//! Grants: rewards that were issued, and the life of those in bonus money.
+//! Grants: rewards that were issued, and the life cycle of bonus grants.
 
 use super::terms::GrantTerms;
 use crate::id::{EvaluationId, GrantId, PlayerId};
@@ -11,17 +11,17 @@ use rust_decimal::Decimal;
 use std::cmp::Ordering;
 
 text_enum! {
-    /// Where a grant is in its life; all but the first two are final.
+    /// The status of a grant. All but the first two are final.
     pub enum GrantStatus as "grant status" {
         /// Waits for the player's opt-in; holds no money.
         Pending = "PENDING",
         Active = "ACTIVE",
-        /// Converted; points and tickets are born so.
+        /// Converted. Grants of points and tickets start in this status.
         Completed = "COMPLETED",
         Expired = "EXPIRED",
         Forfeited = "FORFEITED",
         Cancelled = "CANCELLED",
-        /// Played away.
+        /// Its money was lost in play.
         Depleted = "DEPLETED",
     }
 }
@@ -32,7 +32,7 @@ impl GrantStatus {
     }
 }
 
-/// A grant as it is made.
+/// A grant to be created.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewGrant {
     pub player_id: PlayerId,
@@ -43,12 +43,12 @@ pub struct NewGrant {
     pub asset: Asset,
     /// Above 0.
     pub amount: Decimal,
-    /// Expected, in money.
+    /// Expected cost, in money.
     pub cost: Decimal,
     pub expected_revenue: Option<Decimal>,
     /// Money to stake before a bonus converts; 0 converts at once.
     pub wagering_required: Decimal,
-    /// Of a bonus.
+    /// Only for a bonus.
     pub terms: Option<GrantTerms>,
     pub issued_at: Timestamp,
     pub expires_at: Option<Timestamp>,
@@ -63,7 +63,7 @@ pub struct GrantedRule {
 }
 
 impl NewGrant {
-    /// Where its life begins.
+    /// The initial status.
     pub fn status(&self) -> GrantStatus {
         match &self.terms {
             None => GrantStatus::Completed,
@@ -72,7 +72,7 @@ impl NewGrant {
         }
     }
 
-    /// As it stands before anything is posted.
+    /// The grant before anything is posted.
     pub fn opened(&self) -> Grant {
         let status = self.status();
         Grant {
@@ -95,14 +95,14 @@ impl NewGrant {
     }
 }
 
-/// A bonus as it stands.
+/// A bonus in its current state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grant {
     pub grant_id: GrantId,
     /// `None`: given by a person, or redeemed.
     pub rule_id: Option<String>,
     pub status: GrantStatus,
-    /// Why it ended so.
+    /// Why it ended.
     pub reason: Option<String>,
     pub amount: Decimal,
     /// Bonus money it holds.
@@ -111,13 +111,13 @@ pub struct Grant {
     pub wagering_completed: Decimal,
     pub terms: GrantTerms,
     pub issued_at: Timestamp,
-    /// `None`: not yet.
+    /// `None`: not activated yet.
     pub activated_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub closed_at: Option<Timestamp>,
-    /// Money it became.
+    /// Money it converted to.
     pub converted: Decimal,
-    /// Steps of its history.
+    /// Number of steps in its history.
     pub transitions: i16,
 }
 
@@ -126,7 +126,7 @@ impl Grant {
         self.status.is_open() && self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
-    /// Whether a stake at `instant` may feed it: active then, not expired then, and active now.
+    /// Whether a stake at `instant` may contribute: the grant was active and not expired then, and is active now.
     pub fn is_fed_at(&self, instant: Timestamp) -> bool {
         self.status == GrantStatus::Active
             && self.activated_at.is_some_and(|activated_at| activated_at <= instant)
@@ -141,13 +141,13 @@ impl Grant {
         self.balance == self.amount && self.wagering_completed.is_zero()
     }
 
-    /// Most money it may become; `None`: no limit.
+    /// Upper limit of the money it may convert to; `None`: no limit.
     pub fn conversion_limit(&self) -> Option<Decimal> {
         conversion_limit(self.amount, &self.terms)
     }
 }
 
-/// On overflow there is no limit either: the product is beyond every balance.
+/// Overflow means no limit: the product exceeds every balance.
 fn conversion_limit(amount: Decimal, terms: &GrantTerms) -> Option<Decimal> {
     terms
         .max_conversion
@@ -155,7 +155,7 @@ fn conversion_limit(amount: Decimal, terms: &GrantTerms) -> Option<Decimal> {
         .map(|limit| round_reward(limit, Asset::Bonus))
 }
 
-/// The order in which stakes feed grants: the one that expires first, then the oldest.
+/// The order in which stakes contribute to grants: earliest expiry first, then oldest.
 pub(crate) fn feeding_order(a: &Grant, b: &Grant) -> Ordering {
     let expiry = |grant: &Grant| (grant.expires_at.is_none(), grant.expires_at);
     expiry(a)
@@ -164,21 +164,21 @@ pub(crate) fn feeding_order(a: &Grant, b: &Grant) -> Ordering {
         .then(a.grant_id.cmp(&b.grant_id))
 }
 
-/// A grant that is over, as money still comes back from a round that was played with it.
+/// An ended grant for which money may still come back from a round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EndedGrant {
     pub status: GrantStatus,
     pub amount: Decimal,
     pub terms: GrantTerms,
-    /// Money it became when it ended.
+    /// Money it converted to when it ended.
     pub converted: Decimal,
-    /// Money that came back since, and was the player's.
+    /// Money that came back since and went to the player.
     pub released: Decimal,
 }
 
 impl EndedGrant {
-    /// How much of `amount`, which comes back too late, is the player's money: all of it when the bonus was wagered, within
-    /// its conversion limit; else nothing.
+    /// The part of a late return of `amount` that is the player's money: up to the conversion limit if the wagering
+    /// was completed, otherwise 0.
     pub fn released_of(&self, amount: Decimal) -> Decimal {
         if self.status != GrantStatus::Completed {
             return Decimal::ZERO;

@@ -1,4 +1,4 @@
-//! Bonus money: the terms it comes with, the life of its grant, and how play feeds it.
+//! Bonus money: its terms, the life of its grant, and how play feeds it.
 
 mod grant;
 mod round;

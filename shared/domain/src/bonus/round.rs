@@ -1,4 +1,4 @@
-//! Rounds: what comes back of bonus money that was staked.
+//! Rounds: what comes back of staked bonus money.
 
 use super::grant::EndedGrant;
 use crate::id::GrantId;
@@ -6,14 +6,14 @@ use crate::ledger::LedgerError;
 use crate::money::{Asset, round_reward};
 use rust_decimal::Decimal;
 
-/// A round that was never paid is taken for lost after this many hours; until then a bonus it emptied stays open.
+/// After this many hours, a round without a payout counts as lost. Until then, a bonus it emptied stays open.
 pub const ROUND_OPEN_HOURS: u32 = 24;
 
-/// What was staked in a round, without what was voided.
+/// The stakes of a round, without voided ones.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Round {
     pub staked: Decimal,
-    /// The parts that bonuses paid, in a stable order.
+    /// The parts paid by bonuses, in a stable order.
     pub shares: Vec<RoundShare>,
 }
 
@@ -27,8 +27,8 @@ pub struct RoundShare {
 }
 
 impl Round {
-    /// What of `payout` belongs to each share: in the proportion of the stake, rounded down to cents together, so that
-    /// two grants which paid the whole stake get the whole payout.
+    /// Each share's part of `payout`, proportional to its stake. Rounds down the running total to cents, not each
+    /// part, so that two grants that paid the whole stake get the whole payout.
     pub fn split(&self, payout: Decimal) -> Result<Vec<Decimal>, LedgerError> {
         if self.staked.is_zero() {
             return Ok(vec![Decimal::ZERO; self.shares.len()]);

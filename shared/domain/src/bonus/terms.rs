@@ -1,4 +1,4 @@
-//! The terms of a bonus: what must be staked before its money is real.
+//! The terms of a bonus: what must be staked before its money becomes real.
 
 use crate::money::round_requirement;
 use crate::text_enum;
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 text_enum! {
-    /// What the wagering requirement is a multiple of.
+    /// The amount that the wagering requirement multiplies.
     #[derive(Default)]
     pub enum WageringBasis as "wagering basis" {
         #[default]
         Bonus = "BONUS",
-        /// The deposit that caused the bonus, and the bonus.
+        /// The deposit that caused the bonus, plus the bonus.
         DepositPlusBonus = "DEPOSIT_PLUS_BONUS",
     }
 }
@@ -39,17 +39,17 @@ text_enum! {
     }
 }
 
-/// Copied onto a grant when it is made; an edit of the rule never touches a grant.
+/// Copied to a grant when it is created. Later edits of the rule do not change it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GrantTerms {
     /// Multiple of the basis to stake; 0 converts at once.
     pub wagering_requirement: Decimal,
     pub wagering_basis: WageringBasis,
-    /// Hours from issue to expiry; none: does not expire.
+    /// Hours from issue to expiry; none: never expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiry_hours: Option<u32>,
-    /// Only stakes on these contribute; none: all, by weight.
+    /// Only stakes on these games contribute; none: all games, by weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eligible_games: Option<Vec<String>>,
     /// Share of a stake that contributes, 0 to 1, by game; overrides [`default_game_weight`].
@@ -59,7 +59,7 @@ pub struct GrantTerms {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bet: Option<Decimal>,
     pub max_bet_action: MaxBetAction,
-    /// At most this multiple of the amount converts to cash.
+    /// The upper limit of the cash it converts to, as a multiple of the amount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_conversion: Option<Decimal>,
     pub on_withdrawal: OnWithdrawal,
@@ -67,7 +67,7 @@ pub struct GrantTerms {
 }
 
 impl GrantTerms {
-    /// What the requirement is a multiple of: the bonus, or deposit and bonus. `None` on overflow.
+    /// The amount that the requirement multiplies: the bonus, or deposit and bonus. `None` on overflow.
     pub fn basis(&self, amount: Decimal, deposit: Decimal) -> Option<Decimal> {
         match self.wagering_basis {
             WageringBasis::Bonus => Some(amount),
@@ -104,7 +104,7 @@ impl GrantTerms {
             .is_none_or(|games| games.iter().any(|eligible| eligible == game))
     }
 
-    /// Whether the game has a weight at all, of its own or by default.
+    /// Whether the game has a weight, in these terms or by default.
     pub fn knows(&self, game: &str) -> bool {
         self.game_weights
             .as_ref()
@@ -113,7 +113,7 @@ impl GrantTerms {
     }
 }
 
-/// Games with a weight of their own: the share of a stake that contributes to wagering.
+/// Default weights: the share of a stake that contributes to wagering.
 const GAME_WEIGHTS: [(&str, i64); 8] = [
     ("slots", 100),
     ("video_poker", 50),
@@ -125,7 +125,7 @@ const GAME_WEIGHTS: [(&str, i64); 8] = [
     ("live", 5),
 ];
 
-/// Share of a stake on `game` that contributes where the terms say nothing: slots 1, video poker 0.5,
+/// The share of a stake on `game` that contributes unless the terms say otherwise: slots 1, video poker 0.5,
 /// roulette 0.2, table games 0.1, live 0.05, anything else 0.
 pub fn default_game_weight(game: &str) -> Decimal {
     let per_cent = GAME_WEIGHTS

@@ -1,4 +1,4 @@
-//! The nightly review: who climbs, who no longer holds their tier, and when they step down.
+//! The nightly review: which players climb, which no longer hold their tier, and when those step down.
 
 use super::{Ladder, Rank, Tier};
 use crate::period::Moment;
@@ -6,8 +6,8 @@ use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-/// When those step down who are found below their tier now. Grace counts whole days of the program's calendar: found on
-/// one day, the step is due when the day so many days later begins, however many hours the days between have.
+/// When players found below their tier now will step down. Grace counts whole days in the program's time zone: the
+/// step is due at the start of the day, however many hours the days in between have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grace {
     now: Timestamp,
@@ -16,8 +16,8 @@ pub struct Grace {
 }
 
 impl Grace {
-    /// Without grace (0 days) the review that finds a player below their tier also takes the step. The next step is
-    /// a day later at the earliest: one review takes one step.
+    /// With 0 days of grace, the review that finds a player below their tier also takes the step. One review takes
+    /// one step, so the next is due a day later at the earliest.
     pub fn new(moment: &Moment, grace_days: u32) -> Self {
         Self {
             now: moment.now(),
@@ -27,24 +27,24 @@ impl Grace {
     }
 }
 
-/// A player as the review looks at them.
+/// A player's state as the review needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Candidacy {
     pub rank: Rank,
     pub qualifying_lp: Decimal,
-    /// When the step down that was announced is due.
+    /// When the announced step down is due.
     pub due_at: Option<Timestamp>,
 }
 
 text_enum! {
-    /// Why a player went from one tier to another.
+    /// Why a player moved between tiers.
     pub enum MoveReason as "reason of a move" {
         Qualified = "qualified",
         Downgrade = "downgrade",
     }
 }
 
-/// What the review does about a player.
+/// The review's decision about a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
     /// Nothing: the tier is held, or an announced step is not due yet.
@@ -52,14 +52,14 @@ pub enum Finding {
     Climbs {
         to: Rank,
     },
-    /// The tier is held again: the announced step is off.
+    /// The tier is held again: the announced step is cancelled.
     Recovers,
-    /// The tier is no longer held: one step down is announced.
+    /// The tier is no longer held: a step down is announced.
     Lapses {
         to: Rank,
         due_at: Timestamp,
     },
-    /// One step down. `next_due` when the lower tier is not held either.
+    /// The player steps down. `next_due` is set if the lower tier is not held either.
     Falls {
         to: Rank,
         next_due: Option<Timestamp>,
@@ -67,7 +67,8 @@ pub enum Finding {
 }
 
 impl Ladder {
-    /// Decides about one player. Asked again at the same instant, after what it found was done, it finds nothing.
+    /// Decides about one player. Idempotent: once its finding has been carried out, a repetition at the same
+    /// instant finds nothing.
     pub fn review(&self, candidacy: &Candidacy, grace: &Grace, meets: impl Fn(&Tier) -> bool) -> Finding {
         let Candidacy {
             rank,
@@ -162,7 +163,7 @@ mod tests {
                 next_due: None
             }
         );
-        // Below SILVER too: the next step has a grace of its own.
+        // Below SILVER too: the next step has its own grace.
         let next = Some(at("2027-01-08T23:00:00Z"));
         assert_eq!(
             review(2, 999, Some(due), &on_the_day),
@@ -194,7 +195,7 @@ mod tests {
 
     #[test]
     fn grace_counts_days_not_hours() {
-        // 30 days over the end of summer time are 721 hours, over its beginning 719.
+        // 30 days across the end of summer time have 721 hours, across its beginning 719.
         let Finding::Lapses { due_at, .. } = review(1, 0, None, &grace("2026-10-09T22:00:00Z", 30)) else {
             panic!()
         };

@@ -1,4 +1,4 @@
-//! Assets and exact amounts. No float touches an amount.
+//! Assets and exact amounts. Amounts are never floats.
 
 use crate::text_enum;
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -14,11 +14,11 @@ use std::str::FromStr;
 pub const INTEGER_DIGITS_MAX: u32 = 15;
 /// Scale of lifetime totals and of every stored amount: NUMERIC(19,4).
 pub const STORED_SCALE: u32 = 4;
-/// Scale of money in the program currency, and of points.
+/// Scale of money in the program's currency, and of points.
 pub const MONEY_SCALE: u32 = 2;
 
 text_enum! {
-    /// One currency of the ledger; in the order in which they are locked and written.
+    /// A currency of the ledger. Wallets are locked and written in this order.
     pub enum Asset as "asset" {
         /// Play-only money, released by wagering.
         Bonus = "BONUS",
@@ -58,7 +58,7 @@ pub enum AmountError {
 }
 
 impl AmountError {
-    /// The stable code of a field that was refused for it.
+    /// The stable code of a field error with this cause.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::NotANumber => "format",
@@ -68,7 +68,7 @@ impl AmountError {
         }
     }
 
-    /// The code of the error with this text, if it is one of these: serde passes on the text alone.
+    /// The code of the error with this text, or `None`. Needed because serde passes on only the text.
     pub fn code_of(text: &str) -> Option<&'static str> {
         const OUT_OF_RANGE: [&str; 4] = [
             "must not be negative",
@@ -83,15 +83,16 @@ impl AmountError {
     }
 }
 
-/// Reads an amount ≥ 0 from its text: ASCII digits with an optional sign, point and exponent. Exact.
+/// Parses an amount ≥ 0 exactly: ASCII digits with an optional sign, point and exponent.
 ///
-/// Refuses NaN, infinities, more than `scale` decimal places (trailing zeros do not count) and more than
+/// # Errors
+/// NaN, infinities, negative numbers, more than `scale` decimal places (trailing zeros do not count) and more than
 /// 15 integer digits.
 pub fn parse_amount(text: &str, scale: u32) -> Result<Decimal, AmountError> {
     check_amount(parse_decimal(text, scale)?, scale)
 }
 
-/// The bounds of [`parse_amount`], for a number that was read elsewhere.
+/// Checks the bounds of [`parse_amount`] for a number that was parsed elsewhere.
 pub fn check_amount(value: Decimal, scale: u32) -> Result<Decimal, AmountError> {
     let value = value.normalize();
     if value.is_sign_negative() && !value.is_zero() {
@@ -106,7 +107,7 @@ pub fn check_amount(value: Decimal, scale: u32) -> Result<Decimal, AmountError> 
     Ok(value.abs()) // -0 is 0
 }
 
-/// Reads a number of either sign from its text, within the bounds of [`parse_amount`].
+/// Parses a number of either sign, within the bounds of [`parse_amount`].
 pub fn parse_signed(text: &str, scale: u32) -> Result<Decimal, AmountError> {
     let value = parse_decimal(text, scale)?;
     let size = check_amount(value.abs(), scale)?;
@@ -139,19 +140,19 @@ fn parse_decimal(text: &str, scale: u32) -> Result<Decimal, AmountError> {
     })
 }
 
-/// Rewards round down (towards zero), once, at the asset's scale.
+/// Rounds a reward down (towards zero) to the asset's scale. Call it once per reward.
 pub fn round_reward(value: Decimal, asset: Asset) -> Decimal {
     let mut rounded = value.round_dp_with_strategy(asset.scale(), RoundingStrategy::ToZero);
     rounded.rescale(asset.scale());
     rounded
 }
 
-/// Wagering requirements round up, once, at the scale of money.
+/// Rounds a wagering requirement up to the scale of money. Call it once per requirement.
 pub fn round_requirement(value: Decimal) -> Decimal {
     value.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::AwayFromZero)
 }
 
-/// The value as it is shown: with at least `scale` decimal places, and no trailing zero beyond them.
+/// The value for output: with at least `scale` decimal places and no trailing zeros beyond them.
 fn shown(value: Decimal, scale: u32) -> Decimal {
     let mut value = value.normalize();
     if value.scale() < scale {
@@ -160,9 +161,9 @@ fn shown(value: Decimal, scale: u32) -> Decimal {
     value
 }
 
-/// What an amount is counted in.
+/// The unit of an amount.
 pub trait Unit: Copy + Ord + Default + fmt::Debug + 'static {
-    /// Decimal places, of what callers may give and of what they are shown at least.
+    /// Decimal places: the maximum for input, the minimum for output.
     const SCALE: u32;
 }
 
@@ -189,17 +190,17 @@ pub mod unit {
         Points = super::MONEY_SCALE,
         /// Entries to events.
         Tickets = 0,
-        /// Minutes, percentages and other figures that are no asset.
+        /// Minutes, percentages and other figures that are not assets.
         Plain = super::MONEY_SCALE,
     }
 }
 
-/// A number of one unit, exact. Those of different units cannot be mixed up.
+/// An exact number of one unit. The type keeps different units apart.
 ///
-/// What comes from outside passes [`Amount::parse`], [`Amount::checked`] or JSON, and is ≥ 0 at the unit's scale, below
-/// 10^15; nothing behind that wall checks it again. Computed and stored figures come in by [`Amount::of`], may be
-/// negative and have up to four decimal places. All are shown, as text and as a JSON number, at the unit's scale or as
-/// many decimal places as they need.
+/// Input passes [`Amount::parse`], [`Amount::checked`] or JSON, and is ≥ 0, at the unit's scale and below 10^15; no
+/// code behind that boundary checks it again. Computed and stored figures enter through [`Amount::of`]; they may be
+/// negative and have up to four decimal places. Output, as text and as a JSON number, has the unit's scale, or as
+/// many decimal places as the value needs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Amount<U> {
     value: Decimal,
@@ -212,7 +213,7 @@ pub type Money = Amount<unit::Money>;
 pub type Points = Amount<unit::Points>;
 /// Entries to events.
 pub type Tickets = Amount<unit::Tickets>;
-/// A figure that is no asset, such as minutes.
+/// A figure that is not an asset, such as minutes.
 pub type Plain = Amount<unit::Plain>;
 
 impl<U: Unit> Amount<U> {
@@ -221,7 +222,7 @@ impl<U: Unit> Amount<U> {
         unit: PhantomData,
     };
 
-    /// A computed or stored figure, as it is.
+    /// Wraps a computed or stored figure unchecked.
     pub const fn of(value: Decimal) -> Self {
         Self {
             value,
@@ -229,12 +230,12 @@ impl<U: Unit> Amount<U> {
         }
     }
 
-    /// Reads text from outside: see [`parse_amount`].
+    /// Parses input: see [`parse_amount`].
     pub fn parse(text: &str) -> Result<Self, AmountError> {
         parse_amount(text, U::SCALE).map(Self::of)
     }
 
-    /// Lets in a number from outside that is ≥ 0, at the unit's scale and below 10^15.
+    /// Accepts an input number that is ≥ 0, at the unit's scale and below 10^15.
     pub fn checked(value: Decimal) -> Result<Self, AmountError> {
         check_amount(value, U::SCALE).map(Self::of)
     }
@@ -247,13 +248,13 @@ impl<U: Unit> Amount<U> {
         self.value.is_zero()
     }
 
-    /// Writes a decimal as an amount: for `#[serde(serialize_with)]` of a figure that is computed with.
+    /// Serialises a decimal as an amount: for `#[serde(serialize_with)]` on a figure used in calculations.
     pub fn show<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
         Self::of(*value).serialize(serializer)
     }
 }
 
-/// As [`Amount::parse`].
+/// Same as [`Amount::parse`].
 impl<U: Unit> FromStr for Amount<U> {
     type Err = AmountError;
 
@@ -280,7 +281,7 @@ impl<U: Unit> Serialize for Amount<U> {
     }
 }
 
-/// A JSON number, or a text that holds one, read from its own digits.
+/// Accepts a JSON number, or a string that holds one, and reads its digits exactly.
 impl<'de, U: Unit> Deserialize<'de> for Amount<U> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let amount = match Value::deserialize(deserializer)? {
@@ -332,7 +333,7 @@ impl<U: Unit> Sum for Amount<U> {
     }
 }
 
-/// An amount from outside that must be above 0.
+/// An input amount that must be above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Positive<A>(A);
 
@@ -380,7 +381,7 @@ impl<'de, U: Unit> Deserialize<'de> for Positive<Amount<U>> {
     }
 }
 
-/// A figure from outside that must be at most `MAX`, such as a percentage.
+/// An input figure of at most `MAX`, such as a percentage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UpTo<const MAX: u32>(Plain);
 
@@ -404,7 +405,7 @@ impl<'de, const MAX: u32> Deserialize<'de> for UpTo<MAX> {
     }
 }
 
-/// An amount of an asset that is known at run time only. Its JSON is the number, at the asset's scale.
+/// An amount of an asset known only at run time. Serialised as a number at the asset's scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quantity {
     pub asset: Asset,
@@ -417,7 +418,7 @@ impl Asset {
         Quantity { asset: self, value }
     }
 
-    /// Lets in an amount from outside that is above 0, at this asset's scale and below 10^15.
+    /// Accepts an input amount that is above 0, at this asset's scale and below 10^15.
     pub fn positive(self, value: Decimal) -> Result<Positive<Quantity>, AmountError> {
         let value = check_amount(value, self.scale())?;
         if value.is_zero() {
@@ -427,7 +428,7 @@ impl Asset {
     }
 }
 
-/// Sums of amounts below 10^15 stay far from the end of a decimal.
+/// Cannot overflow in practice: sums of amounts below 10^15 stay far below the maximum of a decimal.
 impl AddAssign<Decimal> for Quantity {
     fn add_assign(&mut self, value: Decimal) {
         self.value += value;

@@ -1,4 +1,4 @@
-//! The redemption catalogue: what points can be turned into, by whom, and how often.
+//! The redemption catalogue: what points can be redeemed for, by whom, and how often.
 
 use crate::account::{Account, AccountError};
 use crate::bonus::{GrantTerms, NewGrant, weighted_games};
@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 text_enum! {
-    /// What points are turned into.
+    /// What points are redeemed for.
     pub enum Target as "redemption target" {
-        /// Paid by the operator's cashier; the program keeps no such wallet.
+        /// Paid by the operator's cashier; the program has no cash wallet.
         Cash = "CASH",
         /// A grant under the rule's terms.
         Bonus = "BONUS",
@@ -37,12 +37,12 @@ impl Target {
         self.unit().scale()
     }
 
-    /// So much of it.
+    /// This amount of the target.
     pub const fn quantity(self, value: Decimal) -> Quantity {
         self.unit().quantity(value)
     }
 
-    /// Cash is counted as bonus money is.
+    /// Cash has the scale of bonus money.
     const fn unit(self) -> Asset {
         match self {
             Target::Cash | Target::Bonus => Asset::Bonus,
@@ -64,14 +64,14 @@ pub struct RedemptionRule {
     pub target: Target,
     /// Above 0, at the target's scale.
     pub amount: Decimal,
-    /// The lowest tier that may redeem; `None`: all may.
+    /// The lowest tier that may redeem; `None`: every tier.
     pub tier_min: Option<String>,
-    /// What the player must have of the cost's asset before redeeming.
+    /// The balance of the cost's asset that the player must have before redeeming.
     pub balance_min: Option<Decimal>,
-    /// Redemptions per player and calendar month of the program's time zone, from 1.
+    /// Redemptions per player and calendar month in the program's time zone, at least 1.
     pub monthly_limit: Option<u32>,
     pub is_active: bool,
-    /// Of a BONUS, and of nothing else.
+    /// Only for a BONUS.
     pub terms: Option<GrantTerms>,
 }
 
@@ -93,7 +93,7 @@ const FIELDS: &[&str] = &[
     "max_bet",
     "max_conversion",
 ];
-/// Those that only a BONUS can have.
+/// Fields that only a BONUS can have.
 const TERMS: [&str; 5] = [
     "wagering_requirement",
     "expiry_hours",
@@ -107,10 +107,10 @@ const DESCRIPTION_CHARS_MAX: usize = 2_000;
 const MONTHLY_LIMIT_MAX: i32 = 1_000_000;
 
 impl RedemptionRule {
-    /// Reads an entry that somebody wants to save.
+    /// Parses an entry for saving.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with a JSON pointer.
+    /// All its errors, each with a JSON pointer.
     pub fn parse(value: &Value, ladder: &Ladder, settings: &Settings) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
         let rule = Fields::of(value, "", FIELDS, &mut errors)
@@ -158,7 +158,7 @@ impl RedemptionRule {
         })
     }
 
-    /// The entry as it is shown and kept in the audit log: reading it again gives this entry.
+    /// The entry as returned by the API and kept in the audit log. Parsing it gives this entry again.
     pub fn definition(&self) -> Map<String, Value> {
         let terms = self.terms.as_ref();
         let optional = [
@@ -208,10 +208,10 @@ impl RedemptionRule {
             .collect()
     }
 
-    /// Whether a player who stands like this may redeem now. Whether the balance covers the cost is the ledger's to say.
+    /// Checks whether the applicant may redeem now. The ledger checks that the balance covers the cost.
     ///
     /// # Errors
-    /// The first thing that stands against it, with its figures. A tier that is not on the ladder is below every other.
+    /// The first obstacle, with its figures. A tier that is not on the ladder counts as below all others.
     pub fn may_redeem(&self, applicant: &Applicant<'_>, ladder: &Ladder) -> Result<(), RedemptionRefusal> {
         if !self.is_active {
             return Err(RedemptionRefusal::Inactive {
@@ -248,10 +248,10 @@ impl RedemptionRule {
         }
     }
 
-    /// Takes the cost and gives what it buys, in one transaction of the account. Whether the player may is
-    /// [`Self::may_redeem`]'s to say.
+    /// Takes the cost and gives what it buys, in one transaction of the account. Call [`Self::may_redeem`] first.
     ///
     /// # Errors
+    /// `InsufficientBalance` when the balance does not cover the cost.
     /// `InsufficientBalance` when the balance does not cover the cost.
     pub fn redeem(&self, account: &mut Account, order: Order, cause: &Cause<'_>) -> Result<Redemption, AccountError> {
         let operation = cause.operation(Kind::Redemption, order.reference);
@@ -296,7 +296,7 @@ impl RedemptionRule {
             reward_type: RewardType::BonusBalance,
             asset: Asset::Bonus,
             amount: self.amount,
-            // Bought, not won over: what it may cost at most is what it is.
+            // A purchased bonus is no gift: its cost is its full amount.
             cost: self.amount,
             expected_revenue: None,
             wagering_required: required.ok_or(LedgerError::OutOfRange { asset: Asset::Bonus })?,
@@ -311,7 +311,7 @@ impl RedemptionRule {
     }
 }
 
-/// One request to redeem.
+/// A request to redeem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Order {
     pub redemption_id: RedemptionId,
@@ -321,13 +321,13 @@ pub struct Order {
     pub month: Date,
 }
 
-/// Who wants to redeem, as read under the player's lock.
+/// The player who wants to redeem, as read under the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applicant<'a> {
     pub tier: &'a str,
     /// Balance of the cost's asset.
     pub available: Decimal,
-    /// Redemptions of this rule in this month that were not reversed.
+    /// Redemptions of this rule in this month, without reversed ones.
     pub used: u32,
 }
 
@@ -335,15 +335,15 @@ pub struct Applicant<'a> {
 pub enum RedemptionRefusal {
     #[error("redemption rule {rule_id} is not active")]
     Inactive { rule_id: RedemptionRuleId },
-    #[error("the player's tier is {tier}, {required} is the lowest that may redeem this")]
+    #[error("the player's tier is {tier}; the lowest tier that may redeem this is {required}")]
     TierTooLow { tier: String, required: String },
-    #[error("the balance is {available} {asset}, at least {required} must be there before redeeming")]
+    #[error("the balance is {available} {asset}; redeeming requires at least {required}")]
     BelowMinimum {
         asset: Asset,
         available: Quantity,
         required: Quantity,
     },
-    #[error("redeemed {used} times this month, {limit} are allowed")]
+    #[error("redeemed {used} times this month; the limit is {limit}")]
     MonthlyLimit { used: u32, limit: u32 },
 }
 
@@ -359,21 +359,21 @@ impl RedemptionRefusal {
     }
 }
 
-/// What a player took, with the rule's figures as they were.
+/// A redemption, with the rule's figures at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redemption {
     pub player_id: PlayerId,
     pub redemption_id: RedemptionId,
     pub rule_id: RedemptionRuleId,
-    /// Of its postings.
+    /// The transaction of its postings.
     pub transaction_id: TransactionId,
     pub cost: Decimal,
     pub cost_asset: Asset,
     pub target: Target,
     pub amount: Decimal,
-    /// Of a BONUS.
+    /// Only for a BONUS.
     pub grant_id: Option<GrantId>,
-    /// First day of the month it counts in, in the program's time zone.
+    /// First day of the month that it counts for, in the program's time zone.
     pub month: Date,
     pub redeemed_at: Timestamp,
     /// A reversed redemption does not count against the monthly limit.
@@ -400,7 +400,7 @@ fn rule_id(fields: &mut Fields<'_, '_>) -> Option<RedemptionRuleId> {
         .ok()
 }
 
-/// From the smallest amount that has `scale` decimal places.
+/// At least the smallest amount with `scale` decimal places.
 fn above_zero(scale: u32) -> Bounds {
     Bounds {
         min: Decimal::new(1, scale),
@@ -457,7 +457,7 @@ fn terms(
     Some(terms)
 }
 
-/// A game that contributes to wagering: a bonus for others could never be wagered.
+/// A game that contributes to wagering. A bonus limited to other games could never be wagered.
 fn weighted_game(item: &Value, pointer: &str, errors: &mut FieldErrors) -> Option<String> {
     let games: Vec<&str> = weighted_games().collect();
     read_name(item, pointer, &games, errors).map(str::to_owned)

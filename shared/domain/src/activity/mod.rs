@@ -1,4 +1,4 @@
-//! Activity: what a player did in the operator's games and cashier, as events that count once, for ever.
+//! Activity: what a player did in the operator's games and cashier, as events. Each event counts exactly once.
 
 mod history;
 mod player;
@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// Something that happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Unique per player.
@@ -31,19 +31,19 @@ pub enum Action {
     },
     Stake(Stake),
     Payout(Payout),
-    /// Takes back a stake or a payout, once.
+    /// Reverses a stake or a payout, once.
     Void {
         voids: EventId,
     },
     Withdrawal {
         amount: Decimal,
     },
-    /// A visit that ended.
+    /// A completed visit.
     Session {
         minutes: Decimal,
     },
     KycCompleted,
-    /// How much of the profile is filled in.
+    /// The filled-in share of the profile.
     Profile {
         /// 0 to 100 percent.
         depth: Decimal,
@@ -51,20 +51,20 @@ pub enum Action {
     Login,
 }
 
-/// Money put on a game.
+/// Money staked on a game.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stake {
-    /// Above 0, in money; all of it, the bonus part too.
+    /// Above 0, in money, including the bonus part.
     pub amount: Decimal,
-    /// `None` or a game without a weight contributes nothing.
+    /// `None`, or a game without a weight, contributes nothing.
     pub game: Option<String>,
-    /// What its payout will name; none: nothing can come back.
+    /// The round that its payout will name; `None`: nothing can come back.
     pub round_id: Option<String>,
-    /// The part paid from bonus, 0 to `amount`; the operator's game wallet decides it.
+    /// The part paid from bonus money, 0 to `amount`, as decided by the operator's game wallet.
     pub bonus_amount: Decimal,
 }
 
-/// What a round paid; 0 ends a round that was lost.
+/// What a round paid; 0 ends a lost round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payout {
     pub amount: Decimal,
@@ -72,7 +72,7 @@ pub struct Payout {
 }
 
 text_enum! {
-    /// What a player did, by its name.
+    /// The type of an event, as its text.
     pub enum EventType as "type of event" {
         Deposit = "DEPOSIT",
         Withdrawal = "WITHDRAWAL",
@@ -116,24 +116,24 @@ impl Action {
     }
 }
 
-/// What an event did to bonuses and points. What it did not do is not written down.
+/// The effect of an event on bonuses and points. Fields without an effect are not stored.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Outcome {
-    /// In the order in which they were reached.
+    /// In the order in which the event reached them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantEffect>,
-    /// Of a payout: the part that is real money. Of a void: bonus money that is. Both hold the share of bonuses that were
-    /// completed meanwhile.
+    /// For a payout, the part that is real money; for a void, the bonus money that becomes real. Both include the
+    /// share of bonuses that were completed meanwhile.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub real_amount: Decimal,
-    /// Of a payout or a void: the share of bonuses that ended otherwise, or beyond their conversion limit.
+    /// For a payout or a void: the share of bonuses that ended otherwise, or beyond their conversion limit.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub forfeited_amount: Decimal,
-    /// LP that a stake earned; below 0: that a void took back, as far as the player still had them.
+    /// LP that a stake earned. Negative: LP that a void took back, as far as the player still had them.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub lp: Decimal,
-    /// Why less contributed than was staked.
+    /// Why less than the stake contributed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<Remark>,
 }
@@ -141,16 +141,16 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantEffect {
     pub grant_id: GrantId,
-    /// Towards the wagering requirement; below 0 when it was taken back.
+    /// Contribution to the wagering requirement; negative when reversed.
     #[serde(serialize_with = "Money::show")]
     pub contribution: Decimal,
-    /// Above 0: returned to the grant; below 0: left it.
+    /// Positive: returned to the grant; negative: taken from it.
     #[serde(serialize_with = "Money::show")]
     pub bonus: Decimal,
-    /// What a grant that is over would have got, and the player got in money.
+    /// Money due to an ended grant that the player received instead.
     #[serde(serialize_with = "Money::show")]
     pub released: Decimal,
-    /// After the event; one that it emptied may be DEPLETED behind it.
+    /// The status after the event. A grant emptied by the event may become DEPLETED afterwards.
     pub status: GrantStatus,
 }
 
@@ -158,16 +158,16 @@ text_enum! {
     pub enum Remark as "remark" {
         /// A game without a weight contributes nothing.
         UnknownGame = "UNKNOWN_GAME",
-        /// The bonus does not count this game.
+        /// The bonus's terms exclude this game.
         GameNotEligible = "GAME_NOT_ELIGIBLE",
-        /// The stake is larger than the bonus allows.
+        /// The stake is above the bonus's `max_bet`.
         AboveMaxBet = "ABOVE_MAX_BET",
-        /// The stake or payout was voided before it came.
+        /// The stake or payout was voided before it arrived.
         Voided = "VOIDED",
     }
 }
 
-/// What an event did to one grant before: read to take it back.
+/// The earlier effect of an event on one grant, read in order to reverse it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PastEffect {
     pub grant_id: GrantId,

@@ -1,4 +1,4 @@
-//! One rule in front of one player: its amount, and the way of the amount through the gates.
+//! Judges one rule for one player: computes its amount and takes it through the gates.
 
 use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
 use crate::bonus::{GrantTerms, WageringBasis};
@@ -13,14 +13,14 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use std::borrow::Cow;
 
-/// How far a rule is judged.
+/// How far to judge a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     UntilRefused,
     AllGates,
 }
 
-/// Why a matching rule gives nothing before any gate was asked.
+/// Why a matching rule gives nothing before any gate is asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 enum NotApplicable {
     #[error("{0}")]
@@ -35,7 +35,7 @@ enum NotApplicable {
     NoDeposit,
 }
 
-/// What passed all gates, besides its amount.
+/// What passed all gates, apart from the amount.
 pub(super) struct Offer {
     pub(super) cost: Decimal,
     expected_revenue: Decimal,
@@ -73,7 +73,7 @@ impl Offer {
     }
 }
 
-/// One player in front of one rule.
+/// One player and one rule.
 pub(super) struct Case<'a> {
     pub(super) candidate: &'a Candidate<'a>,
     pub(super) settings: &'a Settings,
@@ -87,9 +87,9 @@ pub(super) struct Case<'a> {
 struct Ask {
     /// Within the rule's limits.
     value: Decimal,
-    /// The same, rounded.
+    /// `value`, rounded.
     amount: Decimal,
-    /// That counts towards the wagering requirement.
+    /// The deposit that counts towards the wagering requirement.
     deposit: Decimal,
 }
 
@@ -101,7 +101,7 @@ struct Passage {
 }
 
 impl Passage {
-    /// Goes through one gate. After a refusal, an explanation goes on with the amount that was refused.
+    /// Passes one gate. After a refusal, an explanation continues with the refused amount.
     fn step(&mut self, gate: GateFigures) -> Result<(), Stop> {
         let refused = gate.verdict == GateVerdict::Refuse;
         if !refused {
@@ -116,7 +116,7 @@ impl Passage {
     }
 }
 
-/// Why the way through the gates ended.
+/// Why the gates stopped early.
 enum Stop {
     Refused,
     NotApplicable(NotApplicable),
@@ -128,7 +128,7 @@ impl From<NotApplicable> for Stop {
     }
 }
 
-/// The decision on a rule whose conditions cannot be computed for the player.
+/// The decision for a rule whose conditions cannot be computed for the player.
 pub(super) fn not_applicable(rule: &Rule, rule_version: i32, obstacle: &EvalError) -> Decision {
     Decision {
         reason: Some(obstacle.to_string()),
@@ -184,7 +184,7 @@ impl Case<'_> {
         }
     }
 
-    /// The amount within the rule's limits, and the deposit it is wagered with.
+    /// The amount within the rule's limits, and the deposit that is wagered with it.
     fn ask(&self, rule: &Rule, amount: Decimal) -> Result<Ask, NotApplicable> {
         let reward = &rule.reward;
         if amount <= Decimal::ZERO {
@@ -212,7 +212,7 @@ impl Case<'_> {
         Ok(Ask { value, amount, deposit })
     }
 
-    /// Through the gates, in their order. The offer is `None` where the way ended early.
+    /// Takes the amount through the gates in order. The offer is `None` if a gate ended it early.
     fn pass(&self, rule: &Rule, ask: &Ask, extent: Extent) -> Result<(Passage, Option<Offer>), NotApplicable> {
         let mut passage = Passage {
             extent,
@@ -282,15 +282,15 @@ impl Case<'_> {
     }
 }
 
-/// The rule's terms under the player's penalty.
+/// The rule's terms with the player's penalty applied.
 fn terms(rule: &Rule, penalty: Penalty, settings: &Settings) -> Option<GrantTerms> {
     let mut terms = rule.reward.terms.clone()?;
     terms.wagering_requirement = penalty.wagering(terms.wagering_requirement, settings.max_wagering_multiplier);
     Some(terms)
 }
 
-/// The bonus that a decision without an event was about, and its cost: what is granted, else what the profit gate judged. `None`
-/// where the rule gives no bonus or it did not come to that gate.
+/// The bonus of a decision without an event, and its cost: the granted amount, otherwise the amount that the profit
+/// gate judged. `None` if the rule gives no bonus or the decision did not reach that gate.
 pub(crate) fn bonus(
     player: &PlayerSnapshot,
     rule: &Rule,
@@ -314,7 +314,7 @@ pub(crate) fn bonus(
     Some((amount, cost))
 }
 
-/// What the gates decided together, and which of them took something.
+/// The verdict of all gates together, and the reason if one refused or reduced the amount.
 fn verdict(gates: &[GateFigures]) -> (Verdict, Option<String>) {
     if let Some(gate) = gates.iter().find(|gate| gate.verdict == GateVerdict::Refuse) {
         return (Verdict::Refused, Some(format!("refused by the {} gate", gate.name())));

@@ -1,6 +1,7 @@
-//! The evaluation of a player: rules by priority, each matching one through the gates, until enough was granted.
+//! Evaluates a player: tries the rules by priority and takes each match through the gates, until enough was
+//! granted.
 //!
-//! One path serves workers, the test of a rule and the simulator.
+//! Workers, rule tests and the simulator share this path.
 
 mod judge;
 
@@ -21,12 +22,12 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// The rules of the program in the order in which they are tried, each with the version it has.
+/// The rules of the program in evaluation order, each with its version.
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet(Vec<(Rule, i32)>);
 
 impl RuleSet {
-    /// Highest priority first, then by `rule_id`.
+    /// Sorts by priority, highest first, then by `rule_id`.
     pub fn new(mut rules: Vec<(Rule, i32)>) -> Self {
         rules.sort_by(|(a, _), (b, _)| b.priority.cmp(&a.priority).then_with(|| a.rule_id.cmp(&b.rule_id)));
         Self(rules)
@@ -40,23 +41,24 @@ impl RuleSet {
         self.iter().find(|(rule, _)| rule.rule_id == *rule_id)
     }
 
-    /// The rule of this id, if it is one of them.
+    /// Keeps only the rule with this id, if present.
     pub fn only(mut self, rule_id: &RuleId) -> Self {
         self.0.retain(|(rule, _)| rule.rule_id == *rule_id);
         self
     }
 
-    /// The rules that apply at this moment to players with this trigger. Made once for a batch.
+    /// The rules that apply at this moment to players with this trigger. Compute it once per batch.
     pub fn live(&self, trigger: Trigger, moment: &Moment) -> LiveRules<'_> {
         self.live_where(moment, |rule| rule.is_live(trigger, moment))
     }
 
-    /// The rules that are switched on at this moment, whatever their triggers: when a person asks for their evaluation.
+    /// The rules that are active at this moment, whatever their triggers: for an evaluation that a person
+    /// requested.
     pub fn switched_on(&self, moment: &Moment) -> LiveRules<'_> {
         self.live_where(moment, |rule| rule.is_on(moment))
     }
 
-    /// The rules that are taken to apply at this moment.
+    /// The rules that `applies` selects at this moment.
     pub fn live_where(&self, moment: &Moment, applies: impl Fn(&Rule) -> bool) -> LiveRules<'_> {
         let rules = self.iter().filter(|(rule, _)| applies(rule));
         let rules = rules
@@ -81,7 +83,7 @@ struct LiveRule<'a> {
     period_key: Option<String>,
 }
 
-/// Rules that apply now, in the order in which they are tried.
+/// Rules that apply now, in evaluation order.
 #[derive(Debug, Clone)]
 pub struct LiveRules<'a> {
     rules: Vec<LiveRule<'a>>,
@@ -102,21 +104,20 @@ impl LiveRules<'_> {
     }
 }
 
-/// What is left of a rule's budget, in money; `None` where it has no limit.
+/// What is left of a rule's budget, in money; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BudgetRoom {
     pub total: Option<Decimal>,
     pub day: Option<Decimal>,
 }
 
-/// What is left of the budgets, from which evaluations reserve. A rule with a budget and no room here is
-/// refused: what was not read is not spent.
+/// What is left of the budgets; evaluations reserve from it. A rule with a budget but without an entry here is
+/// refused, so that nothing is spent that was not read.
 #[derive(Debug, Clone, Default)]
 pub struct BudgetRooms(HashMap<RuleId, BudgetRoom>);
 
 impl BudgetRooms {
-    /// The room of every rule with a budget: the budget less what `reserved` says was reserved in total and
-    /// today.
+    /// The entry of every rule with a budget: the budget less what `reserved` returns, in total and for today.
     pub fn of(rules: &RuleSet, reserved: impl Fn(&RuleId) -> (Decimal, Decimal)) -> Self {
         let rooms = rules.iter().filter_map(|(rule, _)| {
             let budget = rule.budget?;
@@ -143,7 +144,7 @@ impl BudgetRooms {
     }
 }
 
-/// The player of an evaluation. `facts` are of `player` and `event`.
+/// The player to evaluate. `facts` belong to `player` and `event`.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     pub player: &'a PlayerSnapshot,
@@ -156,34 +157,34 @@ text_enum! {
         Granted = "GRANTED",
         /// Granted, but less than the rule gives.
         Reduced = "REDUCED",
-        /// By a gate.
+        /// Refused by a gate.
         Refused = "REFUSED",
-        /// Whether the rule matches cannot be computed, or it does but gives nothing: a null fact, a division by zero, an
+        /// The match cannot be computed, or the rule matches but gives nothing: a null fact, a division by zero, an
         /// amount of 0.
         NotApplicable = "NOT_APPLICABLE",
     }
 }
 
-/// What became of one rule that matched.
+/// The decision on one rule that matched.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decision {
     pub rule_id: RuleId,
     pub rule_version: i32,
     pub verdict: Verdict,
-    /// The formula's value, before limits and rounding; null when it has none.
+    /// The formula's value before limits and rounding; null if it has none.
     pub formula_amount: Option<Decimal>,
-    /// Within the rule's limits and rounded: what the rule gives before the gates.
+    /// What the rule gives before the gates: within its limits, and rounded.
     pub reward_amount: Decimal,
-    /// What is granted; 0 unless granted.
+    /// The granted amount; 0 if nothing is granted.
     pub amount: Decimal,
-    /// Up to the one that refused.
+    /// The gates up to the one that refused.
     pub gates: Vec<GateFigures>,
     /// Why nothing, or less, is granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A grant to be made: everything its rows need.
+/// A grant to be created, with everything its rows need.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GrantIntent {
     pub rule_id: RuleId,
@@ -192,26 +193,26 @@ pub struct GrantIntent {
     pub reward_type: RewardType,
     pub asset: Asset,
     pub amount: Decimal,
-    /// Expected, in money.
+    /// Expected cost, in money.
     pub cost: Decimal,
     pub expected_revenue: Decimal,
     /// Money to stake; 0 for points and tickets.
     pub wagering_required: Decimal,
-    /// Of a grant in BONUS.
+    /// Only for a grant in BONUS.
     pub terms: Option<GrantTerms>,
-    /// Of a grant in BONUS.
+    /// Only for a grant in BONUS.
     pub expires_at: Option<Timestamp>,
-    /// Of points.
+    /// Only for points.
     pub lp_expires_at: Option<Timestamp>,
 }
 
-/// What an evaluation decided. Empty when no rule matched.
+/// The result of an evaluation. Empty when no rule matched.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Evaluation {
-    /// Of the rules that matched, or whose conditions could not be computed, in the order in which they were tried.
+    /// Decisions on the rules that matched, or whose conditions could not be computed, in evaluation order.
     pub decisions: Vec<Decision>,
     pub grants: Vec<GrantIntent>,
-    /// Facts that the decided rules name, sorted: those to keep with the decisions.
+    /// The facts named by the decided rules, sorted; they are stored with the decisions.
     pub facts_read: Vec<FactId>,
 }
 
@@ -269,7 +270,7 @@ pub fn evaluate(
     evaluation
 }
 
-/// Whether the rule paid this player in this period already.
+/// Whether the rule already paid this player in this period.
 pub(crate) fn is_paid(player: &PlayerSnapshot, rule: &Rule, period_key: &str) -> bool {
     player
         .past_grants
@@ -287,20 +288,20 @@ fn budget_room(rule: &Rule, budgets: &BudgetRooms) -> BudgetRoom {
     }
 }
 
-/// One rule against one player, with everything that was looked at.
+/// One rule for one player, with everything that was considered.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     pub matches: bool,
-    /// Whether this rule paid this player in this period already, so that it would not be tried.
+    /// Whether this rule already paid this player in this period, in which case an evaluation would skip it.
     pub already_granted: bool,
     /// Every condition, met or not.
     pub conditions: Vec<ConditionResult>,
-    /// As if the rule matched; `gates` holds all gates, also those after a refusal.
+    /// As if the rule matched. `gates` has all gates, including those after a refusal.
     pub decision: Decision,
 }
 
-/// What `rule` would do for this player now, alone: the answer of `POST /rules/{id}/test`. Judges the rule also
-/// when it does not match, is not active or was granted before.
+/// What `rule` alone would do for this player now: the result of `POST /rules/{id}/test`. Judges the rule even if
+/// it does not match, is not active or was granted before.
 pub fn explain(
     candidate: &Candidate<'_>,
     rule: &Rule,

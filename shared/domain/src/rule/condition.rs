@@ -8,29 +8,29 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// Objects and lists inside each other.
+/// Maximum depth of nested objects and lists.
 pub const NESTING_MAX: usize = 16;
-/// Comparisons in one rule.
+/// Maximum number of comparisons in one rule.
 pub const COMPARISONS_MAX: usize = 200;
 
-/// One thing that was asked of the player.
+/// The result of one condition.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConditionResult {
     /// JSON pointer into the rule.
     pub pointer: String,
     pub expected: Value,
-    /// The value of the fact, null where unknown. For a `when`, its result or why it has none; for `any` and
-    /// `not`, how many of their parts hold.
+    /// The fact's value, null if unknown. For a `when`, its result or why it has none; for `any` and `not`, how
+    /// many of their parts hold.
     pub actual: Value,
     pub met: bool,
 }
 
-/// Which values of facts the reader may doubt: those that change after the rule was saved.
+/// How much to check of what may change after a rule was saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checks {
     /// Everything.
     Save,
-    /// Not what depends on settings and tiers that changed since: a saved rule stays readable.
+    /// Skips what depends on settings and tiers, so that a saved rule stays readable after they change.
     Load,
 }
 
@@ -100,12 +100,12 @@ enum Node {
     },
 }
 
-/// All that must hold for a rule to apply.
+/// The conditions of a rule; all of them must hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition(Vec<Node>);
 
 impl Condition {
-    /// Reads an object of conditions that stands at `pointer`. Every error is collected.
+    /// Parses an object of conditions at `pointer`. Collects all errors.
     pub(super) fn parse(
         value: &Value,
         pointer: &str,
@@ -122,20 +122,20 @@ impl Condition {
         Self(reader.object(value, pointer, 0))
     }
 
-    /// Reads conditions that somebody wants to save and that stand at `pointer`: of a rule, or of a tier.
+    /// Parses the conditions of a rule or tier at `pointer`, for saving.
     ///
     /// # Errors
-    /// Everything that is wrong with them, each with a JSON pointer.
+    /// All their errors, each with a JSON pointer.
     pub fn read(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
         let condition = Self::parse(value, pointer, catalogue, Checks::Save, &mut errors);
         errors.none_or(condition)
     }
 
-    /// Reads conditions that were saved: tiers may have changed since, as for [`super::Rule::load`].
+    /// Parses saved conditions. Tiers may have changed since, as for [`super::Rule::load`].
     ///
     /// # Errors
-    /// As [`Condition::read`]; a fact that has gone with the benefit of a tier is one.
+    /// Same as [`Condition::read`]; a fact that disappeared with a tier's benefit is an error too.
     pub fn load(value: &Value, pointer: &str, catalogue: &Catalogue) -> Result<Self, FieldErrors> {
         let mut errors = FieldErrors::default();
         let condition = Self::parse(value, pointer, catalogue, Checks::Load, &mut errors);
@@ -145,12 +145,12 @@ impl Condition {
     /// Whether all conditions hold. Does not allocate.
     ///
     /// # Errors
-    /// A division by zero or an overflow in a `when`, where the other conditions do not decide without it.
+    /// A division by zero or an overflow in a `when`, unless the other conditions decide without it.
     pub fn hold(&self, facts: &Facts<'_>) -> Result<bool, EvalError> {
         all_hold(&self.0, facts)
     }
 
-    /// Every comparison with the value it met, and every group with how many of its parts hold.
+    /// Every comparison with the actual value, and every group with the number of its parts that hold.
     pub fn explain(&self, facts: &Facts<'_>) -> Vec<ConditionResult> {
         let mut results = Vec::new();
         for node in &self.0 {
@@ -255,8 +255,8 @@ fn all_hold(parts: &[Node], facts: &Facts<'_>) -> Result<bool, EvalError> {
     first_decides(parts, facts, false)
 }
 
-/// `decisive` as soon as one part is; else the opposite, or the error of a part that cannot be computed. The order of
-/// the parts is of no account.
+/// Returns `decisive` if one part is, otherwise the opposite, or the error of a part that cannot be computed. The
+/// order of the parts does not matter.
 fn first_decides(parts: &[Node], facts: &Facts<'_>, decisive: bool) -> Result<bool, EvalError> {
     let mut otherwise = Ok(!decisive);
     for part in parts {
@@ -276,7 +276,7 @@ struct Reader<'a, 'e> {
     comparisons: usize,
 }
 
-/// What a key of a condition names.
+/// What a key of a condition refers to.
 enum Key {
     Fact(FactId),
     Min(FactId),
@@ -284,7 +284,7 @@ enum Key {
 }
 
 impl Reader<'_, '_> {
-    /// The conditions of an object; all of them must hold.
+    /// Parses the conditions of an object; all of them must hold.
     fn object(&mut self, value: &Value, pointer: &str, depth: usize) -> Vec<Node> {
         let Value::Object(map) = value else {
             self.errors.push(
@@ -326,7 +326,7 @@ impl Reader<'_, '_> {
         nodes
     }
 
-    /// The objects of `all` and `any`.
+    /// Parses the objects of `all` and `any`.
     fn list(&mut self, value: &Value, pointer: &str, depth: usize) -> Vec<Node> {
         let Value::Array(items) = value else {
             self.errors.push(
@@ -365,7 +365,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// One more comparison; `None`, with an error, when there are too many.
+    /// Counts one more comparison. Returns `None`, and records an error, above the maximum.
     fn count(&mut self, pointer: &str) -> Option<()> {
         self.comparisons += 1;
         if self.comparisons == COMPARISONS_MAX + 1 {
@@ -378,7 +378,7 @@ impl Reader<'_, '_> {
         (self.comparisons <= COMPARISONS_MAX).then_some(())
     }
 
-    /// A fact of that very name comes before the sugar of `_min` and `_max`.
+    /// A fact with exactly this name takes precedence over the suffixes `_min` and `_max`.
     fn key(&self, key: &str) -> Option<Key> {
         if let Some(id) = self.catalogue.id(key) {
             return Some(Key::Fact(id));
@@ -422,11 +422,11 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// `{"min", "max", "equals", "in", "not", "exists"}` of one fact.
+    /// Parses `{"min", "max", "equals", "in", "not", "exists"}` of one fact.
     fn tests(&mut self, fact: FactId, tests: &Map<String, Value>, pointer: &str, nodes: &mut Vec<Node>) {
         if tests.is_empty() {
             self.errors
-                .push(pointer, "required", "must hold min, max, equals, in, not or exists");
+                .push(pointer, "required", "must contain min, max, equals, in, not or exists");
         }
         for (name, value) in tests {
             let at = child(pointer, name);
@@ -443,7 +443,7 @@ impl Reader<'_, '_> {
                 ("exists", other) => self.wrong_type(&at, "true or false", other),
                 _ => {
                     self.errors
-                        .push(&at, "unknown", "is none of min, max, equals, in, not, exists");
+                        .push(&at, "unknown", "is not one of min, max, equals, in, not, exists");
                     None
                 }
             };
@@ -510,7 +510,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// A value, or a list of them.
+    /// Parses a value, or a list of values.
     fn constants(&mut self, fact: FactId, value: &Value, pointer: &str) -> Option<Vec<Constant>> {
         let Value::Array(items) = value else {
             return Some(vec![self.constant(fact, value, pointer)?]);
@@ -527,7 +527,7 @@ impl Reader<'_, '_> {
         constants.collect::<Vec<_>>().into_iter().collect()
     }
 
-    /// `f_min` above `f_max` in one object can never hold.
+    /// Reports `f_min` above `f_max` in one object, which can never hold.
     fn check_sugar_range(&mut self, map: &Map<String, Value>, pointer: &str) {
         for (key, min) in map {
             if let (Some(Key::Min(_)), Some(fact)) = (self.key(key), key.strip_suffix("_min")) {
@@ -551,7 +551,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// A number in a condition: either sign, 15 integer digits, 10 decimal places.
+/// Bounds of a number in a condition: either sign, 15 integer digits, 10 decimal places.
 const ANY_NUMBER: Bounds = Bounds {
     min: Decimal::MIN,
     max: None,

@@ -1,4 +1,4 @@
-//! Reads a JSON object field by field and collects everything that is wrong with it.
+//! Reads a JSON object field by field and collects all its errors.
 
 use crate::facts::nearest;
 use crate::money::{AmountError, parse_signed};
@@ -13,7 +13,7 @@ pub fn child(pointer: &str, key: impl std::fmt::Display) -> String {
     format!("{pointer}/{}", key.to_string().replace('~', "~0").replace('/', "~1"))
 }
 
-/// As a person would name the type of a value in an error.
+/// The type of a value, as error texts name it.
 pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -25,7 +25,7 @@ pub fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A JSON number, or a text that holds one, from its text.
+/// Reads a JSON number, or a string that holds one, from its digits.
 pub fn decimal(value: &Value, scale: u32) -> Result<Decimal, AmountError> {
     match value {
         Value::Number(number) => parse_signed(&number.to_string(), scale),
@@ -34,12 +34,12 @@ pub fn decimal(value: &Value, scale: u32) -> Result<Decimal, AmountError> {
     }
 }
 
-/// What a number in a rule may be.
+/// The allowed range of a number.
 #[derive(Clone, Copy)]
 pub struct Bounds {
     pub min: Decimal,
     pub max: Option<Decimal>,
-    /// Decimal places.
+    /// Maximum number of decimal places.
     pub scale: u32,
 }
 
@@ -70,7 +70,8 @@ pub struct Fields<'a, 'e> {
 }
 
 impl<'a, 'e> Fields<'a, 'e> {
-    /// `None`, with an error, if `value` is no object. Fields that are not among `names` are errors.
+    /// Returns `None`, and records an error, if `value` is not an object. Fields that are not in `names` are
+    /// errors.
     pub fn of(
         value: &'a Value,
         pointer: &str,
@@ -125,7 +126,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         value
     }
 
-    /// 1 to `chars_max` characters, none of them a control character.
+    /// Accepts 1 to `chars_max` characters without control characters.
     pub fn text(&mut self, name: &str, chars_max: usize) -> Option<&'a str> {
         let value = self.get(name)?;
         let Value::String(text) = value else {
@@ -157,7 +158,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         }
     }
 
-    /// A whole number in `min..=max`.
+    /// Accepts a whole number in `min..=max`.
     pub fn whole(&mut self, name: &str, min: i32, max: i32) -> Option<i32> {
         let value = self.get(name)?;
         let number = value
@@ -177,7 +178,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         read_decimal(value, &pointer, bounds, self.errors)
     }
 
-    /// One of these words.
+    /// Accepts one of these words.
     pub fn one_of<T: Word>(&mut self, name: &str, choices: &[T]) -> Option<T> {
         let value = self.get(name)?;
         let pointer = self.pointer(name);
@@ -197,7 +198,7 @@ impl<'a, 'e> Fields<'a, 'e> {
         parsed
     }
 
-    /// A list that is not empty, with each item read by `read`; an item that stands twice is an error.
+    /// Accepts a non-empty list. `read` parses each item; a repeated item is an error.
     pub fn list<T: PartialEq>(
         &mut self,
         name: &str,
@@ -219,7 +220,7 @@ impl<'a, 'e> Fields<'a, 'e> {
                 continue;
             };
             if list.contains(&item) {
-                self.errors.push(at, "duplicate", "stands twice in the list");
+                self.errors.push(at, "duplicate", "appears more than once in the list");
             } else {
                 list.push(item);
             }

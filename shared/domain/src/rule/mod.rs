@@ -1,4 +1,4 @@
-//! Rules: when they apply, to whom, and what they give. Checked once, when saved; compiled for evaluation.
+//! Rules: when they apply, to whom, and what they give. Checked and compiled once, when saved or loaded.
 
 pub mod condition;
 pub(crate) mod fields;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 text_enum! {
-    /// What makes a player's rules be evaluated.
+    /// What causes the evaluation of a player's rules.
     pub enum Trigger as "trigger" {
         Import = "IMPORT",
         Recalculation = "RECALCULATION",
@@ -36,18 +36,18 @@ text_enum! {
 }
 
 impl Trigger {
-    /// Of a file, a run, an event, or of a reward that these gave.
+    /// Whether another trigger caused it: a file, a run, an event, or a reward that these gave.
     pub const fn is_consequence(self) -> bool {
         matches!(self, Trigger::SegmentChanged | Trigger::TierChanged)
     }
 }
 
-/// Money that the grants of a rule may cost.
+/// Upper limit for the cost of a rule's grants, in money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Decimal>,
-    /// Per day of the program's time zone.
+    /// Per day in the program's time zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_day: Option<Decimal>,
 }
@@ -63,17 +63,17 @@ pub struct Rule {
     pub is_active: bool,
     pub condition: Condition,
     pub reward: Reward,
-    /// `None`: all but consequences.
+    /// `None`: all triggers except consequences.
     pub triggers: Option<Vec<Trigger>>,
     pub cadence: Cadence,
     pub starts_at: Option<Timestamp>,
-    /// The first instant at which it no longer applies.
+    /// Exclusive: the rule does not apply at this instant any more.
     pub ends_at: Option<Timestamp>,
-    /// `None`: all.
+    /// `None`: every day.
     pub days_of_week: Option<Vec<Weekday>>,
     pub budget: Option<Budget>,
     pub exclusive_group: Option<String>,
-    /// Facts that the conditions and the formula name, sorted.
+    /// Facts named by the conditions and the formula, sorted.
     reads: Vec<FactId>,
     definition: Value,
 }
@@ -100,10 +100,10 @@ const DESCRIPTION_CHARS_MAX: usize = 2_000;
 const PRIORITY_MAX: i32 = 1_000_000;
 
 impl Rule {
-    /// Reads a rule that somebody wants to save.
+    /// Parses a rule for saving.
     ///
     /// # Errors
-    /// Everything that is wrong with it, each with a JSON pointer.
+    /// All its errors, each with a JSON pointer.
     pub fn parse(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, FieldErrors> {
         Self::read(
             value,
@@ -115,11 +115,11 @@ impl Rule {
         )
     }
 
-    /// Reads a rule that was saved. Settings and tiers may have changed since: games, tiers and wagering
-    /// requirements that [`Rule::parse`] would refuse today are accepted.
+    /// Parses a saved rule. Accepts games, tiers and wagering requirements that [`Rule::parse`] would refuse now,
+    /// because settings and tiers may have changed since.
     ///
     /// # Errors
-    /// As [`Rule::parse`]; a fact that has gone with the benefit of a tier is one.
+    /// Same as [`Rule::parse`]; a fact that disappeared with a tier's benefit is an error too.
     pub fn load(value: &Value, catalogue: &Catalogue, settings: &Settings) -> Result<Self, FieldErrors> {
         Self::read(
             value,
@@ -222,23 +222,23 @@ impl Rule {
         Value::Object(map)
     }
 
-    /// What is stored and returned: reading it again gives this rule.
+    /// What is stored and returned. Parsing it gives this rule again.
     pub fn definition(&self) -> &Value {
         &self.definition
     }
 
-    /// Facts that the conditions and the formula name, sorted.
+    /// Facts named by the conditions and the formula, sorted.
     pub fn reads(&self) -> &[FactId] {
         &self.reads
     }
 
-    /// Whether the conditions are known to hold.
+    /// Whether the conditions hold. `false` if they cannot be computed.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
         self.condition.hold(facts) == Ok(true)
     }
 
-    /// Whether it names the trigger. A rule that names none is called by everything but consequences: what happened has called
-    /// it already, and is not to pay twice.
+    /// Whether the rule has this trigger. A rule without triggers reacts to all but consequences: the cause of a
+    /// consequence has triggered it already, and it must not pay twice.
     fn is_called_by(&self, trigger: Trigger) -> bool {
         match &self.triggers {
             Some(triggers) => triggers.contains(&trigger),
@@ -246,12 +246,12 @@ impl Rule {
         }
     }
 
-    /// Switched on, in its time, on one of its days, for this trigger.
+    /// Whether the rule is active, in its period, on one of its days, and has this trigger.
     pub fn is_live(&self, trigger: Trigger, moment: &Moment) -> bool {
         self.is_called_by(trigger) && self.is_on(moment)
     }
 
-    /// Switched on, in its time, on one of its days.
+    /// Whether the rule is active, in its period, on one of its days.
     pub fn is_on(&self, moment: &Moment) -> bool {
         self.is_active
             && self.starts_at.is_none_or(|starts_at| starts_at <= moment.now())

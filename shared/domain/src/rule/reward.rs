@@ -1,4 +1,4 @@
-//! `reward_config`: what a rule gives, how much of it, and under which terms.
+//! `reward_config`: what a rule gives, how much of it, and on which terms.
 
 use super::condition::Checks;
 use super::fields::{Bounds, Fields, read_decimal};
@@ -25,7 +25,7 @@ text_enum! {
 }
 
 impl RewardType {
-    /// What the player receives.
+    /// The asset that the player receives.
     pub const fn asset(self) -> Asset {
         match self {
             RewardType::BonusBalance | RewardType::Cashback | RewardType::FreePlay => Asset::Bonus,
@@ -40,13 +40,13 @@ impl RewardType {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reward {
     pub reward_type: RewardType,
-    /// A fixed `amount` is a formula too.
+    /// A fixed `amount` is stored as a formula too.
     pub formula: Formula,
     pub min_amount: Option<Decimal>,
     pub max_amount: Option<Decimal>,
-    /// Of a reward in BONUS.
+    /// Only for a reward in BONUS.
     pub terms: Option<GrantTerms>,
-    /// Days until points expire; none: they do not.
+    /// Days until points expire; `None`: never.
     pub lp_expiry_days: Option<u32>,
 }
 
@@ -68,7 +68,7 @@ const FIELDS: &[&str] = &[
     "on_withdrawal",
     "requires_opt_in",
 ];
-/// Those that only a reward in BONUS can have.
+/// Fields that only a reward in BONUS can have.
 const TERMS: [&str; 10] = [
     "wagering_requirement",
     "wagering_basis",
@@ -81,7 +81,7 @@ const TERMS: [&str; 10] = [
     "on_withdrawal",
     "requires_opt_in",
 ];
-/// Those whose value is a decimal, also when it was written as a text.
+/// Fields with a decimal value, which may be written as a string.
 const DECIMALS: [&str; 6] = [
     "amount",
     "min_amount",
@@ -94,10 +94,10 @@ const DECIMALS: [&str; 6] = [
 pub(crate) const EXPIRY_HOURS_MAX: i32 = 24 * 366 * 10;
 const EXPIRY_DAYS_MAX: i32 = 366 * 100;
 const GAME_CHARS_MAX: usize = 64;
-/// Beyond this a wagering requirement or a conversion limit is a slip of the pen.
+/// A wagering requirement or conversion limit above this is a typing error.
 const MULTIPLIER_MAX: i64 = 1_000;
 
-/// What reading a reward needs to know.
+/// What the parser of a reward needs.
 pub(super) struct Context<'a> {
     pub catalogue: &'a Catalogue,
     pub settings: &'a Settings,
@@ -145,7 +145,7 @@ impl Reward {
     }
 }
 
-/// Exactly one of `formula` and `amount`.
+/// Requires exactly one of `formula` and `amount`.
 fn formula(fields: &mut Fields<'_, '_>, context: &Context<'_>, asset: Asset) -> Option<Formula> {
     match (fields.get("formula"), fields.get("amount")) {
         (None, None) => {
@@ -193,7 +193,7 @@ fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
     terms
 }
 
-/// Of wagering requirements and conversion limits.
+/// Bounds of wagering requirements and conversion limits.
 pub(crate) fn multiplier() -> Bounds {
     Bounds {
         min: Decimal::ZERO,
@@ -202,7 +202,7 @@ pub(crate) fn multiplier() -> Bounds {
     }
 }
 
-/// Limits that would let nothing through, and a requirement above what the jurisdiction allows.
+/// Refuses limits that would let nothing through, and a requirement above what the jurisdiction allows.
 pub(crate) fn check_terms(fields: &mut Fields<'_, '_>, terms: &GrantTerms, settings: &Settings, checks: Checks) {
     for (name, value) in [("max_bet", terms.max_bet), ("max_conversion", terms.max_conversion)] {
         if value.is_some_and(|value| value.is_zero()) {
@@ -220,7 +220,7 @@ pub(crate) fn check_terms(fields: &mut Fields<'_, '_>, terms: &GrantTerms, setti
     }
 }
 
-/// A game that has an edge in the settings or a weight by default.
+/// Accepts a game that has an edge in the settings or a default weight.
 fn game(item: &Value, pointer: &str, context: &Context<'_>, errors: &mut FieldErrors) -> Option<String> {
     let Some(name) = item
         .as_str()
@@ -279,7 +279,7 @@ fn game_weights(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<BT
     Some(weights)
 }
 
-/// Terms of wagering belong to rewards in BONUS, an expiry in days to points.
+/// Only rewards in BONUS have wagering terms; only points have an expiry in days.
 fn check_belongs(fields: &mut Fields<'_, '_>, reward_type: RewardType) {
     let asset = reward_type.asset();
     for name in TERMS {

@@ -101,7 +101,8 @@ pub enum TargetError {
 pub struct Target(Url);
 
 impl Target {
-    /// The parser normalises addresses written as one number, in octal or in hex (`0x7f000001`), so the check sees them.
+    /// The URL parser normalises addresses written as one number, in octal or in hex (`0x7f000001`), so that the
+    /// check sees them.
     pub fn parse(text: &str, targets: Targets) -> Result<Self, TargetError> {
         if text.len() > URL_BYTES_MAX {
             return Err(TargetError::TooLong);

@@ -1,4 +1,4 @@
-//! How much a player may cost, and how much a rule may spend.
+//! The caps and budget gates: limits on what a player may cost and on what a rule may spend.
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
@@ -8,7 +8,7 @@ use crate::settings::CapSettings;
 use rust_decimal::Decimal;
 use serde::Serialize;
 
-/// Money that a player's rewards may still cost. Shrinks as an evaluation grants.
+/// Money that a player's rewards may still cost. Shrinks as an evaluation grants rewards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CapRoom {
     pub day: Money,
@@ -17,7 +17,7 @@ pub struct CapRoom {
 }
 
 impl CapRoom {
-    /// The caps less what the player's rewards cost in the rolling windows; negative after a cap was lowered.
+    /// The caps less the player's reward cost in the rolling windows. Negative after a cap was lowered.
     pub fn of(spend: &RewardSpend, caps: &CapSettings) -> Self {
         let room = |cap: Decimal, spent: Decimal| Money::of(cap - spent);
         Self {
@@ -27,7 +27,7 @@ impl CapRoom {
         }
     }
 
-    /// What fits into all three.
+    /// The smallest of the three.
     pub fn least(&self) -> Decimal {
         self.day.min(self.days_7).min(self.days_30).max(Money::ZERO).value()
     }
@@ -41,21 +41,21 @@ impl CapRoom {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CapFigures {
-    /// Room before this reward.
+    /// What was left before this reward.
     pub room: CapRoom,
-    /// Of what is let through; of what was asked for when refused.
+    /// Cost of the passed amount, or of the requested amount after a refusal.
     pub cost: Money,
 }
 
-/// The gate's answer, and the cost its caller goes on with.
+/// The gate's result, and the cost that the caller continues with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Capped {
     pub gate: GateFigures,
-    /// Of what is let through; of what was asked for when refused.
+    /// Cost of the passed amount, or of the requested amount after a refusal.
     pub cost: Decimal,
 }
 
-/// Reduces `amount`, which costs `cost`, to what costs no more than the room. `None` on overflow.
+/// Reduces `amount`, which costs `cost`, so that it costs no more than is left. `None` on overflow.
 pub fn caps(room: &CapRoom, amount: Decimal, cost: Decimal, scale: u32, model: &CostModel<'_>) -> Option<Capped> {
     let least = room.least();
     let figures = |cost| {
@@ -88,7 +88,7 @@ pub struct BudgetFigures {
     pub cost: Money,
 }
 
-/// Refuses what costs more than is left of the rule's budget: a budget grants whole amounts or none.
+/// Refuses an amount that costs more than is left of the rule's budget. A budget never reduces amounts.
 pub fn budget(total_room: Option<Decimal>, day_room: Option<Decimal>, cost: Decimal, amount: Decimal) -> GateFigures {
     let figures = Figures::Budget(BudgetFigures {
         total_room,

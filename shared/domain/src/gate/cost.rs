@@ -1,4 +1,4 @@
-//! What a reward can be expected to cost, in money.
+//! The expected cost of a reward, in money.
 
 use super::ruin::{EXACT_STEPS_MAX, Run, expected_stake, expected_stake_exact};
 use crate::bonus::GrantTerms;
@@ -10,28 +10,28 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Serialize;
 use std::borrow::Cow;
 
-/// The cost of any amount of one reward for one player.
+/// Computes the cost of any amount of one reward for one player.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CostModel<'a> {
     /// Points and tickets: unit cost × expected redemption rate.
     PerUnit(Decimal),
-    /// A bonus: what the player can expect to keep after wagering it.
+    /// A bonus: what the player is expected to keep after wagering it.
     Wagered(WageredCost<'a>),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct WageredCost<'a> {
     pub terms: Cow<'a, GrantTerms>,
-    /// The deposit that is wagered with it; 0 without one.
+    /// The deposit that is wagered with the bonus; 0 without one.
     pub deposit: Decimal,
-    /// Size of a stake: the grant's `max_bet`, else the player's average; none: 1/50 of the bonus.
+    /// Stake size: the grant's `max_bet`, otherwise the player's average; `None`: 1/50 of the bonus.
     pub bet: Option<Decimal>,
     pub house_edge: Decimal,
     /// Standard deviation of one bet, in bets.
     pub bet_sd: Decimal,
 }
 
-/// Stakes in a bonus whose bet size is unknown.
+/// Number of stakes per bonus if the bet size is unknown.
 const BETS_PER_BONUS: i64 = 50;
 
 impl<'a> CostModel<'a> {
@@ -54,7 +54,7 @@ impl<'a> CostModel<'a> {
         Self::Wagered(WageredCost::new(Cow::Borrowed(terms), deposit, avg_bet_size, settings))
     }
 
-    /// Expected cost of `amount`: cents for a bonus, four decimal places (rounded up) for points and tickets.
+    /// Expected cost of `amount`: in cents for a bonus, rounded up to four decimal places for points and tickets.
     /// `None` on overflow.
     pub fn cost(&self, amount: Decimal) -> Option<Decimal> {
         match self {
@@ -84,10 +84,10 @@ impl<'a> WageredCost<'a> {
         }
     }
 
-    /// `B − edge · E[staked before the requirement is met or the money is gone]`, at least 0 and at most B;
-    /// B where nothing is to be staked.
+    /// `B − edge · E[staked before the requirement is met or the money is gone]`, at least 0 and at most B; B if
+    /// nothing must be staked.
     ///
-    /// The conversion limit of the terms is left out: the cost is never too low for it.
+    /// Ignores the conversion limit of the terms, so the cost may be too high but never too low.
     fn cost(&self, amount: Decimal) -> Option<Decimal> {
         self.kept(amount, estimated(expected_stake(&self.run(amount)?))?)
     }
@@ -112,7 +112,7 @@ impl<'a> WageredCost<'a> {
         })
     }
 
-    /// How the cost of `amount` comes about, and what it would be with even-money bets, exactly. Takes milliseconds. `None` on
+    /// How the cost of `amount` is derived, and the exact cost with even-money bets. Takes milliseconds. `None` on
     /// overflow.
     pub fn explain(&self, amount: Decimal) -> Option<WageringEstimate> {
         let run = self.run(amount)?;
@@ -144,34 +144,34 @@ impl<'a> WageredCost<'a> {
     }
 }
 
-/// What wagering a bonus comes to.
+/// The expected result of wagering a bonus.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WageringEstimate {
     pub amount: Money,
-    /// Money at the start: the bonus, and the deposit where it counts.
+    /// Money at the start: the bonus, plus the deposit where it counts.
     pub balance: Money,
     /// Money to stake.
     pub requirement: Money,
-    /// Share of a stake that is lost on average, in both models.
+    /// Share of a stake lost on average, in both models.
     pub edge: Decimal,
-    /// What the profit gate judges by.
+    /// The estimate that the profit gate uses.
     pub closed_form: Estimate,
-    /// By the dynamic program; null where it takes too long.
+    /// Computed by the dynamic program; null if that takes too many steps.
     pub exact: Option<Estimate>,
-    /// Why there is none.
+    /// Why there is no exact estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_exact: Option<String>,
 }
 
 text_enum! {
-    /// How the bets are taken to go.
+    /// How the bets are modelled.
     pub enum Model as "model of the bets" {
         FlatBets = "flat bets at even money",
         Brownian = "Brownian motion with drift",
     }
 }
 
-/// What one model of the bets says.
+/// The result of one model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
     pub model: Model,
@@ -179,23 +179,23 @@ pub struct Estimate {
     pub bet: Money,
     /// Standard deviation of one bet, in bets.
     pub bet_sd: Plain,
-    /// Before the requirement is met or the money is gone.
+    /// Expected stake before the requirement is met or the money is gone.
     pub expected_stake: Money,
-    /// What the player can expect to keep of the bonus.
+    /// What the player is expected to keep of the bonus.
     pub cost: Money,
 }
 
-/// As it is shown: four decimal places at most.
+/// Rounded for output: four decimal places at most.
 fn figure(value: Decimal) -> Money {
     Money::of(value.round_dp(STORED_SCALE))
 }
 
-/// An estimate becomes a decimal at a scale of its own, through its text, never with a float's tail.
+/// Converts through text with six decimal places, so that no tail of a float reaches a decimal.
 fn estimated(value: f64) -> Option<Decimal> {
     format!("{value:.6}").parse().ok()
 }
 
-/// Edge of the games a bonus can be played on: the average of the named ones, else the program's.
+/// The edge of the games a bonus can be played on: the average of the named games, otherwise the program's.
 pub fn mix_edge(eligible_games: Option<&[String]>, settings: &ProfitSettings) -> Decimal {
     let games = eligible_games.unwrap_or_default();
     let edges = games
@@ -206,11 +206,11 @@ pub fn mix_edge(eligible_games: Option<&[String]>, settings: &ProfitSettings) ->
         .unwrap_or(settings.house_edge)
 }
 
-/// The largest amount up to `amount`, in units of `scale`, for which `fits` holds. 0 if none does.
+/// The largest amount below `amount`, in steps of `scale`, for which `fits` holds; 0 if there is none.
 ///
-/// `amount` itself does not fit. What fits must be a range from 0 on, as it is where the cost rises with the
-/// amount; where the cost falls again (a requirement that certainly eats the bonus) the range below the rise
-/// is found.
+/// Requires that `amount` does not fit and that the fitting amounts form a range from 0, as they do where the cost
+/// rises with the amount. Where the cost falls again (a requirement that certainly consumes the bonus), it finds
+/// the range below the rise.
 pub fn largest_fitting(amount: Decimal, scale: u32, fits: impl Fn(Decimal) -> bool) -> Decimal {
     let units = |amount: Decimal| {
         amount
@@ -296,7 +296,7 @@ mod tests {
         assert!((cost - d("73.48")).abs() < d("0.15"), "{cost}"); // 0.5 % of the stake is 0.13 of cost
     }
 
-    /// A bonus of 100 with its deposit of 100, and one of 10 alone, at 1/37.
+    /// A bonus of 100 with a deposit of 100, and one of 10 alone, at an edge of 1/37.
     #[test]
     fn the_explanation_gives_the_table_of_the_domain_exactly() {
         let even_money = ProfitSettings {

@@ -1,4 +1,4 @@
-//! Who may be rewarded at all, and what a risk score costs.
+//! The eligibility and fraud gates: who may be rewarded, and how a risk score reduces rewards.
 
 use super::{Figures, GateFigures};
 use crate::player::Standing;
@@ -15,7 +15,7 @@ pub struct EligibilityFigures {
     pub self_excluded_until: Option<Timestamp>,
 }
 
-/// Refuses blocked, inactive and self-excluded players, and those whose standing cannot be read.
+/// Refuses blocked, inactive and self-excluded players, and those whose standing could not be read.
 pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal) -> GateFigures {
     let self_excluded_until = standing
         .and_then(|standing| standing.self_excluded_until)
@@ -39,7 +39,7 @@ pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal)
 }
 
 text_enum! {
-    /// What a risk score does to a reward.
+    /// The effect of a risk score on a reward.
     pub enum Penalty as "penalty" {
         None = "NONE",
         HalfAmount = "HALF_AMOUNT",
@@ -49,7 +49,7 @@ text_enum! {
 }
 
 impl Penalty {
-    /// 0–30 nothing, 31–60 half the amount, 61–80 twice the wagering, 81–100 no reward.
+    /// 0–30: none; 31–60: half the amount; 61–80: twice the wagering; 81–100: no reward.
     pub const fn of(risk_score: u8) -> Self {
         match risk_score {
             0..=30 => Penalty::None,
@@ -67,8 +67,7 @@ impl Penalty {
         }
     }
 
-    /// The wagering multiplier under this penalty; never above what the jurisdiction allows, unless the rule
-    /// itself is.
+    /// The wagering multiplier under this penalty. Never raised above what the jurisdiction allows.
     pub fn wagering(self, multiplier: Decimal, allowed: Option<Decimal>) -> Decimal {
         match self {
             Penalty::DoubleWagering => {
@@ -86,7 +85,7 @@ pub struct FraudFigures {
     pub penalty: Penalty,
 }
 
-/// `asked` before and `amount` after the penalty, both rounded.
+/// `asked` is the amount before the penalty, `amount` after it; both are rounded.
 pub fn fraud(risk_score: u8, asked: Decimal, amount: Decimal) -> GateFigures {
     let penalty = Penalty::of(risk_score);
     let figures = Figures::Fraud(FraudFigures { risk_score, penalty });

@@ -1,5 +1,5 @@
-//! Gates between a rule that matches and a reward that is issued. In this order: eligibility, fraud, profit,
-//! caps, budget. Each approves, reduces the amount or refuses, with the figures it judged by.
+//! Gates between a matching rule and an issued reward, in this order: eligibility, fraud, profit, caps, budget.
+//! Each approves, reduces or refuses the amount, and gives the figures of its decision.
 
 pub mod cost;
 pub mod ruin;
@@ -24,7 +24,7 @@ text_enum! {
     }
 }
 
-/// What a gate judged by.
+/// The figures of a gate's decision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "name", content = "figures", rename_all = "lowercase")]
 pub enum Figures {
@@ -35,13 +35,13 @@ pub enum Figures {
     Budget(BudgetFigures),
 }
 
-/// The answer of one gate: `{"name", "figures", "verdict", "amount"}`.
+/// The result of one gate: `{"name", "figures", "verdict", "amount"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateFigures {
     #[serde(flatten)]
     pub figures: Figures,
     pub verdict: GateVerdict,
-    /// What the gate lets through, at the asset's scale; 0 when it refuses.
+    /// The amount that passes, at the asset's scale; 0 when refused.
     pub amount: Decimal,
 }
 
@@ -67,8 +67,8 @@ impl GateFigures {
         }
     }
 
-    /// Whether it is kept with a decision: the profit gate always, as the proof that the reward pays; another one
-    /// when it did more than let the amount pass.
+    /// Whether to store it with a decision: the profit gate always, as proof that the reward pays; another gate
+    /// only if it had an effect.
     pub fn is_kept(&self) -> bool {
         match &self.figures {
             Figures::Profit(_) => true,

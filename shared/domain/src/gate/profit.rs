@@ -9,10 +9,10 @@ use crate::settings::{OnUnprofitable, ProfitSettings, RevenueBasis};
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde::Serialize;
 
-/// The figures that every decision keeps. Of the amount that was asked for, also when it was reduced.
+/// The figures stored with every decision. They describe the requested amount, even if it was reduced.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ProfitFigures {
-    /// Stake to expect in the next 30 days without the reward.
+    /// Expected stake in the next 30 days without the reward.
     pub base_wager: Money,
     pub multiplier: Decimal,
     pub edge: Decimal,
@@ -22,14 +22,14 @@ pub struct ProfitFigures {
     /// `profit / cost`; null for a reward that costs nothing.
     pub roi: Option<Decimal>,
     pub min_roi: Decimal,
-    /// Of the reduced amount.
+    /// Cost of the reduced amount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduced_cost: Option<Money>,
 }
 
 const ROI_SCALE: u32 = 4;
 
-/// Stake to expect from this player in the next 30 days.
+/// Expected stake of this player in the next 30 days.
 fn base_wager(player: &PlayerSnapshot, settings: &ProfitSettings) -> Decimal {
     if player.totals.wagered.is_zero() {
         let prior = player.segment.and_then(|segment| settings.prior_wager.get(&segment));
@@ -52,7 +52,7 @@ fn multiplier(player: &PlayerSnapshot, reward_type: RewardType, settings: &Profi
     }
 }
 
-/// `base_wager × multiplier × edge`, in cents. `None` on overflow, also of what is stored.
+/// `base_wager × multiplier × edge`, in cents. `None` on overflow, or if the result is too large to store.
 fn revenue(base_wager: Decimal, multiplier: Decimal, edge: Decimal) -> Option<Decimal> {
     let revenue = base_wager.checked_mul(multiplier)?.checked_mul(edge)?;
     let revenue = revenue.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::MidpointAwayFromZero);
@@ -68,12 +68,12 @@ fn pays(revenue: Decimal, cost: Decimal, min_roi: Decimal) -> bool {
         .is_some_and(|(profit, wanted)| profit >= Decimal::ZERO && profit >= wanted)
 }
 
-/// The gate's answer, and what its caller goes on with.
+/// The gate's result, and what the caller continues with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profit {
     pub gate: GateFigures,
     pub revenue: Decimal,
-    /// Of what is let through; of what was asked for when refused.
+    /// Cost of the passed amount, or of the requested amount after a refusal.
     pub cost: Decimal,
 }
 
@@ -117,7 +117,7 @@ pub fn profit(
         min_roi: settings.min_roi,
         reduced_cost: reduced_cost.map(Money::of),
     });
-    // An amount of 0 asks for nothing, but a gate that would not let it pass says so.
+    // An amount of 0 needs nothing, but a gate that would refuse it still says so.
     let refused = granted.is_zero() && !pays_asked;
     let gate = if refused {
         GateFigures::refuse(figures)

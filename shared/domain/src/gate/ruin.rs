@@ -1,14 +1,14 @@
-//! What a player can be expected to stake before a wagering requirement is met or the money is gone.
+//! The expected stake before a wagering requirement is met or the money is gone.
 //!
-//! The only place that computes with floats: estimates of an expectation, never an amount. Callers round the
-//! result into a decimal of its own.
+//! The only module that computes with floats: for estimates of an expectation, never for amounts. Callers round the
+//! result to a decimal.
 #![allow(clippy::float_arithmetic)]
 
 use libm::{ceil, erfc, exp, floor, round, sqrt};
 use rust_decimal::prelude::ToPrimitive;
 use std::f64::consts::{PI, SQRT_2};
 
-/// A run of stakes of one size, in money.
+/// A series of stakes of one size, in money.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Run {
     /// Money at the start, > 0.
@@ -17,16 +17,16 @@ pub struct Run {
     pub bet: f64,
     /// Money to stake, > 0.
     pub requirement: f64,
-    /// Share of a stake that is lost on average, 0 to 1.
+    /// Share of a stake lost on average, 0 to 1.
     pub edge: f64,
     /// Standard deviation of one bet, in bets; 0 or more.
     pub bet_sd: f64,
 }
 
-/// Below this `requirement / (balance / edge)` the edge takes nothing that counts, and the closed form would
-/// subtract nearly equal numbers.
+/// Below this value of `requirement / (balance / edge)` the edge has no noticeable effect, and the closed form
+/// would subtract nearly equal numbers.
 const DRIFT_MIN: f64 = 1e-7;
-/// Beyond this the money certainly outlasts (or is certainly gone by) its expected end.
+/// Above this value the money certainly outlasts its expected end, or is certainly gone by then.
 const SHAPE_MAX: f64 = 1e12;
 
 /// `E[min(τ, W)]`, with τ the money staked until ruin: inverse Gaussian with mean `m = balance / edge` and
@@ -81,8 +81,8 @@ fn erfcx(z: f64) -> f64 {
     (1.0 - q * (1.0 - 3.0 * q * (1.0 - 5.0 * q * (1.0 - 7.0 * q)))) / (z * sqrt(PI))
 }
 
-/// The same expectation, exactly, for even-money bets of one unit: `balance` and `bets` are whole numbers of
-/// bets, a bet is won with probability `(1 − edge)/2`. The oracle of [`expected_stake`], in bets.
+/// The same expectation, computed exactly for even-money bets of one unit: `balance` and `bets` are whole numbers
+/// of bets, and a bet is won with probability `(1 − edge)/2`. The oracle for tests of [`expected_stake`], in bets.
 ///
 /// Takes `bets × min(bets, balance + bets)` steps.
 pub fn expected_bets_exact(balance: u32, bets: u32, edge: f64) -> f64 {
@@ -90,7 +90,7 @@ pub fn expected_bets_exact(balance: u32, bets: u32, edge: f64) -> f64 {
     let lose = 1.0 - win;
     let width = usize::try_from(balance.saturating_add(bets)).map_or(2, |highest| highest + 2);
     let start = usize::try_from(balance).unwrap_or(0);
-    // alive[k]: probability that the money came to k bets and was never gone. Index 0, ruin, stays empty.
+    // alive[k]: probability that the money is k bets and was never gone. Index 0, ruin, stays empty.
     let mut alive = vec![0.0; width];
     let mut next = vec![0.0; width];
     if start > 0 {
@@ -109,24 +109,26 @@ pub fn expected_bets_exact(balance: u32, bets: u32, edge: f64) -> f64 {
     expected
 }
 
-/// Most steps that [`expected_stake_exact`] takes: some milliseconds.
+/// Maximum number of steps of [`expected_stake_exact`]: some milliseconds.
 pub const EXACT_STEPS_MAX: u64 = 5_000_000;
 
-/// What the exact dynamic program says of a run.
+/// The result of the exact dynamic program.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExactStake {
-    /// Money that is staked.
+    /// Expected stake, in money.
     pub stake: f64,
-    /// The size of a stake that was computed with.
+    /// The stake size used.
     pub bet: f64,
-    /// Of an even-money bet, `sqrt(1 − edge²)`.
+    /// Standard deviation of an even-money bet, `sqrt(1 − edge²)`.
     pub bet_sd: f64,
 }
 
-/// The expectation of [`expected_stake`] for even money, exactly: by [`expected_bets_exact`], with the bet size nearest to the
-/// run's of which the balance holds a whole number. The last stake is what is left to stake. The run's `bet_sd` is not looked at.
+/// The expectation of [`expected_stake`], computed exactly for even money with [`expected_bets_exact`]. Uses the
+/// bet size nearest to the run's of which the balance holds a whole number; the last stake is the rest of the
+/// requirement. Ignores the run's `bet_sd`.
 ///
-/// `None` where it would take more than [`EXACT_STEPS_MAX`] steps: bets to place × (bets of money + bets to place).
+/// Returns `None` if it would take more than [`EXACT_STEPS_MAX`] steps: bets to place × (bets of money + bets to
+/// place).
 pub fn expected_stake_exact(run: &Run) -> Option<ExactStake> {
     let Run {
         balance,
@@ -201,7 +203,7 @@ mod tests {
             (200.0, 10.0, 3000.0, 2480.6710),
             (10.0, 1.0, 500.0, 208.1230),
         ] {
-            // Slots or not: the bets are of even money.
+            // `bet_sd` does not matter: the bets are even money.
             let exact = expected_stake_exact(&Run {
                 bet_sd: 5.0,
                 ..even_money(x, b, w, 1.0 / 37.0)
@@ -214,14 +216,15 @@ mod tests {
 
     #[test]
     fn the_balance_is_a_whole_number_of_bets_and_the_last_stake_is_what_is_left() {
-        // Bets of 7 are 6.67: three of them are 20. Half of a fourth: with three bets of money, two survive unless all are lost.
+        // A bet size of 7 becomes 6.67, so that three bets are 20. Requirement: three and a half bets. With money
+        // for three, two survive unless all are lost.
         let exact = expected_stake_exact(&even_money(20.0, 7.0, 20.0 / 3.0 * 3.5, 0.0)).unwrap();
         assert_eq!(exact.bet, 20.0 / 3.0);
         assert!(
             (exact.stake - 20.0 / 3.0 * (3.0 + 0.5 * 7.0 / 8.0)).abs() < 1e-12,
             "{exact:?}"
         );
-        // A bet above the balance is all of it: placed, and placed again if it was won.
+        // A bet above the balance is the whole balance: placed, and placed again if it was won.
         let exact = expected_stake_exact(&even_money(5.0, 100.0, 10.0, 0.5)).unwrap();
         assert_eq!((exact.bet, exact.stake), (5.0, 6.25));
         assert_eq!(
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn small_cases_of_the_dynamic_program_by_hand() {
-        // One bet of money: the first is always placed, the second only if the first was won.
+        // Money for one bet: the first is always placed, the second only if the first was won.
         assert_eq!(expected_bets_exact(1, 1, 0.5), 1.0);
         assert_eq!(expected_bets_exact(1, 2, 0.5), 1.25);
         // Third bet: after win-win or win-loss there is money left, 1/4; so 1 + 1/4 + 1/4.

@@ -15,9 +15,9 @@ pub enum Error {
     Connection(#[source] deadpool_postgres::PoolError),
     #[error("the database refused a statement")]
     Statement(#[from] tokio_postgres::Error),
-    #[error("a row holds the {what} {text:?}, which is none")]
+    #[error("a row contains {text:?}, which is not a known {what}")]
     UnknownWord { what: &'static str, text: String },
-    #[error("a row holds the id {text:?}, which is none")]
+    #[error("a row contains {text:?}, which is not a valid id")]
     Id {
         text: String,
         #[source]
@@ -30,16 +30,16 @@ pub enum Error {
         source: TryFromIntError,
     },
     /// The other wallets were written by a transaction that did not hold the player's lock.
-    #[error("{saved} of {wallets} wallets were as they had been read, and were saved")]
+    #[error("only {saved} of {wallets} wallets still had the version that was read")]
     LockNotHeld { saved: i64, wallets: usize },
     /// A terminal grant never changes.
-    #[error("{saved} of {grants} grants were open, and were saved")]
+    #[error("only {saved} of {grants} grants were still open")]
     GrantsOver { saved: u64, grants: usize },
     #[error("transaction {0} has no postings")]
     NoPostings(TransactionId),
     #[error("a run has too many shards")]
     ShardsMax(#[source] TryFromIntError),
-    #[error("the reading of the population broke off")]
+    #[error("the read of the population stopped early")]
     ReadingStopped,
     #[error("migration failed")]
     Migration(#[source] Box<refinery::Error>),
@@ -74,8 +74,9 @@ impl Error {
         match self {
             Error::Connection(_) => true,
             Error::Statement(error) => {
-                error.is_closed()
-                    || matches!(error.code(), Some(code) if code.code().starts_with("57P") || code.code().starts_with("08") || code.code().starts_with("53"))
+                let has_class =
+                    |code: &SqlState| ["08", "53", "57P"].iter().any(|class| code.code().starts_with(class));
+                error.is_closed() || error.code().is_some_and(has_class)
             }
             _ => false,
         }

@@ -9,8 +9,8 @@ async fn many() -> TestDb {
     let test = TestDb::new().await;
     test.tamper(
         "INSERT INTO players (player_id, email, tier, is_active, created_at)
-         SELECT 'P' || lpad(n::text, 6, '0'), 'Player' || n || '@example.com', CASE WHEN n % 1000 = 0 THEN 'GOLD' ELSE 'BRONZE' END,
-           n % 500 <> 0, now()
+         SELECT 'P' || lpad(n::text, 6, '0'), 'Player' || n || '@example.com',
+           CASE WHEN n % 1000 = 0 THEN 'GOLD' ELSE 'BRONZE' END, n % 500 <> 0, now()
          FROM generate_series(1, 20000) AS n;
          INSERT INTO player_segments (player_id, segment, since)
          SELECT player_id, CASE WHEN right(player_id, 3) = '007' THEN 'VIP' ELSE 'NEW' END, now() FROM players;

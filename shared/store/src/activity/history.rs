@@ -25,8 +25,8 @@ columns! {
 
 const RECORDED: &str = text!(
     "
-SELECT e.player_id, e.event_id, e.type, e.occurred_at, e.amount, e.bonus_amount, e.game, e.round_id, e.voids, e.minutes, e.value,
-  e.lp_lot, e.outcome
+SELECT e.player_id, e.event_id, e.type, e.occurred_at, e.amount, e.bonus_amount, e.game, e.round_id, e.voids,
+  e.minutes, e.value, e.lp_lot, e.outcome
 FROM ",
     EventKeys::UNNEST,
     "

@@ -29,7 +29,8 @@ LIMIT $3";
 
 // The message of shard 0 drives a simulation, whichever shards are open.
 const OPEN_SHARDS: &str = "
-SELECT DISTINCT s.run_id, CASE r.kind WHEN 'SIMULATION' THEN 0 ELSE s.shard END AS shard, s.segmented_at IS NOT NULL AS segmented
+SELECT DISTINCT s.run_id, CASE r.kind WHEN 'SIMULATION' THEN 0 ELSE s.shard END AS shard,
+  s.segmented_at IS NOT NULL AS segmented
 FROM run_shards s
 JOIN runs r ON r.run_id = s.run_id
 WHERE s.run_id = ANY($1)

@@ -152,12 +152,12 @@ WHERE webhook_id = $1
   AND claim_id = $3";
 
 const DELIVERIES: &str = "
-SELECT d.delivery_id, d.event_id, d.event_type, d.player_id, d.occurred_at, d.payload, d.status, d.attempts, d.attempted_at,
-  d.status_code, d.error, d.response, d.duration_ms, d.ended_at, d.next_attempt_at
+SELECT d.delivery_id, d.event_id, d.event_type, d.player_id, d.occurred_at, d.payload, d.status, d.attempts,
+  d.attempted_at, d.status_code, d.error, d.response, d.duration_ms, d.ended_at, d.next_attempt_at
 FROM unnest($2::text[]) AS s (status)
 CROSS JOIN LATERAL (
-  SELECT delivery_id, event_id, event_type, player_id, occurred_at, payload, status, attempts, attempted_at, status_code, error,
-    response, duration_ms, ended_at,
+  SELECT delivery_id, event_id, event_type, player_id, occurred_at, payload, status, attempts, attempted_at,
+    status_code, error, response, duration_ms, ended_at,
     (
       SELECT due_at
       FROM webhook_streams AS q

@@ -60,7 +60,8 @@ WITH taken AS (
   WHERE o.outbox_id = n.outbox_id
   RETURNING o.outbox_id, o.player_id, o.event_type, o.payload, o.created_at, n.event_id
 ), added AS (
-  INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload, occurred_at, status)
+  INSERT INTO webhook_deliveries (player_id, webhook_id, delivery_id, event_id, event_type, payload, occurred_at,
+    status)
   SELECT t.player_id, w.webhook_id, t.outbox_id, t.event_id, t.event_type, t.payload, t.created_at, 'PENDING'
   FROM taken AS t
   JOIN webhooks AS w ON w.deleted_at IS NULL AND (w.event_types IS NULL OR t.event_type = ANY(w.event_types))

@@ -97,7 +97,8 @@ WHERE o.accounts BETWEEN 2 AND $2::bigint
 // A bonus that was never staked has its full balance and no wagering. The stakes of a bonus are those that counted
 // towards its wagering or were paid from it.
 const PLAYED: &str = "
-SELECT g.player_id, g.grant_id, g.status = 'ACTIVE' AS is_active, r.stakes, r.smallest, r.largest, m.games, m.counts, m.amounts
+SELECT g.player_id, g.grant_id, g.status = 'ACTIVE' AS is_active, r.stakes, r.smallest, r.largest, m.games, m.counts,
+  m.amounts
 FROM grants g
 CROSS JOIN LATERAL (
   SELECT count(*) AS stakes, min(s.amount) AS smallest, max(s.amount) AS largest
@@ -188,7 +189,7 @@ pub const STATEMENTS: &[&str] = &[BONUSES_COUNT, TRACES, EMAILS, PLAYED, CASHIER
 
 /// Bonuses that ended earlier than this are ignored.
 const ENDED_DAYS: i64 = 30;
-/// How far before the earliest cashier event bonuses are read: the longest time the settings allow.
+/// Bonuses are read from this long before the cashier events on: the longest time the settings allow.
 const BEFORE_WITHDRAWAL_HOURS: i64 = 720;
 
 /// Returns the facts by player. Players without facts are missing. `undeposited` are the players who never deposited.

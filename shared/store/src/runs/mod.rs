@@ -14,7 +14,8 @@ use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
 const CREATE: &str = "
-INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at, rule_id, reason)
+INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at, rule_id,
+  reason)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 const CUT_LISTED: &str = "
@@ -99,7 +100,8 @@ const LIST: &str = text!(
     COLUMNS,
     "
 FROM (
-  SELECT run_id, kind, scope, rewards, status, shards_total, shards_done, rule_id, reason, created_by, created_at, finished_at
+  SELECT run_id, kind, scope, rewards, status, shards_total, shards_done, rule_id, reason, created_by, created_at,
+    finished_at
   FROM runs
   WHERE $1::text IS NULL OR status = $1
   ORDER BY run_id DESC

@@ -186,7 +186,8 @@ WHERE player_id = ANY($1)";
 const OUTLOOK: &str = "
 SELECT min(day) AS day
 FROM (
-  SELECT day, coalesce(sum(lp_earned) OVER (ORDER BY day DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS lp_left
+  SELECT day,
+    coalesce(sum(lp_earned) OVER (ORDER BY day DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS lp_left
   FROM player_daily
   WHERE player_id = $1
     AND day >= $2

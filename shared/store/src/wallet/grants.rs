@@ -100,17 +100,17 @@ const ADD_HISTORY: &str = text!(
 
 // A grant that was issued as ACTIVE has no `activated_at`: it is active since it was issued.
 const OPEN: &str = "
-SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed, terms,
-  issued_at, coalesce(activated_at, CASE WHEN status = 'ACTIVE' THEN issued_at END) AS activated_at, expires_at, closed_at,
-  converted, transitions
+SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed,
+  terms, issued_at, coalesce(activated_at, CASE WHEN status = 'ACTIVE' THEN issued_at END) AS activated_at,
+  expires_at, closed_at, converted, transitions
 FROM grants
 WHERE player_id = ANY($1)
   AND status IN ('PENDING', 'ACTIVE')
 ORDER BY player_id, expires_at NULLS LAST, issued_at, grant_id";
 
 const GET: &str = "
-SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed, terms,
-  issued_at, activated_at, expires_at, closed_at, converted, transitions
+SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed,
+  terms, issued_at, activated_at, expires_at, closed_at, converted, transitions
 FROM grants
 WHERE grant_id = $1
   AND asset = 'BONUS'";

@@ -165,7 +165,8 @@ WHERE p.transaction_id = $1
 ORDER BY p.asset, p.version";
 
 const TRANSACTION_LOTS: &str = "
-SELECT m.player_id, m.version AS posting_version, m.amount, l.asset, l.version, l.earned, l.remaining, l.earned_at, l.expires_at, l.play_day
+SELECT m.player_id, m.version AS posting_version, m.amount, l.asset, l.version, l.earned, l.remaining, l.earned_at,
+  l.expires_at, l.play_day
 FROM postings p
 JOIN lot_movements m ON m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
 JOIN point_lots l ON l.player_id = m.player_id AND l.asset = m.asset AND l.version = m.lot_version

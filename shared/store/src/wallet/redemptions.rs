@@ -17,13 +17,13 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 const RULE: &str = "
-SELECT rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit, is_active, terms,
-  created_at, updated_at
+SELECT rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit, is_active,
+  terms, created_at, updated_at
 FROM redemption_rules";
 
 const GET: &str = "
-SELECT rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit, is_active, terms,
-  created_at, updated_at
+SELECT rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit, is_active,
+  terms, created_at, updated_at
 FROM redemption_rules
 WHERE rule_id = $1";
 
@@ -34,8 +34,8 @@ WHERE rule_id = $1
 FOR NO KEY UPDATE";
 
 const INSERT: &str = "
-INSERT INTO redemption_rules (rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min, monthly_limit,
-  is_active, terms, created_at, updated_at)
+INSERT INTO redemption_rules (rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min,
+  monthly_limit, is_active, terms, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
 ON CONFLICT (rule_id) DO NOTHING";
 
@@ -77,11 +77,13 @@ FROM players p
 WHERE p.player_id = $1";
 
 const ADD: &str = "
-INSERT INTO redemptions (player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month, redeemed_at)
+INSERT INTO redemptions (player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount,
+  grant_id, month, redeemed_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
 const OF_TRANSACTION: &str = "
-SELECT player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month, redeemed_at, reversed_at
+SELECT player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month,
+  redeemed_at, reversed_at
 FROM redemptions
 WHERE player_id = $1
   AND transaction_id = $2";

@@ -28,7 +28,7 @@ use crate::{
     outcome::{OutcomeError, drop_file},
     postgres,
     process::{Register, end_leftovers, signal_process, until_gone},
-    stack::{Content, Options, Profile, Stack, StackError},
+    stack::{Build, Content, Options, Profile, Stack, StackError},
     tick::{self, TickError},
 };
 
@@ -125,6 +125,9 @@ struct Up {
     /// Marks the process that `--detach` leaves behind
     #[arg(long, hide = true)]
     detached: bool,
+    /// Take the functions as they are in the target directory: a test has built them, with its own features
+    #[arg(long, hide = true)]
+    built: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -183,6 +186,7 @@ async fn run_stack(layout: &Layout, up: &Up) -> Result<(), CommandError> {
     }
     let options = Options {
         profile: if up.release { Profile::Release } else { Profile::Debug },
+        build: if up.built { Build::Done } else { Build::Now },
         content: if up.empty { Content::Empty } else { Content::Sample },
         port: up.port,
     };

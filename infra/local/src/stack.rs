@@ -86,6 +86,14 @@ pub enum Profile {
     Release,
 }
 
+/// Whether the functions' binaries are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    Now,
+    /// By a test: with the features that the workspace's tests are built with, the dependencies are not compiled twice.
+    Done,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     Sample,
@@ -96,6 +104,7 @@ pub enum Content {
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub profile: Profile,
+    pub build: Build,
     pub content: Content,
     pub port: u16,
 }
@@ -168,7 +177,10 @@ impl Stack {
         let python = find_or_install_moto(&self.layout)?;
         let database = postgres::choose(&self.layout)?;
         let (template, aws, environment) = self.read_template(&database)?;
-        let binaries = self.build(&template, options.profile).await?;
+        if options.build == Build::Now {
+            self.build(&template, options.profile).await?;
+        }
+        let binaries = self.binaries(options.profile).await?;
         self.start_database(&database).await?;
         self.start_cloud(python, &template, &aws, &environment).await?;
         let functions = self
@@ -243,28 +255,30 @@ impl Stack {
         Ok((template, Aws::new(&endpoint), environment))
     }
 
-    /// Builds the functions of the template and returns the directory of their binaries.
-    async fn build(&self, template: &Template, profile: Profile) -> Result<PathBuf, StackError> {
+    /// Builds the functions of the template.
+    async fn build(&self, template: &Template, profile: Profile) -> Result<(), StackError> {
         say!("  building {} functions", template.functions.len());
         let mut command = cargo(&self.layout.root);
         command.args(["build", "--bins"]);
         for function in &template.functions {
             command.args(["--package", &function.name]);
         }
-        let dir = match profile {
-            Profile::Debug => "debug",
-            Profile::Release => {
-                command.arg("--release");
-                "release"
-            }
-        };
+        if profile == Profile::Release {
+            command.arg("--release");
+        }
         let status = command
             .status()
             .await
             .map_err(|problem| StackError::Cargo(problem.to_string()))?;
-        if !status.success() {
-            return Err(StackError::Build);
+        if status.success() {
+            Ok(())
+        } else {
+            Err(StackError::Build)
         }
+    }
+
+    /// Where the binaries are.
+    async fn binaries(&self, profile: Profile) -> Result<PathBuf, StackError> {
         let mut metadata = cargo(&self.layout.root);
         metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
         let output = metadata
@@ -276,7 +290,10 @@ impl Stack {
         let target = metadata["target_directory"]
             .as_str()
             .ok_or_else(|| StackError::Cargo("no target directory".to_owned()))?;
-        Ok(Path::new(target).join(dir))
+        Ok(Path::new(target).join(match profile {
+            Profile::Debug => "debug",
+            Profile::Release => "release",
+        }))
     }
 
     async fn start_database(&mut self, database: &Database) -> Result<(), StackError> {

@@ -3,6 +3,7 @@
 use reqwest::{Client, Method};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
@@ -11,17 +12,16 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Includes building the functions from scratch on a slow machine.
-const UP_WITHIN: Duration = Duration::from_secs(40 * 60);
+/// The tools may have to be installed on the way.
+const UP_WITHIN: Duration = Duration::from_secs(10 * 60);
 const DOWN_WITHIN: Duration = Duration::from_secs(120);
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(180);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 
-/// Runs `cargo local "$@"` until it ends or our end of the pipe is closed. The kernel closes that, however this
-/// test ends.
+/// Runs its arguments until they end or our end of the pipe is closed. The kernel closes that, however this test ends.
 const LEASH: &str = r#"
 exec 3<&0
-cargo local "$@" </dev/null 3<&- &
+"$@" </dev/null 3<&- &
 stack=$!
 { cat <&3 >/dev/null; kill -TERM "$stack"; } 2>/dev/null &
 leash=$!
@@ -31,6 +31,8 @@ kill "$leash"
 "#;
 
 pub struct Stack {
+    /// The command itself; `cargo local` would build it with features of its own.
+    local: PathBuf,
     state: TempDir,
     child: Child,
     leash: Option<ChildStdin>,
@@ -47,8 +49,11 @@ impl Stack {
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
+        let local = build().join("local");
         let mut child = command(state.path(), "sh")
-            .args(["-c", LEASH, "leash", "up", "--empty", "--port", &port.to_string()])
+            .args(["-c", LEASH, "leash"])
+            .arg(&local)
+            .args(["up", "--built", "--empty", "--port", &port.to_string()])
             .stdin(Stdio::piped())
             .stdout(output.try_clone().expect("share the output"))
             .stderr(output)
@@ -57,6 +62,7 @@ impl Stack {
             .expect("start the stack");
         let leash = child.stdin.take();
         let mut stack = Self {
+            local,
             state,
             child,
             leash,
@@ -157,8 +163,8 @@ impl Stack {
             .map(|(name, entry)| (name.clone(), entry["pid"].as_u64().expect("a pid")))
             .collect();
         assert!(pids.len() > 5, "server, S3, functions: {pids:?}");
-        let down = command(self.state.path(), "cargo")
-            .args(["local", "down"])
+        let down = command(self.state.path(), &self.local)
+            .arg("down")
             .output()
             .expect("run cargo local down");
         assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
@@ -194,7 +200,21 @@ fn root() -> &'static Path {
         .expect("the workspace is around this package")
 }
 
-fn command(state: &Path, program: &str) -> Command {
+/// Builds the stack's programs with the features that the workspace's tests have been built with, so that nothing but them
+/// is left to compile. Returns where they are.
+fn build() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    let built = cargo
+        .args(["build", "--workspace", "--bins", "--tests"])
+        .current_dir(root())
+        .output();
+    let built = built.expect("run cargo");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let own = std::env::current_exe().expect("this test's program");
+    own.ancestors().nth(2).expect("target/debug/deps/…").to_owned()
+}
+
+fn command(state: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     // With DATABASE_URL, the stack would use that database instead of its own server.
     command

@@ -1,4 +1,4 @@
-//! PostgreSQL: the one `DATABASE_URL` names, else a private server from the installed binaries.
+//! PostgreSQL: the one in `DATABASE_URL`, otherwise a private server from the installed binaries.
 
 use std::{
     fs,
@@ -27,20 +27,20 @@ use crate::{
     stop::Stop,
 };
 
-/// Its name among the processes of the stack.
+/// The server's name among the processes of the stack.
 pub const NAME: &str = "postgres";
 /// A fast shutdown writes a checkpoint first.
 pub const STOP_GRACE: Duration = Duration::from_secs(60);
-/// After a crash it repeats what its log has since the last checkpoint.
+/// Crash recovery replays the log since the last checkpoint.
 const STARTS_WITHIN: Duration = Duration::from_secs(120);
 
 const DATABASE: &str = "loyalty";
 const OWNER: &str = "loyalty_owner";
-/// What the functions log in as. `migrate` gives it their rights.
+/// The login role of the functions. `migrate` gives it their rights.
 pub const APP: &str = "loyalty_app";
 
-/// For a machine that is thrown away. What decides whether a figure is honest, `fsync` and
-/// `synchronous_commit`, stays on. Buffers are taken from memory when pages come, so a small program never sees them.
+/// Sized for a disposable machine. `fsync` and `synchronous_commit` stay on, because measurements would mean
+/// nothing without them. The system allocates buffers page by page, so a small program uses little memory.
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
@@ -74,15 +74,15 @@ fn explain(problem: &tokio_postgres::Error) -> String {
 /// The database of the stack.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// Address for migrations and for people: the owner of the schema.
+    /// For migrations and for people: logs in as the owner of the schema.
     pub owner_url: String,
-    /// Address the functions get.
+    /// For the functions.
     pub app_url: String,
-    /// The private server, if it is ours.
+    /// The private server, if we run one.
     pub server: Option<Server>,
 }
 
-/// A private server, not necessarily running.
+/// A private server, which may not be running.
 #[derive(Clone, Debug)]
 pub struct Server {
     installation: Installation,
@@ -94,12 +94,12 @@ pub struct Server {
 struct Secrets {
     owner: String,
     app: String,
-    /// Of the last start; kept while it is free, so that addresses stay valid.
+    /// The port of the last start, reused while it is free so that addresses stay valid.
     port: u16,
 }
 
-/// The database to use: that of `DATABASE_URL`, unless it is our own (a shell has read `.local/env`), else a
-/// private one.
+/// Chooses the database: that of `DATABASE_URL`, unless it is our own (because a shell has read `.local/env`),
+/// otherwise a private one.
 pub fn choose(layout: &Layout) -> Result<Database, PostgresError> {
     let is_ours = |url: &String| {
         homes(layout)
@@ -175,7 +175,8 @@ impl Secrets {
     }
 }
 
-/// Where the cluster can live: `.local/pg`, or, when the account may not enter the workspace, below `/var/lib`.
+/// Possible places for the cluster: `.local/pg`, or below `/var/lib` if the server's account may not enter the
+/// workspace.
 pub fn homes(layout: &Layout) -> [PathBuf; 2] {
     let mut hasher = DefaultHasher::new();
     layout.state_dir().hash(&mut hasher);
@@ -195,7 +196,8 @@ fn home(layout: &Layout, installation: &Installation) -> Result<PathBuf, Postgre
     if installation.account().is_none() {
         return Ok(near);
     }
-    // Whatever the umask is, the account passes through these two; what is secret in them has a mode of its own.
+    // Whatever the umask, the account must pass through these two directories. Secret files in them have modes of
+    // their own.
     for dir in [layout.state_dir(), near.clone()] {
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&dir, open).map_err(|problem| PostgresError::File { path: dir, problem })?;
@@ -207,7 +209,7 @@ fn home(layout: &Layout, installation: &Installation) -> Result<PathBuf, Postgre
     }
 }
 
-/// `psql` beside the server, else whichever the PATH has.
+/// The `psql` next to the server, otherwise the one in the PATH.
 pub fn find_psql() -> PathBuf {
     let beside = Installation::find().map(|found| found.directory.join("psql"));
     beside
@@ -221,7 +223,7 @@ impl Server {
         self.home.join("data")
     }
 
-    /// Where it is and whom it runs as, for people.
+    /// Address, account and data directory, for people.
     pub fn describe(&self) -> String {
         let account = self.installation.account();
         let account = account.map(|name| format!(", running as `{name}`")).unwrap_or_default();
@@ -233,7 +235,7 @@ impl Server {
         )
     }
 
-    /// Whether the data lie outside the workspace, because the account may not enter it.
+    /// Whether the data are outside the workspace because the account may not enter it.
     pub fn lives_elsewhere(&self, layout: &Layout) -> bool {
         !self.home.starts_with(&layout.root)
     }
@@ -258,7 +260,7 @@ impl Server {
         Ok(running)
     }
 
-    /// A server on our data that is not our child: of a stack that was killed, or started by `pg_ctl`.
+    /// A server on our data that is not our child: left by a killed stack, or started by `pg_ctl`.
     fn stray(&self) -> Option<Identity> {
         postgres_server::process(&self.data()).and_then(Identity::of)
     }
@@ -270,8 +272,8 @@ impl Server {
         }
     }
 
-    /// Keeps the server running until `stop` turns true. A server that somebody restarts with `pg_ctl` is left
-    /// to run; one that is gone is started again.
+    /// Keeps the server running until `stop` turns true: restarts it when it is gone, but accepts one that somebody
+    /// restarted with `pg_ctl`.
     pub async fn keep(self, mut running: Running, layout: Layout, register: Register, mut stop: Stop) {
         loop {
             tokio::select! {
@@ -288,7 +290,7 @@ impl Server {
 
     async fn start_again(&self, layout: &Layout, register: &Register) -> Running {
         loop {
-            // `pg_ctl restart` needs a moment between its stop and its start.
+            // `pg_ctl restart` needs a moment between stop and start.
             sleep(Duration::from_secs(1)).await;
             if let Some(stray) = self.stray() {
                 register.add(NAME, stray.pid);
@@ -309,7 +311,7 @@ impl Server {
 }
 
 impl Database {
-    /// A connection; waits while the server still reads its log.
+    /// Connects, waiting while the server still replays its log.
     async fn connect(config: &Config) -> Result<Client, PostgresError> {
         let until = Instant::now() + STARTS_WITHIN;
         let (client, connection) = loop {
@@ -328,7 +330,7 @@ impl Database {
         Ok(client)
     }
 
-    /// Makes the database and the role the functions log in as. The tables are the migrations' work.
+    /// Creates the database and the login role of the functions. The migrations create the tables.
     pub async fn create(&self) -> Result<(), PostgresError> {
         if self.server.is_some() {
             let mut config = Config::from_str(&self.owner_url)?;
@@ -344,7 +346,7 @@ impl Database {
         }
         let client = Self::connect(&Config::from_str(&self.owner_url)?).await?;
         let config = Config::from_str(&self.app_url)?;
-        // Hexadecimal digits of our own making: nothing to escape.
+        // Hexadecimal digits that we generated: nothing to escape.
         let password = String::from_utf8_lossy(config.get_password().unwrap_or_default()).into_owned();
         let exists = client
             .query_opt("SELECT FROM pg_roles WHERE rolname = $1", &[&APP])
@@ -358,7 +360,7 @@ impl Database {
     }
 }
 
-/// `bytes` random bytes in hexadecimal digits.
+/// Returns `bytes` random bytes as hexadecimal digits.
 pub fn random_hex(bytes: usize) -> Result<String, PostgresError> {
     let source = Path::new("/dev/urandom");
     let fail = |problem| PostgresError::File {

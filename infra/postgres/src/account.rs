@@ -1,4 +1,4 @@
-//! Whom the server runs as: PostgreSQL refuses root.
+//! The account that the server runs under, because PostgreSQL refuses root.
 
 use crate::{Error, Result, file};
 use std::fs;
@@ -14,7 +14,7 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    /// `postgres`, or else `nobody`, where we are root.
+    /// If we are root: `postgres`, otherwise `nobody`.
     pub(crate) fn choose() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Ours);
@@ -24,7 +24,7 @@ impl Account {
         find("postgres").or_else(|| find("nobody")).ok_or(Error::NoAccount)
     }
 
-    /// A line of `/etc/passwd`: name, password, uid, gid and so on.
+    /// Parses a line of `/etc/passwd`: name, password, uid, gid and so on.
     fn parse(line: &str, wanted: &str) -> Option<Self> {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| *name == wanted)?.to_owned();
@@ -47,7 +47,8 @@ impl Account {
         }
     }
 
-    /// A program in the root directory, without our environment: PGDATA and its like would change what it does.
+    /// Runs a program in the root directory and without our environment, because PGDATA and the like would change
+    /// its behaviour.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         if let Self::Other { uid, gid, .. } = self {

@@ -1,6 +1,6 @@
-//! The one place that finds, creates, starts and stops a PostgreSQL server, for `cargo local`, the tests and CI.
+//! The only crate that finds, creates, starts and stops a PostgreSQL server: for `cargo local`, the tests and CI.
 //!
-//! It speaks no SQL, so that it depends on no driver.
+//! It speaks no SQL, so it needs no driver.
 
 mod account;
 mod shared;
@@ -21,7 +21,8 @@ const VERSION_MIN: u32 = 15;
 pub enum Error {
     #[error(
         "no PostgreSQL server found (pg_config --bindir, PATH, /usr/lib/postgresql/*/bin).\n\
-         Install version 15 to 17: apt-get install postgresql, dnf install postgresql-server, brew install postgresql@17."
+         Install version 15 to 17: apt-get install postgresql, dnf install postgresql-server, \
+         brew install postgresql@17."
     )]
     NotFound,
     #[error("PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to run it under")]
@@ -38,7 +39,7 @@ pub enum Error {
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// For `map_err`: the file that the problem is about.
+/// For `map_err`: names the file that the problem is about.
 fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::File { path, source }
@@ -47,7 +48,7 @@ fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
 /// How the superuser of a new cluster logs in.
 #[derive(Clone, Copy, Debug)]
 pub enum Login<'a> {
-    /// Whoever can reach the socket. For servers without a TCP port, or with nothing to hide.
+    /// Anyone who can reach the socket. For servers without a TCP port, or with nothing to hide.
     Trust,
     Password(&'a str),
 }
@@ -55,7 +56,7 @@ pub enum Login<'a> {
 /// Server binaries, and the account to run them under.
 #[derive(Clone, Debug)]
 pub struct Installation {
-    /// With `initdb`, `pg_ctl` and `postgres`.
+    /// Contains `initdb`, `pg_ctl` and `postgres`.
     pub directory: PathBuf,
     /// Such as `15.14 (Debian 15.14-0+deb12u1)`.
     pub version: String,
@@ -63,7 +64,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// The newest version among `pg_config --bindir`, PATH and Debian's directories.
+    /// Finds the newest version among `pg_config --bindir`, PATH and Debian's directories.
     pub fn find() -> Result<Self> {
         let configured = Command::new("pg_config").arg("--bindir").stderr(Stdio::null()).output();
         let configured = configured.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
@@ -81,12 +82,12 @@ impl Installation {
         })
     }
 
-    /// The account that the server runs under, where it is not ours.
+    /// The account that the server runs under, if it is not ours.
     pub fn account(&self) -> Option<&str> {
         self.account.name()
     }
 
-    /// Whether the server's account can walk into a directory: tried, not computed.
+    /// Whether the server's account can enter a directory. Tested by trying it.
     pub fn may_enter(&self, directory: &Path) -> bool {
         let mut command = self.account.command(Path::new("/bin/sh"));
         command.args(["-c", "cd \"$1\"", "sh"]).arg(directory);
@@ -94,7 +95,7 @@ impl Installation {
         tried.is_ok_and(|status| status.success())
     }
 
-    /// Creates a cluster. `data` and what it holds go first: it may be half of one, of an interrupted start.
+    /// Creates a cluster. Deletes `data` first, which may be half of a cluster after an interrupted start.
     pub fn initialize(&self, data: &Path, superuser: &str, login: Login<'_>) -> Result<()> {
         if data.exists() {
             fs::remove_dir_all(data).map_err(file(data))?;
@@ -116,7 +117,7 @@ impl Installation {
             }
         };
         let outcome = run(&mut command);
-        // With `Trust` there is none.
+        // With `Trust` there is no file.
         let _ = fs::remove_file(&password_file);
         outcome.inspect_err(|_| {
             let _ = fs::remove_dir_all(data);
@@ -125,7 +126,7 @@ impl Installation {
 
     /// Writes a file that only the server's account and root can read.
     fn write(&self, path: &Path, text: &str) -> Result<()> {
-        // One of an earlier start may belong to another account.
+        // A file of an earlier start may belong to another account.
         let _ = fs::remove_file(path);
         fs::write(path, "").map_err(file(path))?;
         fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(file(path))?;
@@ -133,7 +134,7 @@ impl Installation {
         self.account.give(path)
     }
 
-    /// The server, to be started; `settings` are `name=value`.
+    /// The command that starts the server; `settings` are `name=value`.
     pub fn server<S: AsRef<str>>(&self, data: &Path, settings: &[S]) -> Command {
         let mut command = self.tool("postgres");
         command.arg("-D").arg(data);
@@ -143,7 +144,7 @@ impl Installation {
         command
     }
 
-    /// Stops a server that is not our child, without the checkpoint that a kept cluster wants; one that is gone is fine.
+    /// Stops a server that is not our child, without a checkpoint. It is no error if the server is gone.
     fn end(&self, data: &Path) {
         let mut command = self.tool("pg_ctl");
         command.arg("-D").arg(data).args(["-m", "immediate", "-w", "stop"]);
@@ -155,7 +156,7 @@ impl Installation {
     }
 }
 
-/// The process of the server on `data`, as the server wrote it down; it may be gone.
+/// The process id of the server on `data`, as the server recorded it; the process may be gone.
 pub fn process(data: &Path) -> Option<i32> {
     let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let mut lines = file.lines();
@@ -165,7 +166,7 @@ pub fn process(data: &Path) -> Option<i32> {
 
 /// Major version, directory and version of the server in a directory.
 fn version_in(directory: &Path) -> Option<(u32, PathBuf, String)> {
-    // A link is followed: beside the link the server would look for its own files in vain.
+    // Resolves links: the server looks for its own files next to its real path.
     let postgres = fs::canonicalize(directory.join("postgres")).ok()?;
     let directory = postgres.parent()?.to_owned();
     if !directory.join("initdb").is_file() {

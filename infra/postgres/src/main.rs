@@ -1,4 +1,4 @@
-//! Prints which PostgreSQL `cargo local` and the tests would start; fails where there is none.
+//! Prints which PostgreSQL `cargo local` and the tests would start; fails if there is none.
 
 use std::process::ExitCode;
 

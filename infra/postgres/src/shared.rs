@@ -1,7 +1,9 @@
-//! One server for all processes that name it: started by the first, stopped when the last is gone.
+//! One server shared by all processes that use its name: the first one starts it, and it stops when the last one is
+//! gone.
 //!
-//! It listens on a Unix socket inside its data directory, so two checkouts or a server of the machine's own never meet.
-//! The data directory stays for the next run (at most a day): `initdb` takes longer than many tests.
+//! It listens on a Unix socket inside its data directory, so it never collides with another checkout or with the
+//! machine's own server. The data directory is kept for the next run (at most a day), because `initdb` takes longer
+//! than many tests.
 
 use crate::{Error, Installation, Login, Result, file, process};
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -12,21 +14,22 @@ use std::time::{Duration, Instant};
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const DATA_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// A socket's path may have 107 bytes, and ours adds about 50.
+/// A socket path may have 107 bytes, and ours adds about 50.
 const TEMPORARY_DIRECTORY_LENGTH_MAX: usize = 55;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
-    /// The same name means the same server, for processes of the same user.
+    /// The same name means the same server, for all processes of one user.
     pub name: &'a str,
     pub superuser: &'a str,
-    /// `name=value`, beside those that put the socket in its place and speed before durability.
+    /// `name=value`, in addition to the settings for the socket and for speed without durability.
     pub settings: &'a [&'a str],
-    /// Names and texts of files in the data directory that the settings need; those of the process that starts the server.
+    /// Names and contents of files in the data directory that the settings need. Those of the process that starts
+    /// the server count.
     pub files: &'a [(&'a str, &'a str)],
 }
 
-/// For servers whose data nobody will miss.
+/// For servers whose data may be lost.
 const SETTINGS: [&str; 7] = [
     "fsync=off",
     "full_page_writes=off",
@@ -37,15 +40,15 @@ const SETTINGS: [&str; 7] = [
     "jit=off",
 ];
 
-/// A server that runs for as long as this value or that of another process lives.
+/// A server that runs as long as this value, or that of another process, exists.
 #[derive(Debug)]
 pub struct Shared {
     base: PathBuf,
-    /// The shared lock says that somebody uses the server; it goes when the process ends, however it ends.
+    /// The shared lock marks the server as used. It is released when the process ends, however it ends.
     _user: File,
 }
 
-/// While it is held, nobody else joins, starts or stops the server: for what has to be made in it once.
+/// While a process holds it, no other one joins, starts or stops the server. For one-time setup inside the server.
 #[derive(Debug)]
 pub struct Gate {
     pub arrival: Arrival,
@@ -54,13 +57,13 @@ pub struct Gate {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// This process started the server. What is in it was left by an earlier run.
+    /// This process started the server. Its contents are from an earlier run.
     First,
     Later,
 }
 
 impl Shared {
-    /// Blocks until the server accepts connections.
+    /// Joins or starts the server. Blocks until it accepts connections.
     pub fn join(plan: &Plan<'_>) -> Result<(Self, Gate)> {
         let base = base_directory(plan.name)?;
         let gate = lock_file(&base, "gate.lock")?;
@@ -79,7 +82,7 @@ impl Shared {
         Ok((server, Gate { arrival, _gate: gate }))
     }
 
-    /// Where the cluster and the socket are.
+    /// The directory of the cluster and the socket.
     pub fn data(&self) -> PathBuf {
         self.base.join("data")
     }
@@ -103,7 +106,8 @@ impl Shared {
             && fs::read_to_string(&mark).is_ok_and(|version| version == installation.version);
         let left = self.data().join("postmaster.pid");
         if left.exists() {
-            // Its watchdog was killed. The file is of no use once the server is gone, and would look like the new one's.
+            // Its watchdog was killed. Without the server the file is stale, and could be mistaken for the new
+            // server's file.
             installation.end(&self.data());
             let _ = fs::remove_file(&left);
         }
@@ -117,20 +121,19 @@ impl Shared {
         }
         self.spawn_watchdog(&installation, plan.settings)?;
         self.wait_until_ready().inspect_err(|_| {
-            // The next attempt starts from nothing.
+            // The next attempt starts from scratch.
             let _ = fs::remove_file(&mark);
         })
     }
 
-    /// The watchdog is in a process group of its own: a Ctrl-C, or a runner that ends a test's group, leaves it to do
-    /// its work.
+    /// The watchdog has its own process group, so that it survives a Ctrl-C, or a runner that kills a test's group.
     fn spawn_watchdog(&self, installation: &Installation, settings: &[&str]) -> Result<()> {
         let sockets = format!("unix_socket_directories={}", self.data().display());
         let settings = [&["listen_addresses=", &sockets], &SETTINGS[..], settings].concat();
         let server = installation.server(&self.data(), &settings);
         let path = self.base.join("log");
         let log = File::create(&path).map_err(file(&path))?;
-        // The watchdog is whom the server is, and holds the same locks as we do.
+        // The watchdog runs as the server's account and holds the same locks as this process.
         for name in ["gate.lock", "users.lock", "watchdog.lock"] {
             installation.account.give(&self.base.join(name))?;
         }
@@ -144,7 +147,7 @@ impl Shared {
             .stderr(log)
             .process_group(0);
         let mut watchdog = watchdog.spawn().map_err(file(Path::new("/bin/sh")))?;
-        // It ends during this process only when the server cannot start.
+        // It ends while this process lives only if the server cannot start.
         std::thread::spawn(move || watchdog.wait());
         Ok(())
     }
@@ -163,20 +166,20 @@ impl Shared {
         Ok(())
     }
 
-    /// The server says so in the eighth line of its file.
+    /// The server reports it in the eighth line of its pid file.
     fn is_ready(&self) -> bool {
         let said = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         process(&self.data()).is_some() && said.lines().nth(7).is_some_and(|status| status.trim() == "ready")
     }
 }
 
-/// A directory per user and name. `target/` would not do: as root the server runs under another account, which may not be
-/// able to reach it.
+/// One directory per user and name. `target/` does not work: if we are root, the server runs under another account,
+/// which may not be able to reach it.
 fn base_directory(name: &str) -> Result<PathBuf> {
     let uid = rustix::process::geteuid().as_raw();
     let base = temporary_directory(uid).join(format!("{name}-{uid}"));
     match fs::create_dir(&base) {
-        // The server's account passes through.
+        // The server's account must pass through.
         Ok(()) => fs::set_permissions(&base, Permissions::from_mode(0o711)).map_err(file(&base))?,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(file(&base)(source)),

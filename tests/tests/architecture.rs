@@ -118,7 +118,7 @@ fn dependencies_point_inwards() {
         let edges = dependencies(package).filter(|name| members.contains(name) && !allowed.contains(name));
         wrong.extend(edges.map(|dependency| format!("{} → {dependency}", package.name)));
     }
-    assert!(wrong.is_empty(), "against the architecture: {wrong:?}");
+    assert!(wrong.is_empty(), "dependencies that break the architecture: {wrong:?}");
 }
 
 /// The domain decides; it does no I/O, does not wait, and does not read the clock.

@@ -160,7 +160,7 @@ fn every_queue_that_is_read_has_a_dead_letter_queue_that_is_not() {
         assert_eq!(
             redrive["maxReceiveCount"].as_u64(),
             Some(5),
-            "{queue}: the workers give a shard up at its fifth delivery"
+            "{queue}: the workers give up a shard at its fifth delivery"
         );
     }
 }
@@ -174,7 +174,7 @@ fn routes_are_those_of_cargo_lambda() {
         for (_, route) in entries(&function["Properties"]["Events"]).filter(|(_, source)| source["Type"] == "HttpApi") {
             let path = text(&route["Properties"]["Path"]);
             let other = routes.insert(path.replace("{proxy+}", "{*rest}"), binary(function).to_owned());
-            assert_eq!(other, None, "{path} has two functions");
+            assert_eq!(other, None, "{path} routes to two functions");
         }
     }
     let metadata = MetadataCommand::new()
@@ -204,11 +204,11 @@ fn permissions_name_what_they_allow() {
         assert_eq!(
             function["Properties"]["Role"],
             Value::Null,
-            "{name} has a role from elsewhere"
+            "{name} uses a role from outside the template"
         );
         for policy in list(&function["Properties"]["Policies"]) {
             let statements = list(&policy["Statement"]);
-            assert!(!statements.is_empty(), "{name}: {policy:?} is not written out");
+            assert!(!statements.is_empty(), "{name}: {policy:?} has no explicit statements");
             for statement in statements {
                 assert_eq!(statement["Effect"], "Allow", "{name}");
                 for action in list(&statement["Action"]) {
@@ -272,7 +272,7 @@ fn functions_may_use_what_they_are_told_of() {
         for resource in told {
             assert!(
                 policies.contains(&format!("{resource}.Arn")),
-                "{name} is told of {resource} and may do nothing with it"
+                "{name} gets the address of {resource}, but no permission on it"
             );
         }
     }

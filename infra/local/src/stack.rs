@@ -311,7 +311,7 @@ impl Stack {
                 );
                 say!("  {}", server.describe());
             }
-            None => say!("  PostgreSQL as DATABASE_URL says"),
+            None => say!("  PostgreSQL at DATABASE_URL"),
         }
         Ok(database.create().await?)
     }

@@ -156,7 +156,7 @@ impl Template {
                 "AWS::S3::Bucket" => template.buckets.push(bucket(&resolver, id, properties)?),
                 "AWS::SQS::Queue" => template.queues.push(queue(&resolver, id, properties)?),
                 other if NOT_IMITATED.contains(&other) => {}
-                other => return Err(invalid(id, format!("the local stack has nothing like {other}"))),
+                other => return Err(invalid(id, format!("the local stack has no counterpart of {other}"))),
             }
         }
         template
@@ -304,7 +304,7 @@ fn schedule(resolver: &Resolver, place: &str, properties: &Value) -> Result<Sche
     let every = rate(&expression).ok_or_else(|| {
         invalid(
             place,
-            format!("the local stack fires at rates only, not at {expression:?}"),
+            format!("the local stack supports rates only, not {expression:?}"),
         )
     })?;
     let input = properties
@@ -452,7 +452,10 @@ impl Resolver<'_> {
                     |given| self.text(place, given),
                 )
             }
-            _ => Err(invalid(place, format!("!Ref {name} names nothing the local stack has"))),
+            _ => Err(invalid(
+                place,
+                format!("!Ref {name} refers to nothing in the local stack"),
+            )),
         }
     }
 
@@ -470,7 +473,7 @@ impl Resolver<'_> {
             (Some("AWS::S3::Bucket"), "Arn") => Ok(format!("arn:aws:s3:::{}", self.reference(place, name)?)),
             _ => Err(invalid(
                 place,
-                format!("!GetAtt {path} names nothing the local stack has"),
+                format!("!GetAtt {path} refers to nothing in the local stack"),
             )),
         }
     }
@@ -640,7 +643,7 @@ Resources:
         );
         for expression in ["cron(0 3 * * ? *)", "rate(0 minutes)", "rate(1 week)", "rate(minute)"] {
             let problem =
-                format!("template.yaml, Clock.Events.Tick: the local stack fires at rates only, not at {expression:?}");
+                format!("template.yaml, Clock.Events.Tick: the local stack supports rates only, not {expression:?}");
             assert_eq!(
                 scheduled(&format!("{{ ScheduleExpression: {expression:?} }}")),
                 Err(problem)
@@ -680,14 +683,14 @@ Resources:
             .to_string();
         assert_eq!(
             problem,
-            "template.yaml, Topic: the local stack has nothing like AWS::SNS::Topic"
+            "template.yaml, Topic: the local stack has no counterpart of AWS::SNS::Topic"
         );
         let problem = read(&SMALL.replace("!GetAtt Dead.Arn", "!GetAtt Gone.Arn"))
             .expect_err("no such queue")
             .to_string();
         assert_eq!(
             problem,
-            "template.yaml, Work: !GetAtt Gone.Arn names nothing the local stack has"
+            "template.yaml, Work: !GetAtt Gone.Arn refers to nothing in the local stack"
         );
     }
 

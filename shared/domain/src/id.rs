@@ -111,7 +111,7 @@ uuid_id!(/// A reward that was issued.
     GrantId);
 uuid_id!(/// All postings of one operation.
     TransactionId);
-uuid_id!(/// What a player took from the redemption catalogue, once.
+uuid_id!(/// One redemption by a player.
     RedemptionId);
 uuid_id!(/// One evaluation of one player.
     EvaluationId);
@@ -119,11 +119,11 @@ uuid_id!(/// One fan-out over players.
     RunId);
 uuid_id!(/// One file.
     ImportId);
-uuid_id!(/// Something that was noticed about a player.
+uuid_id!(/// A fraud signal about a player.
     SignalId);
-uuid_id!(/// What happened in one transaction and evaluates rules.
+uuid_id!(/// The triggers of one transaction, which cause evaluations of rules.
     TriggerBatchId);
-uuid_id!(/// A target of the operator's that is told of events.
+uuid_id!(/// A target of the operator's that receives events.
     WebhookId);
 uuid_id!(/// One scheduled time of a job, or one start of it by hand.
     ScheduleRunId);

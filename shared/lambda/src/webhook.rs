@@ -147,9 +147,9 @@ enum CallError {
     Target(#[from] TargetError),
     #[error("the target cannot be asked")]
     Request(#[from] axum::http::Error),
-    #[error("no answer within {0:?}")]
+    #[error("no response within {0:?}")]
     Late(Duration),
-    #[error("no answer")]
+    #[error("no response")]
     Call(#[from] hyper_util::client::legacy::Error),
 }
 

@@ -1,4 +1,4 @@
-//! A function's router on a database of its own, with a key and a clock that a test can set.
+//! A function's router on its own database, with a key and a clock that the test can set.
 
 use crate::http::{Response, api_key, call, send};
 use crate::{TestDb, audit};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use store::Db;
 
-/// What a router takes as its clock.
+/// The clock that a router takes.
 pub type Now = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The system's clock, moved by as much as the test says.
+/// The system clock, moved ahead by as much as the test says.
 #[derive(Clone, Default)]
 pub struct TestClock {
     ahead_us: Arc<AtomicI64>,
@@ -43,7 +43,7 @@ impl TestClock {
     }
 }
 
-/// Requests to one function, with a key. It derefs to its [`TestDb`].
+/// Sends requests to one function with a key. Dereferences to its [`TestDb`].
 ///
 /// ```ignore
 /// let api = TestApi::new("operator", |db, now| wallet::router(db, now)).await;
@@ -65,7 +65,7 @@ impl Deref for TestApi {
 }
 
 impl TestApi {
-    /// With a key of `role`.
+    /// Creates a database, a key with `role`, and the router.
     pub async fn new(role: &str, router: impl FnOnce(Db, Now) -> Router) -> Self {
         let test = TestDb::new().await;
         let clock = TestClock::default();
@@ -89,12 +89,12 @@ impl TestApi {
         &self.router
     }
 
-    /// Any method, whatever it comes to.
+    /// Sends a request with any method and returns the response, whatever its status.
     pub async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
         call(&self.router, method, path, Some(&self.key), body).await
     }
 
-    /// The body of a 200.
+    /// Returns the body of a 200.
     pub async fn get(&self, path: &str) -> Value {
         self.send("GET", path, None).await.expect(200)
     }
@@ -111,7 +111,7 @@ impl TestApi {
         self.send("DELETE", path, None).await
     }
 
-    /// A POST under an idempotency key.
+    /// Sends a POST with an idempotency key.
     pub async fn keyed(&self, path: &str, key: &str, body: Value) -> Response {
         let request = Request::post(path)
             .header("authorization", format!("Bearer {}", self.key))
@@ -122,7 +122,7 @@ impl TestApi {
         send(&self.router, request).await
     }
 
-    /// `(pointer, code)` of every error of a 422.
+    /// Expects a 422 and returns `(pointer, code)` of each of its errors.
     pub async fn errors(&self, method: &str, path: &str, body: Option<Value>) -> Vec<(String, String)> {
         let problem = self.send(method, path, body).await.expect(422);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -133,7 +133,7 @@ impl TestApi {
             .collect()
     }
 
-    /// Sends with a new key of another role.
+    /// Sends with a new key that has another role.
     pub async fn send_as(&self, role: &str, method: &str, path: &str, body: Option<Value>) -> Response {
         let key = api_key(&self.test.db(), role).await;
         call(&self.router, method, path, Some(&key), body).await

@@ -169,7 +169,7 @@ impl Stack {
             .expect("run cargo local down");
         assert!(down.status.success(), "{}", String::from_utf8_lossy(&down.stderr));
         for (name, pid) in pids {
-            assert!(!is_running(pid), "{name} ({pid}) is left");
+            assert!(!is_running(pid), "{name} ({pid}) is still running");
         }
         assert!(!self.state.path().join("env").exists());
         self.wait_until_ended();

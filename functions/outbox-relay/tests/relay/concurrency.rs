@@ -134,7 +134,7 @@ async fn a_claim_that_was_lost_writes_nothing_over_the_one_that_holds() {
             .due
             .len(),
         0,
-        "it is still held"
+        "the claim still holds"
     );
     let held = webhooks::record(&program.db, id, holder_id, &tried(holder, 200), program.context())
         .await
@@ -229,5 +229,5 @@ async fn until_one_waits(program: &Program) {
             return;
         }
     }
-    panic!("nobody waits for the transaction that dispatches");
+    panic!("no relay waits for the dispatching transaction");
 }

@@ -51,7 +51,7 @@ async fn an_event_comes_signed_and_whole() {
     assert_eq!(received.headers["x-event-type"], "tier.downgrade_due");
     assert!(
         received.headers["x-signature"].starts_with("t=1772366403,v1="),
-        "the time is that of sending"
+        "the timestamp is the time of sending"
     );
 
     let now_s = program.now().as_second();
@@ -122,7 +122,7 @@ async fn what_nobody_wants_is_not_written_or_leaves_the_outbox() {
     let target = Target::start(|_| Answer::Status(200)).await;
     program.webhook(&target.url(), Some(&["bonus.completed"])).await;
     program.happen(&[("P001", 2)]).await;
-    assert_eq!(waiting().await, "0", "it wants something else");
+    assert_eq!(waiting().await, "0", "the webhook subscribes to another type");
 
     let all = program.webhook(&target.url(), None).await;
     program
@@ -143,7 +143,7 @@ async fn what_nobody_wants_is_not_written_or_leaves_the_outbox() {
             .text("SELECT min((payload ->> 'n')::integer) FROM outbox")
             .await,
         "1000",
-        "the earliest go first"
+        "the earliest are delivered first"
     );
     assert_eq!(program.drain().await.dispatched, 1_001);
     assert_eq!(
@@ -172,7 +172,7 @@ async fn a_deleted_webhook_is_told_nothing_more_and_forgotten() {
     let claim = app::platform::webhooks::claim(&program.db, webhook.webhook_id, 10, program.context())
         .await
         .unwrap();
-    assert_eq!(claim.due.len(), 0, "to a relay that knew it from before");
+    assert_eq!(claim.due.len(), 0, "for a relay that still knows the webhook");
     assert_eq!(program.drain().await.dispatched, 0);
     assert_eq!(target.events().len(), 2);
     assert_eq!(program.test.text("SELECT secret FROM webhooks").await, "null");
@@ -224,9 +224,5 @@ async fn what_was_delivered_long_ago_is_forgotten() {
         .iter()
         .map(|delivery| delivery.data.get().to_owned())
         .collect();
-    assert_eq!(
-        left.len(),
-        2,
-        "the one that fails and the one that is not over for long: {left:?}"
-    );
+    assert_eq!(left.len(), 2, "the failed one and the recently delivered one: {left:?}");
 }

@@ -102,8 +102,16 @@ async fn an_event_that_never_gets_through_is_parked_and_the_later_ones_go_on() {
         program.wait(wait);
         assert_eq!(program.drain().await.parked, 0);
     }
-    assert_eq!(of_player(&target.events(), "P001"), [1; 8], "those behind it wait");
-    assert_eq!(of_player(&target.events(), "P002"), [4], "other players do not");
+    assert_eq!(
+        of_player(&target.events(), "P001"),
+        [1; 8],
+        "the player's later events wait"
+    );
+    assert_eq!(
+        of_player(&target.events(), "P002"),
+        [4],
+        "other players' events do not wait"
+    );
     program.wait(43_200);
     assert_eq!(program.drain().await.parked, 1);
     // The target was unreachable for all of that relay's turn; the next relay goes on.
@@ -112,7 +120,7 @@ async fn an_event_that_never_gets_through_is_parked_and_the_later_ones_go_on() {
 
     let parked = program.deliveries(&webhook, Some(DeliveryStatus::Parked)).await;
     assert_eq!((parked.len(), parked[0].attempts, parked[0].status_code), (1, 9, None));
-    assert_eq!(parked[0].error.as_deref(), Some("no answer within 500ms"));
+    assert_eq!(parked[0].error.as_deref(), Some("no response within 500ms"));
     assert_eq!(parked[0].ended_at, Some(program.now()));
     program.all_is_told().await;
 }
@@ -193,7 +201,7 @@ async fn a_webhook_that_is_down_holds_up_no_other() {
     assert_eq!(
         (relayed.delivered, relayed.failed),
         (80, 32),
-        "one turn for the one that is down"
+        "one turn for the unreachable webhook"
     );
     assert_eq!((up.events().len(), down.events().len()), (80, 32));
 }

@@ -57,7 +57,7 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
             .text("SELECT counts ->> 'players' FROM schedule_runs")
             .await,
         "2500",
-        "each page once"
+        "each page runs once"
     );
     // The worker was not killed, only slow: it learns that another took over, and saves nothing.
     assert!(matches!(

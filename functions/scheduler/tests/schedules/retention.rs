@@ -159,6 +159,6 @@ async fn triggers_scheduled_runs_and_deliveries_that_are_done_with_are_forgotten
     assert_eq!(
         program.test.text(left).await,
         "audit 10-01, expire 10-20, retention 11-01",
-        "the last of each job stays"
+        "the last run of each job stays"
     );
 }

@@ -148,7 +148,7 @@ async fn a_job_that_is_switched_on_or_moved_begins_with_its_next_time() {
     program.settings(only(json!({}))).await;
     program.tick().await;
     program.set("2026-11-23T11:59:00Z");
-    assert_eq!(program.tick().await, [], "all are off");
+    assert_eq!(program.tick().await, [], "all jobs are off");
     // 10:00 has passed today.
     program.settings(only(json!({ "risk_scan": "10:00" }))).await;
     program.wait(minutes(1));

@@ -237,7 +237,7 @@ impl Process {
             {
                 waiting = caller.take();
             }
-            // The id is not that of the current invocation: the process stays busy.
+            // Wakes no watcher: the process is as busy as before.
             false
         });
         match waiting {

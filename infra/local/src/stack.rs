@@ -86,11 +86,12 @@ pub enum Profile {
     Release,
 }
 
-/// Whether the functions' binaries are there.
+/// Whether `up` builds the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Build {
     Now,
-    /// By a test: with the features that the workspace's tests are built with, the dependencies are not compiled twice.
+    /// The caller has built them. A test does so with the features of the workspace's tests, so that the dependencies
+    /// are not compiled twice.
     Done,
 }
 

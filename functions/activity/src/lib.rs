@@ -8,13 +8,13 @@ use app::Db;
 use app::activity::{self, Action, Batch, Occurrence, Traces};
 use app::runs::triggers::TriggerMessage;
 use axum::extract::{FromRef, State};
+use axum::http::StatusCode;
 use axum::{Json, Router};
 use body::{EventBody, occurrence};
 use domain::access::Role;
 use domain::act::Act;
 use domain::id::{EventId, PlayerId};
 use domain::money::Plain;
-use domain::problem::RefusalKind;
 use lambda::sqs::Queue;
 use lambda::{Acting, Api, Auth, JsonBody, Problem, TellsTime, read_object};
 use serde::Deserialize;
@@ -61,12 +61,12 @@ async fn record(
 ) -> Result<Json<ActivityView>, Problem> {
     if body.events.len() > EVENTS_MAX {
         let detail = format!("{} events; at most {EVENTS_MAX} are taken at a time", body.events.len());
-        return Err(Problem::new(RefusalKind::PayloadTooLarge, detail));
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let mut results = Vec::with_capacity(body.events.len());
     let (mut places, mut occurrences) = (Vec::new(), Vec::new());
     for event in &body.events {
-        let read = read_object::<EventBody>(event.get().as_bytes()).and_then(occurrence);
+        let read = read_object::<EventBody>(event.get().as_bytes()).and_then(|body| Ok(occurrence(body)?));
         results.push(match read {
             Ok(occurrence) => {
                 places.push(results.len());
@@ -74,7 +74,7 @@ async fn record(
                 occurrences.push(occurrence);
                 result
             }
-            Err(refusal) => ResultView::unreadable(event, refusal),
+            Err(problem) => ResultView::unreadable(event, problem),
         });
     }
     let recordings = work(&state, occurrences, &act).await?.recordings;

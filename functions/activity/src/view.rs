@@ -1,10 +1,12 @@
 //! What became of events.
 
 use app::activity::{GrantEffect, Outcome, Recording, Remark};
+use axum::http::StatusCode;
 use domain::idempotency::Answer;
 use domain::money::{Money, Points};
-use domain::problem::{FieldErrors, Refusal, RefusalKind};
+use domain::problem::FieldErrors;
 use domain::text_enum;
+use lambda::Problem;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -66,7 +68,7 @@ impl ResultView {
     }
 
     /// One that cannot be read may still have an id.
-    pub fn unreadable(event: &RawValue, refusal: Refusal) -> Self {
+    pub fn unreadable(event: &RawValue, problem: Problem) -> Self {
         let event_id = serde_json::from_str(event.get())
             .ok()
             .and_then(|event: Value| event.get("event_id").cloned());
@@ -74,7 +76,7 @@ impl ResultView {
             event_id,
             status: ResultStatus::Rejected,
             outcome: None,
-            reason: Some(refusal.into()),
+            reason: Some(problem.into()),
         }
     }
 
@@ -82,7 +84,7 @@ impl ResultView {
         (self.status, self.outcome, self.reason) = match recording {
             Ok(Answer::First(outcome)) => (ResultStatus::Accepted, Some(outcome.into()), None),
             Ok(Answer::Replayed(outcome)) => (ResultStatus::Duplicate, Some(outcome.into()), None),
-            Err(error) => (ResultStatus::Rejected, None, Some(Refusal::from(error).into())),
+            Err(error) => (ResultStatus::Rejected, None, Some(Problem::from(error).into())),
         };
     }
 }
@@ -99,21 +101,16 @@ impl From<Outcome> for OutcomeView {
     }
 }
 
-impl From<Refusal> for Reason {
-    fn from(
-        Refusal {
-            kind,
-            code,
-            detail,
-            errors,
-            ..
-        }: Refusal,
-    ) -> Self {
-        let code = if kind == RefusalKind::NotFound {
-            "not_found"
-        } else {
-            code
+impl From<Problem> for Reason {
+    fn from(problem: Problem) -> Self {
+        let code = match problem.status {
+            StatusCode::NOT_FOUND => "not_found",
+            _ => problem.code,
         };
-        Self { code, detail, errors }
+        Self {
+            code,
+            detail: problem.detail,
+            errors: problem.errors,
+        }
     }
 }

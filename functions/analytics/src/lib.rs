@@ -41,11 +41,6 @@ async fn rewards(State(db): State<Db>, Params(params): Params<RewardParams>, pag
         status,
         rule_id,
     } = params;
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
     let rewards = app::platform::analytics::rewards(
         &db,
         &RewardFilter {
@@ -53,7 +48,7 @@ async fn rewards(State(db): State<Db>, Params(params): Params<RewardParams>, pag
             status,
             rule_id,
         },
-        &slice,
+        &page.slice()?,
     )
     .await?;
     Ok(page.respond(rewards, |reward: &Reward| reward.grant_id.to_string()))
@@ -70,11 +65,6 @@ async fn transactions(
     Params(params): Params<TransactionParams>,
     page: Page,
 ) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let postings = app::platform::analytics::transactions(&db, params.player_id.as_ref(), &slice).await?;
+    let postings = app::platform::analytics::transactions(&db, params.player_id.as_ref(), &page.slice()?).await?;
     Ok(page.respond(postings, PostedLine::cursor))
 }

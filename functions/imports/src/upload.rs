@@ -60,12 +60,12 @@ async fn read_file(request: Request) -> Result<File, Problem> {
         .unwrap_or_default();
     if !content_type.to_ascii_lowercase().starts_with("multipart/form-data") {
         return Err(Problem::new(
-            RefusalKind::UnsupportedMediaType,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "the body must be multipart/form-data with a part named file",
         ));
     }
     let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|rejection| Problem::new(RefusalKind::BadRequest, rejection.body_text()))?;
+    let mut form = form.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, rejection.body_text()))?;
     while let Some(field) = form.next_field().await.map_err(form_problem)? {
         if field.name() == Some("file") {
             let name = field.file_name().unwrap_or_default().to_owned();
@@ -95,7 +95,7 @@ async fn read_bytes(mut field: Field<'_>) -> Result<Vec<u8>, Problem> {
 fn too_large() -> Problem {
     let detail =
         format!("the file has more than {FILE_BYTES_MAX} bytes; POST /api/imports gives an address for larger ones");
-    Problem::new(RefusalKind::PayloadTooLarge, detail)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 fn form_problem(error: MultipartError) -> Problem {
@@ -103,7 +103,7 @@ fn form_problem(error: MultipartError) -> Problem {
         return too_large();
     }
     Problem::new(
-        RefusalKind::BadRequest,
+        StatusCode::BAD_REQUEST,
         format!("the form cannot be read: {}", error.body_text()),
     )
 }
@@ -133,7 +133,10 @@ fn sanitised(file_name: &str) -> String {
 fn bucket_problem(error: S3Error) -> Problem {
     let cause = lambda::problem::causes(&error);
     tracing::error!(cause, "the bucket could not be used");
-    Problem::new(RefusalKind::Unavailable, "files cannot be taken just now; try again")
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "files cannot be taken just now; try again",
+    )
 }
 
 /// Until the import and its run are over, or patience is.

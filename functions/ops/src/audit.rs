@@ -14,11 +14,6 @@ pub struct Filter {
 }
 
 pub async fn list(State(ops): State<Ops>, page: Page, Params(filter): Params<Filter>) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let writes = app::platform::audit_log::list(&ops.db, filter.subject.as_deref(), &slice).await?;
+    let writes = app::platform::audit_log::list(&ops.db, filter.subject.as_deref(), &page.slice()?).await?;
     Ok(page.respond(writes, |written| written.entry.audit_id.to_string()))
 }

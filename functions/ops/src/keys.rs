@@ -17,12 +17,7 @@ use uuid::Uuid;
 const NAME_CHARACTERS_MAX: usize = 100;
 
 pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let keys = app::platform::keys::list(&ops.db, &slice).await?;
+    let keys = app::platform::keys::list(&ops.db, &page.slice()?).await?;
     Ok(page.respond(keys, |key| key.key_id.to_string()))
 }
 

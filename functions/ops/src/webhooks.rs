@@ -18,12 +18,7 @@ use uuid::Uuid;
 const DESCRIPTION_CHARACTERS_MAX: usize = 200;
 
 pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let found = webhooks::list(&ops.db, &slice).await?;
+    let found = webhooks::list(&ops.db, &page.slice()?).await?;
     Ok(page.respond(found, |webhook| webhook.webhook_id.to_string()))
 }
 

@@ -59,12 +59,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
         is_active: is_active.map(bool::from),
         prefix: q.filter(|q| !q.is_empty()),
     };
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let players = app::players::list(&db, &filter, &slice).await?;
+    let players = app::players::list(&db, &filter, &page.slice()?).await?;
     Ok(
         page.respond(players.into_iter().map(PlayerView::from).collect(), |player| {
             player.player_id.clone()
@@ -181,16 +176,10 @@ async fn segments(
     PathParams(player_id): PathParams<PlayerId>,
     page: Page,
 ) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    Ok(
-        page.respond(app::players::segments(&db, &player_id, &slice).await?, |change| {
-            change.at.to_string()
-        }),
-    )
+    Ok(page.respond(
+        app::players::segments(&db, &player_id, &page.slice()?).await?,
+        |change| change.at.to_string(),
+    ))
 }
 
 async fn grants(
@@ -198,13 +187,8 @@ async fn grants(
     PathParams(player_id): PathParams<PlayerId>,
     page: Page,
 ) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
     Ok(
-        page.respond(app::players::grants(&db, &player_id, &slice).await?, |reward| {
+        page.respond(app::players::grants(&db, &player_id, &page.slice()?).await?, |reward| {
             reward.grant_id.to_string()
         }),
     )
@@ -215,14 +199,8 @@ async fn decisions(
     PathParams(player_id): PathParams<PlayerId>,
     page: Page,
 ) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    Ok(
-        page.respond(app::players::decisions(&db, &player_id, &slice).await?, |evaluation| {
-            evaluation.evaluation_id.to_string()
-        }),
-    )
+    Ok(page.respond(
+        app::players::decisions(&db, &player_id, &page.slice()?).await?,
+        |evaluation| evaluation.evaluation_id.to_string(),
+    ))
 }

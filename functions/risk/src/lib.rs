@@ -42,11 +42,6 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
         player_id,
     } = params;
     let state = open.map(|Flag(open)| if open { SignalState::Open } else { SignalState::Resolved });
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
     let signals = risk::list(
         &db,
         &SignalFilter {
@@ -54,7 +49,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
             signal_type,
             player_id,
         },
-        &slice,
+        &page.slice()?,
     )
     .await?;
     Ok(

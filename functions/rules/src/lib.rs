@@ -66,12 +66,7 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let rules = app::rules::list(&db, params.is_active.map(bool::from), &slice).await?;
+    let rules = app::rules::list(&db, params.is_active.map(bool::from), &page.slice()?).await?;
     Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| {
         rule.rule_id.clone()
     }))
@@ -112,12 +107,7 @@ async fn versions(
     PathParams(rule_id): PathParams<RuleId>,
     page: Page,
 ) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let versions = app::rules::versions(&db, &rule_id, &slice).await?;
+    let versions = app::rules::versions(&db, &rule_id, &page.slice()?).await?;
     Ok(
         page.respond(versions.into_iter().map(VersionView::from).collect(), |version| {
             version.version.to_string()

@@ -31,12 +31,7 @@ struct ListParams {
 }
 
 async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Page) -> Result<Response, Problem> {
-    let slice = app::Page {
-        after: page.cursor()?,
-        skip: page.skip,
-        limit: page.limit,
-    };
-    let rules = app::wallet::redemption::list(&db, params.is_active.map(bool::from), &slice).await?;
+    let rules = app::wallet::redemption::list(&db, params.is_active.map(bool::from), &page.slice()?).await?;
     Ok(page.respond(rules.into_iter().map(RuleView::from).collect(), |rule| {
         rule.rule_id.to_string()
     }))

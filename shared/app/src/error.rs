@@ -18,7 +18,7 @@ use domain::redemption::RedemptionRefusal;
 use serde_json::json;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub type BoxedCause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a use case was refused or failed. A refused use case changed nothing.
 ///
@@ -31,7 +31,7 @@ pub enum Error {
     Validation(#[from] FieldErrors),
     /// Stored rules, tiers or settings no longer fit the program; a person must look.
     #[error("stored {what} cannot be used")]
-    Stored { what: &'static str, source: Cause },
+    Stored { what: &'static str, source: BoxedCause },
     #[error("the database failed")]
     Store(#[from] store::Error),
     #[error(transparent)]
@@ -77,7 +77,7 @@ impl Error {
         Self::Validation(FieldErrors::one(pointer, code, detail))
     }
 
-    pub fn stored(what: &'static str, source: impl Into<Cause>) -> Self {
+    pub fn stored(what: &'static str, source: impl Into<BoxedCause>) -> Self {
         Self::Stored {
             what,
             source: source.into(),

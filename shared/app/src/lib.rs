@@ -17,4 +17,4 @@ pub mod wallet;
 pub use domain::act::Act;
 pub use domain::context::Context;
 pub use error::{Error, Result};
-pub use store::{Db, Page, migrate};
+pub use store::{Db, migrate};

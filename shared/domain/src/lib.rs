@@ -21,6 +21,7 @@ pub mod ledger;
 pub mod lots;
 pub mod metrics;
 pub mod money;
+pub mod page;
 pub mod period;
 pub mod player;
 pub mod problem;

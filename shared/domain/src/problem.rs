@@ -113,21 +113,11 @@ impl std::error::Error for FieldErrors {}
 /// What the caller can do about a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// The request cannot be parsed.
-    BadRequest,
-    /// The caller is not authenticated.
-    Unauthorized,
-    /// The caller lacks the permission.
-    Forbidden,
     NotFound,
-    MethodNotAllowed,
     /// The state does not allow it: a duplicate, an insufficient balance, a terminal grant.
     Conflict,
-    PayloadTooLarge,
-    UnsupportedMediaType,
     /// The request can be parsed but is invalid.
     Unprocessable,
-    TooManyRequests,
     /// An error of ours; the cause goes to the log only.
     Internal,
     /// Temporarily impossible; the caller should retry.

@@ -6,11 +6,11 @@ use crate::problem::{self, Problem};
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::handler::Handler;
 use axum::http::Method;
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodFilter, on};
 use axum::{Extension, Router};
 use domain::access::Role;
-use domain::problem::RefusalKind;
 
 /// Largest request body: what Lambda takes.
 pub const BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
@@ -140,14 +140,14 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
 
 async fn no_such_path(request: Request) -> Problem {
     Problem::new(
-        RefusalKind::NotFound,
+        StatusCode::NOT_FOUND,
         format!("there is nothing at {}", request.uri().path()),
     )
 }
 
 async fn no_such_method(request: Request) -> Problem {
     Problem::new(
-        RefusalKind::MethodNotAllowed,
+        StatusCode::METHOD_NOT_ALLOWED,
         format!("{} does not answer {}", request.uri().path(), request.method()),
     )
 }

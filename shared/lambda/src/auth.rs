@@ -4,13 +4,13 @@ use crate::api::Access;
 use crate::clock::Clock;
 use crate::problem::Problem;
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use domain::access::{ApiKey, Role};
 use domain::act::Act;
-use domain::problem::{Refusal, RefusalKind};
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -156,7 +156,7 @@ pub(crate) async fn check(
     let caller = guard.auth.caller(bearer(&request)?, clock.now()).await?;
     if !guard.access.allows(caller.role) {
         return Err(Problem::new(
-            RefusalKind::Forbidden,
+            StatusCode::FORBIDDEN,
             format!("the role {} may not do this", caller.role),
         ));
     }
@@ -183,12 +183,13 @@ fn bearer(request: &Request) -> Result<&str, Problem> {
 }
 
 fn unauthorized(detail: &str) -> Problem {
-    Refusal::new(RefusalKind::Unauthorized, "", detail).into()
+    Problem::new(StatusCode::UNAUTHORIZED, detail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::problem::{Refusal, RefusalKind};
     use std::cell::Cell;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -244,7 +245,7 @@ mod tests {
             self.auth
                 .caller("lk_test", test_clock())
                 .await
-                .map_or_else(|problem| problem.status().as_u16(), |_| 200)
+                .map_or_else(|problem| problem.status.as_u16(), |_| 200)
         }
 
         fn lookups(&self) -> usize {
@@ -307,11 +308,7 @@ mod tests {
     async fn nobody_gets_in_while_keys_cannot_be_looked_up() {
         let auth = Auth::new(|_| async { Err::<Option<ApiKey>, _>(Away) });
         assert_eq!(
-            auth.caller("lk_test", test_clock())
-                .await
-                .unwrap_err()
-                .status()
-                .as_u16(),
+            auth.caller("lk_test", test_clock()).await.unwrap_err().status.as_u16(),
             503
         );
     }

@@ -2,9 +2,9 @@
 
 use crate::problem::Problem;
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::context::Context;
-use domain::problem::RefusalKind;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -49,6 +49,6 @@ impl<S: Sync> FromRequestParts<S> for Clock {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let clock = parts.extensions.get::<Clock>().cloned();
-        clock.ok_or_else(|| Problem::new(RefusalKind::Internal, ""))
+        clock.ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, ""))
     }
 }

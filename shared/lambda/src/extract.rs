@@ -5,9 +5,9 @@ use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection
 use axum::extract::{FromRequest, FromRequestParts, Path, RawPathParams, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
-use domain::problem::{FieldError, Refusal, RefusalKind};
+use domain::problem::{FieldError, Refusal};
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path as ErrorPath, Segment};
@@ -31,7 +31,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 pub struct JsonText(Bytes);
 
 impl JsonText {
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         read_object(&self.0)
     }
 }
@@ -64,7 +64,7 @@ pub(crate) async fn json_bytes_or_none<S: Send + Sync>(request: Request, state: 
 }
 
 fn not_json() -> Problem {
-    Problem::new(RefusalKind::UnsupportedMediaType, "the body must be application/json")
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
 }
 
 async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
@@ -72,10 +72,10 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
         .await
         .map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => Problem::new(
-                RefusalKind::PayloadTooLarge,
+                StatusCode::PAYLOAD_TOO_LARGE,
                 format!("the body has more than {} bytes", crate::BODY_BYTES_MAX),
             ),
-            _ => Problem::new(RefusalKind::BadRequest, "the body cannot be read"),
+            _ => Problem::new(StatusCode::BAD_REQUEST, "the body cannot be read"),
         })
 }
 
@@ -93,22 +93,22 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// A JSON object, refused as [`JsonBody`] refuses. Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
-pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
         return Err(not_a_number::<T>(body).unwrap_or_else(|| unreadable(&error)));
     }
     // serde would take an array for a struct, field by field.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Refusal::invalid_at("", "type", "the body must be an object"));
+        return Err(Refusal::invalid_at("", "type", "the body must be an object").into());
     }
     deserialize(body)
 }
 
-fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         if error.inner().classify() == serde_json::error::Category::Data {
-            Refusal::invalid(field_error(pointer(error.path()), &error.inner().to_string()))
+            Refusal::invalid(field_error(pointer(error.path()), &error.inner().to_string())).into()
         } else {
             unreadable(error.inner())
         }
@@ -120,7 +120,7 @@ const NOT_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
 
 /// A body that is JSON but for a bare `NaN` or `Infinity` has a wrong value at a place, which the caller should be told,
 /// rather than that it is no JSON.
-fn not_a_number<T: DeserializeOwned>(body: &[u8]) -> Option<Refusal> {
+fn not_a_number<T: DeserializeOwned>(body: &[u8]) -> Option<Problem> {
     let text = std::str::from_utf8(body).ok()?;
     let (mut quoted, mut in_string, mut escaped) = (String::with_capacity(text.len() + 2), false, false);
     let mut rest = text;
@@ -143,8 +143,8 @@ fn not_a_number<T: DeserializeOwned>(body: &[u8]) -> Option<Refusal> {
     deserialize::<T>(quoted.as_bytes()).err()
 }
 
-fn unreadable(error: &serde_json::Error) -> Refusal {
-    Refusal::new(RefusalKind::BadRequest, "", format!("the body is not JSON: {error}"))
+fn unreadable(error: &serde_json::Error) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
 }
 
 /// RFC 6901.

@@ -77,6 +77,15 @@ fn integer(pointer: &str, text: &str, least: i64) -> Result<i64, Refusal> {
 }
 
 impl Page {
+    /// The window as a use case takes it; 422 if the cursor is none of this list's.
+    pub fn slice<K: FromStr>(&self) -> Result<domain::page::Page<K>, Problem> {
+        Ok(domain::page::Page {
+            after: self.cursor()?,
+            skip: self.skip,
+            limit: self.limit,
+        })
+    }
+
     /// The key after which this page begins; 422 if it is none of this list's.
     pub fn cursor<K: FromStr>(&self) -> Result<Option<K>, Problem> {
         match &self.cursor {

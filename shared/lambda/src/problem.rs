@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use domain::problem::{Refusal, RefusalKind};
+use domain::problem::{FieldErrors, Refusal, RefusalKind};
 use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
@@ -15,78 +15,58 @@ use std::panic::AssertUnwindSafe;
 const CONTENT_TYPE: &str = "application/problem+json";
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// The answer to a request that was refused, or that failed.
+/// The response to a request that was refused, or that failed.
 ///
-/// Every error that can become a [`Refusal`] becomes a problem with `?`; of our own failures the cause goes to the
-/// log there, once, and not to the caller.
+/// Every error that can become a [`Refusal`] becomes a problem with `?`. The cause of our own failures goes to the log
+/// there, once, and not to the caller.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Problem(Refusal);
+pub struct Problem {
+    pub status: StatusCode,
+    /// Stable, for programs; empty where the status says it all.
+    pub code: &'static str,
+    pub detail: String,
+    pub errors: FieldErrors,
+    /// Figures, as members of the body.
+    pub data: Map<String, Value>,
+}
 
 impl Problem {
-    pub fn new(kind: RefusalKind, detail: impl Into<String>) -> Self {
-        Self(Refusal::new(kind, "", detail))
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: "",
+            detail: detail.into(),
+            errors: FieldErrors::default(),
+            data: Map::new(),
+        }
     }
 
-    /// Something of ours that no use case knows of failed. Logs the cause.
+    /// A failure of ours that no use case knows of. Logs the cause.
     pub fn internal(cause: &(dyn Error + 'static)) -> Self {
         log_failure(&causes(cause));
-        Self::new(RefusalKind::Internal, "")
-    }
-
-    pub fn into_refusal(self) -> Refusal {
-        self.0
-    }
-
-    pub fn status(&self) -> StatusCode {
-        match self.0.kind {
-            RefusalKind::BadRequest => StatusCode::BAD_REQUEST,
-            RefusalKind::Unauthorized => StatusCode::UNAUTHORIZED,
-            RefusalKind::Forbidden => StatusCode::FORBIDDEN,
-            RefusalKind::NotFound => StatusCode::NOT_FOUND,
-            RefusalKind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            RefusalKind::Conflict => StatusCode::CONFLICT,
-            RefusalKind::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            RefusalKind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            RefusalKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
-            RefusalKind::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
-            RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "")
     }
 
     /// `{type, title, status, detail, instance, errors}`, and the figures of the refusal.
     fn body(&self, instance: Option<&str>) -> Value {
-        let Refusal {
-            kind,
-            code,
-            detail,
-            errors,
-            data,
-        } = &self.0;
-        let status = self.status();
-        let mut body: Map<String, Value> = data.clone();
-        body.insert(
-            "type".into(),
-            if code.is_empty() {
-                "about:blank".into()
-            } else {
-                format!("urn:loyalty:problem:{code}").into()
-            },
-        );
-        body.insert(
-            "title".into(),
-            if code.is_empty() {
-                status.canonical_reason().unwrap_or_default().into()
-            } else {
-                title(code).into()
-            },
-        );
-        body.insert("status".into(), status.as_u16().into());
-        let detail = match kind {
-            RefusalKind::Internal => "an error of ours; its cause is in the log",
-            RefusalKind::Unavailable if detail.is_empty() => "not available just now; try again",
-            _ => detail,
+        let Self {
+            status, code, errors, ..
+        } = self;
+        let detail = match *status {
+            StatusCode::INTERNAL_SERVER_ERROR => "an error of ours; its cause is in the log",
+            StatusCode::SERVICE_UNAVAILABLE if self.detail.is_empty() => "not available just now; try again",
+            _ => &self.detail,
         };
+        let (problem_type, title) = if code.is_empty() {
+            let title = status.canonical_reason().unwrap_or_default();
+            ("about:blank".to_owned(), title.to_owned())
+        } else {
+            (format!("urn:loyalty:problem:{code}"), title(code))
+        };
+        let mut body = self.data.clone();
+        body.insert("type".into(), problem_type.into());
+        body.insert("title".into(), title.into());
+        body.insert("status".into(), status.as_u16().into());
         body.insert("detail".into(), detail.into());
         if let Some(instance) = instance {
             body.insert("instance".into(), instance.into());
@@ -98,14 +78,14 @@ impl Problem {
     }
 
     fn response(self, instance: Option<&str>) -> Response {
-        let mut response = (self.status(), self.body(instance).to_string()).into_response();
+        let mut response = (self.status, self.body(instance).to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        match self.0.kind {
-            RefusalKind::Unauthorized => {
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            RefusalKind::Unavailable | RefusalKind::TooManyRequests => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
             }
             _ => {}
@@ -124,11 +104,30 @@ impl IntoResponse for Problem {
 impl<E: Into<Refusal> + Error> From<E> for Problem {
     fn from(error: E) -> Self {
         let cause = causes(&error);
-        let refusal: Refusal = error.into();
-        if matches!(refusal.kind, RefusalKind::Internal | RefusalKind::Unavailable) {
+        let Refusal {
+            kind,
+            code,
+            detail,
+            errors,
+            data,
+        } = error.into();
+        let status = match kind {
+            RefusalKind::NotFound => StatusCode::NOT_FOUND,
+            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
+            RefusalKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        if status.is_server_error() {
             log_failure(&cause);
         }
-        Self(refusal)
+        Self {
+            status,
+            code,
+            detail,
+            errors,
+            data,
+        }
     }
 }
 
@@ -170,7 +169,7 @@ pub(crate) async fn boundary(request: Request, next: Next) -> Response {
                 .copied()
                 .or(panic.downcast_ref::<String>().map(String::as_str));
             log_failure(&format!("panic: {}", message.unwrap_or("of unknown kind")));
-            Problem::new(RefusalKind::Internal, "").into_response()
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "").into_response()
         }
     };
     let response = complete(response, &instance).await;
@@ -193,7 +192,7 @@ async fn complete(mut response: Response, instance: &str) -> Response {
         return response;
     }
     let (parts, body) = response.into_parts();
-    let problem = Problem::new(kind_of(parts.status), text_of(body).await);
+    let problem = Problem::new(parts.status, text_of(body).await);
     let mut response = problem.response(Some(instance));
     for name in [header::ALLOW, header::RETRY_AFTER] {
         if let Some(value) = parts.headers.get(&name) {
@@ -207,21 +206,4 @@ async fn complete(mut response: Response, instance: &str) -> Response {
 async fn text_of(body: Body) -> String {
     let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     String::from_utf8_lossy(&text[..text.len().min(1_000)]).into_owned()
-}
-
-fn kind_of(status: StatusCode) -> RefusalKind {
-    match status {
-        StatusCode::UNAUTHORIZED => RefusalKind::Unauthorized,
-        StatusCode::FORBIDDEN => RefusalKind::Forbidden,
-        StatusCode::NOT_FOUND => RefusalKind::NotFound,
-        StatusCode::METHOD_NOT_ALLOWED => RefusalKind::MethodNotAllowed,
-        StatusCode::CONFLICT => RefusalKind::Conflict,
-        StatusCode::PAYLOAD_TOO_LARGE => RefusalKind::PayloadTooLarge,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => RefusalKind::UnsupportedMediaType,
-        StatusCode::UNPROCESSABLE_ENTITY => RefusalKind::Unprocessable,
-        StatusCode::TOO_MANY_REQUESTS => RefusalKind::TooManyRequests,
-        StatusCode::SERVICE_UNAVAILABLE => RefusalKind::Unavailable,
-        status if status.is_client_error() => RefusalKind::BadRequest,
-        _ => RefusalKind::Internal,
-    }
 }

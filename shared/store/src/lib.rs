@@ -5,7 +5,6 @@
 pub mod columns;
 mod db;
 mod error;
-mod page;
 mod row;
 mod select;
 mod statement;
@@ -13,7 +12,6 @@ mod tls;
 
 pub use db::{Client, Db, Executor, RetryCause, Tx, begin, commit, snapshot, try_again};
 pub use error::{Error, Result};
-pub use page::Page;
 
 pub mod activity;
 pub mod imports;

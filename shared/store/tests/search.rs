@@ -1,8 +1,9 @@
 //! Searches for players and rewards among many.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use domain::page::Page;
+use store::Db;
 use store::players::{Filter, find};
-use store::{Db, Page};
 use testing::TestDb;
 
 async fn many() -> TestDb {

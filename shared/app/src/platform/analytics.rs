@@ -4,12 +4,13 @@ use crate::error::Result;
 pub use domain::bonus::GrantStatus;
 use domain::id::PlayerId;
 use domain::money::{MONEY_SCALE, Money, Plain};
+use domain::page::Page;
 use domain::segment::Segment;
 use rust_decimal::Decimal;
 use serde::Serialize;
+use store::Db;
 pub use store::platform::analytics::{PostedLine, PostingKey, Reward, RewardFilter};
 use store::platform::stats::Counter;
-use store::{Db, Page};
 use uuid::Uuid;
 
 /// The figures of the program, from counters: no player is read.

@@ -1,10 +1,10 @@
 //! What people did, for those who look after them.
 
 use crate::{Db, Result};
+use domain::page::Page;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use store::Page;
 pub use store::platform::audit_log::Entry;
 use uuid::Uuid;
 

@@ -3,11 +3,12 @@
 use crate::{Db, Error, Result};
 use domain::access::{ApiKey, Role};
 use domain::act::Act;
+use domain::page::Page;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::pin::Pin;
 use store::platform::audit_log::{self, Entry};
-use store::{Page, Tx, transaction};
+use store::{Tx, transaction};
 use uuid::Uuid;
 
 type Found = Pin<Box<dyn Future<Output = Result<Option<ApiKey>>> + Send>>;

@@ -5,6 +5,7 @@
 use crate::{Context, Db, Error, Result};
 use domain::act::Act;
 use domain::id::{PlayerId, WebhookId};
+use domain::page::Page;
 use domain::webhook::{Attempt, DeliveryStatus, Message, Next, PING, Target, check_event_types};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use store::platform::deliveries::Tried;
 pub use store::platform::deliveries::{Delivery, Due};
 pub use store::platform::webhooks::{Endpoint, Webhook};
 use store::platform::{deliveries, outbox, webhooks};
-use store::{Page, Tx, transaction};
+use store::{Tx, transaction};
 use uuid::Uuid;
 
 /// Most webhooks at a time: each event is kept once for each of them.

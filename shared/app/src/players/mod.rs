@@ -11,6 +11,7 @@ use domain::facts::Facts;
 use domain::id::PlayerId;
 use domain::import::row;
 use domain::metrics::Totals;
+use domain::page::Page;
 use domain::problem::FieldErrors;
 use domain::segment::classify;
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ use store::players::segments::SegmentChange;
 pub use store::players::{Filter, Player};
 use store::players::{NewPlayer, Profile, SegmentMove};
 pub use store::rules::decisions::StoredDecisions;
-use store::{Db, Executor, Page, Tx, transaction};
+use store::{Db, Executor, Tx, transaction};
 use uuid::Uuid;
 
 /// Longest searched text: an email.

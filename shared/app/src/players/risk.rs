@@ -7,6 +7,7 @@ use domain::context::Context;
 use domain::event::Event;
 use domain::gate::Penalty;
 use domain::id::{PlayerId, SignalId};
+use domain::page::Page;
 use domain::player::PlayerSnapshot;
 use domain::problem::{FieldError, FieldErrors};
 use domain::risk::{AlreadyJudged, Contribution, Decision, Finding, RiskFacts, TraceKind, detect, plan, score};
@@ -19,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use store::platform::audit_log::{self, Entry};
 use store::players::risk_facts::Trace;
 pub use store::players::signals::{SignalFilter, SignalState, Subject};
-use store::{Db, Page, Tx, transaction};
+use store::{Db, Tx, transaction};
 use uuid::Uuid;
 
 /// Longest note, in characters.

@@ -1,6 +1,6 @@
 //! The program's settings: what is stored, over the defaults.
 
-use crate::error::Cause;
+use crate::error::BoxedCause;
 use crate::{Db, Error, Result};
 use domain::act::Act;
 use domain::settings::Settings;
@@ -65,6 +65,6 @@ fn object(settings: &Settings) -> Result<Map<String, Value>> {
     }
 }
 
-fn unusable(cause: impl Into<Cause>) -> Error {
+fn unusable(cause: impl Into<BoxedCause>) -> Error {
     Error::stored("settings", cause)
 }

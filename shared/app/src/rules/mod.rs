@@ -10,13 +10,14 @@ use domain::act::Act;
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
 use domain::facts::{FactDef, Facts};
 use domain::id::{PlayerId, RuleId};
+use domain::page::Page;
 use domain::problem::FieldErrors;
 use domain::rule::Rule;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use store::platform::audit_log::{self, Entry};
 pub use store::rules::{RuleVersion, StoredRule};
-use store::{Db, Executor, Page, Tx, transaction};
+use store::{Db, Executor, Tx, transaction};
 
 /// What `/rules/…` means besides rules.
 const RESERVED_IDS: [&str; 2] = ["facts", "simulate"];

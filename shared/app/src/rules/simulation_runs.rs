@@ -3,7 +3,7 @@
 //! Budgets and caps are counted in the order of ids, so one worker goes through everybody. Its message may come twice, and it
 //! may be killed: whoever begins takes the run over, from the start, and who began before finds that out.
 
-use crate::error::{Cause, Error, Result};
+use crate::error::{BoxedCause, Error, Result};
 use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate};
 use crate::runs::{RunStarted, SHARD_PLAYERS, ShardMessage, create, give_up};
 use domain::act::Act;
@@ -201,7 +201,7 @@ pub(crate) async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &st
     Ok(())
 }
 
-fn unreadable(cause: impl Into<Cause>) -> Error {
+fn unreadable(cause: impl Into<BoxedCause>) -> Error {
     Error::stored("simulation", cause)
 }
 

@@ -8,6 +8,7 @@ use domain::act::Act;
 use domain::event::Event;
 use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
 use domain::idempotency::Answer;
+use domain::page::Page;
 use domain::redemption::{Applicant, Order, Redemption, RedemptionRefusal, RedemptionRule};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use store::platform::audit_log::{self, Entry};
 use store::platform::stats::Slot;
 pub use store::wallet::redemptions::StoredRedemptionRule;
-use store::{Db, Executor, Page, Tx, transaction};
+use store::{Db, Executor, Tx, transaction};
 
 /// Why an entry is not made, or not redeemed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,11 +1,11 @@
 use crate::program::{TestProgram, chunk, context, sample_rules};
 use app::Act;
-use app::Page;
 use app::imports::{self, Applied, Ending};
 use app::runs::rewards;
 use app::runs::segmentation::Next;
 use app::runs::{self, Rewards, RunStatus};
 use domain::id::PlayerId;
+use domain::page::Page;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testing::Csv;

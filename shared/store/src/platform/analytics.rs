@@ -2,12 +2,12 @@
 
 use crate::db::Executor;
 use crate::error::{Error, Result};
-use crate::page::Page;
 use crate::row::word;
 use crate::select::Select;
 use domain::bonus::GrantStatus;
 use domain::id::{GrantId, PlayerId, RuleId, TransactionId};
 use domain::money::{Asset, Money, Quantity};
+use domain::page::Page;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;

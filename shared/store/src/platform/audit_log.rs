@@ -2,8 +2,8 @@
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::page::Page;
 use crate::statement;
+use domain::page::Page;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;

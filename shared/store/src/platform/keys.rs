@@ -2,10 +2,10 @@
 
 use crate::db::Executor;
 use crate::error::Result;
-use crate::page::Page;
 use crate::row::word;
 use crate::statement;
 use domain::access::ApiKey;
+use domain::page::Page;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;

@@ -2,9 +2,9 @@
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::page::Page;
 use crate::statement;
 use domain::id::WebhookId;
+use domain::page::Page;
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio_postgres::Row;

@@ -7,13 +7,13 @@ pub mod totals;
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::page::Page;
 use crate::players::totals::totals_of;
 use crate::row::{optional_word, player_id, word};
 use crate::select::Select;
 use crate::statement;
 use domain::id::{PlayerId, RunId};
 use domain::metrics::Totals;
+use domain::page::Page;
 use domain::player::Balances;
 use domain::segment::Segment;
 use jiff::Timestamp;

@@ -3,13 +3,13 @@
 use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::page::Page;
 use crate::players::totals::{TOTALS, totals_of};
 use crate::row::{player_id, small, word};
 use crate::select::Select;
 use crate::statement::{self, text};
 use domain::id::{PlayerId, SignalId};
 use domain::metrics::Totals;
+use domain::page::Page;
 use domain::risk::{Decision, Signal, SignalType};
 use jiff::Timestamp;
 use serde_json::Value;

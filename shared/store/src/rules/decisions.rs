@@ -3,9 +3,9 @@
 use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::page::Page;
 use crate::statement::{self, text};
 use domain::id::{EvaluationId, PlayerId, RunId};
+use domain::page::Page;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;

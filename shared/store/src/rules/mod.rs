@@ -7,10 +7,10 @@ pub mod simulations;
 
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::page::Page;
 use crate::select::Select;
 use crate::statement;
 use domain::id::RuleId;
+use domain::page::Page;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;

@@ -2,12 +2,12 @@
 
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
-use crate::page::Page;
 use crate::row::{id, player_id, word};
 use crate::select::Select;
 use crate::statement::{self, Params};
 use domain::bonus::GrantTerms;
 use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
+use domain::page::Page;
 use domain::redemption::{Redemption, RedemptionRule};
 use jiff::Timestamp;
 use jiff::civil::Date;

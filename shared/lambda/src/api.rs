@@ -1,4 +1,4 @@
-//! The routes of a function: none without saying who may call it.
+//! The routes of a function. Every route states who may call it.
 
 use crate::auth::{self, Auth, Guard};
 use crate::clock::{Clock, TellsTime};
@@ -12,13 +12,13 @@ use axum::routing::{MethodFilter, on};
 use axum::{Extension, Router};
 use domain::access::Role;
 
-/// Largest request body: what Lambda takes.
+/// Largest request body, in bytes: the limit of Lambda.
 pub const BODY_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 /// Who may call a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without a key.
+    /// Anyone, without a key.
     Public,
     /// Callers whose role includes one of these.
     AnyOf(Vec<Role>),
@@ -49,13 +49,13 @@ impl<const N: usize> From<[Role; N]> for Access {
 #[derive(Debug, Clone)]
 pub struct Route {
     pub method: Method,
-    /// As the router takes it: `/api/players/{player_id}`.
+    /// In the router's syntax: `/api/players/{player_id}`.
     pub path: &'static str,
     pub access: Access,
 }
 
-/// A router in which every route names its access. It remembers its routes, so that a test can try each of them with
-/// each role, and compare them with the template.
+/// A router in which every route names its access. It lists its routes, so that tests can call each with each role and
+/// compare them with the template.
 pub struct Api<S> {
     auth: Auth,
     router: Router<S>,
@@ -125,8 +125,8 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         &self.routes
     }
 
-    /// Problems for unknown paths, wrong methods, oversized bodies and panics come with it. Keys and requests see the
-    /// time of this clock.
+    /// Also turns unknown paths, wrong methods, oversized bodies and panics into problems. Key checks and handlers read
+    /// the time from `clock`.
     pub fn into_router(self, state: S, clock: impl TellsTime) -> Router {
         self.router
             .fallback(no_such_path)
@@ -148,6 +148,6 @@ async fn no_such_path(request: Request) -> Problem {
 async fn no_such_method(request: Request) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} does not answer {}", request.uri().path(), request.method()),
+        format!("{} does not support {}", request.uri().path(), request.method()),
     )
 }

@@ -1,4 +1,4 @@
-//! API keys: who is calling, and whether they may.
+//! API keys: authentication and authorization.
 
 use crate::api::Access;
 use crate::clock::Clock;
@@ -18,14 +18,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-/// A revoked key works at most this long in a warm function.
+/// A revoked key keeps working in a warm function for at most this long.
 const CACHED_FOR: SignedDuration = SignedDuration::from_secs(60);
 const CACHED_KEYS_MAX: usize = 1_000;
 const KEY_CHARACTERS_MAX: usize = 256;
 
 type Lookup = dyn Fn([u8; 32]) -> BoxFuture<'static, Result<Option<ApiKey>, Problem>> + Send + Sync;
 
-/// Knows callers by the hash of their key, and remembers those it found for at most 60 s.
+/// Finds callers by the hash of their key and caches them for at most 60 s.
 #[derive(Clone)]
 pub struct Auth {
     lookup: Arc<Lookup>,
@@ -38,8 +38,8 @@ struct Found {
 }
 
 impl Auth {
-    /// `lookup` answers the key with this SHA-256, valid or not. Unknown keys are asked for each time: nobody is kept
-    /// out for a minute because a key was used a moment before it was made.
+    /// `lookup` returns the key with this SHA-256, valid or not. Unknown keys are not cached, so a key that was tried
+    /// too early works as soon as it exists.
     pub fn new<F, Fut, E>(lookup: F) -> Self
     where
         F: Fn([u8; 32]) -> Fut + Send + Sync + 'static,
@@ -56,8 +56,8 @@ impl Auth {
         }
     }
 
-    /// The caller who holds this key; 401 for an unknown, expired or revoked one. If the key cannot be looked up,
-    /// the request fails: nobody gets in because the database is away.
+    /// The caller who holds this key; 401 if it is unknown, expired or revoked. If the lookup fails, the request fails:
+    /// access is never granted because the database is unavailable.
     pub async fn caller(&self, key_text: &str, now: Timestamp) -> Result<Caller, Problem> {
         let hash = hash(key_text);
         let key = match self.remembered(&hash, now) {
@@ -65,7 +65,7 @@ impl Auth {
             None => {
                 let key = (self.lookup)(hash)
                     .await?
-                    .ok_or_else(|| unauthorized("this key is not known"))?;
+                    .ok_or_else(|| unauthorized("this key is unknown"))?;
                 self.remember(hash, key.clone(), now);
                 key
             }
@@ -99,17 +99,17 @@ impl Auth {
     }
 }
 
-/// A clock that was set back makes an entry stale, not eternal.
+/// An entry from the future is stale: without this check, setting the clock back would extend its life.
 fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
     (SignedDuration::ZERO..CACHED_FOR).contains(&now.duration_since(at))
 }
 
-/// What is stored of a key.
+/// SHA-256 of the key's text, which is all that is stored.
 pub fn hash(key_text: &str) -> [u8; 32] {
     Sha256::digest(key_text.as_bytes()).into()
 }
 
-/// Who is calling.
+/// The authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub key_id: Uuid,
@@ -118,14 +118,14 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// As the audit log and the ledger name them.
+    /// Name and id, as the audit log and the ledger record them.
     pub fn actor(&self) -> String {
         format!("{} ({})", self.name, self.key_id)
     }
 }
 
-/// Who acts, when, and with which new ids: an extractor for what is written without an idempotency key. On a public
-/// route nobody acts, and asking for it is refused.
+/// Extractor for writes without an idempotency key: the actor, the time and a source of ids. Returns 401 on a public
+/// route, which has no caller.
 #[derive(Debug)]
 pub struct Acting(pub Act);
 
@@ -146,7 +146,7 @@ pub(crate) struct Guard {
     pub access: Access,
 }
 
-/// Lets through who may, before anything of the request is read.
+/// Checks key and role before the body is read.
 pub(crate) async fn check(
     State(guard): State<Guard>,
     clock: Clock,
@@ -218,7 +218,7 @@ mod tests {
         lookups: Arc<AtomicUsize>,
     }
 
-    /// One stored key, whatever its text.
+    /// Holds one key, which every text finds.
     fn table(expires_at: Option<Timestamp>) -> Table {
         let key_id = Uuid::from_u128(1);
         let key = ApiKey {

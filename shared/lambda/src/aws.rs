@@ -1,4 +1,4 @@
-//! Where the cloud's services are and who calls them.
+//! Endpoint and credentials of the AWS clients.
 
 use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
@@ -6,12 +6,12 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 
 pub use aws_config::SdkConfig;
 
-/// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) of the environment.
+/// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) from the environment.
 pub async fn environment() -> SdkConfig {
     aws_config::load_defaults(BehaviorVersion::latest()).await
 }
 
-/// An endpoint that looks at no credentials: a stand-in for the cloud, in tests.
+/// For tests: a local endpoint that ignores credentials.
 pub fn stand_in(endpoint_url: &str) -> SdkConfig {
     let credentials = Credentials::new("test", "test", None, None, "stand-in");
     SdkConfig::builder()

@@ -1,4 +1,4 @@
-//! Queue messages, each on its own: one that cannot be read, fails or panics goes back alone.
+//! Queue messages, each handled on its own: if one is unreadable, fails or panics, only that one is redelivered.
 
 use crate::problem::causes;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
@@ -7,17 +7,17 @@ use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
 
-/// One message, as often as the queue delivers it.
+/// One delivery of a message.
 #[derive(Debug)]
 pub struct Delivery<M> {
     pub message: M,
-    /// How often the queue has delivered it, this time included; 1 where it does not say. The queue parks a message
-    /// in its dead-letter queue after a number of these.
+    /// How often the queue has delivered the message, this delivery included; 1 if the queue does not say. After a
+    /// configured number the queue moves it to its dead-letter queue.
     pub receives: u32,
 }
 
-/// Works on the messages of an event, up to `concurrency` at a time, and answers those that must be delivered again.
-/// The cause of each failure is logged, once.
+/// Handles the messages of an event, up to `concurrency` at a time, and returns those to redeliver. Logs the cause of
+/// each failure once.
 pub async fn handle<M, F, Fut, E>(event: SqsEvent, concurrency: usize, work: F) -> SqsBatchResponse
 where
     M: DeserializeOwned,
@@ -57,7 +57,7 @@ where
         .get("ApproximateReceiveCount")
         .and_then(|count| count.parse().ok())
         .unwrap_or(1);
-    // The call itself may panic as well as the future it returns.
+    // Inside the async block, so that a panic of the call itself is caught too.
     let outcome = AssertUnwindSafe(async { work(Delivery { message, receives }).await })
         .catch_unwind()
         .await;
@@ -87,7 +87,10 @@ mod tests {
         let records: Vec<_> = bodies
             .iter()
             .enumerate()
-            .map(|(index, body)| json!({"messageId": format!("m{index}"), "body": body, "attributes": {"ApproximateReceiveCount": "3"}}))
+            .map(|(index, body)| {
+                let attributes = json!({"ApproximateReceiveCount": "3"});
+                json!({"messageId": format!("m{index}"), "body": body, "attributes": attributes})
+            })
             .collect();
         serde_json::from_value(json!({ "Records": records })).unwrap()
     }

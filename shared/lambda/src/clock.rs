@@ -1,4 +1,4 @@
-//! The clock of the requests: the system's in production, one that is set in tests.
+//! The clock of requests: the system clock in production, a settable one in tests.
 
 use crate::problem::Problem;
 use axum::extract::FromRequestParts;
@@ -8,21 +8,21 @@ use domain::context::Context;
 use jiff::Timestamp;
 use std::sync::Arc;
 
-/// The only place that reads the system's clock; everywhere else `now` is an argument. To the microsecond, as
-/// PostgreSQL keeps it: what is written compares equal to what is read.
+/// The only place that reads the system clock; everywhere else `now` is an argument. Rounded down to the microsecond,
+/// PostgreSQL's precision, so that a stored time compares equal when it is read back.
 pub fn now() -> Timestamp {
     #[expect(clippy::disallowed_methods, reason = "the one place")]
     let now = Timestamp::now();
     Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
 }
 
-/// What tells a router the time, e.g. [`now`].
+/// A source of the current time, such as [`now`].
 pub trait TellsTime: Fn() -> Timestamp + Send + Sync + 'static {}
 
 impl<F: Fn() -> Timestamp + Send + Sync + 'static> TellsTime for F {}
 
-/// An extractor for handlers that only need the time, or need it more than once. Whoever acts is told it by
-/// [`crate::Acting`] and [`crate::Keyed`].
+/// Extractor for handlers that only read, or need the time more than once. Writes get the time from [`crate::Acting`]
+/// or [`crate::Keyed`].
 #[derive(Clone)]
 pub struct Clock(Arc<dyn TellsTime>);
 

@@ -1,4 +1,4 @@
-//! What the environment tells a function. Values may be secret: none is ever printed.
+//! Configuration from the environment. Values may be secret and are never printed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,15 +15,15 @@ pub enum ConfigError {
     },
 }
 
-/// Where the database is.
+/// How to reach the database.
 pub struct Database {
     /// PostgreSQL URL, with the password.
     pub url: String,
-    /// Certificates of the database's authority; without them the public roots hold.
+    /// Certificates of the database's certificate authority, in PEM; `None`: the public roots.
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// The variables of the process. An empty one counts as not set.
+/// Environment variables. An empty one counts as not set.
 pub struct Env {
     variables: BTreeMap<String, String>,
 }
@@ -57,8 +57,8 @@ impl Env {
         self.optional(name).ok_or(ConfigError::Missing(name))
     }
 
-    /// `DATABASE_URL`, and `DATABASE_CA_FILE` if there is one. Each function has its own: `migrate` the owner's, all
-    /// others that of the runtime role.
+    /// `DATABASE_URL`, and `DATABASE_CA_FILE` if set. `migrate` connects as the owner, every other function as the
+    /// runtime role.
     pub fn database(&self) -> Result<Database, ConfigError> {
         let url = self.required("DATABASE_URL")?.to_owned();
         Ok(Database {

@@ -1,4 +1,4 @@
-//! Bodies, queries and path parameters, refused with the place that is wrong.
+//! Extractors for bodies, queries and path parameters. A refusal names the wrong place.
 
 use crate::problem::Problem;
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, PathRejection};
@@ -12,8 +12,8 @@ use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path as ErrorPath, Segment};
 
-/// A JSON body. Unreadable: 400. Readable and of another shape: 422 with a JSON pointer; give `T`
-/// `#[serde(deny_unknown_fields)]`, so that a misspelt field is one of these.
+/// A JSON body: 400 if it is not JSON, 422 with a JSON pointer if it does not fit `T`. Give `T`
+/// `#[serde(deny_unknown_fields)]`, so that a misspelt field is refused too.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -26,7 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-/// A JSON body that is read in more than one way; see [`JsonBody`] for how each refuses.
+/// A JSON body that is read as more than one type; refuses as [`JsonBody`] does.
 #[derive(Debug)]
 pub struct JsonText(Bytes);
 
@@ -44,7 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonText {
     }
 }
 
-/// The bytes of a body that says it is JSON.
+/// The bytes of a body whose content type is JSON; 415 otherwise.
 pub(crate) async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {
         return Err(not_json());
@@ -52,7 +52,7 @@ pub(crate) async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> R
     read(request, state).await
 }
 
-/// As [`json_bytes`]; a request without a body and a content type gives `{}`.
+/// Like [`json_bytes`], but returns `{}` for a request with neither a body nor a content type.
 pub(crate) async fn json_bytes_or_none<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if request.headers().contains_key(CONTENT_TYPE) {
         return json_bytes(request, state).await;
@@ -92,12 +92,13 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// A JSON object, refused as [`JsonBody`] refuses. Syntax first and on its own, so that a body cut off behind a wrong field is unreadable, not invalid.
+/// Parses a JSON object; refuses as [`JsonBody`] does. Checks the syntax of the whole body first, so that a truncated
+/// body with a wrong field is unreadable (400), not invalid (422).
 pub fn read_object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if let Err(error) = serde_json::from_slice::<IgnoredAny>(body) {
         return Err(not_a_number::<T>(body).unwrap_or_else(|| unreadable(&error)));
     }
-    // serde would take an array for a struct, field by field.
+    // serde would accept an array as a struct, field by field.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Refusal::invalid_at("", "type", "the body must be an object").into());
     }
@@ -115,11 +116,11 @@ fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })
 }
 
-/// What other languages write for numbers that are none. JSON does not know them.
+/// Number literals that other languages write and JSON lacks.
 const NOT_NUMBERS: [&str; 3] = ["NaN", "-Infinity", "Infinity"];
 
-/// A body that is JSON but for a bare `NaN` or `Infinity` has a wrong value at a place, which the caller should be told,
-/// rather than that it is no JSON.
+/// For a body that would be JSON without its bare `NaN` or `Infinity`: a refusal that points at the value, which helps
+/// the caller more than "not JSON".
 fn not_a_number<T: DeserializeOwned>(body: &[u8]) -> Option<Problem> {
     let text = std::str::from_utf8(body).ok()?;
     let (mut quoted, mut in_string, mut escaped) = (String::with_capacity(text.len() + 2), false, false);
@@ -138,7 +139,7 @@ fn not_a_number<T: DeserializeOwned>(body: &[u8]) -> Option<Problem> {
             }
         }
     }
-    // Where a text would do it is still no JSON.
+    // If a string is valid there, the quoted body parses: `None`, and the caller reports "not JSON".
     serde_json::from_str::<IgnoredAny>(&quoted).ok()?;
     deserialize::<T>(quoted.as_bytes()).err()
 }
@@ -147,7 +148,7 @@ fn unreadable(error: &serde_json::Error) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))
 }
 
-/// RFC 6901.
+/// The path as a JSON pointer (RFC 6901).
 fn pointer(path: &ErrorPath) -> String {
     let mut pointer = String::new();
     for segment in path.iter() {
@@ -160,7 +161,7 @@ fn pointer(path: &ErrorPath) -> String {
     pointer
 }
 
-/// serde says in words what is wrong; programs get a code, and the name of a field that is missing or too many.
+/// Turns serde's message into a code, and into the pointer of the missing, unknown or repeated field.
 fn field_error(pointer: String, message: &str) -> FieldError {
     let detail = message.rsplit_once(" at line ").map_or(message, |(detail, _)| detail);
     let named = |prefix: &str| detail.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
@@ -171,7 +172,7 @@ fn field_error(pointer: String, message: &str) -> FieldError {
         return FieldError::new(child(&pointer, name), "unknown", detail);
     }
     if let Some(name) = named("duplicate field `") {
-        return FieldError::new(child(&pointer, name), "duplicate", "stands twice");
+        return FieldError::new(child(&pointer, name), "duplicate", "appears more than once");
     }
     let code = if detail.starts_with("invalid type") {
         "type"
@@ -183,7 +184,7 @@ fn field_error(pointer: String, message: &str) -> FieldError {
     FieldError::new(pointer, code, detail)
 }
 
-/// The path may end in the field already.
+/// serde's path sometimes includes the field already.
 fn child(pointer: &str, name: &str) -> String {
     let last = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
     if pointer.ends_with(&last) {
@@ -193,7 +194,8 @@ fn child(pointer: &str, name: &str) -> String {
     }
 }
 
-/// The query, but for `skip`, `limit` and `cursor`, which are [`crate::Page`]'s. Wrong: 422 with `?name`.
+/// The query without `skip`, `limit` and `cursor`, which belong to [`crate::Page`]; 422 with `?name` if it does not fit
+/// `T`.
 #[derive(Debug)]
 pub struct Params<T>(pub T);
 
@@ -205,7 +207,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// A boolean of a query: `true`, `True`, `TRUE` or `1`; `false`, `False`, `FALSE` or `0`.
+/// A boolean in a query: `true`, `True`, `TRUE` or `1`; `false`, `False`, `FALSE` or `0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flag(pub bool);
 
@@ -242,7 +244,7 @@ pub(crate) fn query_pairs(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
     serde_urlencoded::from_str(query).map_err(|_| Refusal::invalid_at("?", "format", "the query cannot be read"))
 }
 
-/// Path parameters. Wrong: 422 with `{name}`.
+/// Path parameters; 422 with `{name}` if they do not fit `T`.
 #[derive(Debug)]
 pub struct PathParams<T>(pub T);
 

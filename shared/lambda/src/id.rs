@@ -1,8 +1,8 @@
-//! The only randomness; everywhere else ids are arguments.
+//! The only source of randomness; everywhere else ids are arguments.
 
 use uuid::Uuid;
 
-/// Begins with the time, so that ids sort in the order of their making.
+/// Starts with the time, so that ids sort by creation.
 pub fn uuid_v7() -> Uuid {
     Uuid::now_v7()
 }
@@ -12,7 +12,7 @@ pub fn api_key() -> Result<String, getrandom::Error> {
     secret("lk_")
 }
 
-/// The secret of a webhook: `whsec_` and 256 random bits in hex. All of the text is the key of its signatures.
+/// The secret of a webhook: `whsec_` and 256 random bits in hex. The whole text, prefix included, is the signing key.
 pub fn webhook_secret() -> Result<String, getrandom::Error> {
     secret("whsec_")
 }

@@ -1,4 +1,4 @@
-//! Requests that move value: the caller's key, and the hash of what was asked under it.
+//! Requests that move value: the caller's idempotency key and a hash of the request.
 
 use crate::auth::Acting;
 use crate::extract::{json_bytes_or_none, read_object};
@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 const HEADER: &str = "Idempotency-Key";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// A JSON body, refused as [`crate::JsonBody`] refuses, and who acts, under the `Idempotency-Key` it came with. No body at
-/// all is an object without fields.
+/// Extractor for a JSON body, the actor and the optional `Idempotency-Key`. Refuses as [`crate::JsonBody`] does; a
+/// request without a body counts as `{}`.
 #[derive(Debug)]
 pub struct Keyed<T> {
     pub body: T,
@@ -65,7 +65,7 @@ fn key_text(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     Ok(Some(text.to_owned()))
 }
 
-/// Blanks and the order of fields do not count; `serde_json` keeps the fields of an object sorted.
+/// Independent of whitespace and field order: `serde_json` sorts the fields of a `Value`.
 fn hash(method: &str, path: &str, body: &Value) -> [u8; 32] {
     Sha256::new()
         .chain_update(format!("{method} {path}\n{body}"))

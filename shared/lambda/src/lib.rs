@@ -1,6 +1,6 @@
-//! What every function needs from its platform: configuration, logs, HTTP with keys and problems, queues, buckets.
+//! What every function needs from its platform: configuration, logs, HTTP with API keys and problems, queues, buckets.
 //!
-//! Knows nothing of the database: what must be looked up there comes in as a closure.
+//! Does not depend on the database: callers pass lookups as closures.
 
 mod api;
 mod extract;

@@ -1,4 +1,4 @@
-//! A window on a list: `skip` and `limit`, or the cursor of the page before.
+//! Pagination: `limit` with `skip`, or with the cursor of the previous page.
 
 use crate::extract::query_pairs;
 use crate::problem::Problem;
@@ -12,11 +12,11 @@ use serde::Serialize;
 use std::str::FromStr;
 
 pub const LIMIT_DEFAULT: i64 = 100;
-/// A larger limit is served as this.
+/// Larger limits are reduced to this.
 pub const LIMIT_MAX: i64 = 1_000;
 pub(crate) const PARAMETERS: [&str; 3] = ["skip", "limit", "cursor"];
 
-/// An extractor; refuses with 422 and `?skip` or `?limit`.
+/// Extractor; 422 with `?skip` or `?limit` if one is not an integer or too small.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// ≥ 0.
@@ -53,7 +53,7 @@ impl<S: Sync> FromRequestParts<S> for Page {
     }
 }
 
-/// Larger than any integer of ours is as large as it gets.
+/// Parses an integer of at least `least`; one beyond `i64` saturates.
 fn integer(pointer: &str, text: &str, least: i64) -> Result<i64, Refusal> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -86,7 +86,7 @@ impl Page {
         })
     }
 
-    /// The key after which this page begins; 422 if it is none of this list's.
+    /// The key after which this page starts; 422 if the cursor is not one of this list.
     pub fn cursor<K: FromStr>(&self) -> Result<Option<K>, Problem> {
         match &self.cursor {
             None => Ok(None),
@@ -97,7 +97,7 @@ impl Page {
         }
     }
 
-    /// The items as a JSON array; a full page names the next in a `Link` header, by the key of its last item.
+    /// The items as a JSON array. A full page links to the next in a `Link` header, by the key of its last item.
     pub fn respond<T: Serialize>(&self, items: Vec<T>, key: impl Fn(&T) -> String) -> Response {
         let next = items
             .last()
@@ -106,7 +106,7 @@ impl Page {
         respond(items, next)
     }
 
-    /// The same for a list that is walked by `skip`.
+    /// Like [`Page::respond`], for a list that is paged by `skip`.
     pub fn respond_skipping<T: Serialize>(&self, items: Vec<T>) -> Response {
         let next = self
             .is_full(&items)

@@ -15,18 +15,18 @@ use std::panic::AssertUnwindSafe;
 const CONTENT_TYPE: &str = "application/problem+json";
 const RETRY_AFTER_SECONDS: &str = "5";
 
-/// The response to a request that was refused, or that failed.
+/// The response to a request that was refused or failed.
 ///
-/// Every error that can become a [`Refusal`] becomes a problem with `?`. The cause of our own failures goes to the log
-/// there, once, and not to the caller.
+/// `?` turns every error that converts into a [`Refusal`] into a problem. The cause of an internal failure is logged
+/// there, once, and never shown to the caller.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     pub status: StatusCode,
-    /// Stable, for programs; empty where the status says it all.
+    /// Stable, for programs; empty if the status says enough.
     pub code: &'static str,
     pub detail: String,
     pub errors: FieldErrors,
-    /// Figures, as members of the body.
+    /// Further members of the body.
     pub data: Map<String, Value>,
 }
 
@@ -41,13 +41,13 @@ impl Problem {
         }
     }
 
-    /// A failure of ours that no use case knows of. Logs the cause.
+    /// An internal failure outside any use case. Logs the cause.
     pub fn internal(cause: &(dyn Error + 'static)) -> Self {
         log_failure(&causes(cause));
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "")
     }
 
-    /// `{type, title, status, detail, instance, errors}`, and the figures of the refusal.
+    /// `{type, title, status, detail, instance, errors}` and the data of the refusal.
     fn body(&self, instance: Option<&str>) -> Value {
         let Self {
             status, code, errors, ..
@@ -145,7 +145,7 @@ fn log_failure(cause: &str) {
     tracing::error!(cause, "request failed");
 }
 
-/// An error and what caused it, outermost first.
+/// An error and its sources, outermost first, joined by `: `.
 pub fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -157,7 +157,7 @@ pub fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// The outermost layer: no response above 399 leaves without a problem body, whoever made it, and a panic is a 500.
+/// The outermost layer: gives every response with a status of 400 or more a problem body, and turns a panic into a 500.
 pub(crate) async fn boundary(request: Request, next: Next) -> Response {
     let instance = request.uri().path().to_owned();
     let method = request.method().clone();
@@ -202,7 +202,7 @@ async fn complete(mut response: Response, instance: &str) -> Response {
     response
 }
 
-/// The framework's own words for a rejection; they are short, and about the request only.
+/// The framework's text of a rejection, at most 1,000 bytes. It is short and describes the request only.
 async fn text_of(body: Body) -> String {
     let text = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     String::from_utf8_lossy(&text[..text.len().min(1_000)]).into_owned()

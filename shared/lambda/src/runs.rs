@@ -1,4 +1,4 @@
-//! The answer to a request that starts a run over players.
+//! The response to a request that starts a run over players.
 
 use crate::problem::{Problem, causes};
 use crate::sqs::Queue;
@@ -10,8 +10,8 @@ use domain::id::RunId;
 use domain::problem::{Refusal, RefusalKind};
 use serde_json::json;
 
-/// Sends a message for each shard and answers 202 with where to look. Where they cannot be sent, `give_up` ends the run with
-/// the reason: who asked was told so, and will ask again.
+/// Sends one message per shard and responds 202 with the run's URL. If sending fails, `give_up` ends the run with the
+/// reason and the response is 503: the caller retries with a new run.
 pub async fn send<F, Fut, E>(queue: &Queue, run_id: RunId, bodies: Vec<String>, give_up: F) -> Result<Response, Problem>
 where
     F: FnOnce(&'static str) -> Fut,
@@ -30,7 +30,7 @@ where
     Ok(started(run_id, shards))
 }
 
-/// 202 with where to look.
+/// 202 with the run's URL.
 pub fn started(run_id: RunId, shards: i32) -> Response {
     let place = format!("/api/runs/{run_id}");
     let body = Json(json!({"run_id": run_id, "shards": shards, "run_url": place}));

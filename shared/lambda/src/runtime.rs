@@ -1,4 +1,4 @@
-//! The life of a function: start the log, then serve requests, messages or events until Lambda ends it.
+//! The entry points of a function: start the log, then serve requests, messages or events until Lambda stops it.
 
 use crate::batch::{self, Delivery};
 use aws_lambda_events::sqs::SqsEvent;
@@ -8,16 +8,16 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What `main` answers.
+/// The error type of `main`.
 pub type Error = lambda_runtime::Error;
 
-/// Starts the log: JSON where `AWS_LAMBDA_LOG_FORMAT` is `JSON`, else lines; the level of `AWS_LAMBDA_LOG_LEVEL` or
-/// `RUST_LOG`, else INFO.
+/// Starts the log: JSON if `AWS_LAMBDA_LOG_FORMAT` is `JSON`, else plain lines; at the level of `AWS_LAMBDA_LOG_LEVEL`
+/// or `RUST_LOG`, else INFO.
 pub fn init() {
     lambda_runtime::tracing::init_default_subscriber();
 }
 
-/// The time and the ids of this platform, for one use case.
+/// The current time and a source of ids, for one use case.
 pub fn context() -> Context {
     Context {
         now: crate::clock::now(),
@@ -25,12 +25,12 @@ pub fn context() -> Context {
     }
 }
 
-/// HTTP.
+/// Serves HTTP requests.
 pub async fn serve(router: axum::Router) -> Result<(), Error> {
     lambda_http::run(router).await
 }
 
-/// Messages of a queue; see [`batch::handle`].
+/// Serves the messages of a queue; see [`batch::handle`].
 pub async fn serve_messages<M, F, Fut, E>(concurrency: usize, work: F) -> Result<(), Error>
 where
     M: DeserializeOwned,
@@ -45,7 +45,7 @@ where
     lambda_runtime::run(service_fn(handler)).await
 }
 
-/// Any event; a failure is the invocation's.
+/// Serves events of any type; an error fails the invocation.
 pub async fn serve_events<A, B, F, Fut>(work: F) -> Result<(), Error>
 where
     A: DeserializeOwned,
@@ -57,8 +57,8 @@ where
     lambda_runtime::run(service_fn(|event: LambdaEvent<A>| work(event.payload))).await
 }
 
-/// As [`serve_events`], for work that goes on until its time is nearly over: it is given the end of its invocation. A
-/// deadline that is over at the start, as `cargo lambda` has it, is none.
+/// Like [`serve_events`], for work that continues until shortly before its deadline, which it receives. A deadline in
+/// the past, which `cargo lambda` sends, becomes `None`.
 pub async fn serve_until<A, B, F, Fut>(work: F) -> Result<(), Error>
 where
     A: DeserializeOwned,

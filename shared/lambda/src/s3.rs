@@ -1,4 +1,4 @@
-//! Objects in a bucket: streamed out, put in, or a signed address to put them at.
+//! Objects in a bucket: streamed downloads, uploads and presigned upload URLs.
 
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
@@ -14,7 +14,7 @@ use tokio::io::AsyncBufRead;
 pub enum S3Error {
     #[error("the object does not exist")]
     NotFound,
-    /// It is no longer what `if_match` named.
+    /// The ETag is no longer that of `if_match`.
     #[error("the object was replaced")]
     Replaced,
     #[error("the bucket could not be used")]
@@ -27,20 +27,20 @@ pub struct Bucket {
     name: String,
 }
 
-/// Which state of an object, and from where.
+/// Which version of an object to read, and from which byte.
 #[derive(Debug, Clone, Default)]
 pub struct Get<'a> {
     pub key: &'a str,
     pub version_id: Option<&'a str>,
     /// Refuses with [`S3Error::Replaced`] unless the object has this ETag.
     pub if_match: Option<&'a str>,
-    /// The first byte wanted. Beyond the end: an error of the bucket.
+    /// The first byte to read; S3 returns an error if it is beyond the end.
     pub from_byte: u64,
 }
 
-/// An object whose bytes are still coming.
+/// An object whose body is being streamed.
 pub struct Object {
-    /// Of the whole object, in bytes.
+    /// Size of the whole object in bytes, whatever `from_byte` was.
     pub size: Option<u64>,
     pub etag: Option<String>,
     pub version_id: Option<String>,
@@ -54,16 +54,16 @@ impl Object {
 }
 
 impl Bucket {
-    /// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) are the environment's.
+    /// Takes region, credentials and endpoint (`AWS_ENDPOINT_URL`) from the environment.
     pub async fn new(name: impl Into<String>) -> Self {
         Self::with_config(&crate::aws::environment().await, name)
     }
 
     pub fn with_config(config: &SdkConfig, name: impl Into<String>) -> Self {
         let own = aws_sdk_s3::config::Builder::from(config)
-            // A local endpoint has no subdomain for each bucket.
+            // A local endpoint has no subdomain per bucket.
             .force_path_style(config.endpoint_url().is_some())
-            // A signed address must not ask its user for a checksum.
+            // Otherwise a presigned URL would require a checksum from its user.
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .build();
         Self {
@@ -110,7 +110,7 @@ impl Bucket {
         Ok(())
     }
 
-    /// An address that takes one PUT of this object, without other credentials, until it expires.
+    /// A URL that accepts a PUT of this object, without other credentials, until it expires.
     pub async fn presign_put(&self, key: &str, expires_in: Duration) -> Result<String, S3Error> {
         let config = PresigningConfig::expires_in(expires_in).map_err(|error| S3Error::Request(error.into()))?;
         let put = self.client.put_object().bucket(&self.name).key(key);
@@ -129,7 +129,7 @@ where
     }
 }
 
-/// The key an S3 event names: there, blanks are `+` and other characters percent-encoded.
+/// Decodes the key in an S3 event, where spaces are `+` and other characters percent-encoded.
 pub fn decode_event_key(encoded: &str) -> String {
     let blanks: Cow<'_, str> = encoded.replace('+', " ").into();
     percent_encoding::percent_decode_str(&blanks)

@@ -1,4 +1,4 @@
-//! Sending to a queue.
+//! Sending messages to a queue.
 
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
@@ -6,7 +6,7 @@ use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
 
-/// What SQS takes in one request.
+/// The limit of SQS for one request.
 const ENTRIES_MAX: usize = 10;
 const REQUESTS_AT_ONCE: usize = 8;
 const ATTEMPTS_MAX: u32 = 4;
@@ -26,7 +26,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Region, credentials and endpoint (`AWS_ENDPOINT_URL`) are the environment's.
+    /// Takes region, credentials and endpoint (`AWS_ENDPOINT_URL`) from the environment.
     pub async fn new(url: impl Into<String>) -> Self {
         Self::with_config(&crate::aws::environment().await, url)
     }
@@ -38,8 +38,7 @@ impl Queue {
         }
     }
 
-    /// Sends every body, ten in a request. After an error some may have been sent: receivers see them again when the
-    /// caller tries again.
+    /// Sends every body, ten per request. After an error some may have been sent, so a retry can deliver them twice.
     pub async fn send(&self, bodies: Vec<String>) -> Result<(), SqsError> {
         let chunks: Vec<Vec<String>> = bodies.chunks(ENTRIES_MAX).map(<[String]>::to_vec).collect();
         stream::iter(chunks)
@@ -48,7 +47,7 @@ impl Queue {
             .await
     }
 
-    /// One request; answers the bodies that were refused.
+    /// Sends one request and returns the bodies that SQS refused.
     async fn request(&self, bodies: Vec<String>) -> Result<Vec<Rejected>, SqsError> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (index, body) in bodies.iter().enumerate() {
@@ -80,11 +79,11 @@ impl Queue {
 struct Rejected {
     body: String,
     reason: String,
-    /// Trying again is of no use.
+    /// A retry would fail as well.
     sender_fault: bool,
 }
 
-/// Sends the refused ones of a request again, a few times.
+/// Sends bodies and retries the refused ones, up to [`ATTEMPTS_MAX`] attempts with backoff.
 async fn deliver<F, Fut>(mut bodies: Vec<String>, request: F) -> Result<(), SqsError>
 where
     F: Fn(Vec<String>) -> Fut,

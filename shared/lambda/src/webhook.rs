@@ -1,6 +1,6 @@
-//! Calls targets of the operator's: signed, within a time, and only at addresses that may be connected to.
+//! Calls the operator's webhook targets: signed, with a time limit, and only at permitted addresses.
 //!
-//! No proxy of the environment is used and no redirection followed: both would connect to what nobody checked.
+//! Uses no proxy from the environment and follows no redirects: both would connect to addresses that were not checked.
 
 use crate::problem::causes;
 use axum::http::header::{CONTENT_TYPE, USER_AGENT};
@@ -30,7 +30,7 @@ pub const EVENT_ID: &str = "x-event-id";
 pub const EVENT_TYPE: &str = "x-event-type";
 
 const AGENT: &str = concat!("loyalty-webhooks/", env!("CARGO_PKG_VERSION"));
-/// Of an answer, so much is read, and so much of it kept.
+/// How much of a response is read, and how much of that is kept.
 const ANSWER_BYTES_MAX: usize = 4_096;
 const ANSWER_CHARACTERS_MAX: usize = 500;
 const ERROR_CHARACTERS_MAX: usize = 300;
@@ -39,7 +39,7 @@ const ERROR_CHARACTERS_MAX: usize = 300;
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub connect: Duration,
-    /// For all of it, the connection included.
+    /// For the whole call, including the connection.
     pub total: Duration,
 }
 
@@ -52,8 +52,8 @@ impl Default for Limits {
     }
 }
 
-/// `WEBHOOK_TARGETS=any` is for the local stack, where targets are on the same machine; everything else is the public
-/// internet.
+/// `WEBHOOK_TARGETS=any` is for the local stack, whose targets are on the same machine; any other value permits the
+/// public internet only.
 pub fn targets(env: &crate::config::Env) -> Targets {
     match env.optional("WEBHOOK_TARGETS") {
         Some("any") => Targets::Any,
@@ -61,18 +61,18 @@ pub fn targets(env: &crate::config::Env) -> Targets {
     }
 }
 
-/// What is sent, once.
+/// One request to a target.
 #[derive(Debug, Clone, Copy)]
 pub struct Letter<'a> {
     pub url: &'a str,
     pub event_id: Uuid,
     pub event_type: &'a str,
     pub body: &'a str,
-    /// Part of what is signed.
+    /// Part of the signed text.
     pub sent_at: Timestamp,
 }
 
-/// Keeps connections while it lives. Make one for each invocation: what was open before a function was frozen is not.
+/// Pools connections. Create one per invocation: connections do not survive a freeze of the function.
 pub struct Messenger {
     client: Client<HttpsConnector<HttpConnector<CheckedNames>>, Full<Bytes>>,
     targets: Targets,
@@ -97,7 +97,7 @@ impl Messenger {
         })
     }
 
-    /// Sends it and waits for the answer; whatever goes wrong is the attempt's.
+    /// Sends the letter and waits for the response. Failures are part of the returned attempt.
     pub async fn send(&self, letter: Letter<'_>, secret: &str) -> Attempt {
         let started = Instant::now();
         let outcome = self.call(letter, secret).await;
@@ -116,7 +116,7 @@ impl Messenger {
     }
 
     async fn call(&self, letter: Letter<'_>, secret: &str) -> Result<(u16, String), CallError> {
-        // A target was checked when it was made; what is stored may be older than the check.
+        // Targets are checked when they are created, but a stored one may predate the check.
         let target = Target::parse(letter.url, self.targets)?;
         let request = Request::post(target.as_str())
             .header(CONTENT_TYPE, "application/json")
@@ -131,7 +131,7 @@ impl Messenger {
             .await
             .map_err(late)??;
         let status_code = response.status().as_u16();
-        // The status is the answer; a body that stays away does not change it.
+        // The status alone decides; a missing or late body does not change the outcome.
         let mut bytes = Vec::new();
         let _ = tokio::time::timeout_at(until, read(response, &mut bytes)).await;
         Ok((
@@ -145,7 +145,7 @@ impl Messenger {
 enum CallError {
     #[error("the target {0}")]
     Target(#[from] TargetError),
-    #[error("the target cannot be asked")]
+    #[error("the request could not be built")]
     Request(#[from] axum::http::Error),
     #[error("no response within {0:?}")]
     Late(Duration),
@@ -164,7 +164,7 @@ async fn read<B: axum::body::HttpBody<Data = Bytes> + Unpin>(mut response: Respo
     }
 }
 
-/// Without NUL, which PostgreSQL does not take for text.
+/// Cuts the text and replaces NUL, which PostgreSQL does not store in text.
 fn shortened(text: &str, characters: usize) -> String {
     text.chars()
         .take(characters)
@@ -178,7 +178,7 @@ fn shortened(text: &str, characters: usize) -> String {
         .collect()
 }
 
-/// `t=<seconds since 1970>,v1=<hex of HMAC-SHA256>`, of the time and the body under the text of the secret.
+/// `t=<seconds since 1970>,v1=<hex of HMAC-SHA256>`, computed over the time and the body with the secret's text as key.
 pub fn signature(secret: &str, sent_at: Timestamp, body: &str) -> String {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(signed_text(sent_at, body).as_bytes());
@@ -189,8 +189,8 @@ pub fn signature(secret: &str, sent_at: Timestamp, body: &str) -> String {
     )
 }
 
-/// Refuses a target, with its place in the request, that would be refused when it is called: by its address, and now by
-/// those behind its name.
+/// Checks a target as a call would: its URL, and the addresses that its name has now. A refusal carries `pointer`, the
+/// place in the request.
 pub async fn check(pointer: &str, url: &str, targets: Targets) -> Result<Target, FieldError> {
     let refused = |code, detail: String| FieldError::new(pointer, code, detail);
     let target = Target::parse(url, targets).map_err(|error| refused(code(&error), error.to_string()))?;
@@ -211,13 +211,13 @@ fn code(error: &TargetError) -> &'static str {
 
 #[derive(Debug, thiserror::Error)]
 enum NameError {
-    #[error("{0} has no address just now")]
+    #[error("{0} currently has no address")]
     Unknown(String),
     #[error("{name} is at {address}, which is not an address of the public internet")]
     NotPublic { name: String, address: IpAddr },
 }
 
-/// All addresses of a name, if each may be connected to. A name with one that may not is refused whole.
+/// All addresses of a name, if every one is permitted. One that is not refuses the whole name.
 async fn look_up(name: &str, port: u16, targets: Targets) -> Result<Vec<SocketAddr>, NameError> {
     let unknown = || NameError::Unknown(name.to_owned());
     let found: Vec<SocketAddr> = tokio::net::lookup_host((name, port))
@@ -234,8 +234,8 @@ async fn look_up(name: &str, port: u16, targets: Targets) -> Result<Vec<SocketAd
     }
 }
 
-/// Answers the connector with the very addresses that were checked: a name that changes its mind between the check and
-/// the connection (DNS rebinding) gains nothing.
+/// Resolver that gives the connector exactly the addresses it checked, so that DNS rebinding between check and
+/// connection has no effect.
 #[derive(Clone)]
 struct CheckedNames {
     targets: Targets,
@@ -252,7 +252,7 @@ impl Service<Name> for CheckedNames {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let targets = self.targets;
-        // The connector puts the port in.
+        // The connector sets the port.
         Box::pin(async move { Ok(look_up(name.as_str(), 0, targets).await?.into_iter()) })
     }
 }
@@ -272,7 +272,7 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    /// Computed by Python's `hmac`.
+    /// Expected value computed with Python's `hmac`.
     #[test]
     fn the_signature_is_that_of_other_programs() {
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Requests through a router with a route of each kind.
+//! Requests through a router with one route of each kind.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use axum::body::Body;
@@ -54,9 +54,11 @@ impl From<Broken> for Refusal {
 }
 
 async fn credit(JsonBody(credit): JsonBody<Credit>) -> Json<Value> {
-    Json(
-        json!({"player_id": credit.player_id, "amount": credit.amount, "lines": credit.lines.iter().map(|line| line.slot).collect::<Vec<_>>()}),
-    )
+    Json(json!({
+        "player_id": credit.player_id,
+        "amount": credit.amount,
+        "lines": credit.lines.iter().map(|line| line.slot).collect::<Vec<_>>(),
+    }))
 }
 
 async fn list(page: Page, Params(filter): Params<Filter>) -> axum::response::Response {
@@ -88,7 +90,7 @@ fn router() -> Router {
     api().into_router((), lambda::clock::now)
 }
 
-/// The key `<role>` has that role.
+/// The key `<role>` has the role of that name.
 fn api() -> Api<()> {
     let auth = Auth::new(|hash| async move {
         let known = Role::ALL
@@ -263,11 +265,13 @@ async fn problems_have_the_form_of_rfc_9457() {
         (status.as_u16(), headers["content-type"].to_str().unwrap()),
         (404, "application/problem+json")
     );
-    let expected = json!({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "there is nothing at /nowhere", "instance": "/nowhere"});
+    let expected = json!({"type": "about:blank", "title": "Not Found", "status": 404,
+        "detail": "there is nothing at /nowhere", "instance": "/nowhere"});
     assert_eq!(problem, expected);
     let (_, problem) = get("/list?skip=-1").await;
-    let expected = json!({"type": "urn:loyalty:problem:validation", "title": "Validation", "status": 422, "detail": "the request is not valid",
-        "instance": "/list", "errors": [{"pointer": "?skip", "code": "range", "detail": "must be at least 0"}]});
+    let expected = json!({"type": "urn:loyalty:problem:validation", "title": "Validation", "status": 422,
+        "detail": "the request is not valid", "instance": "/list",
+        "errors": [{"pointer": "?skip", "code": "range", "detail": "must be at least 0"}]});
     assert_eq!(problem, expected);
 }
 

@@ -2,7 +2,7 @@
 
 use crate::Ops;
 use crate::runs::send;
-use app::jobs::schedules::{self, Claimed, Job, Standing};
+use app::jobs::schedules::{self, Claimed, Job, Progress};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -47,14 +47,14 @@ pub async fn expire_points(
 
 async fn work(ops: &Ops, mut claimed: Claimed, started: Instant, clock: &Clock) -> Result<(), Problem> {
     loop {
-        match schedules::work(&ops.db, &mut claimed, clock.context()).await?.standing {
-            Standing::More if started.elapsed() < WORK_MAX => {}
-            Standing::More => return Ok(schedules::leave(&ops.db, &claimed, clock.context()).await?),
-            Standing::Failed(error) => {
+        match schedules::work(&ops.db, &mut claimed, clock.context()).await?.progress {
+            Progress::More if started.elapsed() < WORK_MAX => {}
+            Progress::More => return Ok(schedules::leave(&ops.db, &claimed, clock.context()).await?),
+            Progress::Failed(error) => {
                 tracing::error!(job = %claimed.run.job, cause = causes(&*error), "a job started by hand failed");
                 return Ok(());
             }
-            Standing::Ended | Standing::Started(_) | Standing::Lost => return Ok(()),
+            Progress::Ended | Progress::Started(_) | Progress::Lost => return Ok(()),
         }
     }
 }

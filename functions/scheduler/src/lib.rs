@@ -2,7 +2,7 @@
 //! jobs are due, so that neither the clock's rate nor a missed tick matters.
 
 use app::jobs::recovery;
-use app::jobs::schedules::{self, Claimed, Failure, Job, Page, RunStatus, ScheduleRunView, Standing};
+use app::jobs::schedules::{self, Claimed, Failure, Job, Page, Progress, RunStatus, ScheduleRunView};
 use app::{Act, Context, Db};
 use jiff::Timestamp;
 use lambda::problem::causes;
@@ -100,9 +100,9 @@ impl Scheduler {
         }
         loop {
             match self.page(&mut claimed).await? {
-                Standing::More if started.elapsed() < WORK_MAX => {}
-                Standing::More => return Ok(schedules::leave(&self.db, &claimed, (self.clock)()).await?),
-                Standing::Started(run) => {
+                Progress::More if started.elapsed() < WORK_MAX => {}
+                Progress::More => return Ok(schedules::leave(&self.db, &claimed, (self.clock)()).await?),
+                Progress::Started(run) => {
                     tracing::info!(
                         %job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started"
                     );
@@ -115,16 +115,16 @@ impl Scheduler {
                     }
                     return Ok(());
                 }
-                Standing::Ended => {
+                Progress::Ended => {
                     tell(&claimed);
                     return Ok(());
                 }
-                Standing::Failed(error) => {
+                Progress::Failed(error) => {
                     let given_up = claimed.run.status == RunStatus::Failed;
                     tracing::error!(%job, %scheduled_for, cause = causes(&*error), given_up, "a scheduled job failed");
                     return Ok(());
                 }
-                Standing::Lost => {
+                Progress::Lost => {
                     tracing::warn!(%job, %scheduled_for, "another tick has taken over");
                     return Ok(());
                 }
@@ -132,7 +132,7 @@ impl Scheduler {
         }
     }
 
-    async fn page(&self, claimed: &mut Claimed) -> Result<Standing, TickError> {
+    async fn page(&self, claimed: &mut Claimed) -> Result<Progress, TickError> {
         if claimed.run.job == Job::Recover {
             let page = self.recover().await.map_err(Failure::from);
             return Ok(schedules::save(&self.db, claimed, page, (self.clock)()).await?);
@@ -145,7 +145,7 @@ impl Scheduler {
                 batch_id = %batch.batch_id, cause = causes(&error), "the recovery will send a batch of triggers"
             );
         }
-        Ok(worked.standing)
+        Ok(worked.progress)
     }
 
     async fn recover(&self) -> Result<Page, RecoverError> {

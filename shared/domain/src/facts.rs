@@ -1,16 +1,38 @@
 //! Facts: what a rule can read about a player. The catalogue lists them, [`Facts`] holds the values of one player.
 
-use crate::metrics::{Totals, Windows};
+use crate::metrics;
 use crate::period::{Moment, WEEKDAYS, weekday_name};
 use crate::player::PlayerSnapshot;
 use crate::segment::Segment;
+use crate::spelling::nearest;
 use crate::text_enum;
-use crate::tier::Ladder;
+use crate::tier::{Ladder, benefit_number};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+
+/// What has to be loaded to know a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FactSource {
+    /// The player's own columns.
+    Profile,
+    /// Lifetime totals.
+    Totals,
+    /// What was staked in 30 days; the caps read it, so it is always there.
+    Turnover,
+    /// Sums over the last days.
+    Windows,
+    /// The wallets.
+    Balances,
+    /// The player's tier, and its benefits.
+    Tier,
+    /// The event that triggered the rule.
+    Event,
+    /// The time of the evaluation, and the day of the event.
+    Clock,
+}
 
 text_enum! {
     pub enum FactType as "type of fact" {
@@ -53,6 +75,9 @@ pub struct FactDef {
     pub name: String,
     #[serde(rename = "type")]
     pub fact_type: FactType,
+    /// Tells what to load; the API does not show it.
+    #[serde(skip)]
+    pub source: FactSource,
     /// `currency`, `points`, `days`, …; none for plain numbers, texts and flags.
     pub unit: Option<&'static str>,
     pub meaning: String,
@@ -100,6 +125,7 @@ impl Catalogue {
                     defs.push(FactDef {
                         name: name.clone(),
                         fact_type: FactType::Number,
+                        source: FactSource::Tier,
                         unit: None,
                         meaning,
                         values: None,
@@ -140,41 +166,6 @@ impl Catalogue {
     }
 }
 
-pub(crate) fn benefit_number(value: &Value) -> Option<Decimal> {
-    let Value::Number(number) = value else { return None };
-    crate::money::parse_signed(&number.to_string(), Decimal::MAX_SCALE).ok()
-}
-
-/// The candidate with the smallest edit distance from `name`, at most a third of its length (and at least 2).
-pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const NAME_BYTES_MAX: usize = 64; // of a name worth comparing
-    if name.len() > NAME_BYTES_MAX {
-        return None;
-    }
-    let allowed = (name.chars().count() / 3).max(2);
-    candidates
-        .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, c)| c)
-}
-
-/// Levenshtein distance of two names, without regard to case.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().map(|c| c.to_ascii_lowercase()).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 /// The facts of one player. Read when asked for, without an allocation: a rule looks at few of them.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
@@ -185,7 +176,7 @@ pub struct Facts<'a> {
 #[derive(Debug, Clone)]
 enum Values<'a> {
     Current {
-        source: Source<'a>,
+        known: Known<'a>,
         /// Of the player's tier.
         benefits: &'a [(FactId, Decimal)],
     },
@@ -200,7 +191,7 @@ impl<'a> Facts<'a> {
         moment: &'a Moment,
         event: Option<&'a EventFacts>,
     ) -> Self {
-        let source = Source {
+        let known = Known {
             player,
             totals: &player.totals,
             windows: &player.windows,
@@ -211,7 +202,7 @@ impl<'a> Facts<'a> {
         let benefits = of_tier.map_or(&[][..], |(_, benefits)| benefits);
         Self {
             catalogue,
-            values: Values::Current { source, benefits },
+            values: Values::Current { known, benefits },
         }
     }
 
@@ -238,8 +229,8 @@ impl<'a> Facts<'a> {
     pub fn get(&self, id: FactId) -> Option<FactValue<'a>> {
         match &self.values {
             Values::Kept(values) => values.get(id.0).copied().flatten(),
-            Values::Current { source, benefits } => match STATIC_FACTS.get(id.0) {
-                Some(fact) => (fact.read)(source),
+            Values::Current { known, benefits } => match STATIC_FACTS.get(id.0) {
+                Some(fact) => (fact.read)(known),
                 None => benefits
                     .iter()
                     .find(|(benefit, _)| *benefit == id)
@@ -261,36 +252,47 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Where the facts of the program are read from.
+/// All that the facts of the program are read from.
 #[derive(Debug, Clone, Copy)]
-struct Source<'a> {
+struct Known<'a> {
     player: &'a PlayerSnapshot,
-    totals: &'a Totals,
-    windows: &'a Windows,
+    totals: &'a metrics::Totals,
+    windows: &'a metrics::Windows,
     moment: &'a Moment,
     event: Option<&'a EventFacts>,
 }
 
 struct StaticFact {
     name: &'static str,
+    source: FactSource,
+    values: Choices,
     fact_type: FactType,
     unit: Option<&'static str>,
     meaning: &'static str,
-    read: for<'a> fn(&Source<'a>) -> Option<FactValue<'a>>,
+    read: for<'a> fn(&Known<'a>) -> Option<FactValue<'a>>,
+}
+
+/// The values that a fact can have.
+enum Choices {
+    Any,
+    Segments,
+    Tiers,
+    Weekdays,
 }
 
 impl StaticFact {
     fn def(&self, tiers: &[String]) -> FactDef {
-        let values = match self.name {
-            "segment" => Some(Segment::ALL.map(|segment| segment.as_str().to_owned()).to_vec()),
-            "tier" => Some(tiers.to_vec()),
-            "day_of_week" => Some(WEEKDAYS.map(|(_, name)| name.to_owned()).to_vec()),
-            _ => None,
+        let values = match self.values {
+            Choices::Any => None,
+            Choices::Segments => Some(Segment::ALL.map(|segment| segment.as_str().to_owned()).to_vec()),
+            Choices::Tiers => Some(tiers.to_vec()),
+            Choices::Weekdays => Some(WEEKDAYS.map(|(_, name)| name.to_owned()).to_vec()),
         };
         let (name, meaning) = (self.name.to_owned(), self.meaning.to_owned());
         FactDef {
             name,
             fact_type: self.fact_type,
+            source: self.source,
             unit: self.unit,
             meaning,
             values,
@@ -303,11 +305,19 @@ const POINTS: Option<&str> = Some("points");
 const DAYS: Option<&str> = Some("days");
 const COUNT: Option<&str> = Some("count");
 
-type Read = for<'a> fn(&Source<'a>) -> Option<FactValue<'a>>;
+type Read = for<'a> fn(&Known<'a>) -> Option<FactValue<'a>>;
 
-const fn number(name: &'static str, unit: Option<&'static str>, meaning: &'static str, read: Read) -> StaticFact {
+const fn number(
+    source: FactSource,
+    name: &'static str,
+    unit: Option<&'static str>,
+    meaning: &'static str,
+    read: Read,
+) -> StaticFact {
     StaticFact {
         name,
+        source,
+        values: Choices::Any,
         fact_type: FactType::Number,
         unit,
         meaning,
@@ -315,9 +325,17 @@ const fn number(name: &'static str, unit: Option<&'static str>, meaning: &'stati
     }
 }
 
-const fn text(name: &'static str, meaning: &'static str, read: Read) -> StaticFact {
+const fn text(
+    source: FactSource,
+    name: &'static str,
+    values: Choices,
+    meaning: &'static str,
+    read: Read,
+) -> StaticFact {
     StaticFact {
         name,
+        source,
+        values,
         fact_type: FactType::Text,
         unit: None,
         meaning,
@@ -325,154 +343,204 @@ const fn text(name: &'static str, meaning: &'static str, read: Read) -> StaticFa
     }
 }
 
-fn known<'a>(number: impl Into<Decimal>) -> Option<FactValue<'a>> {
+fn figure<'a>(number: impl Into<Decimal>) -> Option<FactValue<'a>> {
     Some(FactValue::Number(number.into()))
 }
 
+use FactSource::{Balances, Clock, Event, Profile, Tier, Totals, Turnover, Windows};
+
 static STATIC_FACTS: [StaticFact; 32] = [
-    number("total_deposited", CURRENCY, "deposited in the player's life", |s| {
-        known(s.totals.deposited)
+    number(
+        Totals,
+        "total_deposited",
+        CURRENCY,
+        "deposited in the player's life",
+        |s| figure(s.totals.deposited),
+    ),
+    number(Totals, "total_wagered", CURRENCY, "staked in the player's life", |s| {
+        figure(s.totals.wagered)
     }),
-    number("total_wagered", CURRENCY, "staked in the player's life", |s| {
-        known(s.totals.wagered)
-    }),
-    number("total_won", CURRENCY, "won in the player's life", |s| {
-        known(s.totals.won)
-    }),
-    number("total_withdrawn", CURRENCY, "withdrawn in the player's life", |s| {
-        known(s.totals.withdrawn)
+    number(Totals, "total_won", CURRENCY, "won in the player's life", |s| {
+        figure(s.totals.won)
     }),
     number(
+        Totals,
+        "total_withdrawn",
+        CURRENCY,
+        "withdrawn in the player's life",
+        |s| figure(s.totals.withdrawn),
+    ),
+    number(
+        Totals,
         "net_pnl",
         CURRENCY,
         "total_won - total_wagered: positive when the player is ahead",
-        |s| known(s.totals.net_pnl()),
+        |s| figure(s.totals.net_pnl()),
     ),
-    number("net_loss", CURRENCY, "what the player lost; 0 when ahead", |s| {
-        known(s.totals.net_loss())
-    }),
     number(
+        Totals,
+        "net_loss",
+        CURRENCY,
+        "what the player lost; 0 when ahead",
+        |s| figure(s.totals.net_loss()),
+    ),
+    number(
+        Totals,
         "win_loss_ratio",
         None,
         "total_won / total_wagered; 0 when nothing was staked",
-        |s| known(s.totals.win_loss_ratio()),
+        |s| figure(s.totals.win_loss_ratio()),
     ),
-    number("total_bets", COUNT, "number of stakes; null while unknown", |s| {
-        known(s.totals.bets?)
-    }),
     number(
+        Totals,
+        "total_bets",
+        COUNT,
+        "number of stakes; null while unknown",
+        |s| figure(s.totals.bets?),
+    ),
+    number(
+        Totals,
         "avg_bet_size",
         CURRENCY,
         "total_wagered / total_bets; null while the number of bets is unknown",
-        |s| known(s.totals.avg_bet_size()?),
+        |s| figure(s.totals.avg_bet_size()?),
     ),
     number(
+        Windows,
         "wagered_7d",
         CURRENCY,
         "staked in the last 7 days, today included",
-        |s| known(s.windows.wagered_7d),
+        |s| figure(s.windows.wagered_7d),
     ),
     number(
+        Turnover,
         "wagered_30d",
         CURRENCY,
         "staked in the last 30 days, today included",
-        |s| known(s.windows.wagered_30d),
+        |s| figure(s.windows.wagered_30d),
     ),
-    number("net_loss_7d", CURRENCY, "lost in the last 7 days; 0 when ahead", |s| {
-        known(s.windows.net_loss_7d())
-    }),
     number(
+        Windows,
+        "net_loss_7d",
+        CURRENCY,
+        "lost in the last 7 days; 0 when ahead",
+        |s| figure(s.windows.net_loss_7d()),
+    ),
+    number(
+        Windows,
         "net_loss_30d",
         CURRENCY,
         "lost in the last 30 days; 0 when ahead",
-        |s| known(s.windows.net_loss_30d()),
+        |s| figure(s.windows.net_loss_30d()),
     ),
     number(
+        Windows,
         "deposited_7d",
         CURRENCY,
         "deposited in the last 7 days, today included",
-        |s| known(s.windows.deposited_7d),
+        |s| figure(s.windows.deposited_7d),
     ),
     number(
+        Windows,
         "deposited_30d",
         CURRENCY,
         "deposited in the last 30 days, today included",
-        |s| known(s.windows.deposited_30d),
+        |s| figure(s.windows.deposited_30d),
     ),
-    number("session_count", COUNT, "sessions in the player's life", |s| {
-        known(s.totals.session_count)
+    number(Totals, "session_count", COUNT, "sessions in the player's life", |s| {
+        figure(s.totals.session_count)
     }),
     number(
+        Totals,
         "total_playtime_hours",
         Some("hours"),
         "time played in the player's life",
-        |s| known(s.totals.playtime_hours),
+        |s| figure(s.totals.playtime_hours),
     ),
     number(
+        Totals,
         "days_since_last_deposit",
         DAYS,
         "days since the last deposit; null without one",
-        |s| known(s.moment.days_since(s.totals.last_deposit_date?)),
+        |s| figure(s.moment.days_since(s.totals.last_deposit_date?)),
     ),
     number(
+        Profile,
         "account_age_days",
         DAYS,
         "days since registration; null while unknown",
-        |s| known(s.moment.days_since(s.moment.day_of(s.player.registered_at?))),
+        |s| figure(s.moment.days_since(s.moment.day_of(s.player.registered_at?))),
     ),
     number(
+        Windows,
         "monthly_active_days",
         DAYS,
         "days of the last 30 with a stake, deposit or withdrawal",
-        |s| known(s.windows.active_days_30d),
+        |s| figure(s.windows.active_days_30d),
     ),
     StaticFact {
         name: "kyc_completed",
+        source: Profile,
+        values: Choices::Any,
         fact_type: FactType::Flag,
         unit: None,
         meaning: "identity was verified",
         read: |s| Some(FactValue::Flag(s.player.kyc_completed)),
     },
     number(
+        Profile,
         "profile_depth",
         Some("percent"),
         "share of the profile that is filled in, 0 to 100",
-        |s| known(s.player.profile_depth),
+        |s| figure(s.player.profile_depth),
     ),
-    number("lp_balance", POINTS, "loyalty points in the wallet", |s| {
-        known(s.player.balances.lp)
+    number(Balances, "lp_balance", POINTS, "loyalty points in the wallet", |s| {
+        figure(s.player.balances.lp)
     }),
-    number("rp_balance", POINTS, "reward points in the wallet", |s| {
-        known(s.player.balances.rp)
+    number(Balances, "rp_balance", POINTS, "reward points in the wallet", |s| {
+        figure(s.player.balances.rp)
     }),
-    number("bonus_balance", CURRENCY, "bonus money in the wallet", |s| {
-        known(s.player.balances.bonus)
+    number(Balances, "bonus_balance", CURRENCY, "bonus money in the wallet", |s| {
+        figure(s.player.balances.bonus)
     }),
-    number("tickets_balance", COUNT, "tickets in the wallet", |s| {
-        known(s.player.balances.tickets)
+    number(Balances, "tickets_balance", COUNT, "tickets in the wallet", |s| {
+        figure(s.player.balances.tickets)
     }),
     text(
+        Profile,
         "segment",
+        Choices::Segments,
         "the player's segment; null before the first classification",
         |s| Some(FactValue::Text(s.player.segment?.as_str())),
     ),
-    text("tier", "the player's tier", |s| Some(FactValue::Text(&s.player.tier))),
-    number("risk_score", None, "0 (none) to 100, from open fraud signals", |s| {
-        known(s.player.risk_score)
+    text(Tier, "tier", Choices::Tiers, "the player's tier", |s| {
+        Some(FactValue::Text(&s.player.tier))
     }),
     number(
+        Profile,
+        "risk_score",
+        None,
+        "0 (none) to 100, from open fraud signals",
+        |s| figure(s.player.risk_score),
+    ),
+    number(
+        Event,
         "event_amount",
         CURRENCY,
         "amount of the event that triggered the rule; null without one",
-        |s| known(s.event?.amount?),
+        |s| figure(s.event?.amount?),
     ),
     text(
+        Event,
         "event_game",
+        Choices::Any,
         "game of the event that triggered the rule; null without one",
         |s| Some(FactValue::Text(s.event?.game.as_deref()?)),
     ),
     text(
+        Clock,
         "day_of_week",
+        Choices::Weekdays,
         "day of the event, or of the evaluation, in the program's time zone",
         |s| {
             let day = s

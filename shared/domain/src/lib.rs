@@ -33,6 +33,7 @@ pub mod schedule;
 pub mod segment;
 pub mod settings;
 pub mod simulate;
+mod spelling;
 pub mod tier;
 pub mod webhook;
 pub mod word;

@@ -3,14 +3,47 @@
 use crate::id::PlayerId;
 use crate::metrics::{Totals, Windows};
 use crate::segment::Segment;
+use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
+text_enum! {
+    /// Whether a player may be rewarded at all.
+    pub enum Eligibility as "eligibility" {
+        Eligible = "ELIGIBLE",
+        /// Nobody can say how the account is.
+        Unknown = "UNKNOWN",
+        Inactive = "INACTIVE",
+        Blocked = "BLOCKED",
+        SelfExcluded = "SELF_EXCLUDED",
+    }
+}
+
+/// What the casino says of the player's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct AccountStanding {
     pub is_active: bool,
     pub is_blocked: bool,
     pub self_excluded_until: Option<Timestamp>,
+}
+
+impl AccountStanding {
+    /// `None`: the player is not excluded now.
+    pub fn excluded_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.self_excluded_until.filter(|until| now < *until)
+    }
+
+    pub fn eligibility(&self, now: Timestamp) -> Eligibility {
+        if self.is_blocked {
+            Eligibility::Blocked
+        } else if self.excluded_until(now).is_some() {
+            Eligibility::SelfExcluded
+        } else if self.is_active {
+            Eligibility::Eligible
+        } else {
+            Eligibility::Inactive
+        }
+    }
 }
 
 /// Wallet balances.
@@ -42,7 +75,7 @@ pub struct PastGrant {
 pub struct PlayerSnapshot {
     pub player_id: PlayerId,
     /// `None`: it could not be read, so the eligibility gate refuses.
-    pub standing: Option<Standing>,
+    pub standing: Option<AccountStanding>,
     pub segment: Option<Segment>,
     pub tier: String,
     pub totals: Totals,

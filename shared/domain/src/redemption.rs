@@ -2,7 +2,6 @@
 
 use crate::account::{Account, AccountError};
 use crate::bonus::{GrantTerms, NewGrant, weighted_games};
-use crate::facts::nearest;
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
 use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
 use crate::money::{Asset, MONEY_SCALE, Money, Quantity, check_amount};
@@ -12,6 +11,7 @@ use crate::rule::condition::Checks;
 use crate::rule::fields::{Bounds, Fields, read_name};
 use crate::rule::reward::{EXPIRY_HOURS_MAX, check_terms, multiplier};
 use crate::settings::Settings;
+use crate::spelling::nearest;
 use crate::text_enum;
 use crate::tier::Ladder;
 use jiff::civil::Date;

@@ -1,7 +1,7 @@
 //! Settings of the program. Every number of the domain that an operator may change, with its default.
 
 use crate::money::STORED_SCALE;
-use crate::problem::FieldErrors;
+use crate::problem::{FieldErrors, child};
 use crate::schedule::{RetentionSettings, ScheduleSettings};
 use crate::segment::{Segment, SegmentThresholds};
 use crate::text_enum;
@@ -365,7 +365,7 @@ impl ProfitSettings {
         check.not_negative("/profit/min_roi", self.min_roi);
         check.share("/profit/house_edge", self.house_edge);
         for (game, edge) in &self.game_edge {
-            check.share(&format!("/profit/game_edge/{}", token(game)), *edge);
+            check.share(&child("/profit/game_edge", game), *edge);
         }
         if self.bet_sd <= Decimal::ZERO {
             check.refuse("/profit/bet_sd", "range", "must be above 0");
@@ -376,7 +376,7 @@ impl ProfitSettings {
         }
         for (segment, multipliers) in &self.retention_multiplier {
             for (reward_type, multiplier) in multipliers {
-                let pointer = format!("/profit/retention_multiplier/{segment}/{}", token(reward_type));
+                let pointer = child(&format!("/profit/retention_multiplier/{segment}"), reward_type);
                 if !REWARD_TYPES.contains(&reward_type.as_str()) {
                     check.refuse(
                         &pointer,
@@ -451,11 +451,6 @@ impl RetentionSettings {
             check.count(&format!("/retention/{name}"), days, 1, 3_650);
         }
     }
-}
-
-/// A name within a JSON pointer.
-fn token(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 struct Check(FieldErrors);

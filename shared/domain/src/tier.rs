@@ -4,7 +4,6 @@ mod review;
 
 pub use review::{Candidacy, Finding, Grace, MoveReason};
 
-use crate::facts::benefit_number;
 use crate::problem::FieldErrors;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -25,6 +24,12 @@ pub struct Tier {
     /// Written in the rule-condition language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<Value>,
+}
+
+/// `None`: the benefit is a flag.
+pub(crate) fn benefit_number(value: &Value) -> Option<Decimal> {
+    let Value::Number(number) = value else { return None };
+    crate::money::parse_signed(&number.to_string(), Decimal::MAX_SCALE).ok()
 }
 
 /// Position on the ladder; the lowest tier has 0.

@@ -1,8 +1,8 @@
 //! Webhooks: where events may be sent, what is sent, and when a failed delivery is retried.
 
 use crate::event::EventType;
-use crate::facts::nearest;
 use crate::problem::FieldErrors;
+use crate::spelling::nearest;
 use crate::text_enum;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::{SignedDuration, Timestamp};

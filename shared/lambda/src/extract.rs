@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
-use domain::problem::{FieldError, Refusal};
+use domain::problem::{FieldError, Refusal, child};
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path as ErrorPath, Segment};
@@ -154,7 +154,7 @@ fn pointer(path: &ErrorPath) -> String {
     for segment in path.iter() {
         match segment {
             Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", key.replace('~', "~0").replace('/', "~1"))),
+            Segment::Map { key } => pointer.push_str(&child("", key)),
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }
@@ -166,13 +166,13 @@ fn field_error(pointer: String, message: &str) -> FieldError {
     let detail = message.rsplit_once(" at line ").map_or(message, |(detail, _)| detail);
     let named = |prefix: &str| detail.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
     if let Some(name) = named("missing field `") {
-        return FieldError::new(child(&pointer, name), "required", "is required");
+        return FieldError::new(field(&pointer, name), "required", "is required");
     }
     if let Some(name) = named("unknown field `") {
-        return FieldError::new(child(&pointer, name), "unknown", detail);
+        return FieldError::new(field(&pointer, name), "unknown", detail);
     }
     if let Some(name) = named("duplicate field `") {
-        return FieldError::new(child(&pointer, name), "duplicate", "appears more than once");
+        return FieldError::new(field(&pointer, name), "duplicate", "appears more than once");
     }
     let code = if detail.starts_with("invalid type") {
         "type"
@@ -185,8 +185,8 @@ fn field_error(pointer: String, message: &str) -> FieldError {
 }
 
 /// serde's path sometimes includes the field already.
-fn child(pointer: &str, name: &str) -> String {
-    let last = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+fn field(pointer: &str, name: &str) -> String {
+    let last = child("", name);
     if pointer.ends_with(&last) {
         pointer.to_owned()
     } else {

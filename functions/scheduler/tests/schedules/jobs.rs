@@ -2,7 +2,7 @@
 
 use crate::{Program, minutes, only};
 use app::Act;
-use app::jobs::schedules::{self, Job, Standing};
+use app::jobs::schedules::{self, Job, Progress};
 use serde_json::json;
 
 async fn players(program: &Program, count: u32) {
@@ -32,8 +32,8 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
         schedules::work(&db, &mut killed, program.context())
             .await
             .unwrap()
-            .standing,
-        Standing::More
+            .progress,
+        Progress::More
     ));
     assert_eq!(
         program
@@ -64,8 +64,8 @@ async fn a_job_that_was_killed_in_the_middle_of_its_pages_goes_on_where_it_was()
         schedules::work(&db, &mut killed, program.context())
             .await
             .unwrap()
-            .standing,
-        Standing::Lost
+            .progress,
+        Progress::Lost
     ));
     assert_eq!(
         program
@@ -203,15 +203,15 @@ async fn a_run_is_made_once_with_the_row_of_its_schedule() {
         schedules::work(&db, &mut other, program.context())
             .await
             .unwrap()
-            .standing,
-        Standing::Started(_)
+            .progress,
+        Progress::Started(_)
     ));
     assert!(matches!(
         schedules::work(&db, &mut killed, program.context())
             .await
             .unwrap()
-            .standing,
-        Standing::Lost
+            .progress,
+        Progress::Lost
     ));
     assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");
     assert_eq!(

@@ -3,7 +3,7 @@
 
 use domain::id::PlayerId;
 use domain::metrics::{Totals, Windows};
-use domain::player::{Balances, PlayerSnapshot, RewardSpend, Standing};
+use domain::player::{Balances, PlayerSnapshot, RewardSpend, AccountStanding};
 use domain::segment::{SegmentThresholds, classify};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -38,7 +38,7 @@ fn player(number: u64, random: &mut Random, today: Date) -> PlayerSnapshot {
     };
     PlayerSnapshot {
         player_id: PlayerId::parse(&format!("B{number:08}")).expect("an id"),
-        standing: Some(Standing { is_active: true, is_blocked: false, self_excluded_until: None }),
+        standing: Some(AccountStanding { is_active: true, is_blocked: false, self_excluded_until: None }),
         segment: Some(classify(&totals, &SegmentThresholds::default())),
         tier: "BRONZE".to_owned(),
         totals,

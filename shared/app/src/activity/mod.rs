@@ -16,13 +16,14 @@ use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
 use domain::ledger::Cause;
 use domain::money::{Asset, MONEY_SCALE, check_amount};
+use domain::player::{AccountStanding, Eligibility};
 use domain::segment::{Segment, classify};
 use domain::tier::Rank;
 use futures_util::try_join;
 use jiff::{Timestamp, Unit};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use store::activity::{PlayerStanding, SavedStanding};
+use store::activity::{PlayerState, SavedPlayer};
 use store::platform::stats::{self, Slot};
 use store::players::segments::SegmentChange;
 use store::players::totals;
@@ -206,7 +207,7 @@ async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], cause: Cause<'_
 }
 
 /// The players of a batch, in the order of their ids.
-struct Players(BTreeMap<PlayerId, (Player, PlayerStanding)>);
+struct Players(BTreeMap<PlayerId, (Player, PlayerState)>);
 
 impl Players {
     /// The caller holds the locks.
@@ -223,42 +224,42 @@ impl Players {
             .filter(|event| ids.binary_search(&event.player_id.as_str()).is_ok())
             .collect();
         let since = program.qualifying_since();
-        let (standings, accounts, mut histories, qualifying) = try_join!(
-            store::activity::standings(tx, ids),
+        let (states, accounts, mut histories, qualifying) = try_join!(
+            store::activity::states(tx, ids),
             store::wallet::accounts::load(tx, ids),
             store::activity::history::load(tx, &events),
-            store::tiers::standings(tx, ids, since)
+            store::tiers::qualifications(tx, ids, since)
         )?;
         let mut qualifying: HashMap<PlayerId, Decimal> = qualifying
             .into_iter()
-            .map(|standing| (standing.player_id, standing.qualifying_lp))
+            .map(|found| (found.player_id, found.qualifying_lp))
             .collect();
         let mut accounts: HashMap<PlayerId, Account> = accounts
             .into_iter()
             .map(|account| (account.player_id().clone(), account))
             .collect();
         let mut players = BTreeMap::new();
-        for standing in standings {
+        for state in states {
             let mut account = accounts
-                .remove(&standing.player_id)
-                .ok_or_else(|| Error::not_found("player", &standing.player_id))?;
+                .remove(&state.player_id)
+                .ok_or_else(|| Error::not_found("player", &state.player_id))?;
             account.settle(cause)?;
-            let history = histories.remove(&standing.player_id).unwrap_or_default();
+            let history = histories.remove(&state.player_id).unwrap_or_default();
             let player = Player {
-                totals: standing.totals.clone(),
-                rank: program.ladder.rank(&standing.tier).unwrap_or(Rank(0)),
-                qualifying_lp: qualifying.remove(&standing.player_id).unwrap_or_default(),
-                earning: earning(&standing, cause.context.now),
-                kyc_completed: standing.kyc_completed,
-                profile: standing.profile,
-                last_activity_at: standing.last_activity_at,
+                totals: state.totals.clone(),
+                rank: program.ladder.rank(&state.tier).unwrap_or(Rank(0)),
+                qualifying_lp: qualifying.remove(&state.player_id).unwrap_or_default(),
+                earning: earning(&state.standing, cause.context.now),
+                kyc_completed: state.kyc_completed,
+                profile: state.profile,
+                last_activity_at: state.last_activity_at,
                 history,
                 days: BTreeMap::new(),
                 recorded: Vec::new(),
                 happened: Vec::new(),
                 account,
             };
-            players.insert(standing.player_id.clone(), (player, standing));
+            players.insert(state.player_id.clone(), (player, state));
         }
         let mut players = Self(players);
         players.load_grants(tx, &events, cause).await?;
@@ -341,7 +342,7 @@ impl Players {
             .flat_map(|(player, _)| player.days.iter().map(|(date, day)| (player.player_id(), *date, day)))
             .collect();
         totals::add_days(tx, days).await?;
-        store::activity::save_standings(tx, changed().map(|(player, _)| saved(player))).await?;
+        store::activity::save_players(tx, changed().map(|(player, _)| saved(player))).await?;
         let segments: Vec<SegmentChange> = changed()
             .filter_map(|(player, standing)| segment_change(player, standing.segment, program))
             .collect();
@@ -394,18 +395,15 @@ fn is_open(account: &Account, grant_id: GrantId) -> bool {
 }
 
 /// Play of those who may not be given anything earns nothing, now or later.
-fn earning(standing: &PlayerStanding, now: Timestamp) -> Earning {
-    let who = &standing.standing;
-    let is_excluded = who.self_excluded_until.is_some_and(|until| now < until);
-    if who.is_active && !who.is_blocked && !is_excluded {
-        Earning::Earns
-    } else {
-        Earning::Nothing
+fn earning(standing: &AccountStanding, now: Timestamp) -> Earning {
+    match standing.eligibility(now) {
+        Eligibility::Eligible => Earning::Earns,
+        _ => Earning::Nothing,
     }
 }
 
-fn saved(player: &Player) -> SavedStanding<'_> {
-    SavedStanding {
+fn saved(player: &Player) -> SavedPlayer<'_> {
+    SavedPlayer {
         player_id: player.player_id(),
         kyc_completed: player.kyc_completed,
         profile_depth: player.profile.depth,

@@ -138,7 +138,7 @@ async fn recalculate_now(tx: &Tx<'_>, act: &Act) -> Result<RunStarted> {
     let id = start_in_tx(tx, Job::Recalculate, act.context.now, act).await?;
     let claimed = claim_in_tx(tx, Some(id), act.context).await?;
     if let Some(claimed) = claimed
-        && let (Standing::Started(started), _) = recalculate_in_tx(tx, &claimed, act.context).await?
+        && let (Progress::Started(started), _) = recalculate_in_tx(tx, &claimed, act.context).await?
     {
         return Ok(started);
     }
@@ -233,7 +233,7 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a run stands after a page.
 #[derive(Debug)]
-pub enum Standing {
+pub enum Progress {
     /// There is another page.
     More,
     Ended,
@@ -253,19 +253,19 @@ pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Wo
         let page = page(db, &claimed.run, context).await.map_err(Failure::from);
         let triggers = page.as_ref().ok().and_then(|page| page.triggers);
         return Ok(Worked {
-            standing: save(db, claimed, page, context).await?,
+            progress: save(db, claimed, page, context).await?,
             triggers,
         });
     }
-    let standing = match recalculate(db, claimed, context).await {
-        Ok((standing, run)) => {
+    let progress = match recalculate(db, claimed, context).await {
+        Ok((progress, run)) => {
             claimed.run = run;
-            standing
+            progress
         }
         Err(error) => save(db, claimed, Err(error.into()), context).await?,
     };
     Ok(Worked {
-        standing,
+        progress,
         triggers: None,
     })
 }
@@ -273,27 +273,27 @@ pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Wo
 /// What one call of [`work`] came to.
 #[derive(Debug)]
 pub struct Worked {
-    pub standing: Standing,
+    pub progress: Progress,
     /// For the reward queue. If it is not sent, the recovery finds what it stands for.
     pub triggers: Option<TriggerMessage>,
 }
 
-async fn recalculate(db: &Db, claimed: &Claimed, context: Context) -> Result<(Standing, ScheduleRun)> {
+async fn recalculate(db: &Db, claimed: &Claimed, context: Context) -> Result<(Progress, ScheduleRun)> {
     transaction!(db, |tx| recalculate_in_tx(tx, claimed, context))
 }
 
 /// The run is made in the transaction that ends the scheduled one, so it is made once.
-async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> Result<(Standing, ScheduleRun)> {
+async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> Result<(Progress, ScheduleRun)> {
     let mut run = claimed.run.clone();
     if !store::jobs::schedules::lock_claimed(tx, run.schedule_run_id, claimed.claim).await? {
-        return Ok((Standing::Lost, run));
+        return Ok((Progress::Lost, run));
     }
     let started = runs::start_recalculation_in_tx(tx, Rewards::Evaluate, &Act::of(&run.started_by, context)).await?;
     run.run_id = Some(started.run_id);
     add(&mut run.counts, &[("shards", i64::from(started.shards))]);
     end(&mut run, RunStatus::Completed, None, context);
     store::jobs::schedules::save(tx, &run, claimed.claim).await?;
-    Ok((Standing::Started(started), run))
+    Ok((Progress::Started(started), run))
 }
 
 async fn page(db: &Db, run: &ScheduleRun, context: Context) -> Result<Page> {
@@ -409,19 +409,19 @@ fn add(counts: &mut BTreeMap<String, i64>, more: &[(&'static str, i64)]) {
 }
 
 /// Saves what a page of a claimed run came to, or why it failed.
-pub async fn save(db: &Db, claimed: &mut Claimed, page: Result<Page, Failure>, context: Context) -> Result<Standing> {
+pub async fn save(db: &Db, claimed: &mut Claimed, page: Result<Page, Failure>, context: Context) -> Result<Progress> {
     let mut run = claimed.run.clone();
-    let standing = match page {
+    let progress = match page {
         Ok(page) => turn(&mut run, page, context),
         Err(error) => {
             let reason = error.downcast_ref().map_or_else(|| error.to_string(), Error::reason);
             fail(&mut run, reason, context);
-            Standing::Failed(error)
+            Progress::Failed(error)
         }
     };
     let saved = save_run(db, &run, claimed.claim).await?;
     claimed.run = run;
-    Ok(if saved { standing } else { Standing::Lost })
+    Ok(if saved { progress } else { Progress::Lost })
 }
 
 async fn save_run(db: &Db, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
@@ -432,14 +432,14 @@ async fn save_in_tx(tx: &Tx<'_>, run: &ScheduleRun, claim: Uuid) -> Result<bool>
     Ok(store::jobs::schedules::save(tx, run, claim).await?)
 }
 
-fn turn(run: &mut ScheduleRun, page: Page, context: Context) -> Standing {
+fn turn(run: &mut ScheduleRun, page: Page, context: Context) -> Progress {
     add(&mut run.counts, &page.counts);
     run.attempts = 0;
     run.cursor = page.next;
     run.error = None;
     if run.cursor.is_some() {
         run.available_at = later(context.now, lease(run.job));
-        return Standing::More;
+        return Progress::More;
     }
     if page.broken.is_empty() {
         end(run, RunStatus::Completed, None, context);
@@ -448,7 +448,7 @@ fn turn(run: &mut ScheduleRun, page: Page, context: Context) -> Standing {
         run.findings = Some(json!(page.broken));
         end(run, RunStatus::CompletedWithErrors, Some(error), context);
     }
-    Standing::Ended
+    Progress::Ended
 }
 
 fn fail(run: &mut ScheduleRun, error: String, context: Context) {

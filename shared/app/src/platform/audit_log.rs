@@ -2,6 +2,7 @@
 
 use crate::{Db, Result};
 use domain::page::Page;
+use domain::problem::child;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -60,7 +61,7 @@ fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, changes
 fn compare_fields(pointer: &str, before: &Map<String, Value>, after: &Map<String, Value>, changes: &mut Vec<Change>) {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     for name in names {
-        let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = child(pointer, name);
         compare(&pointer, before.get(name), after.get(name), changes);
     }
 }

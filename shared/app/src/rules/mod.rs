@@ -11,7 +11,7 @@ use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
 use domain::facts::{FactDef, Facts};
 use domain::id::{PlayerId, RuleId};
 use domain::page::Page;
-use domain::problem::FieldErrors;
+use domain::problem::{FieldErrors, child};
 use domain::rule::Rule;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -199,11 +199,7 @@ fn refuse_nul(value: &Value, pointer: &str, errors: &mut FieldErrors) {
         Value::Object(fields) => {
             fields.keys().for_each(|name| check(name));
             for (name, value) in fields {
-                refuse_nul(
-                    value,
-                    &format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
-                    errors,
-                );
+                refuse_nul(value, &child(pointer, name), errors);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

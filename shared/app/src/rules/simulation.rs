@@ -5,6 +5,7 @@ use crate::program::Program;
 use crate::program::snapshot::period_keys;
 use crate::rules;
 use domain::evaluate::{BudgetRooms, RuleSet};
+use domain::facts::FactSource;
 use domain::id::{PlayerId, RuleId};
 use domain::period::Cadence;
 use domain::rule::{Rule, Trigger};
@@ -210,11 +211,12 @@ impl Plan {
         let sets = [Some(&self.rules), self.current.as_ref()];
         let rules = || sets.into_iter().flatten().flat_map(RuleSet::iter).map(|(rule, _)| rule);
         let catalogue = &self.program.catalogue;
-        let reads_more = rules()
-            .flat_map(Rule::reads)
-            .any(|fact| is_window_or_balance(&catalogue.def(*fact).name));
+        // Windows and balances are sums over rows; all else are columns.
+        let reads_rows = rules()
+            .flat_map(|rule| rule.sources(catalogue))
+            .any(|source| matches!(source, FactSource::Windows | FactSource::Balances));
         Reading {
-            detail: if reads_more { Detail::All } else { Detail::Gated },
+            detail: if reads_rows { Detail::All } else { Detail::Gated },
             now: self.program.moment.now(),
             today: self.program.moment.today(),
             period_keys: period_keys(&self.program.moment),
@@ -225,12 +227,6 @@ impl Plan {
                 .collect(),
         }
     }
-}
-
-/// Facts that are sums over rows; all others are columns.
-fn is_window_or_balance(fact: &str) -> bool {
-    fact != "wagered_30d" && ["_7d", "_30d", "_balance"].iter().any(|end| fact.ends_with(end))
-        || fact == "monthly_active_days"
 }
 
 /// The rule to simulate, and the one that is stored under its id with its version.

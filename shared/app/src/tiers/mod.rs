@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use domain::act::Act;
 use domain::facts::Catalogue;
 use domain::money::{MONEY_SCALE, check_amount, parse_signed};
-use domain::problem::FieldErrors;
+use domain::problem::{FieldErrors, child};
 use domain::rule::{Condition, Rule};
 use domain::tier::{LP_MULTIPLIER, Ladder, Tier};
 use rust_decimal::Decimal;
@@ -199,7 +199,7 @@ fn check_tier(tier: &Tier) -> FieldErrors {
     }
     let facts = facts_of_the_program();
     for (name, value) in &tier.benefits {
-        let pointer = format!("/benefits/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = child("/benefits", name);
         if !is_fact_name(name) {
             let detail = format!("must have 1 to {NAME_BYTES_MAX} letters, digits or _ and begin with a letter");
             errors.push(pointer.as_str(), "format", detail);

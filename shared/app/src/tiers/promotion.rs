@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 use store::platform::stats::{self, Counter, Slot};
 use store::runs::triggers::NewTrigger;
-use store::tiers::{TierMove, TierStanding};
+use store::tiers::{Qualification, TierMove};
 use store::{Executor, Tx};
 
 /// Players who changed their tier. It is for the caller to write the events and the counters, with its own.
@@ -53,29 +53,32 @@ pub(crate) async fn earn_in_tx(
     }
     let program = Program::load(tx, context.now).await?;
     let since = program.qualifying_since();
-    let mut standings = Vec::new();
+    let mut qualifications = Vec::new();
     if !earned.is_empty() {
-        standings = store::tiers::earn(tx, earned, program.moment.today(), since).await?;
+        qualifications = store::tiers::earn(tx, earned, program.moment.today(), since).await?;
         let rose: BTreeSet<&PlayerId> = earned
             .iter()
             .filter(|(_, points)| *points > Decimal::ZERO)
             .map(|(player_id, _)| *player_id)
             .collect();
-        standings.retain(|standing| rose.contains(&standing.player_id));
+        qualifications.retain(|qualification| rose.contains(&qualification.player_id));
     }
     if program.ladder.has_requirements() {
-        let known: BTreeSet<&str> = standings.iter().map(|standing| standing.player_id.as_str()).collect();
+        let known: BTreeSet<&str> = qualifications
+            .iter()
+            .map(|qualification| qualification.player_id.as_str())
+            .collect();
         let others: Vec<&str> = changed
             .iter()
             .copied()
             .filter(|player_id| !known.contains(player_id))
             .collect();
         if !others.is_empty() {
-            let others = store::tiers::standings(tx, &others, since).await?;
-            standings.extend(others);
+            let others = store::tiers::qualifications(tx, &others, since).await?;
+            qualifications.extend(others);
         }
     }
-    let steps = climbers(tx, &standings, &program).await?;
+    let steps = climbers(tx, &qualifications, &program).await?;
     move_in_tx(tx, steps, context).await
 }
 
@@ -89,8 +92,8 @@ pub async fn promote_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -
 }
 
 /// Who climbs, by a ladder that stays as it is until the transaction ends. It is pinned for those only who do.
-async fn climbers(tx: &Tx<'_>, standings: &[TierStanding], program: &Program) -> Result<Vec<TierMove>> {
-    let steps = decide(tx, standings, program).await?;
+async fn climbers(tx: &Tx<'_>, qualifications: &[Qualification], program: &Program) -> Result<Vec<TierMove>> {
+    let steps = decide(tx, qualifications, program).await?;
     if steps.is_empty() {
         return Ok(steps);
     }
@@ -99,34 +102,43 @@ async fn climbers(tx: &Tx<'_>, standings: &[TierStanding], program: &Program) ->
     if pinned.ladder == program.ladder {
         Ok(steps)
     } else {
-        decide(tx, standings, &pinned).await
+        decide(tx, qualifications, &pinned).await
     }
 }
 
-async fn decide(executor: &impl Executor, standings: &[TierStanding], program: &Program) -> Result<Vec<TierMove>> {
+async fn decide(
+    executor: &impl Executor,
+    qualifications: &[Qualification],
+    program: &Program,
+) -> Result<Vec<TierMove>> {
     let ladder = &program.ladder;
     let mut reaching = Vec::new();
-    for standing in standings {
-        let (from, reached) = (rank(program, &standing.tier)?, ladder.reached(standing.qualifying_lp));
+    for qualification in qualifications {
+        let (from, reached) = (
+            rank(program, &qualification.tier)?,
+            ladder.reached(qualification.qualifying_lp),
+        );
         if reached > from {
-            reaching.push((standing, from, reached));
+            reaching.push((qualification, from, reached));
         }
     }
     let asked = reaching
         .iter()
         .filter(|(_, from, reached)| ladder.asks(*from, *reached));
-    let asked: Vec<&str> = asked.map(|(standing, ..)| standing.player_id.as_str()).collect();
+    let asked: Vec<&str> = asked
+        .map(|(qualification, ..)| qualification.player_id.as_str())
+        .collect();
     let applicants = Applicants::load(executor, &asked, program).await?;
-    let steps = reaching.into_iter().filter_map(|(standing, from, _)| {
-        let meets = |tier: &_| applicants.meets(&standing.player_id, tier);
-        let to = ladder.climb(from, standing.qualifying_lp, meets);
+    let steps = reaching.into_iter().filter_map(|(qualification, from, _)| {
+        let meets = |tier: &_| applicants.meets(&qualification.player_id, tier);
+        let to = ladder.climb(from, qualification.qualifying_lp, meets);
         let tier = ladder.get(to).filter(|_| to > from)?;
         Some(TierMove {
-            player_id: standing.player_id.clone(),
-            from: standing.tier.clone(),
+            player_id: qualification.player_id.clone(),
+            from: qualification.tier.clone(),
             to: tier.tier_level.clone(),
             reason: MoveReason::Qualified,
-            qualifying_lp: standing.qualifying_lp,
+            qualifying_lp: qualification.qualifying_lp,
         })
     });
     Ok(steps.collect())

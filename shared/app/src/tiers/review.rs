@@ -44,7 +44,7 @@ async fn review_in_tx(tx: &Tx<'_>, after: Option<&str>, players_max: u16, contex
     store::tiers::pin(tx).await?;
     let program = Program::load(tx, context.now).await?;
     let seen = store::tiers::next(tx, after, players_max.into(), program.qualifying_since()).await?;
-    let (players, last) = (seen.len(), seen.last().map(|last| last.standing.player_id.clone()));
+    let (players, last) = (seen.len(), seen.last().map(|last| last.qualification.player_id.clone()));
     let changing = find(tx, seen, &program).await?;
     let mut reviewed = Reviewed::default();
     if !changing.is_empty() {
@@ -65,7 +65,7 @@ struct Found {
 
 impl Found {
     fn player_id(&self) -> &PlayerId {
-        &self.reviewee.standing.player_id
+        &self.reviewee.qualification.player_id
     }
 }
 
@@ -73,14 +73,14 @@ impl Found {
 async fn find(executor: &impl Executor, reviewees: Vec<Reviewee>, program: &Program) -> Result<Vec<Found>> {
     let ladder = &program.ladder;
     // A tier asks those only who have the points for it.
-    let asked = reviewees.iter().map(|reviewee| &reviewee.standing);
-    let asked = asked.filter(|standing| ladder.asks(Rank(0), ladder.reached(standing.qualifying_lp)));
-    let asked: Vec<&str> = asked.map(|standing| standing.player_id.as_str()).collect();
+    let asked = reviewees.iter().map(|reviewee| &reviewee.qualification);
+    let asked = asked.filter(|qualification| ladder.asks(Rank(0), ladder.reached(qualification.qualifying_lp)));
+    let asked: Vec<&str> = asked.map(|qualification| qualification.player_id.as_str()).collect();
     let applicants = Applicants::load(executor, &asked, program).await?;
     let grace = Grace::new(&program.moment, program.settings.tier_grace_days);
     let mut found = Vec::new();
     for reviewee in reviewees {
-        let player = &reviewee.standing;
+        let player = &reviewee.qualification;
         let unknown = || {
             let detail = format!("{} of {} is not on the ladder", player.tier, player.player_id);
             Error::stored("tier", detail)
@@ -153,13 +153,13 @@ fn tier(program: &Program, rank: Rank) -> Result<&Tier> {
 }
 
 fn step(found: &Found, to: Rank, reason: MoveReason, program: &Program) -> Result<TierMove> {
-    let standing = &found.reviewee.standing;
+    let qualification = &found.reviewee.qualification;
     Ok(TierMove {
-        player_id: standing.player_id.clone(),
-        from: standing.tier.clone(),
+        player_id: qualification.player_id.clone(),
+        from: qualification.tier.clone(),
         to: tier(program, to)?.tier_level.clone(),
         reason,
-        qualifying_lp: standing.qualifying_lp,
+        qualifying_lp: qualification.qualifying_lp,
     })
 }
 
@@ -170,18 +170,18 @@ fn announcement(
     due_at: jiff::Timestamp,
     program: &Program,
 ) -> Result<(Downgrade, Event)> {
-    let standing = &found.reviewee.standing;
+    let qualification = &found.reviewee.qualification;
     let (from, to) = (tier(program, from)?, tier(program, to)?);
     let told = Event::TierDowngradeDue(TierDowngradeDue {
         due_at,
-        lp_missing: Points::of((from.lp_min - standing.qualifying_lp).max(Decimal::ZERO)),
-        player_id: standing.player_id.clone(),
-        qualifying_lp: Points::of(standing.qualifying_lp),
+        lp_missing: Points::of((from.lp_min - qualification.qualifying_lp).max(Decimal::ZERO)),
+        player_id: qualification.player_id.clone(),
+        qualifying_lp: Points::of(qualification.qualifying_lp),
         tier: from.tier_level.clone(),
         to: to.tier_level.clone(),
     });
     let downgrade = Downgrade {
-        player_id: standing.player_id.clone(),
+        player_id: qualification.player_id.clone(),
         tier: from.tier_level.clone(),
         due_at,
     };

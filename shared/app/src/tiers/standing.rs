@@ -70,12 +70,12 @@ pub async fn standing(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<T
     let program = Program::load(&tx, now).await?;
     let since = program.qualifying_since();
     let found = store::tiers::reviewees(&tx, &[player_id.as_str()], since).await?.pop();
-    let Reviewee { standing, due_at } = found.ok_or_else(|| Error::not_found("player", player_id))?;
-    let (qualifying_lp, rank) = (standing.qualifying_lp, rank(&program, &standing.tier)?);
+    let Reviewee { qualification, due_at } = found.ok_or_else(|| Error::not_found("player", player_id))?;
+    let (qualifying_lp, rank) = (qualification.qualifying_lp, rank(&program, &qualification.tier)?);
     let tier = |rank: Rank| program.ladder.get(rank);
     let below = rank.0.checked_sub(1).map(Rank);
     let (current, next_rank) = (
-        tier(rank).ok_or_else(|| Error::not_found("tier", &standing.tier))?,
+        tier(rank).ok_or_else(|| Error::not_found("tier", &qualification.tier))?,
         Rank(rank.0 + 1),
     );
 

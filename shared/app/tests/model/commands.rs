@@ -1,7 +1,7 @@
 //! What the program and the model are asked: an operation with its picks resolved.
 
 use crate::model::{Model, Rule, Terms};
-use crate::operations::{self, Amount, Change, Named, Operation, RuleTerms, Standing, Who};
+use crate::operations::{self, AccountChange, Amount, Change, Named, Operation, RuleTerms, Who};
 use domain::activity::{Action, Payout, Stake};
 use domain::bonus::GrantStatus;
 use domain::id::EventId;
@@ -136,9 +136,9 @@ pub enum Request {
     Expire {
         players_max: u16,
     },
-    Standing {
+    AccountChange {
         player: usize,
-        to: Standing,
+        to: AccountChange,
     },
 }
 
@@ -240,7 +240,7 @@ impl Script {
             Operation::Expire { players_max } => Request::Expire {
                 players_max: *players_max,
             },
-            Operation::Standing { player, to } => Request::Standing {
+            Operation::AccountChange { player, to } => Request::AccountChange {
                 player: (*player).into(),
                 to: *to,
             },
@@ -534,7 +534,7 @@ fn altered(mut command: Command) -> Command {
             ..
         } => *amount += Decimal::ONE,
         Request::Event { at, .. } => *at += SignedDuration::from_secs(1),
-        Request::Reward { .. } | Request::Expire { .. } | Request::Standing { .. } => {}
+        Request::Reward { .. } | Request::Expire { .. } | Request::AccountChange { .. } => {}
     }
     command
 }

@@ -87,9 +87,9 @@ pub enum Operation {
     Expire {
         players_max: u16,
     },
-    Standing {
+    AccountChange {
         player: u8,
-        to: Standing,
+        to: AccountChange,
     },
     /// What was asked before, once more.
     Repeat {
@@ -176,7 +176,7 @@ pub enum Named {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum AccountChange {
     Blocked(bool),
     Active(bool),
     Excluded { hours: u8 },
@@ -295,16 +295,16 @@ fn played() -> impl Strategy<Value = Operation> {
 
 fn swept() -> impl Strategy<Value = Operation> {
     let standing = prop_oneof![
-        any::<bool>().prop_map(Standing::Blocked),
-        any::<bool>().prop_map(Standing::Active),
-        (1..48_u8).prop_map(|hours| Standing::Excluded { hours }),
-        Just(Standing::Included),
+        any::<bool>().prop_map(AccountChange::Blocked),
+        any::<bool>().prop_map(AccountChange::Active),
+        (1..48_u8).prop_map(|hours| AccountChange::Excluded { hours }),
+        Just(AccountChange::Included),
     ];
     let minutes = prop_oneof![2 => 1..120_u16, 5 => 120..1_600_u16, 1 => 1_600..6_000_u16];
     prop_oneof![
         5 => minutes.prop_map(|minutes| Operation::Wait { minutes }),
         2 => prop_oneof![Just(1_u16), Just(10_u16)].prop_map(|players_max| Operation::Expire { players_max }),
-        1 => (player(), standing).prop_map(|(player, to)| Operation::Standing { player, to }),
+        1 => (player(), standing).prop_map(|(player, to)| Operation::AccountChange { player, to }),
     ]
 }
 

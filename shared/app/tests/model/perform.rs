@@ -2,7 +2,7 @@
 
 use crate::commands::{CATALOGUE, Entry, Gain, NewBonus, Request, Target};
 use crate::model::{Answer, Given, Grant, LIMIT, Model, Part, Purpose, Refusal, Reply, Rule, Said, Terms};
-use crate::operations::{Change, Standing};
+use crate::operations::{AccountChange, Change};
 use domain::activity::{Action, Stake};
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
@@ -88,7 +88,7 @@ impl Model {
                 action,
             } => self.event(*player, name, *at, action, now),
             Request::Expire { .. } => self.expire(now),
-            Request::Standing { player, to } => self.stand(*player, *to, now),
+            Request::AccountChange { player, to } => self.stand(*player, *to, now),
         }
     }
 
@@ -435,13 +435,13 @@ impl Model {
         })
     }
 
-    fn stand(&mut self, player: usize, to: Standing, now: Timestamp) -> Answer {
+    fn stand(&mut self, player: usize, to: AccountChange, now: Timestamp) -> Answer {
         let stands = self.players.get_mut(player).ok_or(Refusal::NotFound)?;
         match to {
-            Standing::Blocked(blocked) => stands.blocked = blocked,
-            Standing::Active(active) => stands.inactive = !active,
-            Standing::Included => stands.excluded_until = None,
-            Standing::Excluded { hours: after } => {
+            AccountChange::Blocked(blocked) => stands.blocked = blocked,
+            AccountChange::Active(active) => stands.inactive = !active,
+            AccountChange::Included => stands.excluded_until = None,
+            AccountChange::Excluded { hours: after } => {
                 let until = Some(hours(now, after.into()));
                 if stands.excluded_until != until {
                     stands.excluded_until = until;

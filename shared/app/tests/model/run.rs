@@ -476,7 +476,7 @@ fn label(command: &Command, answer: &Answer) -> String {
         Request::Reward { .. } => "reward",
         Request::Event { action, .. } => action.event_type().as_str(),
         Request::Expire { .. } => "expire",
-        Request::Standing { .. } => "standing",
+        Request::AccountChange { .. } => "standing",
     };
     match answer {
         Ok(Reply { replayed: true, .. }) => format!("{request} replayed"),

@@ -2,7 +2,7 @@
 
 use crate::commands::{CATALOGUE, Command, Entry, Gain, NewBonus, PLAYERS, Request, Target};
 use crate::model::{Rule, Terms};
-use crate::operations::{Change, Standing};
+use crate::operations::{AccountChange, Change};
 use app::activity::{Action, Occurrence};
 use app::jobs::expiry::Expired;
 use app::players::{Changes, Registration};
@@ -324,7 +324,7 @@ impl World {
                 action,
             } => Done::Outcome(Box::pin(self.record(*player, name, *at, action, context)).await?),
             Request::Expire { players_max } => Done::Expired(Box::pin(self.expire(*players_max, context)).await?),
-            Request::Standing { player, to } => {
+            Request::AccountChange { player, to } => {
                 Box::pin(app::players::update(
                     db,
                     &player_id(*player),
@@ -411,21 +411,21 @@ fn add_bonus(bonus: &NewBonus) -> AddBonus {
     }
 }
 
-fn changes(to: Standing, now: Timestamp) -> Changes {
+fn changes(to: AccountChange, now: Timestamp) -> Changes {
     match to {
-        Standing::Blocked(blocked) => Changes {
+        AccountChange::Blocked(blocked) => Changes {
             is_blocked: Some(blocked),
             ..Changes::default()
         },
-        Standing::Active(active) => Changes {
+        AccountChange::Active(active) => Changes {
             is_active: Some(active),
             ..Changes::default()
         },
-        Standing::Included => Changes {
+        AccountChange::Included => Changes {
             self_excluded_until: Some(None),
             ..Changes::default()
         },
-        Standing::Excluded { hours } => Changes {
+        AccountChange::Excluded { hours } => Changes {
             self_excluded_until: Some(Some(crate::perform::hours(now, hours.into()))),
             ..Changes::default()
         },

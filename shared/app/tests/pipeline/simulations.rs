@@ -6,6 +6,7 @@ use app::Act;
 use app::Error;
 use app::rules::RuleError;
 use app::rules::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
+use domain::gate::GateKind;
 use domain::id::{PlayerId, RuleId};
 use domain::money::Money;
 use rust_decimal::Decimal;
@@ -116,17 +117,17 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
         .unwrap();
     assert_eq!(program.rows().await, before, "nothing is written");
     let report = &simulated.report;
-    let stopped: Vec<(&str, bool, bool)> = report
+    let stopped: Vec<(GateKind, bool, bool)> = report
         .gates
         .iter()
         .map(|gate| (gate.name, gate.refused.count > 0, gate.reduced.count > 0))
         .collect();
     let expected = [
-        ("eligibility", true, false),
-        ("fraud", true, true),
-        ("profit", false, false),
-        ("caps", false, true),
-        ("budget", true, false),
+        (GateKind::Eligibility, true, false),
+        (GateKind::Fraud, true, true),
+        (GateKind::Profit, false, false),
+        (GateKind::Caps, false, true),
+        (GateKind::Budget, true, false),
     ];
     assert_eq!(stopped, expected, "everything is in play");
     assert!(report.budget.as_ref().unwrap().is_reached);
@@ -161,7 +162,7 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
         })
         .collect();
     assert_eq!(groups.join(", "), program.text(by_segment).await);
-    let refused = |gate: &str| {
+    let refused = |gate: GateKind| {
         format!(
             "SELECT count(*) FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
             WHERE d ->> 'rule_id' = 'TRIED' AND g ->> 'name' = '{gate}' AND g ->> 'verdict' = 'REFUSE'"

@@ -4,7 +4,7 @@ use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
 use crate::bonus::{GrantTerms, WageringBasis};
 use crate::formula::EvalError;
 use crate::gate::cost::{CostModel, WageredCost, mix_edge};
-use crate::gate::{self, CapRoom, GateFigures, GateVerdict, Penalty};
+use crate::gate::{self, CapRoom, GateFigures, GateKind, GateVerdict, Penalty};
 use crate::money::{Asset, INTEGER_DIGITS_MAX, round_reward};
 use crate::player::PlayerSnapshot;
 use crate::rule::Rule;
@@ -297,7 +297,7 @@ pub(crate) fn bonus(
     decision: &Decision,
     settings: &Settings,
 ) -> Option<(Decimal, WageredCost<'static>)> {
-    let profit = decision.gates.iter().position(|gate| gate.name() == "profit")?;
+    let profit = decision.gates.iter().position(|gate| gate.kind() == GateKind::Profit)?;
     let judged = profit.checked_sub(1).and_then(|before| decision.gates.get(before))?;
     let amount = if decision.amount.is_zero() {
         judged.amount
@@ -317,12 +317,12 @@ pub(crate) fn bonus(
 /// The verdict of all gates together, and the reason if one refused or reduced the amount.
 fn verdict(gates: &[GateFigures]) -> (Verdict, Option<String>) {
     if let Some(gate) = gates.iter().find(|gate| gate.verdict == GateVerdict::Refuse) {
-        return (Verdict::Refused, Some(format!("refused by the {} gate", gate.name())));
+        return (Verdict::Refused, Some(format!("refused by the {} gate", gate.kind())));
     }
     let reducing: Vec<&str> = gates
         .iter()
         .filter(|gate| gate.verdict == GateVerdict::Reduce)
-        .map(GateFigures::name)
+        .map(|gate| gate.kind().as_str())
         .collect();
     match reducing.as_slice() {
         [] => (Verdict::Granted, None),

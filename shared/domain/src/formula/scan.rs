@@ -2,7 +2,7 @@
 //! stack on deeply nested input, so it only sees what passed here.
 
 use super::{FormulaError, FormulaErrorKind as Kind};
-use crate::facts::nearest;
+use crate::spelling::nearest;
 use crate::text_enum;
 use rust_decimal::Decimal;
 

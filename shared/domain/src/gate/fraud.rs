@@ -1,7 +1,7 @@
 //! The eligibility and fraud gates: who may be rewarded, and how a risk score reduces rewards.
 
 use super::{Figures, GateFigures};
-use crate::player::Standing;
+use crate::player::{AccountStanding, Eligibility};
 use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -9,29 +9,20 @@ use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EligibilityFigures {
-    /// `ELIGIBLE`, `UNKNOWN`, `INACTIVE`, `BLOCKED` or `SELF_EXCLUDED`.
-    pub status: &'static str,
+    pub status: Eligibility,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_excluded_until: Option<Timestamp>,
 }
 
 /// Refuses blocked, inactive and self-excluded players, and those whose standing could not be read.
-pub fn eligibility(standing: Option<&Standing>, now: Timestamp, amount: Decimal) -> GateFigures {
-    let self_excluded_until = standing
-        .and_then(|standing| standing.self_excluded_until)
-        .filter(|until| *until > now);
-    let status = match standing {
-        None => "UNKNOWN",
-        Some(standing) if standing.is_blocked => "BLOCKED",
-        Some(_) if self_excluded_until.is_some() => "SELF_EXCLUDED",
-        Some(standing) if !standing.is_active => "INACTIVE",
-        Some(_) => "ELIGIBLE",
-    };
+pub fn eligibility(standing: Option<&AccountStanding>, now: Timestamp, amount: Decimal) -> GateFigures {
+    let status = standing.map_or(Eligibility::Unknown, |standing| standing.eligibility(now));
+    let self_excluded_until = standing.and_then(|standing| standing.excluded_until(now));
     let figures = Figures::Eligibility(EligibilityFigures {
         status,
         self_excluded_until,
     });
-    if status == "ELIGIBLE" {
+    if status == Eligibility::Eligible {
         GateFigures::new(figures, amount, amount)
     } else {
         GateFigures::refuse(figures)

@@ -24,6 +24,17 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// The gates, in the order in which a reward passes them.
+    pub enum GateKind as "gate" {
+        Eligibility = "eligibility",
+        Fraud = "fraud",
+        Profit = "profit",
+        Caps = "caps",
+        Budget = "budget",
+    }
+}
+
 /// The figures of a gate's decision.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "name", content = "figures", rename_all = "lowercase")]
@@ -77,13 +88,13 @@ impl GateFigures {
         }
     }
 
-    pub fn name(&self) -> &'static str {
+    pub const fn kind(&self) -> GateKind {
         match self.figures {
-            Figures::Eligibility(_) => "eligibility",
-            Figures::Fraud(_) => "fraud",
-            Figures::Profit(_) => "profit",
-            Figures::Caps(_) => "caps",
-            Figures::Budget(_) => "budget",
+            Figures::Eligibility(_) => GateKind::Eligibility,
+            Figures::Fraud(_) => GateKind::Fraud,
+            Figures::Profit(_) => GateKind::Profit,
+            Figures::Caps(_) => GateKind::Caps,
+            Figures::Budget(_) => GateKind::Budget,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The conditions of a rule: read and type-checked once, then matched against millions of players.
 
-use super::fields::{Bounds, child, read_decimal, type_name};
-use crate::facts::{Catalogue, FactId, FactType, FactValue, Facts};
+use super::fields::{Bounds, read_decimal, type_name};
+use crate::facts::{Catalogue, FactId, FactSource, FactType, FactValue, Facts};
 use crate::formula::{EvalError, Predicate, not_a_value};
-use crate::problem::FieldErrors;
+use crate::problem::{FieldErrors, child};
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -492,7 +492,7 @@ impl Reader<'_, '_> {
             (FactType::Number, value) => read_decimal(value, pointer, ANY_NUMBER, self.errors).map(Constant::Number),
             (FactType::Flag, Value::Bool(flag)) => Some(Constant::Flag(*flag)),
             (FactType::Text, Value::String(text)) => {
-                let doubted = self.checks == Checks::Save || def.name != "tier";
+                let doubted = self.checks == Checks::Save || def.source != FactSource::Tier;
                 if let Some(kind) = not_a_value(self.catalogue, fact, text).filter(|_| doubted) {
                     self.errors.push(pointer, "unknown", kind.to_string());
                     return None;

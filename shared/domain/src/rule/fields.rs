@@ -1,17 +1,12 @@
 //! Reads a JSON object field by field and collects all its errors.
 
-use crate::facts::nearest;
 use crate::money::{AmountError, parse_signed};
-use crate::problem::FieldErrors;
+use crate::problem::{FieldErrors, child};
+use crate::spelling::nearest;
 use crate::word::Word;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
-
-/// `pointer` with one more reference token (RFC 6901).
-pub fn child(pointer: &str, key: impl std::fmt::Display) -> String {
-    format!("{pointer}/{}", key.to_string().replace('~', "~0").replace('/', "~1"))
-}
 
 /// The type of a value, as error texts name it.
 pub fn type_name(value: &Value) -> &'static str {

@@ -7,7 +7,7 @@ pub(crate) mod reward;
 pub use condition::{Condition, ConditionResult};
 pub use reward::{Reward, RewardType};
 
-use crate::facts::{Catalogue, FactId, Facts};
+use crate::facts::{Catalogue, FactId, FactSource, Facts};
 use crate::id::RuleId;
 use crate::money::MONEY_SCALE;
 use crate::period::{Cadence, Moment, WEEKDAYS, parse_weekday, weekday_name};
@@ -230,6 +230,11 @@ impl Rule {
     /// Facts named by the conditions and the formula, sorted.
     pub fn reads(&self) -> &[FactId] {
         &self.reads
+    }
+
+    /// What has to be loaded for the conditions and the formula.
+    pub fn sources<'a>(&'a self, catalogue: &'a Catalogue) -> impl Iterator<Item = FactSource> + 'a {
+        self.reads.iter().map(|fact| catalogue.def(*fact).source)
     }
 
     /// Whether the conditions hold. `false` if they cannot be computed.

@@ -3,11 +3,12 @@
 use super::condition::Checks;
 use super::fields::{Bounds, Fields, read_decimal};
 use crate::bonus::{GrantTerms, MaxBetAction, OnWithdrawal, WageringBasis, weighted_games};
-use crate::facts::{Catalogue, nearest};
+use crate::facts::Catalogue;
 use crate::formula::Formula;
 use crate::money::{Asset, MONEY_SCALE, STORED_SCALE};
-use crate::problem::FieldErrors;
+use crate::problem::{FieldErrors, child};
 use crate::settings::Settings;
+use crate::spelling::nearest;
 use crate::text_enum;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
@@ -270,7 +271,7 @@ fn game_weights(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> Option<BT
     };
     let mut weights = BTreeMap::new();
     for (name, share) in map {
-        let at = super::fields::child(&pointer, name);
+        let at = child(&pointer, name);
         let known = check_game(name, &at, context, fields.errors());
         if let (Some(()), Some(share)) = (known, read_decimal(share, &at, Bounds::share(), fields.errors())) {
             weights.insert(name.clone(), share);

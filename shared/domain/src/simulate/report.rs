@@ -3,6 +3,7 @@
 use super::tally::{AllTally, Count, Figures, Groups, Outcome};
 use super::{Side, Simulation};
 use crate::evaluate::{BudgetRoom, Candidate, Decision, Evaluation, bonus};
+use crate::gate::GateKind;
 use crate::gate::cost::{WageredCost, WageringEstimate};
 use crate::id::PlayerId;
 use crate::money::{Asset, Money, Quantity};
@@ -73,7 +74,7 @@ pub struct Group {
 /// Players and amounts that a gate stopped, in the reward's asset.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GateTally {
-    pub name: &'static str,
+    pub name: GateKind,
     pub refused: Stopped,
     pub reduced: Stopped,
 }
@@ -236,24 +237,24 @@ fn groups(groups: Groups) -> Vec<Group> {
     groups
 }
 
-const GATES: [&str; 5] = ["eligibility", "fraud", "profit", "caps", "budget"];
-
-fn gates(tallies: &BTreeMap<&'static str, (Count, Count)>, asset: Asset) -> Vec<GateTally> {
+fn gates(tallies: &BTreeMap<GateKind, (Count, Count)>, asset: Asset) -> Vec<GateTally> {
     let none = Count::none(asset);
-    let gate = |name: &'static str| {
-        let (refused, reduced) = tallies.get(name).copied().unwrap_or((none, none));
+    let gate = |name: GateKind| {
+        let (refused, reduced) = tallies.get(&name).copied().unwrap_or((none, none));
         GateTally { name, refused, reduced }
     };
-    GATES.map(gate).to_vec()
+    GateKind::ALL.map(gate).to_vec()
 }
 
 fn budget_use(
     limits: Budget,
     room: BudgetRoom,
     figures: &Figures,
-    gates: &BTreeMap<&'static str, (Count, Count)>,
+    gates: &BTreeMap<GateKind, (Count, Count)>,
 ) -> BudgetUse {
-    let is_reached = gates.get("budget").is_some_and(|(refused, _)| refused.count > 0);
+    let is_reached = gates
+        .get(&GateKind::Budget)
+        .is_some_and(|(refused, _)| refused.count > 0);
     BudgetUse {
         limits,
         total_room: room.total.map(Money::of),

@@ -2,7 +2,7 @@
 
 use super::report::Drawn;
 use crate::evaluate::{Decision, Evaluation, Verdict};
-use crate::gate::GateVerdict;
+use crate::gate::{GateKind, GateVerdict};
 use crate::money::{Asset, Money, Quantity};
 use crate::rule::Rule;
 use crate::text_enum;
@@ -119,7 +119,7 @@ pub(super) struct Tally {
     pub(super) figures: Figures,
     pub(super) amounts: Vec<Decimal>,
     /// `(refused, reduced)` by gate.
-    pub(super) gates: BTreeMap<&'static str, (Count, Count)>,
+    pub(super) gates: BTreeMap<GateKind, (Count, Count)>,
 }
 
 impl Tally {
@@ -154,7 +154,7 @@ impl Tally {
             .filter(|gate| gate.verdict != GateVerdict::Approve)
         {
             let none = Count::none(self.figures.amount.asset);
-            let (refused, reduced) = self.gates.entry(gate.name()).or_insert((none, none));
+            let (refused, reduced) = self.gates.entry(gate.kind()).or_insert((none, none));
             match gate.verdict {
                 GateVerdict::Refuse => refused.add(asked),
                 _ => reduced.add(asked - gate.amount),

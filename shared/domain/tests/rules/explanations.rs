@@ -27,7 +27,12 @@ fn explanation(player: &PlayerSnapshot, rule: &Rule) -> Explanation {
 }
 
 fn gate_names(explanation: &Explanation) -> Vec<&'static str> {
-    explanation.decision.gates.iter().map(|gate| gate.name()).collect()
+    explanation
+        .decision
+        .gates
+        .iter()
+        .map(|gate| gate.kind().as_str())
+        .collect()
 }
 
 const ALL_GATES: [&str; 5] = ["eligibility", "fraud", "profit", "caps", "budget"];

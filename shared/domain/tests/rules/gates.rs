@@ -15,7 +15,7 @@ fn gate<'a>(decision: &'a Decision, name: &str) -> &'a GateFigures {
     decision
         .gates
         .iter()
-        .find(|gate| gate.name() == name)
+        .find(|gate| gate.kind().as_str() == name)
         .unwrap_or_else(|| panic!("{name} was not asked"))
 }
 

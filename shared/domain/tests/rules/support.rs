@@ -5,7 +5,7 @@ use domain::facts::{Catalogue, EventFacts, Facts};
 use domain::id::PlayerId;
 use domain::metrics::{Totals, Windows};
 use domain::period::Moment;
-use domain::player::{Balances, PlayerSnapshot, RewardSpend, Standing};
+use domain::player::{AccountStanding, Balances, PlayerSnapshot, RewardSpend};
 use domain::rule::{Rule, Trigger};
 use domain::segment::{SegmentThresholds, classify};
 use domain::settings::Settings;
@@ -73,7 +73,7 @@ pub fn player(player_id: &str, deposited: &str, wagered: &str, won: &str, sessio
     };
     PlayerSnapshot {
         player_id: PlayerId::parse(player_id).unwrap(),
-        standing: Some(Standing {
+        standing: Some(AccountStanding {
             is_active: true,
             is_blocked: false,
             self_excluded_until: None,

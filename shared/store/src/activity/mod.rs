@@ -11,14 +11,14 @@ use crate::statement::{self, text};
 use domain::activity::{Action, EventType, Outcome, Profile, Recorded};
 use domain::id::{EventId, GrantId, PlayerId};
 use domain::metrics::Totals;
-use domain::player::Standing;
+use domain::player::AccountStanding;
 use domain::segment::Segment;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
-const STANDINGS: &str = text!(
+const STATES: &str = text!(
     "
 SELECT p.player_id, ",
     TOTALS,
@@ -74,7 +74,7 @@ const ADD_WAGERING: &str = text!("INSERT INTO grant_wagering (", Wagering::NAMES
 
 columns! {
     /// What events change about the players themselves.
-    pub struct SavedStanding<'a> => SavedStandings () {
+    pub struct SavedPlayer<'a> => SavedPlayers () {
         player_id: text = &'a PlayerId,
         kyc_completed: boolean = bool,
         profile_depth: numeric = Decimal,
@@ -83,7 +83,7 @@ columns! {
     }
 }
 
-const SAVE_STANDINGS: &str = text!(
+const SAVE_PLAYERS: &str = text!(
     "
 UPDATE players p
 SET kyc_completed = n.kyc_completed,
@@ -91,20 +91,20 @@ SET kyc_completed = n.kyc_completed,
   profile_at = n.profile_at,
   last_activity_at = n.last_activity_at
 FROM ",
-    SavedStandings::UNNEST,
+    SavedPlayers::UNNEST,
     "
 WHERE p.player_id = n.player_id"
 );
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[STANDINGS, ADD, ADD_WAGERING, SAVE_STANDINGS];
+pub const STATEMENTS: &[&str] = &[STATES, ADD, ADD_WAGERING, SAVE_PLAYERS];
 
 /// A player's state before the events.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PlayerStanding {
+pub struct PlayerState {
     pub player_id: PlayerId,
     pub tier: String,
-    pub standing: Standing,
+    pub standing: AccountStanding,
     pub kyc_completed: bool,
     pub profile: Profile,
     pub last_activity_at: Option<Timestamp>,
@@ -114,19 +114,19 @@ pub struct PlayerStanding {
 }
 
 /// Ordered by player id. Players that do not exist are left out.
-pub async fn standings(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<PlayerStanding>> {
-    statement::rows(tx, STANDINGS, &[&player_ids])
+pub async fn states(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<PlayerState>> {
+    statement::rows(tx, STATES, &[&player_ids])
         .await?
         .iter()
-        .map(standing)
+        .map(state)
         .collect()
 }
 
-fn standing(row: &Row) -> Result<PlayerStanding> {
-    Ok(PlayerStanding {
+fn state(row: &Row) -> Result<PlayerState> {
+    Ok(PlayerState {
         player_id: player_id(row)?,
         tier: row.try_get("tier")?,
-        standing: Standing {
+        standing: AccountStanding {
             is_active: row.try_get("is_active")?,
             is_blocked: row.try_get("is_blocked")?,
             self_excluded_until: row.try_get("self_excluded_until")?,
@@ -204,10 +204,10 @@ async fn add_wagering(tx: &Tx<'_>, recorded: &[&Recorded]) -> Result<()> {
     Ok(())
 }
 
-pub async fn save_standings<'a>(tx: &Tx<'_>, standings: impl IntoIterator<Item = SavedStanding<'a>>) -> Result<()> {
-    let rows: SavedStandings<'_> = standings.into_iter().collect();
+pub async fn save_players<'a>(tx: &Tx<'_>, players: impl IntoIterator<Item = SavedPlayer<'a>>) -> Result<()> {
+    let rows: SavedPlayers<'_> = players.into_iter().collect();
     if !rows.is_empty() {
-        statement::execute(tx, SAVE_STANDINGS, &rows.params([])).await?;
+        statement::execute(tx, SAVE_PLAYERS, &rows.params([])).await?;
     }
     Ok(())
 }

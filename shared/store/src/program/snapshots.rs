@@ -7,7 +7,7 @@ use crate::row::{id, optional_word, small, word};
 use crate::statement::{self, text};
 use domain::metrics::{Totals, Windows};
 use domain::money::Asset;
-use domain::player::{Balances, PastGrant, PlayerSnapshot, RewardSpend, Standing};
+use domain::player::{AccountStanding, Balances, PastGrant, PlayerSnapshot, RewardSpend};
 use domain::segment::Segment;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -143,7 +143,7 @@ pub(crate) fn snapshot(row: &Row, totals: Totals, segment: Option<Segment>) -> R
         player_id: id(row, 0)?,
         tier: row.try_get(1)?,
         risk_score: small(row, 2)?,
-        standing: Some(Standing {
+        standing: Some(AccountStanding {
             is_active: row.try_get(3)?,
             is_blocked: row.try_get(4)?,
             self_excluded_until: row.try_get(5)?,

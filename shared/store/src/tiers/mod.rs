@@ -292,24 +292,23 @@ pub async fn has_players(executor: &impl Executor, tier_level: &str) -> Result<b
 
 /// A player's tier, and the LP earned in the qualification period.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TierStanding {
+pub struct Qualification {
     pub player_id: PlayerId,
     pub tier: String,
     /// Negative when more LP were taken back than earned in the period.
     pub qualifying_lp: Decimal,
 }
 
-/// The standings of the players that exist, ordered by id. `since` is the first day that counts; `None` counts all
-/// days.
-pub async fn standings(
+/// Of the players that exist, ordered by id. `since` is the first day that counts; `None` counts all days.
+pub async fn qualifications(
     executor: &impl Executor,
     player_ids: &[&str],
     since: Option<Date>,
-) -> Result<Vec<TierStanding>> {
+) -> Result<Vec<Qualification>> {
     statement::rows(executor, STANDINGS, &[&player_ids, &since])
         .await?
         .iter()
-        .map(standing)
+        .map(qualification)
         .collect()
 }
 
@@ -320,7 +319,7 @@ pub async fn earn(
     earned: &[(&PlayerId, Decimal)],
     today: Date,
     since: Option<Date>,
-) -> Result<Vec<TierStanding>> {
+) -> Result<Vec<Qualification>> {
     let rows: Earned<'_> = earned
         .iter()
         .map(|&(player_id, lp)| EarnedRow { player_id, lp })
@@ -328,12 +327,12 @@ pub async fn earn(
     statement::rows(tx, EARN, &rows.params([&today, &since]))
         .await?
         .iter()
-        .map(standing)
+        .map(qualification)
         .collect()
 }
 
-fn standing(row: &Row) -> Result<TierStanding> {
-    Ok(TierStanding {
+fn qualification(row: &Row) -> Result<Qualification> {
+    Ok(Qualification {
         player_id: player_id(row)?,
         tier: row.try_get("tier")?,
         qualifying_lp: row.try_get("qualifying_lp")?,
@@ -372,7 +371,7 @@ pub async fn change(tx: &Tx<'_>, moves: &[TierMove], now: Timestamp) -> Result<(
 /// A player in the nightly review.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reviewee {
-    pub standing: TierStanding,
+    pub qualification: Qualification,
     /// When the announced downgrade is due; `None` if none is announced.
     pub due_at: Option<Timestamp>,
 }
@@ -399,7 +398,7 @@ pub async fn reviewees(executor: &impl Executor, player_ids: &[&str], since: Opt
 
 fn reviewee(row: &Row) -> Result<Reviewee> {
     Ok(Reviewee {
-        standing: standing(row)?,
+        qualification: qualification(row)?,
         due_at: row.try_get("due_at")?,
     })
 }

@@ -22,14 +22,14 @@ pub type BoxedCause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a use case was refused or failed. A refused use case changed nothing.
 ///
-/// What only one module refuses is its own enum, with the figures and a stable code.
+/// Each module has an enum for its own refusals, with their data and a stable code.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{what} {id} does not exist")]
     NotFound { what: &'static str, id: String },
     #[error("the request is not valid")]
     Validation(#[from] FieldErrors),
-    /// Stored rules, tiers or settings no longer fit the program; a person must look.
+    /// Stored rules, tiers or settings no longer fit the program; an operator must repair them.
     #[error("stored {what} cannot be used")]
     Stored { what: &'static str, source: BoxedCause },
     #[error("the database failed")]
@@ -72,7 +72,7 @@ impl Error {
         }
     }
 
-    /// One wrong place.
+    /// A validation error at one place.
     pub fn invalid(pointer: &str, code: &'static str, detail: impl Into<String>) -> Self {
         Self::Validation(FieldErrors::one(pointer, code, detail))
     }
@@ -84,7 +84,7 @@ impl Error {
         }
     }
 
-    /// For people who look at what failed: with its cause, except what the database said.
+    /// For operators: the error with its cause, except the database's own message.
     pub fn reason(&self) -> String {
         match self {
             Self::Validation(errors) => errors.to_string(),
@@ -93,7 +93,7 @@ impl Error {
         }
     }
 
-    /// Stable, for programs; empty where the kind says it all.
+    /// Stable, for programs; empty if the kind says enough.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } | Self::Stored { .. } | Self::Store(_) => "",
@@ -125,7 +125,7 @@ impl store::RetryCause for Error {
     }
 }
 
-/// What a caller is told. Of our own failures: nothing; the error itself is for the log.
+/// What the caller is told: nothing about internal failures, whose cause goes to the log only.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
         let (code, detail) = (error.code(), error.to_string());

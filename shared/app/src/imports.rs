@@ -1,5 +1,5 @@
-//! Imports: one file, read in chunks. A chunk's rows and the watermark behind them are one transaction, so a killed
-//! import goes on where it was, and a row is counted once.
+//! Imports: one file, read in chunks. A chunk's rows and the new watermark are written in one transaction, so that an
+//! import resumes after a crash and counts each row once.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -23,10 +23,10 @@ use store::players::totals;
 use store::runs::NewRun;
 use store::{Db, Tx, transaction};
 
-/// Warnings that one chunk may add to its import; the rest of a long list says nothing new.
+/// Most warnings that one chunk adds to its import.
 const WARNINGS_PER_CHUNK_MAX: usize = 20;
 
-/// The import of an object: made by the first event that names it, found by every later one.
+/// The import of an object: created by the first event that names it, found by later ones.
 pub async fn open(db: &Db, object: &Object, context: Context) -> Result<Import> {
     let client = db.client().await?;
     let (import_id, run_id) = (ImportId((context.new_id)()), RunId((context.new_id)()));
@@ -38,7 +38,7 @@ pub async fn get(db: &Db, import_id: ImportId) -> Result<Import> {
     found.ok_or_else(|| Error::not_found("import", import_id))
 }
 
-/// The newest import of an object of this name; `None` while its event has not come.
+/// The newest import of an object of this name; `None` until its event arrives.
 pub async fn find_by_object(db: &Db, bucket: &str, key: &str) -> Result<Option<Import>> {
     Ok(store::imports::find_by_key(&db.client().await?, bucket, key).await?)
 }
@@ -48,7 +48,7 @@ pub async fn list(db: &Db, skip: i64, limit: i64) -> Result<Vec<Import>> {
     Ok(store::imports::list(&db.client().await?, skip, limit).await?)
 }
 
-/// What was wrong with rows, in order of line, from behind `after` (line and ordinal; `(0, 0)` for the start).
+/// Row errors, by line, after the position `after` (line and ordinal; `(0, 0)` for the start).
 pub async fn errors(db: &Db, import_id: ImportId, after: (i64, i16), limit: i64) -> Result<Vec<StoredRowError>> {
     let client = db.client().await?;
     store::imports::get(&client, import_id)
@@ -57,18 +57,18 @@ pub async fn errors(db: &Db, import_id: ImportId, after: (i64, i16), limit: i64)
     Ok(store::imports::errors(&client, import_id, after, limit).await?)
 }
 
-/// A piece of a file as a reader hands it over.
+/// A piece of a file, as the reader delivers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
     /// `CSV` or `XLSX`.
     pub format: &'static str,
     pub rows: Vec<PlayerRow>,
-    /// Of the rows that were rejected, in order of line.
+    /// Errors of the rejected rows, by line.
     pub errors: Vec<RowError>,
     pub warnings: Vec<Warning>,
-    /// Where the chunk starts: the watermark behind the chunk before it.
+    /// Where the chunk starts: the watermark of the chunk before it.
     pub line: u64,
-    /// The watermark behind this chunk.
+    /// Where the chunk ends: the new watermark.
     pub next_byte: u64,
     pub next_line: u64,
 }
@@ -76,11 +76,12 @@ pub struct Chunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
     Advanced,
-    /// The watermark is not where this chunk starts: another delivery of the same file works on it, or has ended it.
+    /// The chunk does not start at the watermark: another delivery of the same file is working on it or has finished
+    /// it.
     Overtaken,
 }
 
-/// Writes one chunk: players, totals, daily rollup, errors, counts and the watermark, or nothing at all.
+/// Writes one chunk (players, totals, daily rollup, errors, counts and watermark) or nothing.
 pub async fn apply(db: &Db, import: &Import, chunk: &Chunk, program: &Program, context: Context) -> Result<Applied> {
     transaction!(db, |tx| apply_in_tx(tx, import, chunk, program, context))
 }
@@ -95,7 +96,7 @@ async fn apply_in_tx(
     if store::imports::lock(tx, import.import_id).await? != Some(stored_line(chunk.line)) {
         return Ok(Applied::Overtaken);
     }
-    // New players start in the lowest tier, which must not be taken off the ladder meanwhile.
+    // New players start in the lowest tier, which must stay on the ladder until the commit.
     store::tiers::pin(tx).await?;
     let lowest = crate::tiers::ladder(tx).await?.lowest().tier_level.clone();
     let (rows, mut errors) = drop_duplicates(tx, import.run_id, chunk).await?;
@@ -135,8 +136,8 @@ async fn apply_in_tx(
     Ok(Applied::Advanced)
 }
 
-/// The first row of a player counts; the others are errors that name its line. Answers the rows that count, sorted by
-/// player: the order in which players are locked.
+/// The first row of a player counts; each later one becomes an error that names the first one's line. Returns the rows
+/// that count, sorted by player, which is the lock order.
 async fn drop_duplicates<'a>(
     tx: &Tx<'_>,
     run_id: RunId,
@@ -172,7 +173,7 @@ fn duplicate(row: &PlayerRow, first_line: u64) -> RowError {
     }
 }
 
-/// Makes the players that are new, locks the others, and decides what each row changes.
+/// Creates new players, locks the others, and decides what each row changes.
 async fn plan_rows<'a>(
     tx: &Tx<'_>,
     rows: &[&'a PlayerRow],
@@ -236,18 +237,18 @@ async fn write(
     Ok(counts)
 }
 
-/// How reading a file came to its end.
+/// How reading a file ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     Read,
-    /// It cannot be read (on); the reason is for the person who dropped it.
+    /// The file cannot be read, or not further; the reason is for the person who uploaded it.
     Failed {
         reason: String,
     },
 }
 
-/// Ends the import and makes the run over the players it changed; also when the file broke off, for the rows before
-/// the break are in. Ending it again changes nothing.
+/// Ends the import and starts the run over the players it changed, even if the file broke off, because the rows before
+/// the break are committed. Ending it again changes nothing.
 pub async fn end(db: &Db, import_id: ImportId, ending: &Ending, context: Context) -> Result<Import> {
     transaction!(db, |tx| end_in_tx(tx, import_id, ending, context))
 }

@@ -1,6 +1,6 @@
-//! Use cases: lock and load in sorted order, decide with the domain's pure functions, append, commit.
-//! A folder is a noun; `store` has the same folders. Each use case exists as `op(db, …)` and, where another one
-//! needs it, as `op_in_tx(tx, …)`.
+//! Use cases: lock and load in sorted order, decide with the domain's pure functions, append, commit. Folders are named
+//! by noun, as in `store`. A use case is `op(db, …)`; if others use it within their transaction, also `op_in_tx(tx,
+//! …)`.
 
 pub mod activity;
 pub mod error;

@@ -1,5 +1,5 @@
-//! Activity: events that count once, for ever. A batch is one transaction with a fixed number of statements; each of its events
-//! is accepted, known or rejected on its own, and all come to the same as one at a time.
+//! Activity events, each of which counts once, ever. A batch is one transaction with a fixed number of statements. Each
+//! of its events is accepted, replayed or rejected on its own, with the same results as if they came one at a time.
 
 use crate::error::{Error, Result};
 pub use crate::players::risk::Traces;
@@ -30,38 +30,38 @@ use store::players::totals;
 use store::runs::triggers::NewTrigger;
 use store::{Db, Tx, transaction};
 
-/// Longest name of a game or a round, in characters.
+/// Longest name of a game or round, in characters.
 const NAME_CHARACTERS_MAX: usize = 64;
 const MINUTES_MAX: i64 = 24 * 60;
 
-/// Something that is said to have happened.
+/// A reported event, not yet validated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Occurrence {
-    /// Counts once, for ever.
+    /// Counts once, ever.
     pub event_id: EventId,
     pub player_id: PlayerId,
     pub at: Timestamp,
     pub action: Action,
-    /// No part of the event's content: of one that comes again, they are not looked at.
+    /// Not part of the event's content: ignored if the event is sent again.
     pub traces: Traces,
 }
 
-/// Whether an event was recorded, now or before, and what it did; or why it was rejected.
+/// What a recorded event did, now or when it was first sent; or why it was rejected.
 pub type Recording = Result<Answer<Outcome>>;
 
 #[derive(Debug)]
 pub struct Batch {
-    /// In the order of the occurrences.
+    /// In input order.
     pub recordings: Vec<Recording>,
-    /// What wants a message on the reward queue. One that is lost is found by the scheduler.
+    /// To be sent to the reward queue. The scheduler resends lost ones.
     pub triggers: Vec<TriggerBatchId>,
 }
 
-/// Records events, whatever their players and their order, in one transaction. A rejected one (`NotFound` player,
-/// `Validation`, `EventError`) changes nothing, and the others go on.
+/// Records events of any players, in any order, in one transaction. A rejected event (`NotFound` player, `Validation`,
+/// `EventError`) changes nothing and does not stop the others.
 ///
 /// # Errors
-/// Ours only: then nothing was recorded, and the caller sends the batch again.
+/// Internal failures only. Nothing was recorded then, and the caller can send the batch again.
 pub async fn record(db: &Db, occurrences: Vec<Occurrence>, act: &Act) -> Result<Batch> {
     let checked: Vec<Result<(Event, Traces)>> = occurrences.into_iter().map(Occurrence::check).collect();
     let valid: Vec<(&Event, &Traces)> = checked
@@ -78,7 +78,7 @@ pub async fn record(db: &Db, occurrences: Vec<Occurrence>, act: &Act) -> Result<
     let mut written = written?;
     let mut recordings = written.recordings.drain(..);
     let recordings = checked.into_iter().map(|checked| match checked {
-        // As many as there are valid events.
+        // There is one recording per valid event.
         Ok(_) => recordings.next().unwrap_or_else(|| Err(no_result())),
         Err(error) => Err(error),
     });
@@ -92,14 +92,14 @@ fn no_result() -> Error {
     Error::stored("batch", "an event has no result")
 }
 
-/// One event: see [`record`].
+/// Like [`record`], for one event.
 pub async fn record_one(db: &Db, occurrence: Occurrence, act: &Act) -> Recording {
     let mut batch = record(db, vec![occurrence], act).await?;
     batch.recordings.pop().unwrap_or_else(|| Err(no_result()))
 }
 
 impl Occurrence {
-    /// Instants are kept to the microsecond.
+    /// Rounds instants to the microsecond, PostgreSQL's precision.
     fn check(self) -> Result<(Event, Traces)> {
         let Self {
             event_id,
@@ -186,7 +186,7 @@ async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], cause: Cause<'_
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
-    // Blocked or not: it happened.
+    // Events of blocked players are recorded too: they happened.
     let locked = store::players::lock_all(tx, &ids).await?;
     let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
     let program = Program::load(tx, cause.context.now).await?;
@@ -206,7 +206,7 @@ async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], cause: Cause<'_
     Ok(Written { recordings, triggers })
 }
 
-/// The players of a batch, in the order of their ids.
+/// The players of a batch, by id.
 struct Players(BTreeMap<PlayerId, (Player, PlayerState)>);
 
 impl Players {
@@ -266,7 +266,8 @@ impl Players {
         Ok(players)
     }
 
-    /// Of the grants that the events may touch: those that are over, and the rounds that may still pay the others.
+    /// Of the grants that the events may touch: those that have ended, and the open rounds that may still pay the
+    /// others.
     async fn load_grants(&mut self, tx: &Tx<'_>, events: &[&Event], cause: &Cause<'_>) -> Result<()> {
         let may_empty = |event: &&&Event| match &event.action {
             Action::Stake(stake) => stake.bonus_amount > Decimal::ZERO,
@@ -328,7 +329,7 @@ impl Players {
         Ok(player.record(event.clone(), &program, cause)?)
     }
 
-    /// What the events came to. Answers what wants a message.
+    /// Writes the results. Returns the trigger batches to send to the reward queue.
     async fn write(self, tx: &Tx<'_>, program: &Program, cause: &Cause<'_>) -> Result<Vec<TriggerBatchId>> {
         let now = cause.context.now;
         let changed = || self.0.values().filter(|(player, _)| !player.recorded.is_empty());
@@ -367,7 +368,7 @@ impl Players {
 
         let ids: Vec<PlayerId> = changed().map(|(player, _)| player.player_id().clone()).collect();
         let mut journal = Journal::default();
-        // A player of whom nothing was recorded keeps even what has expired by now: what is refused changes no row.
+        // A player without a recorded event keeps even what has expired by now: a rejected event changes no row.
         for (player, _) in self.0.into_values().filter(|(player, _)| !player.recorded.is_empty()) {
             journal.append(player.account.into_journal());
         }
@@ -394,7 +395,7 @@ fn is_open(account: &Account, grant_id: GrantId) -> bool {
         .any(|grant| grant.grant_id == grant_id && grant.status.is_open())
 }
 
-/// Play of those who may not be given anything earns nothing, now or later.
+/// Play of players who may not receive rewards earns nothing, now or later.
 fn earning(standing: &AccountStanding, now: Timestamp) -> Earning {
     match standing.eligibility(now) {
         Eligibility::Eligible => Earning::Earns,

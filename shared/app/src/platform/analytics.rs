@@ -1,4 +1,4 @@
-//! What the program did, in lists and in figures, as the API shows it.
+//! Lists and figures of what the program did, as the API shows them.
 
 use crate::error::Result;
 pub use domain::bonus::GrantStatus;
@@ -13,17 +13,17 @@ pub use store::platform::analytics::{PostedLine, PostingKey, Reward, RewardFilte
 use store::platform::stats::Counter;
 use uuid::Uuid;
 
-/// The figures of the program, from counters: no player is read.
+/// The program's figures, from counters: reads no player.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DashboardView {
     pub total_players: Decimal,
     pub active_players: Decimal,
     pub total_rewards_issued: Decimal,
-    /// Expected, in money.
+    /// Expected cost, in money.
     pub total_reward_cost: Money,
-    /// Every segment, also those without players.
+    /// Every segment, including empty ones.
     pub segment_distribution: Vec<SegmentShare>,
-    /// In the order of the ladder.
+    /// In ladder order.
     pub tiers: Vec<TierCount>,
 }
 
@@ -31,7 +31,7 @@ pub struct DashboardView {
 pub struct SegmentShare {
     pub segment: Segment,
     pub count: Decimal,
-    /// Of the players with a segment, 0 to 100.
+    /// Percentage of the players that have a segment, 0 to 100.
     pub percentage: Plain,
 }
 
@@ -70,18 +70,18 @@ pub async fn dashboard(db: &Db) -> Result<DashboardView> {
     })
 }
 
-/// With two decimal places; 0 of nothing.
+/// Percentage with two decimal places; 0 if the whole is 0.
 fn percentage(part: Decimal, whole: Decimal) -> Plain {
     let share = (part * Decimal::ONE_HUNDRED).checked_div(whole).unwrap_or_default();
     Plain::of(share.round_dp(MONEY_SCALE))
 }
 
-/// Newest first, each with the decision behind it.
+/// Rewards, newest first, each with its decision.
 pub async fn rewards(db: &Db, filter: &RewardFilter, page: &Page<Uuid>) -> Result<Vec<Reward>> {
     Ok(store::platform::analytics::rewards(&db.client().await?, filter, page).await?)
 }
 
-/// Postings, newest first; of one player, or of all.
+/// Postings, newest first; of one player or of all.
 pub async fn transactions(db: &Db, player_id: Option<&PlayerId>, page: &Page<PostingKey>) -> Result<Vec<PostedLine>> {
     Ok(store::platform::analytics::transactions(&db.client().await?, player_id, page).await?)
 }

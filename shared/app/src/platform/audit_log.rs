@@ -1,4 +1,4 @@
-//! What people did, for those who look after them.
+//! The audit log: writes by people, with what they changed.
 
 use crate::{Db, Result};
 use domain::page::Page;
@@ -9,29 +9,29 @@ use std::collections::BTreeSet;
 pub use store::platform::audit_log::Entry;
 use uuid::Uuid;
 
-/// One write by a person, and what it changed.
+/// One write by a person and what it changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Written {
     #[serde(flatten)]
     pub entry: Entry,
-    /// By pointer; none where the entry lacks a side.
+    /// By pointer; empty if the entry has no `before` or no `after`.
     pub changes: Vec<Change>,
 }
 
-/// One place that differs.
+/// One difference.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// JSON pointer into `before` and `after`.
     pub pointer: String,
-    /// Absent: it was not there before.
+    /// `None`: it did not exist before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Value>,
-    /// Absent: it is not there any more.
+    /// `None`: it was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Value>,
 }
 
-/// Newest first; of one subject (`noun:id`), or of all.
+/// Newest first; entries of one subject (`noun:id`) or of all.
 pub async fn list(db: &Db, subject: Option<&str>, page: &Page<Uuid>) -> Result<Vec<Written>> {
     let entries = store::platform::audit_log::list(&db.client().await?, subject, page).await?;
     Ok(entries.into_iter().map(written).collect())
@@ -45,7 +45,7 @@ fn written(entry: Entry) -> Written {
     Written { entry, changes }
 }
 
-/// Objects are compared field by field, everything else as a whole: of a list, a person wants to see both.
+/// Compares objects field by field and everything else as a whole: a changed list is easier to read in full.
 fn compare(pointer: &str, before: Option<&Value>, after: Option<&Value>, changes: &mut Vec<Change>) {
     match (before, after) {
         (Some(Value::Object(before)), Some(Value::Object(after))) => compare_fields(pointer, before, after, changes),

@@ -1,4 +1,4 @@
-//! What a deployment needs besides the schema: the rights of the functions' login role, and a first key to make others with.
+//! What a deployment needs besides the schema: the rights of the functions' login role and a first admin key.
 
 use super::keys::{self, NewKey};
 use crate::{Context, Db, Error};
@@ -9,11 +9,11 @@ use store::platform::keys as stored;
 use store::{RetryCause, Tx, transaction};
 use uuid::Uuid;
 
-/// PostgreSQL cuts longer names off, and would then mean another role.
+/// PostgreSQL truncates longer names, which could then name another role.
 const ROLE_BYTES_MAX: usize = 63;
 const KEY_NAME_CHARACTERS_MAX: usize = 100;
 
-/// Shown to the deployer, who is no client of the API.
+/// Shown to the deployer, not to clients of the API.
 #[derive(Debug, thiserror::Error)]
 pub enum DeploymentError {
     #[error("{field} must have 1 to {length_max} {unit}, none of them a control character")]
@@ -22,13 +22,13 @@ pub enum DeploymentError {
         length_max: usize,
         unit: &'static str,
     },
-    #[error("there is no role {0:?}: create it, with CREATE ROLE … LOGIN PASSWORD …, and invoke migrate again")]
+    #[error("there is no role {0:?}: create it with CREATE ROLE … LOGIN PASSWORD …, then invoke migrate again")]
     NoRole(String),
     #[error("the role {0:?} cannot log in: functions connect as a role that was created with LOGIN")]
     NoLogin(String),
     #[error("the role {0:?} is a superuser: functions connect as a role without any rights of its own")]
     Superuser(String),
-    #[error("the admin key {name:?} ({key_id}) is valid: make other keys with it, by POST /api/keys")]
+    #[error("the admin key {name:?} ({key_id}) is valid: use it to create other keys with POST /api/keys")]
     AdminKeyExists { key_id: Uuid, name: String },
     #[error("the database failed")]
     Store(#[from] store::Error),
@@ -46,8 +46,8 @@ impl RetryCause for DeploymentError {
     }
 }
 
-/// Gives an existing login role the rights of the functions. The deployer creates the role, so that its password goes
-/// from the secret to the database and through nothing of ours.
+/// Grants the functions' rights to an existing login role. The deployer creates the role, so that its password never
+/// passes through this program.
 pub async fn grant_runtime(db: &Db, role: &str) -> Result<(), DeploymentError> {
     if !is_name(role, role.len(), ROLE_BYTES_MAX) {
         return Err(DeploymentError::Name {
@@ -64,7 +64,7 @@ pub async fn grant_runtime(db: &Db, role: &str) -> Result<(), DeploymentError> {
     }
 }
 
-/// Makes an admin key without expiry where no admin key is valid; `hash` is that of its text.
+/// Creates an admin key without expiry if no admin key is valid; `hash` is the SHA-256 of its text.
 pub async fn create_first_admin(
     db: &Db,
     name: &str,

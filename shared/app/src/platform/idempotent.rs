@@ -1,4 +1,4 @@
-//! One business key, one effect: the key is claimed in the transaction that has the effect.
+//! Idempotency: a key is claimed in the transaction of its effect, so that it has one effect only.
 
 use crate::error::{Error, Result};
 use domain::act::Act;
@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use store::Tx;
 use store::platform::idempotency::Claim;
 
-/// Why a key does not have its effect.
+/// Why a key is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdempotencyError {
     #[error("the idempotency key was used for another request")]
     Reused,
-    #[error("the idempotency key was used so long ago that its answer is no longer kept; what it did stands")]
+    #[error("the idempotency key was used so long ago that its response is no longer stored; its effect remains")]
     Expired,
 }
 
@@ -26,11 +26,11 @@ impl IdempotencyError {
     }
 }
 
-/// Stored with the answer; what HTTP makes of it is the function's business.
+/// Stored with the response. The function chooses the HTTP status.
 const SUCCEEDED: u16 = 200;
 
-/// Runs `effect` unless the key had its effect before; then the first answer is given again. Without a key each request
-/// is a new one. A refused effect rolls its claim back with everything else.
+/// Runs `effect` once per key; a repeated request gets the first response. Without a key every request runs. If
+/// `effect` is refused, the claim is rolled back with it.
 pub(crate) async fn once<T, F>(tx: &Tx<'_>, act: &Act, effect: F) -> Result<Answer<T>>
 where
     T: Serialize + DeserializeOwned,

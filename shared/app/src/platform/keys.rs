@@ -1,4 +1,4 @@
-//! API keys: made, listed, revoked. A key's text is its holder's only; what comes here is its hash.
+//! API keys: created, listed, revoked. Only the hash of a key's text comes here; its holder alone has the text.
 
 use crate::{Db, Error, Result};
 use domain::access::{ApiKey, Role};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 type Found = Pin<Box<dyn Future<Output = Result<Option<ApiKey>>> + Send>>;
 
-/// For `lambda::Auth`: finds the key with a SHA-256, valid or not.
+/// For `lambda::Auth`: the key with this SHA-256, valid or not.
 pub fn lookup(db: Db) -> impl Fn([u8; 32]) -> Found {
     move |hash| {
         let db = db.clone();
@@ -21,12 +21,12 @@ pub fn lookup(db: Db) -> impl Fn([u8; 32]) -> Found {
     }
 }
 
-/// The oldest admin key that is valid.
+/// The oldest valid admin key.
 pub async fn valid_admin(db: &Db, now: Timestamp) -> Result<Option<ApiKey>> {
     Ok(store::platform::keys::valid_admin(&db.client().await?, now).await?)
 }
 
-/// In the order in which they were made, the invalid ones too.
+/// Oldest first, including invalid ones.
 pub async fn list(db: &Db, page: &Page<Uuid>) -> Result<Vec<ApiKey>> {
     Ok(store::platform::keys::list(&db.client().await?, page).await?)
 }
@@ -36,7 +36,7 @@ pub struct NewKey {
     pub name: String,
     pub role: Role,
     pub expires_at: Option<Timestamp>,
-    /// SHA-256 of its text.
+    /// SHA-256 of the key's text.
     pub hash: [u8; 32],
 }
 
@@ -58,7 +58,7 @@ pub(crate) async fn create_in_tx(tx: &Tx<'_>, new: &NewKey, act: &Act) -> Result
     Ok(key)
 }
 
-/// Ends a key, within a minute in every warm function. A revoked key stays as it is.
+/// Revokes a key; warm functions accept it for up to a minute longer. Revoking it again changes nothing.
 pub async fn revoke(db: &Db, key_id: Uuid, act: &Act) -> Result<ApiKey> {
     transaction!(db, |tx| revoke_in_tx(tx, key_id, act))
 }

@@ -1,4 +1,4 @@
-//! What every operator's platform has: keys, webhooks, an audit log, idempotency, figures.
+//! Platform services: API keys, webhooks, audit log, idempotency, figures, deployment.
 
 pub mod analytics;
 pub mod audit_log;

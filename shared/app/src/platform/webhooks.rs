@@ -1,6 +1,7 @@
-//! Webhooks: made and ended by people; and the relay's part: from the outbox to deliveries, claimed, tried, written down.
+//! Webhooks: their administration, and the relay's steps: turn outbox events into deliveries, claim them, record
+//! attempts.
 //!
-//! The relay's own loop and the call over HTTP are the function's. No transaction is open while a target is called.
+//! The relay's loop and the HTTP calls are in its function. No transaction is open while a target is called.
 
 use crate::{Context, Db, Error, Result};
 use domain::act::Act;
@@ -18,20 +19,20 @@ use store::platform::{deliveries, outbox, webhooks};
 use store::{Tx, transaction};
 use uuid::Uuid;
 
-/// Most webhooks at a time: each event is kept once for each of them.
+/// Most webhooks: each event is stored once per webhook.
 pub const WEBHOOKS_MAX: i64 = 20;
 
 const DISPATCHED_AT_A_TIME: i64 = 1_000;
 
-/// How long a claim holds: longer than a call may last, for who claims calls at once.
+/// How long a claim lasts. Longer than a call may take, because calls start right after the claim.
 const CLAIMED_FOR: SignedDuration = SignedDuration::from_secs(60);
 
-/// Why a webhook is not made, or a delivery not sent again.
+/// Why a webhook is not created or a delivery not retried.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WebhookError {
-    #[error("there may be {max} webhooks, and there are")]
+    #[error("there are already {max} webhooks, the most allowed")]
     TooMany { max: i64 },
-    #[error("only a parked delivery can be sent again")]
+    #[error("only a parked delivery can be retried")]
     NotParked { delivery_id: i64, status: DeliveryStatus },
 }
 
@@ -44,7 +45,7 @@ impl WebhookError {
     }
 }
 
-/// What a person gives to register one.
+/// The input to register a webhook.
 #[derive(Debug, Clone)]
 pub struct NewWebhook {
     pub target: Target,
@@ -53,8 +54,8 @@ pub struct NewWebhook {
     pub event_types: Option<Vec<String>>,
 }
 
-/// It is told of what is dispatched from now on. `secret` is kept as it is, since every delivery is signed with it, and
-/// goes nowhere else.
+/// Creates a webhook, which receives the events dispatched from now on. `secret` is stored in plain text, because every
+/// delivery is signed with it, and is never returned.
 pub async fn create(db: &Db, new: &NewWebhook, secret: &str, act: &Act) -> Result<Webhook> {
     let errors = new.event_types.as_deref().map(check_event_types);
     errors.unwrap_or_default().none_or(())?;
@@ -86,12 +87,12 @@ async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, act: &Act) ->
     Ok(webhook)
 }
 
-/// In the order in which they were made.
+/// Oldest first.
 pub async fn list(db: &Db, page: &Page<Uuid>) -> Result<Vec<Webhook>> {
     Ok(webhooks::list(&db.client().await?, page).await?)
 }
 
-/// Ends one: nothing more is sent, not what waits either.
+/// Deletes a webhook. Nothing more is sent to it, including pending deliveries.
 pub async fn delete(db: &Db, webhook_id: WebhookId, act: &Act) -> Result<Webhook> {
     transaction!(db, |tx| delete_in_tx(tx, webhook_id, act))
 }
@@ -105,18 +106,18 @@ async fn delete_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, act: &Act) -> Result<W
     Ok(webhook)
 }
 
-/// What is needed to call it.
+/// What is needed to call a webhook.
 pub async fn endpoint(db: &Db, webhook_id: WebhookId) -> Result<Endpoint> {
     let found = webhooks::endpoints(&db.client().await?, Some(webhook_id)).await?;
     found.into_iter().next().ok_or_else(|| not_found(webhook_id))
 }
 
-/// All that are called.
+/// All webhooks that receive deliveries.
 pub async fn endpoints(db: &Db) -> Result<Vec<Endpoint>> {
     Ok(webhooks::endpoints(&db.client().await?, None).await?)
 }
 
-/// Newest first; of one status, or of all.
+/// Newest first; deliveries of one status or of all.
 pub async fn deliveries(
     db: &Db,
     webhook_id: WebhookId,
@@ -129,7 +130,7 @@ pub async fn deliveries(
     Ok(deliveries::deliveries(&db.client().await?, webhook_id, &statuses, skip, limit).await?)
 }
 
-/// Sends a parked delivery again, from its first attempt on. The player's later events may be through already.
+/// Retries a parked delivery, starting at its first attempt. The player's later events may already have been delivered.
 pub async fn retry(db: &Db, webhook_id: WebhookId, delivery_id: i64, act: &Act) -> Result<()> {
     transaction!(db, |tx| retry_in_tx(tx, webhook_id, delivery_id, act))
 }
@@ -173,8 +174,8 @@ async fn audit(
     Ok(audit_log::append(tx, &entry).await?)
 }
 
-/// Turns a bounded number of events of the outbox into deliveries, one for each webhook that wants them. Answers how many
-/// events; 0 where there is none, or where another relay is at it.
+/// Turns a bounded number of outbox events into deliveries, one per subscribed webhook. Returns the number of events; 0
+/// if there are none or another relay is dispatching.
 pub async fn dispatch(db: &Db, context: Context) -> Result<usize> {
     if !outbox::any(&db.client().await?).await? {
         return Ok(0);
@@ -192,14 +193,15 @@ async fn dispatch_in_tx(tx: &Tx<'_>, context: Context) -> Result<usize> {
     Ok(outbox_ids.len())
 }
 
-/// Deliveries that are this relay's to try, at most one for each player.
+/// Deliveries that this relay may attempt, at most one per player.
 #[derive(Debug)]
 pub struct Claim {
     pub claim_id: Uuid,
     pub due: Vec<Due>,
 }
 
-/// Claims what is due for a webhook. Who does not [`record`] it within a minute loses it to the next who asks.
+/// Claims due deliveries of a webhook. A claim that is not [`record`]ed within a minute goes to the next relay that
+/// asks.
 pub async fn claim(db: &Db, webhook_id: WebhookId, limit: i64, context: Context) -> Result<Claim> {
     let claim_id = (context.new_id)();
     let client = db.client().await?;
@@ -220,7 +222,7 @@ pub async fn claim(db: &Db, webhook_id: WebhookId, limit: i64, context: Context)
     Ok(Claim { claim_id, due })
 }
 
-/// The body of a delivery: the same at each attempt.
+/// The body of a delivery, identical at each attempt.
 pub fn body(due: &Due) -> String {
     let message = Message {
         event_id: due.event_id,
@@ -246,18 +248,18 @@ pub fn ping(webhook_id: WebhookId, context: Context) -> (Uuid, String) {
     (event_id, message.to_json())
 }
 
-/// What these attempts came to.
+/// How many attempts ended which way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recorded {
     pub delivered: usize,
-    /// To be tried again.
+    /// Will be retried.
     pub failed: usize,
     pub parked: usize,
-    /// The claim was over before, and somebody else has the delivery now.
+    /// The claim had expired, and another relay has taken over the delivery.
     pub lost: usize,
 }
 
-/// Writes down what became of what was claimed, and lets each player's next event come up.
+/// Records the attempts of a claim and releases each player's next event.
 pub async fn record(
     db: &Db,
     webhook_id: WebhookId,
@@ -310,8 +312,8 @@ fn outcome<'a>(due: &'a Due, attempt: &'a Attempt, now: Timestamp) -> Tried<'a> 
     }
 }
 
-/// Removes deliveries that are over since before `older_than`, and those of deleted webhooks, at most `limit` of each; answers
-/// how many. Parked ones stay for as long as their webhook does.
+/// Deletes deliveries that were delivered before `older_than`, and those of deleted webhooks, at most `limit` of each.
+/// Returns how many. Parked ones stay as long as their webhook.
 pub async fn forget_delivered(db: &Db, older_than: Timestamp, limit: i64) -> Result<u64> {
     let client = db.client().await?;
     let delivered = deliveries::forget_delivered(&client, older_than, limit).await?;

@@ -1,4 +1,4 @@
-//! Players, one at a time, as staff see and change them.
+//! Players, as staff view and change them.
 
 pub mod risk;
 
@@ -27,19 +27,19 @@ pub use store::rules::decisions::StoredDecisions;
 use store::{Db, Executor, Tx, transaction};
 use uuid::Uuid;
 
-/// Longest searched text: an email.
+/// Longest search text, in bytes: an email address.
 const PREFIX_BYTES_MAX: usize = row::EMAIL_BYTES_MAX;
 
-/// Why a player is not made, given anything, or taken anything from.
+/// Why a player cannot be created, credited or debited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlayerError {
-    #[error("there is a player {player_id} already")]
+    #[error("player {player_id} already exists")]
     Exists { player_id: PlayerId },
     #[error("player {player_id} is blocked")]
     Blocked { player_id: PlayerId },
     #[error("player {player_id} is not active")]
     Inactive { player_id: PlayerId },
-    #[error("player {player_id} has excluded themselves")]
+    #[error("player {player_id} is self-excluded")]
     SelfExcluded { player_id: PlayerId, until: Timestamp },
 }
 
@@ -54,7 +54,7 @@ impl PlayerError {
     }
 }
 
-/// In the order of their ids.
+/// By id.
 pub async fn list(db: &Db, filter: &Filter, page: &Page<String>) -> Result<Vec<Player>> {
     let client = db.client().await?;
     check_filter(&client, filter).await?;
@@ -92,7 +92,7 @@ fn missing(player_id: &PlayerId) -> Error {
     Error::not_found("player", player_id)
 }
 
-/// A player who has done nothing yet.
+/// The input to create a player.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     pub player_id: PlayerId,
@@ -100,7 +100,7 @@ pub struct Registration {
     pub name: Option<String>,
 }
 
-/// Adds a player, in the lowest tier and the segment of somebody who has staked nothing.
+/// Creates a player, in the lowest tier and in the segment of players without stakes.
 ///
 /// # Errors
 /// [`PlayerError::Exists`]; `Validation`.
@@ -147,7 +147,7 @@ async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, act: &Act) -> Re
     Ok(player)
 }
 
-/// What to change; `None` leaves a value as it is.
+/// What to change; an outer `None` leaves a value as it is, an inner one clears it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     pub email: Option<Option<String>>,
@@ -158,7 +158,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The player gets no rewards any more, and keeps everything else.
+    /// Stops rewards; the player keeps everything else.
     pub fn deactivation() -> Self {
         Self {
             is_active: Some(false),
@@ -181,7 +181,7 @@ impl Changes {
     }
 }
 
-/// Changes a player, and keeps who did it. What stays the same is not written.
+/// Changes a player and records who did it. Writes nothing if nothing changes.
 pub async fn update(db: &Db, player_id: &PlayerId, changes: &Changes, act: &Act) -> Result<Player> {
     check_profile(
         changes.email.as_ref().and_then(|email| email.as_deref()),
@@ -207,7 +207,7 @@ async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, act:
     load(tx, player_id).await
 }
 
-/// Who excludes themselves plays no bonus any more, at once.
+/// A self-excluded player loses all open bonuses at once.
 async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, act: &Act) -> Result<()> {
     let cause = act.because(Some("self_exclusion"));
     let mut account = books::account(tx, player_id, &cause).await?;
@@ -216,7 +216,7 @@ async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, act: &Act) -> Result
     Ok(())
 }
 
-/// Every fact by name, null where unknown: what a rule sees of the player.
+/// Every fact by name, null if unknown: what a rule sees of the player.
 pub async fn facts(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<Map<String, Value>> {
     let client = db.client().await?;
     let program = Program::load(&client, now).await?;
@@ -233,14 +233,14 @@ pub async fn segments(db: &Db, player_id: &PlayerId, page: &Page<Timestamp>) -> 
     Ok(store::players::segment_history(&client, player_id, page).await?)
 }
 
-/// What evaluations decided for and against the player, newest first.
+/// Decisions of evaluations about the player, newest first.
 pub async fn decisions(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<StoredDecisions>> {
     let client = db.client().await?;
     check_exists(&client, player_id).await?;
     Ok(store::rules::decisions::list(&client, player_id, page).await?)
 }
 
-/// Newest first, each with the decision behind it.
+/// Newest first, each with its decision.
 pub async fn grants(db: &Db, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<Reward>> {
     let client = db.client().await?;
     check_exists(&client, player_id).await?;
@@ -259,7 +259,7 @@ async fn check_exists(executor: &impl Executor, player_id: &PlayerId) -> Result<
     }
 }
 
-/// As of the rows of a file.
+/// The same checks as for the rows of an import.
 fn check_profile(email: Option<&str>, name: Option<&str>) -> Result<()> {
     let mut errors = FieldErrors::default();
     if let Some(Err(problem)) = email.map(row::email) {

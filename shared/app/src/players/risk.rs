@@ -1,4 +1,4 @@
-//! Fraud signals: found from what is stored, judged by people, and counted in the risk score that the gates read.
+//! Fraud signals: detected in stored data, judged by people, and summed into the risk score that the gates read.
 
 use crate::error::{Error, Result};
 use crate::wallet::books::{self, Purpose};
@@ -26,10 +26,10 @@ use uuid::Uuid;
 /// Longest note, in characters.
 const NOTE_CHARACTERS_MAX: usize = 1_000;
 
-/// Why a signal is not raised, or not judged.
+/// Why a signal is not raised or not judged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RiskError {
-    #[error("player {player_id} is flagged already: signal {signal_id}")]
+    #[error("player {player_id} is already flagged: signal {signal_id}")]
     AlreadyFlagged { player_id: PlayerId, signal_id: SignalId },
     #[error(transparent)]
     NotOpen(#[from] AlreadyJudged),
@@ -54,8 +54,8 @@ pub struct ScanTotals {
     pub scores_changed: usize,
 }
 
-/// Looks for signals of these players, and brings their scores up to now. A fixed number of statements: call it with
-/// thousands. Unknown ids are left out. A scan of unchanged facts changes no signal, and on the same day no score.
+/// Detects signals of these players and updates their scores. Takes a fixed number of statements: pass thousands at a
+/// time. Skips unknown ids. Repeating it on unchanged facts changes no signal, and on the same day no score.
 pub async fn scan(db: &Db, player_ids: &[PlayerId], context: Context) -> Result<ScanTotals> {
     transaction!(db, |tx| scan_players(tx, player_ids, context))
 }
@@ -68,7 +68,7 @@ async fn scan_players(tx: &Tx<'_>, player_ids: &[PlayerId], context: Context) ->
     scan_in_tx(tx, &mut subjects, &settings, context).await
 }
 
-/// Before players are evaluated: what is found counts at once.
+/// Scans players before their evaluation, so that new signals count at once.
 pub(crate) async fn scan_snapshots(
     tx: &Tx<'_>,
     players: &mut [PlayerSnapshot],
@@ -88,7 +88,7 @@ pub(crate) async fn scan_snapshots(
     Ok(())
 }
 
-/// The caller holds the players' locks; the subjects' scores are those of now afterwards.
+/// The caller holds the players' locks. Updates the subjects' scores in place.
 async fn scan_in_tx(
     tx: &Tx<'_>,
     subjects: &mut [Subject],
@@ -115,7 +115,7 @@ async fn scan_in_tx(
     scan.write(tx, subjects.len()).await
 }
 
-/// What is known, and what a scan of it writes.
+/// The input of a scan and what it will write.
 struct Scan<'a> {
     facts: HashMap<PlayerId, RiskFacts>,
     latest: HashMap<PlayerId, Vec<Signal>>,
@@ -191,7 +191,7 @@ pub struct SignalView {
     pub raised_at: Timestamp,
     /// When the evidence last changed.
     pub last_seen_at: Timestamp,
-    /// Who confirmed or resolved it, when and why.
+    /// Who confirmed or resolved the signal, when and why.
     pub decided_by: Option<String>,
     pub decided_at: Option<Timestamp>,
     pub note: Option<String>,
@@ -230,18 +230,18 @@ impl From<Signal> for SignalView {
     }
 }
 
-/// How a player's score is made up.
+/// A player's risk score and what contributes to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RiskProfile {
     pub player_id: PlayerId,
-    /// As stored, which is what the gates read: of the last scan or judgement.
+    /// The stored score, which the gates read: that of the last scan or judgement.
     pub risk_score: u8,
-    /// As a scan would make it now.
+    /// The score that a scan would give now.
     pub current_score: u8,
-    /// Of the stored score.
+    /// The penalty of the stored score.
     pub penalty: Penalty,
     pub half_life_days: u32,
-    /// Open and confirmed signals, oldest first, with what each adds now.
+    /// Open and confirmed signals, oldest first, each with its current contribution.
     pub signals: Vec<(Signal, Contribution)>,
 }
 
@@ -271,10 +271,10 @@ pub async fn profile(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<Ri
     })
 }
 
-/// A person confirms a signal (it counts in full from now on) or resolves it (it counts no more). The score follows at once.
+/// Confirms a signal (it counts in full from now on) or resolves it (it no longer counts), and updates the score.
 ///
 /// # Errors
-/// `NotFound`; [`RiskError::NotOpen`], though a confirmed signal can be resolved; `Validation`.
+/// `NotFound`; [`RiskError::NotOpen`], except that a confirmed signal can be resolved; `Validation`.
 pub async fn judge(db: &Db, signal_id: SignalId, judgement: Judgement, note: &str, act: &Act) -> Result<Signal> {
     check_note(note)?;
     transaction!(db, |tx| judge_in_tx(tx, signal_id, judgement, note, act))
@@ -287,7 +287,7 @@ async fn judge_in_tx(tx: &Tx<'_>, signal_id: SignalId, judgement: Judgement, not
         .ok_or_else(missing)?
         .player_id;
     books::lock(tx, &owner, Purpose::Correct, act.context.now).await?;
-    // Read again: somebody may have judged it before we had the lock.
+    // Read again under the lock: somebody may have judged it meanwhile.
     let before = store::players::signals::get(tx, signal_id).await?.ok_or_else(missing)?;
     let mut after = before.clone();
     let decision = Decision {
@@ -306,7 +306,7 @@ async fn judge_in_tx(tx: &Tx<'_>, signal_id: SignalId, judgement: Judgement, not
     Ok(after)
 }
 
-/// A person raises MANUAL_REVIEW: the player gets no rewards until it is resolved, or has faded.
+/// Raises MANUAL_REVIEW: the player gets no rewards until the signal is resolved or has decayed.
 ///
 /// # Errors
 /// `NotFound`; [`RiskError::AlreadyFlagged`]; `Validation`.
@@ -361,7 +361,7 @@ fn check_note(note: &str) -> Result<()> {
         || note.chars().any(|c| c.is_control() && c != '\n');
     if is_wrong {
         let detail =
-            format!("must have 1 to {NOTE_CHARACTERS_MAX} characters that say something, and no control characters");
+            format!("must have 1 to {NOTE_CHARACTERS_MAX} characters, not only blanks, and no control characters");
         return Err(Error::invalid("/note", "format", detail));
     }
     Ok(())
@@ -389,19 +389,24 @@ async fn audit(
 }
 
 fn audited(signal: &Signal) -> Value {
-    json!({ "player_id": signal.player_id, "type": signal.signal_type, "status": signal.status, "severity": signal.severity })
+    json!({
+        "player_id": signal.player_id,
+        "type": signal.signal_type,
+        "status": signal.status,
+        "severity": signal.severity,
+    })
 }
 
-/// What a player was seen with.
+/// Device, payment method and address that an event came with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traces {
     pub device_id: Option<String>,
     pub payment_method: Option<String>,
-    /// Kept for people who look into a case; no rule counts it.
+    /// Stored for investigations; no detection uses it.
     pub ip: Option<String>,
 }
 
-/// Longest device id or payment method, in characters.
+/// Longest trace, in characters.
 const TRACE_CHARACTERS_MAX: usize = 200;
 
 impl Traces {
@@ -426,7 +431,7 @@ impl Traces {
         Ok(errors.none_or(())?)
     }
 
-    /// As they are fingerprinted: without the blanks around them.
+    /// The traces to fingerprint, trimmed.
     pub(crate) fn of<'a>(&'a self, player_id: &'a PlayerId) -> impl Iterator<Item = Trace<'a>> {
         let kinds = [
             (TraceKind::Device, &self.device_id),

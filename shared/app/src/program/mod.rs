@@ -1,4 +1,4 @@
-//! The program as one transaction sees it: settings, ladder, fact catalogue and the rules that are switched on.
+//! The program as one transaction sees it: settings, ladder, fact catalogue and active rules.
 
 pub mod settings;
 pub mod snapshot;
@@ -39,7 +39,7 @@ impl Program {
         })
     }
 
-    /// The rules that are switched on, at their current versions.
+    /// The active rules, at their current versions.
     pub async fn rules(&self, executor: &impl Executor) -> Result<RuleSet> {
         let mut rules = Vec::new();
         for (definition, version) in store::rules::load_live(executor).await? {
@@ -48,7 +48,7 @@ impl Program {
         Ok(RuleSet::new(rules))
     }
 
-    /// A rule at the version that is stored with it, switched on or not.
+    /// A stored rule, active or not.
     pub fn rule(&self, stored: &StoredRule) -> Result<Rule> {
         self.read(&stored.definition)
     }
@@ -57,14 +57,14 @@ impl Program {
         Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| Error::stored("rule", errors))
     }
 
-    /// The first day whose LP count for the tiers; `None`: all days do.
+    /// The first day whose LP count for the tiers; `None`: all days count.
     pub fn qualifying_since(&self) -> Option<Date> {
         self.settings
             .tier_qualification_days
             .map(|days| self.moment.first_of_last(days))
     }
 
-    /// The day of an instant in the program's time zone.
+    /// The date of an instant in the program's time zone.
     pub fn day(&self, at: Timestamp) -> Date {
         self.moment.day_of(at)
     }

@@ -1,4 +1,4 @@
-//! The program's settings: what is stored, over the defaults.
+//! The program's settings: stored values over the defaults.
 
 use crate::error::BoxedCause;
 use crate::{Db, Error, Result};
@@ -12,14 +12,14 @@ pub async fn get(db: &Db) -> Result<Settings> {
     load(&db.client().await?).await
 }
 
-/// Within a transaction, or without.
+/// Works inside or outside a transaction.
 pub async fn load(executor: &impl Executor) -> Result<Settings> {
     read(store::program::settings::load(executor).await?)
 }
 
-/// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and answers all settings.
-/// A key is replaced whole: what is left out inside of it has its default. Refuses values out of range, each with
-/// its place.
+/// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and returns all settings. A key
+/// is replaced as a whole: fields left out inside it get their defaults. Refuses values out of range, each with its
+/// place.
 pub async fn put(db: &Db, given: &Settings, keys: &[String], act: &Act) -> Result<Settings> {
     store::transaction!(db, |tx| put_in_tx(tx, given, keys, act))
 }

@@ -6,7 +6,7 @@ use domain::period::{Cadence, Moment};
 use domain::player::PlayerSnapshot;
 use store::Executor;
 
-/// The players that exist, in order of id: a fixed number of statements, whatever their number.
+/// Those of the players that exist, by id, in a fixed number of statements.
 pub async fn load(executor: &impl Executor, player_ids: &[&str], program: &Program) -> Result<Vec<PlayerSnapshot>> {
     let moment = &program.moment;
     Ok(
@@ -15,7 +15,7 @@ pub async fn load(executor: &impl Executor, player_ids: &[&str], program: &Progr
     )
 }
 
-/// The same, for evaluations because of these events, each of which is a period of its own.
+/// Like [`load`], for evaluations of these events, each of which is a period of its own.
 pub(crate) async fn load_for_events(
     executor: &impl Executor,
     player_ids: &[&str],
@@ -30,7 +30,7 @@ pub(crate) async fn load_for_events(
     Ok(store::program::snapshots::load(executor, player_ids, moment.now(), moment.today(), &keys).await?)
 }
 
-/// The periods for which a rule can be granted now; without an event.
+/// The current periods of all cadences except per-event.
 pub(crate) fn period_keys(moment: &Moment) -> Vec<String> {
     Cadence::ALL
         .iter()

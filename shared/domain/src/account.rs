@@ -1,6 +1,7 @@
-//! Everything a player owns, as it was read under the player's lock: decided here in memory, written afterwards.
+//! Everything a player owns, as read under the player's lock. Operations are decided here in memory and written
+//! afterwards.
 //!
-//! An operation that is refused may have changed the account: drop it and write nothing, or go back to a [`Mark`].
+//! A refused operation may have changed the account: drop it and write nothing, or restore a [`Mark`].
 
 mod play;
 mod reversal;
@@ -23,12 +24,12 @@ use std::collections::HashMap;
 pub enum AccountError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// It is over, or never was this player's.
+    /// The grant has ended, or never belonged to this player.
     #[error("grant {grant_id} is not open")]
     NotOpen { grant_id: GrantId },
     #[error("grant {grant_id} is {status}, not PENDING")]
     NotPending { grant_id: GrantId, status: GrantStatus },
-    #[error("a transaction of kind {} is not reversed: {detail}", kind.as_str())]
+    #[error("a transaction of kind {} cannot be reversed: {detail}", kind.as_str())]
     NotReversible { kind: Kind, detail: &'static str },
 }
 
@@ -46,15 +47,15 @@ impl AccountError {
 
 type Result<T, E = AccountError> = std::result::Result<T, E>;
 
-/// What operations came to, to be written in one transaction.
+/// The result of operations, to be written in one transaction.
 #[derive(Debug, Default)]
 pub struct Journal {
     pub postings: Vec<Posting>,
     pub new_lots: Vec<NewLot>,
     pub lot_movements: Vec<LotMovement>,
-    /// Those made now, as they stand.
+    /// New grants in their current state.
     pub new_grants: Vec<(NewGrant, Grant)>,
-    /// Those that changed, as they stand.
+    /// Changed grants in their current state.
     pub grants: Vec<(PlayerId, Grant)>,
     pub transitions: Vec<Transition>,
 }
@@ -69,13 +70,13 @@ impl Journal {
         self.transitions.append(&mut other.transitions);
     }
 
-    /// Expected cost of the rewards issued, in money.
+    /// Expected cost of the issued rewards, in money.
     pub fn cost(&self) -> Decimal {
         self.new_grants.iter().map(|(grant, _)| grant.cost).sum()
     }
 }
 
-/// A player's wallets, to credit. What spends or plays needs the whole [`Account`].
+/// A player's wallets, for credits only. Spending and play need the whole [`Account`].
 #[derive(Debug)]
 pub struct Book {
     pub player_id: PlayerId,
@@ -84,7 +85,7 @@ pub struct Book {
 }
 
 impl Book {
-    /// Wallets that were never posted to may be missing.
+    /// Wallets without postings may be missing.
     pub fn new(player_id: PlayerId, wallets: Vec<Wallet>) -> Self {
         Self {
             player_id,
@@ -128,7 +129,7 @@ impl Book {
         Ok(&self.journal.postings[index])
     }
 
-    /// Credits points or tickets; points make a lot. Bonus money comes with a grant: see [`Book::issue`].
+    /// Credits points or tickets; points form a lot. Bonus money needs a grant: see [`Book::issue`].
     pub fn credit(
         &mut self,
         asset: Asset,
@@ -159,7 +160,8 @@ impl Book {
         Ok(())
     }
 
-    /// Adds a grant, and what it is worth to the wallet unless it waits. A bonus that needs no wagering converts at once.
+    /// Adds a grant and credits its amount, unless the grant waits for activation. A bonus without a wagering
+    /// requirement converts at once.
     pub fn issue(
         &mut self,
         new: NewGrant,
@@ -179,7 +181,7 @@ impl Book {
         Ok(())
     }
 
-    /// Gives an active grant its money.
+    /// Credits an active grant with its money.
     fn fund(&mut self, grant: &mut Grant, operation: &Operation, cause: &Cause<'_>) -> Result<()> {
         self.post(
             Direction::Credit,
@@ -195,7 +197,7 @@ impl Book {
         Ok(())
     }
 
-    /// Converts the balance to cash, up to the limit; what is above it is lost.
+    /// Converts the balance to cash, up to the limit; the rest is lost.
     fn complete(&mut self, grant: &mut Grant, cause: &Cause<'_>) -> Result<()> {
         let operation = cause.operation(Kind::BonusConversion, grant.grant_id.to_string());
         let cash = grant
@@ -218,7 +220,7 @@ impl Book {
         Ok(())
     }
 
-    /// Ends a grant and moves what it holds to `house`.
+    /// Ends a grant and moves its money to `house`.
     fn end(&mut self, grant: &mut Grant, to: GrantStatus, house: House, operation: Operation) -> Result<()> {
         let lost = grant.balance;
         if !lost.is_zero() {
@@ -262,21 +264,21 @@ impl Book {
     }
 }
 
-/// Wallets, lots and open bonuses of one player.
+/// The wallets, lots and open bonuses of one player.
 #[derive(Debug)]
 pub struct Account {
     book: Book,
-    /// In the order in which spending takes them.
+    /// In the order in which spending uses them.
     lots: Vec<Lot>,
-    /// In the order in which stakes feed them; those that end meanwhile stay until they are written.
+    /// In the order in which stakes contribute to them. Grants that end meanwhile stay until they are written.
     grants: Vec<Grant>,
-    /// Grants that changed, by their place.
+    /// Which grants changed, by index.
     changed: Vec<bool>,
-    /// What came back to grants that are over, and was the player's, since it was read.
+    /// Money released to the player from ended grants since the account was read.
     released: HashMap<GrantId, Decimal>,
 }
 
-/// How an account stood: see [`Account::mark`].
+/// A saved state of an account: see [`Account::mark`].
 #[derive(Debug)]
 pub struct Mark {
     wallets: Vec<Wallet>,
@@ -284,12 +286,12 @@ pub struct Mark {
     grants: Vec<Grant>,
     changed: Vec<bool>,
     released: HashMap<GrantId, Decimal>,
-    /// Of the journal: postings, new lots, movements of lots, new grants, transitions.
+    /// Lengths of the journal's lists: postings, new lots, lot movements, new grants, transitions.
     lengths: [usize; 5],
 }
 
 impl Account {
-    /// `lots` are those with something left, `grants` the open ones.
+    /// `lots` are the non-empty lots, `grants` the open ones.
     pub fn new(book: Book, mut lots: Vec<Lot>, mut grants: Vec<Grant>) -> Self {
         lots.sort_by(lots::spending_order);
         grants.sort_by(crate::bonus::feeding_order);
@@ -303,7 +305,7 @@ impl Account {
         }
     }
 
-    /// How it stands, to go back to when the next of several operations is refused.
+    /// Saves the state, to restore it when one of several operations is refused.
     pub fn mark(&self) -> Mark {
         let journal = &self.book.journal;
         Mark {
@@ -322,7 +324,7 @@ impl Account {
         }
     }
 
-    /// Takes back all that was done since.
+    /// Undoes everything since `mark`.
     pub fn restore(&mut self, mark: Mark) {
         let Mark {
             wallets,
@@ -342,7 +344,7 @@ impl Account {
         journal.transitions.truncate(transitions);
     }
 
-    /// With lots that a reversal names and that may be empty.
+    /// Adds lots that a reversal needs; they may be empty.
     pub fn with_lots(mut self, named: Vec<Lot>) -> Self {
         let is_new = |lot: &Lot, lots: &[Lot]| {
             !lots
@@ -374,7 +376,7 @@ impl Account {
         &self.grants
     }
 
-    /// What was done so far. Write it, and drop the account.
+    /// Returns everything done so far, to be written.
     pub fn into_journal(self) -> Journal {
         let mut journal = self.book.journal;
         let changed = self
@@ -422,8 +424,9 @@ impl Account {
         self.book.issue(new, None, operation, cause)
     }
 
-    /// Ends what is due: bonuses and points. Everything that spends or plays does this first, so that what has expired is
-    /// gone whether or not the sweep came by. The reason of the act is that of something else.
+    /// Ends bonuses and points that are due. Everything that spends or plays calls this first, so that expired
+    /// value is gone even if the scheduled sweep has not run. The caller's reason explains another operation, so it
+    /// is not recorded here.
     pub fn settle(&mut self, cause: &Cause<'_>) -> Result<()> {
         let cause = &Cause { reason: None, ..*cause };
         let now = cause.context.now;
@@ -482,7 +485,7 @@ impl Account {
         Ok(())
     }
 
-    /// Notes what the last posting did to lots.
+    /// Records what the last posting did to lots.
     fn move_lots(&mut self, asset: Asset, movements: &[(i64, Decimal)]) {
         let version = self.book.wallet(asset).version;
         for (lot_version, amount) in movements {
@@ -497,7 +500,7 @@ impl Account {
         }
     }
 
-    /// Takes bonus money by hand from the open bonuses, in the order in which stakes feed them.
+    /// Deducts bonus money from the open bonuses, in the order in which stakes contribute to them.
     ///
     /// # Errors
     /// `InsufficientBalance`.
@@ -508,7 +511,7 @@ impl Account {
         Ok(())
     }
 
-    /// Which grants pay `amount` of bonus money.
+    /// The grants that pay `amount` of bonus money, and how much each pays.
     fn bonus_parts(&self, amount: Decimal) -> Result<Vec<(usize, Decimal)>> {
         let available = self.book.balance(Asset::Bonus);
         if amount > available {
@@ -536,7 +539,7 @@ impl Account {
         Ok(parts)
     }
 
-    /// Moves bonus money of a grant; below 0: out of it.
+    /// Moves bonus money into a grant, or out of it if `amount` is negative.
     fn move_bonus(&mut self, index: usize, amount: Decimal, house: House, operation: &Operation) -> Result<()> {
         let direction = if amount.is_sign_negative() {
             Direction::Debit
@@ -556,7 +559,7 @@ impl Account {
         Ok(())
     }
 
-    /// The player opts in: the grant gets its money.
+    /// Activates a grant after the player's opt-in: it gets its money.
     ///
     /// # Errors
     /// `NotOpen`, `NotPending`.
@@ -580,7 +583,7 @@ impl Account {
         self.book.fund(grant, &operation, cause)
     }
 
-    /// Ends an open bonus as FORFEITED, CANCELLED or EXPIRED; what it holds is lost. The act's reason says why.
+    /// Ends an open bonus as FORFEITED, CANCELLED or EXPIRED. Its money is lost. The act's reason is recorded.
     ///
     /// # Errors
     /// `NotOpen`.
@@ -600,7 +603,7 @@ impl Account {
         self.book.end(&mut self.grants[index], to, house, operation)
     }
 
-    /// Ends every open bonus, as a self-exclusion does; the act's reason says why.
+    /// Ends every open bonus, as a self-exclusion does. The act's reason is recorded.
     pub fn forfeit_all(&mut self, cause: &Cause<'_>) -> Result<()> {
         for index in 0..self.grants.len() {
             if self.grants[index].status.is_open() {
@@ -610,7 +613,7 @@ impl Account {
         Ok(())
     }
 
-    /// Active grants whose money is played away or taken: DEPLETED, once no round can bring them any.
+    /// Active grants without money, which become DEPLETED once no round can return any to them.
     pub fn emptied(&self) -> Vec<GrantId> {
         let is_emptied = |grant: &&Grant| grant.status == GrantStatus::Active && grant.balance.is_zero();
         self.grants
@@ -620,8 +623,8 @@ impl Account {
             .collect()
     }
 
-    /// Ends the grants that [`Self::emptied`] names, but those held by a round that may still bring them money. That says all:
-    /// the reason of the act is that of what emptied them.
+    /// Ends the grants of [`Self::emptied`], except those held by a round that may still return money. The act's
+    /// reason explains what emptied them, so it is not recorded here.
     pub fn deplete(&mut self, is_held: impl Fn(GrantId) -> bool, cause: &Cause<'_>) {
         let cause = Cause { reason: None, ..*cause };
         for index in 0..self.grants.len() {

@@ -1,4 +1,5 @@
-//! Facts: what a rule can read about a player. The catalogue lists them, [`Facts`] holds the values of one player.
+//! Facts: the values that a rule can read about a player. [`Catalogue`] lists them; [`Facts`] holds those of one
+//! player.
 
 use crate::metrics;
 use crate::period::{Moment, WEEKDAYS, weekday_name};
@@ -13,20 +14,20 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-/// What has to be loaded to know a fact.
+/// What must be loaded to compute a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FactSource {
     /// The player's own columns.
     Profile,
     /// Lifetime totals.
     Totals,
-    /// What was staked in 30 days; the caps read it, so it is always there.
+    /// The stake of the last 30 days. Always loaded, because the caps need it.
     Turnover,
-    /// Sums over the last days.
+    /// Sums over recent days.
     Windows,
     /// The wallets.
     Balances,
-    /// The player's tier, and its benefits.
+    /// The player's tier and its benefits.
     Tier,
     /// The event that triggered the rule.
     Event,
@@ -42,7 +43,7 @@ text_enum! {
     }
 }
 
-/// The value of a fact that is known.
+/// The value of a known fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FactValue<'a> {
     Number(Decimal),
@@ -60,33 +61,33 @@ impl FactValue<'_> {
     }
 }
 
-/// The number with its own digits, without trailing zeros.
+/// A JSON number with exactly these digits, without trailing zeros.
 pub(crate) fn number_to_json(number: Decimal) -> Value {
     serde_json::to_value(number.normalize()).unwrap_or(Value::Null)
 }
 
-/// Place of a fact in the catalogue it came from.
+/// Index of a fact in its catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactId(usize);
 
-/// One line of the catalogue, as the API shows it.
+/// A fact as the API describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FactDef {
     pub name: String,
     #[serde(rename = "type")]
     pub fact_type: FactType,
-    /// Tells what to load; the API does not show it.
+    /// What to load; not part of the API.
     #[serde(skip)]
     pub source: FactSource,
     /// `currency`, `points`, `days`, …; none for plain numbers, texts and flags.
     pub unit: Option<&'static str>,
     pub meaning: String,
-    /// All values a text can have, where they are known.
+    /// All possible values of a text, where they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub values: Option<Vec<String>>,
 }
 
-/// What an event adds to the facts.
+/// The facts that an event adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFacts {
     pub event_id: String,
@@ -95,7 +96,7 @@ pub struct EventFacts {
     pub game: Option<String>,
 }
 
-/// All facts that rules can read under one ladder of tiers.
+/// All facts that rules can read under one tier ladder.
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     defs: Vec<FactDef>,
@@ -105,8 +106,8 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The facts of the program, and one number per numeric tier benefit. A benefit that has the name of a
-    /// fact of the program is not a fact.
+    /// The program's facts, plus one number per numeric tier benefit. A benefit with the name of a program's fact
+    /// is ignored.
     pub fn new(ladder: &Ladder) -> Self {
         let tiers: Vec<String> = ladder.tiers().iter().map(|tier| tier.tier_level.clone()).collect();
         let mut defs: Vec<FactDef> = STATIC_FACTS.iter().map(|fact| fact.def(&tiers)).collect();
@@ -141,7 +142,7 @@ impl Catalogue {
         Self { defs, ids, benefits }
     }
 
-    /// In the order of the facts' ids.
+    /// In the order of the ids.
     pub fn defs(&self) -> &[FactDef] {
         &self.defs
     }
@@ -160,13 +161,13 @@ impl Catalogue {
         (0..self.defs.len()).map(FactId)
     }
 
-    /// The fact whose name is closest to a mistyped one, if any is close.
+    /// The fact whose name is closest to a misspelt one, if any is close.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.defs.iter().map(|def| def.name.as_str()))
     }
 }
 
-/// The facts of one player. Read when asked for, without an allocation: a rule looks at few of them.
+/// The facts of one player, computed on demand and without allocation, because a rule reads only a few.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
     catalogue: &'a Catalogue,
@@ -177,7 +178,7 @@ pub struct Facts<'a> {
 enum Values<'a> {
     Current {
         known: Known<'a>,
-        /// Of the player's tier.
+        /// Benefits of the player's tier.
         benefits: &'a [(FactId, Decimal)],
     },
     /// In the order of the catalogue.
@@ -206,8 +207,8 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Facts that were kept with a decision. Names that are no facts any more are left out, and so are values
-    /// of another type than the catalogue's.
+    /// Facts stored with a decision. Skips names that are no longer facts, and values whose type differs from the
+    /// catalogue's.
     pub fn from_json(kept: &'a Map<String, Value>, catalogue: &'a Catalogue) -> Self {
         let mut values = vec![None; catalogue.defs.len()];
         for (name, value) in kept {
@@ -225,7 +226,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    /// Null where the fact is unknown.
+    /// Returns `None` if the fact is unknown.
     pub fn get(&self, id: FactId) -> Option<FactValue<'a>> {
         match &self.values {
             Values::Kept(values) => values.get(id.0).copied().flatten(),
@@ -243,7 +244,7 @@ impl<'a> Facts<'a> {
         self.catalogue
     }
 
-    /// The named facts as a JSON object; null where unknown.
+    /// The named facts as a JSON object; unknown facts are null.
     pub fn to_json(&self, only: impl IntoIterator<Item = FactId>) -> Map<String, Value> {
         let json = |id: FactId| self.get(id).map_or(Value::Null, FactValue::to_json);
         only.into_iter()
@@ -252,7 +253,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// All that the facts of the program are read from.
+/// Everything that the program's facts are computed from.
 #[derive(Debug, Clone, Copy)]
 struct Known<'a> {
     player: &'a PlayerSnapshot,
@@ -272,7 +273,7 @@ struct StaticFact {
     read: for<'a> fn(&Known<'a>) -> Option<FactValue<'a>>,
 }
 
-/// The values that a fact can have.
+/// All values of a text fact, if they are known.
 enum Choices {
     Any,
     Segments,

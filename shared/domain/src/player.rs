@@ -11,7 +11,7 @@ text_enum! {
     /// Whether a player may be rewarded at all.
     pub enum Eligibility as "eligibility" {
         Eligible = "ELIGIBLE",
-        /// Nobody can say how the account is.
+        /// The account's standing could not be read.
         Unknown = "UNKNOWN",
         Inactive = "INACTIVE",
         Blocked = "BLOCKED",
@@ -19,7 +19,7 @@ text_enum! {
     }
 }
 
-/// What the casino says of the player's account.
+/// The status of the player's account, as the casino reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AccountStanding {
     pub is_active: bool,
@@ -28,7 +28,7 @@ pub struct AccountStanding {
 }
 
 impl AccountStanding {
-    /// `None`: the player is not excluded now.
+    /// The end of the current exclusion; `None` if the player is not excluded now.
     pub fn excluded_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.self_excluded_until.filter(|until| now < *until)
     }

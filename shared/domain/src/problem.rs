@@ -110,7 +110,7 @@ impl std::fmt::Display for FieldErrors {
 
 impl std::error::Error for FieldErrors {}
 
-/// `pointer` with one more reference token (RFC 6901).
+/// Appends one reference token to `pointer` (RFC 6901).
 pub fn child(pointer: &str, key: impl std::fmt::Display) -> String {
     format!("{pointer}/{}", key.to_string().replace('~', "~0").replace('/', "~1"))
 }

@@ -1,4 +1,4 @@
-//! Settings of the program. Every number of the domain that an operator may change, with its default.
+//! Settings of the program: every number of the domain that an operator may change, with its default.
 
 use crate::money::STORED_SCALE;
 use crate::problem::{FieldErrors, child};
@@ -13,27 +13,27 @@ fn dec(mantissa: i64, scale: u32) -> Decimal {
     Decimal::new(mantissa, scale)
 }
 
-/// Stored one row per top-level key; a key without a row has its default.
+/// Stored as one row per top-level key. A key without a row has its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// ISO 4217 code of the program currency.
+    /// ISO 4217 code of the program's currency.
     pub currency: String,
-    /// IANA name; days, weeks and windows are of this zone.
+    /// IANA name of the zone in which days, weeks and windows are counted.
     pub time_zone: String,
     pub segments: SegmentThresholds,
-    /// Rewards one evaluation may issue to a player.
+    /// Maximum number of rewards that one evaluation issues to a player.
     pub max_rewards_per_evaluation: u32,
-    /// Qualifying LP count for this many days; null: for life.
+    /// Qualifying LP count for this many days; null: forever.
     pub tier_qualification_days: Option<u32>,
-    /// Days between the review that finds a player below their tier and the step down.
+    /// Days from the review that finds a player below their tier to the step down.
     pub tier_grace_days: u32,
     pub activity: ActivitySettings,
     pub profit: ProfitSettings,
     pub unit_cost: UnitCosts,
     pub caps: CapSettings,
     pub risk: RiskSettings,
-    /// Highest wagering multiplier the jurisdiction allows (UK: 10); null: none.
+    /// Maximum wagering multiplier that the jurisdiction allows (UK: 10); null: no limit.
     pub max_wagering_multiplier: Option<Decimal>,
     pub schedules: ScheduleSettings,
     pub retention: RetentionSettings,
@@ -64,11 +64,11 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ActivitySettings {
-    /// LP for each unit of money staked, before the tier's `lp_multiplier`.
+    /// LP per unit of money staked, before the tier's `lp_multiplier`.
     pub lp_per_unit_staked: Decimal,
-    /// Days after which these LP expire; null: never.
+    /// Days until these LP expire; null: never.
     pub lp_expiry_days: Option<u32>,
-    /// Events that occurred more days ago are rejected.
+    /// Events that occurred more than this many days ago are rejected.
     pub event_age_days_max: u32,
 }
 
@@ -85,37 +85,37 @@ impl Default for ActivitySettings {
 text_enum! {
     pub enum OnUnprofitable as "action on an unprofitable reward" {
         Refuse = "REFUSE",
-        /// To the largest amount that passes.
+        /// Reduces the reward to the largest amount that passes.
         Reduce = "REDUCE",
     }
 }
 
 text_enum! {
     pub enum RevenueBasis as "revenue basis" {
-        /// `retention_multiplier`, as written.
+        /// Uses `retention_multiplier` as configured.
         Total = "TOTAL",
-        /// `retention_multiplier - 1`.
+        /// Uses `retention_multiplier - 1`.
         Incremental = "INCREMENTAL",
     }
 }
 
-/// The profit gate's numbers.
+/// Configuration of the profit gate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProfitSettings {
-    /// `expected_profit / expected_cost` at least.
+    /// Minimum of `expected_profit / expected_cost`.
     pub min_roi: Decimal,
     pub on_unprofitable: OnUnprofitable,
     pub revenue_basis: RevenueBasis,
-    /// Edge of an unknown game mix.
+    /// House edge for an unknown mix of games.
     pub house_edge: Decimal,
-    /// Edge by game, for a reward that names its eligible games.
+    /// House edge by game, for a reward that names its eligible games.
     pub game_edge: BTreeMap<String, Decimal>,
     /// Standard deviation of one bet, in bets.
     pub bet_sd: Decimal,
-    /// Expected stake over 30 days of a player without history.
+    /// Expected stake over 30 days for a player without history.
     pub prior_wager: BTreeMap<Segment, Decimal>,
-    /// By segment, then reward type; missing: 1.
+    /// By segment, then by reward type; a missing entry counts as 1.
     pub retention_multiplier: BTreeMap<Segment, BTreeMap<String, Decimal>>,
 }
 
@@ -189,7 +189,7 @@ impl Default for UnitCosts {
     }
 }
 
-/// Most reward cost per player, in money, rolling.
+/// Maximum reward cost per player in rolling windows, in money.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CapSettings {
@@ -208,41 +208,41 @@ impl Default for CapSettings {
     }
 }
 
-/// From which figures on something is a signal, and how long it counts.
+/// Thresholds of the fraud signals, and their half-life.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RiskSettings {
     /// Days after which a signal counts half.
     pub half_life_days: u32,
-    /// `BONUS_ONLY_PLAY` from this many bonuses on.
+    /// `BONUS_ONLY_PLAY` needs at least this many bonuses.
     pub bonus_only_grants_min: u32,
-    /// `IMMEDIATE_WITHDRAWAL` up to this many hours after a bonus; 0: never.
+    /// `IMMEDIATE_WITHDRAWAL` within this many hours after a bonus; 0: never.
     pub immediate_withdrawal_hours: u32,
-    /// `BET_MANIPULATION` looks at this many stakes at least …
+    /// `BET_MANIPULATION` needs at least this many stakes …
     pub bet_stakes_min: u32,
-    /// … and at the last so many, …
+    /// … looks at the last so many …
     pub bet_stakes_last: u32,
-    /// … of which the largest is more than so many times the smallest.
+    /// … and requires that the largest is more than so many times the smallest.
     pub bet_spread_above: Decimal,
-    /// `ABNORMAL_WIN_RATE` from this lifetime stake on …
+    /// `ABNORMAL_WIN_RATE` needs at least this lifetime stake …
     pub win_staked_min: Decimal,
-    /// … if the return lies more standard deviations than this above what the games give …
+    /// … and a return more than this many standard deviations above what the games give …
     pub win_z_above: Decimal,
-    /// … or, where the number of bets is unknown, if `won / wagered` is more than this.
+    /// … or, if the number of bets is unknown, `won / wagered` above this.
     pub suspicious_win_ratio: Decimal,
-    /// `LOW_RISK_WAGERING` from this many stakes of a bonus on, …
+    /// `LOW_RISK_WAGERING` needs at least this many stakes of a bonus …
     pub low_risk_stakes_min: u32,
-    /// … if more than this share of the money …
+    /// … with more than this share of the money …
     pub low_risk_share_above: Decimal,
-    /// … was staked on games with an edge below this.
+    /// … staked on games with an edge below this.
     pub low_risk_edge_below: Decimal,
-    /// `MULTI_ACCOUNT`: what more accounts than these use is a hub (an internet café, a placeholder) and does not count.
+    /// `MULTI_ACCOUNT` ignores what more accounts than this share: an internet café, say, or a placeholder.
     pub hub_accounts: u32,
-    /// `DEPOSIT_CYCLING` from this many cycles on …
+    /// `DEPOSIT_CYCLING` needs at least this many cycles …
     pub cycles_min: u32,
-    /// … within this many days, …
+    /// … within this many days …
     pub cycle_days: u32,
-    /// … each of which ends with a withdrawal of at least this share of the deposit.
+    /// … each ending with a withdrawal of at least this share of the deposit.
     pub cycle_withdrawn_share: Decimal,
 }
 
@@ -269,7 +269,7 @@ impl Default for RiskSettings {
     }
 }
 
-/// Reward types a retention multiplier may be given for.
+/// Reward types that can have a retention multiplier.
 const REWARD_TYPES: [&str; 6] = [
     "BONUS_BALANCE",
     "CASHBACK",
@@ -282,7 +282,7 @@ const REWARDS_PER_EVALUATION_MAX: u32 = 100;
 const QUALIFICATION_DAYS_MAX: u32 = 36_500;
 
 impl Settings {
-    /// Every value out of its range, by its place.
+    /// Every value outside its range, with its place.
     pub fn validate(&self) -> FieldErrors {
         let mut check = Check(FieldErrors::default());
         if self.currency.len() != 3 || !self.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
@@ -292,7 +292,7 @@ impl Settings {
             check.refuse(
                 "/time_zone",
                 "unknown",
-                format!("{:?} is no IANA time zone", self.time_zone),
+                format!("{:?} is not an IANA time zone", self.time_zone),
             );
         }
         if !(1..=REWARDS_PER_EVALUATION_MAX).contains(&self.max_rewards_per_evaluation) {
@@ -382,7 +382,7 @@ impl ProfitSettings {
                         &pointer,
                         "unknown",
                         format!(
-                            "{reward_type:?} is no reward type; they are {}",
+                            "{reward_type:?} is not a reward type; the types are {}",
                             REWARD_TYPES.join(", ")
                         ),
                     );
@@ -460,7 +460,7 @@ impl Check {
         self.0.push(pointer, code, detail);
     }
 
-    /// A factor or a price: 0 or more, and small enough to be multiplied with any amount.
+    /// Accepts a factor or a price ≥ 0 that is small enough to be multiplied with any amount.
     fn not_negative(&mut self, pointer: &str, value: Decimal) {
         if value.is_sign_negative() && !value.is_zero() {
             self.refuse(pointer, "range", format!("must not be negative, is {value}"));

@@ -1,6 +1,6 @@
-//! What a mistyped name was meant to be.
+//! Suggestions for misspelt names.
 
-/// The candidate with the smallest edit distance from `name`, at most a third of its length (and at least 2).
+/// The candidate with the smallest edit distance from `name`, up to a third of its length or 2, whichever is more.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     const NAME_BYTES_MAX: usize = 64; // of a name worth comparing
     if name.len() > NAME_BYTES_MAX {
@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, c)| c)
 }
 
-/// Levenshtein distance of two names, without regard to case.
+/// Levenshtein distance of two names, ignoring case.
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

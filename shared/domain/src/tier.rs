@@ -26,7 +26,7 @@ pub struct Tier {
     pub requirements: Option<Value>,
 }
 
-/// `None`: the benefit is a flag.
+/// Returns `None` if the benefit is a flag.
 pub(crate) fn benefit_number(value: &Value) -> Option<Decimal> {
     let Value::Number(number) = value else { return None };
     crate::money::parse_signed(&number.to_string(), Decimal::MAX_SCALE).ok()

@@ -1,4 +1,4 @@
-//! What play does to bonuses.
+//! The effects of play on bonuses.
 
 use super::{Account, Result};
 use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};
@@ -11,15 +11,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// What of an event's past has to be read before it can be applied.
+/// The part of an event's past that must be read before it can be applied.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Past {
     Nothing,
-    /// A void of this event came before it.
+    /// A void of this event arrived before it.
     Voided,
-    /// Of a payout.
+    /// For a payout: its round.
     Round(Round),
-    /// Of a void: what the voided event did.
+    /// For a void: the effects of the voided event.
     TakenBack(TakenBack),
 }
 
@@ -28,16 +28,17 @@ pub enum Past {
 pub struct PlayPoints {
     /// Above 0.
     pub amount: Decimal,
-    /// Today: what play earns on one day expires together.
+    /// Today: everything that play earns on one day expires together.
     pub day: Date,
     pub expires_at: Option<Timestamp>,
 }
 
 impl Account {
-    /// Applies an event that was never applied before. A stake earns `points`.
+    /// Applies an event for the first time. A stake earns `points`.
     ///
     /// # Errors
-    /// `InsufficientBalance` when a stake names more bonus money than there is, or a voided payout is played already.
+    /// `InsufficientBalance` when a stake uses more bonus money than there is, or when a voided payout has been
+    /// spent.
     pub fn apply(
         &mut self,
         event: &Event,
@@ -90,7 +91,7 @@ impl Account {
         Ok(outcome)
     }
 
-    /// Credits what a stake earns to the lot of its day; the first stake of a day opens it.
+    /// Credits a stake's points to the lot of the day. The first stake of a day opens it.
     fn earn(&mut self, points: PlayPoints, operation: &Operation) -> Result<()> {
         let collects = |lot: &Lot| {
             lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
@@ -118,7 +119,7 @@ impl Account {
         }
     }
 
-    /// The lot that collects the points of a day's play.
+    /// The lot that collects the points of this day's play.
     pub(crate) fn play_lot(&self, points: PlayPoints) -> Option<i64> {
         let collects = |lot: &&Lot| {
             lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
@@ -126,7 +127,7 @@ impl Account {
         self.lots.iter().find(collects).map(|lot| lot.version)
     }
 
-    /// Feeds the first active grant; what is more than it requires feeds the next.
+    /// Contributes to the first active grant; what exceeds its requirement contributes to the next.
     fn contribute(
         &mut self,
         stake: &Stake,
@@ -173,7 +174,7 @@ impl Account {
                 return Ok(None);
             }
             self.book.complete(&mut self.grants[index], cause)?;
-            // What it took of the stake, rounded up, is used; the rest flows on.
+            // The part of the stake that the grant used, rounded up; the rest goes to the next grant.
             let used = (required / weight).round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero);
             left = (left - used).max(Decimal::ZERO);
             if left.is_zero() {
@@ -200,7 +201,8 @@ impl Account {
         Ok(outcome)
     }
 
-    /// Takes back what an event did: of its bonuses as far as they are open, of its points as far as they are there.
+    /// Reverses an event: for bonuses only where they are still open, for points as far as the player still has
+    /// them.
     fn void(&mut self, taken: &TakenBack, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Void, cause);
@@ -213,7 +215,7 @@ impl Account {
             let back = -effect.bonus;
             match self.ended(effect.grant_id, effect.ended.as_ref()) {
                 Some(ended) if back > Decimal::ZERO => self.return_late(effect.grant_id, back, &ended, &mut outcome),
-                // What a payout brought is gone with the grant.
+                // A payout's money is gone with the grant.
                 Some(_) => {}
                 None => {
                     self.return_bonus(effect.grant_id, back, &operation, &mut outcome)?;
@@ -227,7 +229,7 @@ impl Account {
         Ok(outcome)
     }
 
-    /// The grant if it is over: it was when it was read, or has ended since.
+    /// Returns the grant if it has ended, either before it was read or since.
     fn ended(&self, grant_id: GrantId, stored: Option<&EndedGrant>) -> Option<EndedGrant> {
         let ended = match self.grants.iter().find(|grant| grant.grant_id == grant_id) {
             Some(grant) if grant.status.is_open() => None,
@@ -247,7 +249,8 @@ impl Account {
         })
     }
 
-    /// Money that comes back to a grant that is over: the player's as far as the bonus was wagered, else lost.
+    /// Handles money that returns to an ended grant: it goes to the player as far as the bonus was wagered; the
+    /// rest is lost.
     fn return_late(&mut self, grant_id: GrantId, amount: Decimal, ended: &EndedGrant, outcome: &mut Outcome) {
         let released = ended.released_of(amount);
         *self.released.entry(grant_id).or_default() += released;
@@ -258,7 +261,7 @@ impl Account {
         effect.status = ended.status;
     }
 
-    /// Gives bonus money back to an open grant; below 0: takes it.
+    /// Returns bonus money to an open grant, or takes it if the amount is negative.
     fn return_bonus(
         &mut self,
         grant_id: GrantId,
@@ -307,7 +310,7 @@ fn of(event: &Event, kind: Kind, cause: &Cause<'_>) -> Operation {
     cause.operation(kind, event.event_id.as_str())
 }
 
-/// To the scale of stored amounts.
+/// Rounds to the scale of stored amounts.
 fn round_down(contribution: Decimal) -> Decimal {
     contribution.round_dp_with_strategy(STORED_SCALE, RoundingStrategy::ToZero)
 }

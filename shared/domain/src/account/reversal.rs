@@ -1,4 +1,4 @@
-//! Taking a transaction back, as a whole and once.
+//! Reversal of a transaction: as a whole, and only once.
 
 use super::{Account, AccountError, Result};
 use crate::bonus::GrantStatus;
@@ -15,7 +15,7 @@ pub struct Reversible {
     pub kind: Kind,
     /// In the order of their versions.
     pub postings: Vec<ReversedPosting>,
-    /// What they took from lots.
+    /// What the postings took from lots.
     pub lot_movements: Vec<LotMovement>,
 }
 
@@ -27,16 +27,17 @@ pub struct ReversedPosting {
     pub direction: Direction,
     pub amount: Decimal,
     pub grant_id: Option<GrantId>,
-    /// Of the lot it made, what had expired when it was read.
+    /// For the lot it created: the amount that had expired when the lot was read.
     pub expired: Decimal,
 }
 
 impl Account {
-    /// Posts the opposite of every posting, last first. Points that were spent go back to the lots they came from; points
-    /// that were given are taken from their own lot, then from the others. A bonus is taken back while it is unplayed.
+    /// Posts the opposite of every posting, last first. Spent points return to the lots they came from. Credited
+    /// points are taken from their own lot first, then from the others. A bonus can be reversed only while it is
+    /// unplayed.
     ///
     /// # Errors
-    /// `NotReversible`; `NotOpen` when its bonus is over; `InsufficientBalance` when what it gave is spent.
+    /// `NotReversible`; `NotOpen` when its bonus has ended; `InsufficientBalance` when its value has been spent.
     pub fn reverse(&mut self, transaction: &Reversible, operation: &Operation) -> Result<()> {
         let refuse = |detail| {
             Err(AccountError::NotReversible {
@@ -47,7 +48,7 @@ impl Account {
         if !transaction.kind.is_reversible() {
             return refuse("play is taken back by a VOID event, and what ends a bonus or points is final");
         }
-        // What was due until now has expired by this very operation, after the transaction was read.
+        // Points that were due expired in this very operation, after the transaction was read.
         let settled: Vec<_> = self
             .book
             .journal

@@ -46,7 +46,7 @@ impl Account {
             })
         };
         if !transaction.kind.is_reversible() {
-            return refuse("play is taken back by a VOID event, and what ends a bonus or points is final");
+            return refuse("a VOID event reverses play, and the end of a bonus or points is final");
         }
         // Points that were due expired in this very operation, after the transaction was read.
         let settled: Vec<_> = self
@@ -106,7 +106,7 @@ impl Account {
         if !self.grants[index].is_untouched() {
             return Err(AccountError::NotReversible {
                 kind,
-                detail: "its bonus has been played; forfeit what is left of it",
+                detail: "its bonus has been played; forfeit the rest",
             });
         }
         self.changed[index] = true;

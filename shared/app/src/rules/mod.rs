@@ -1,4 +1,4 @@
-//! Rules: checked and versioned at every save, tried on one player.
+//! Rules: validated and versioned at every save, and tested on one player.
 
 pub mod rule_runs;
 pub mod simulation;
@@ -19,15 +19,15 @@ use store::platform::audit_log::{self, Entry};
 pub use store::rules::{RuleVersion, StoredRule};
 use store::{Db, Executor, Tx, transaction};
 
-/// What `/rules/…` means besides rules.
+/// Paths under `/rules/` that are not rules.
 const RESERVED_IDS: [&str; 2] = ["facts", "simulate"];
 
-/// Why a rule is not saved, or not used.
+/// Why a rule is not saved or not used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    #[error("there is a rule {rule_id} already")]
+    #[error("rule {rule_id} already exists")]
     Exists { rule_id: RuleId },
-    #[error("rule {rule_id} is archived since {at}")]
+    #[error("rule {rule_id} has been archived since {at}")]
     Archived { rule_id: String, at: Timestamp },
 }
 
@@ -40,7 +40,7 @@ impl RuleError {
     }
 }
 
-/// Rules that are not archived, in the order of their ids.
+/// Rules that are not archived, by id.
 pub async fn list(db: &Db, is_active: Option<bool>, page: &Page<String>) -> Result<Vec<StoredRule>> {
     Ok(store::rules::list(&db.client().await?, is_active, page).await?)
 }
@@ -63,7 +63,7 @@ pub async fn versions(db: &Db, rule_id: &RuleId, page: &Page<i32>) -> Result<Vec
     Ok(store::rules::versions(&client, rule_id, page).await?)
 }
 
-/// Everything a rule can read.
+/// All facts that a rule can read.
 pub async fn facts(db: &Db, now: Timestamp) -> Result<Vec<FactDef>> {
     Ok(Program::load(&db.client().await?, now).await?.catalogue.defs().to_vec())
 }
@@ -71,7 +71,7 @@ pub async fn facts(db: &Db, now: Timestamp) -> Result<Vec<FactDef>> {
 /// Saves the first version of a rule.
 ///
 /// # Errors
-/// `Validation`, each wrong place with its pointer; [`RuleError::Exists`], by an archived rule too.
+/// `Validation` with a pointer per error; [`RuleError::Exists`], also for the id of an archived rule.
 pub async fn create(db: &Db, rule: &Value, act: &Act) -> Result<StoredRule> {
     transaction!(db, |tx| create_in_tx(tx, rule, act))
 }
@@ -79,7 +79,7 @@ pub async fn create(db: &Db, rule: &Value, act: &Act) -> Result<StoredRule> {
 async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRule> {
     let rule = parse(tx, rule, act.context.now).await?;
     if RESERVED_IDS.contains(&rule.rule_id.as_str()) {
-        let detail = format!("{} is the name of something else at this address", rule.rule_id);
+        let detail = format!("{} is reserved for another path", rule.rule_id);
         return Err(Error::invalid("/rule_id", "range", detail));
     }
     if !store::rules::insert(tx, &rule.rule_id, rule.definition(), &act.actor, act.context.now).await? {
@@ -90,7 +90,7 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRule
     load(tx, &rule.rule_id).await
 }
 
-/// Saves another version, which is the current one from now on. Grants keep theirs. `rule` need not say its id again.
+/// Saves a new current version. Existing grants keep theirs. `rule` may omit its id.
 ///
 /// # Errors
 /// `NotFound`; [`RuleError::Archived`]; `Validation`.
@@ -132,7 +132,7 @@ async fn update_in_tx(tx: &Tx<'_>, rule_id: &RuleId, rule: &Value, act: &Act) ->
     load(tx, rule_id).await
 }
 
-/// Ends a rule for good. Its grants and its versions stay.
+/// Archives a rule permanently. Its grants and versions stay.
 ///
 /// # Errors
 /// `NotFound`; [`RuleError::Archived`].
@@ -147,7 +147,7 @@ async fn archive_in_tx(tx: &Tx<'_>, rule_id: &RuleId, act: &Act) -> Result<Store
     load(tx, rule_id).await
 }
 
-/// The rule as nobody else can change it until the transaction ends.
+/// Locks a rule until the transaction ends.
 async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<StoredRule> {
     if !store::rules::lock(tx, rule_id).await? {
         return Err(Error::not_found("rule", rule_id));
@@ -166,14 +166,14 @@ pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
     }
 }
 
-/// Reads a rule under the ladder and the settings as they are, and keeps the ladder so until the rule is saved.
+/// Parses a rule against the current ladder and settings, and pins the ladder until the commit.
 async fn parse(tx: &Tx<'_>, rule: &Value, now: Timestamp) -> Result<Rule> {
     store::tiers::pin(tx).await?;
     let program = Program::load(tx, now).await?;
     Ok(check(rule, &program)?)
 }
 
-/// A rule that somebody wants to save.
+/// Validates a rule before it is saved or simulated.
 pub(crate) fn check(rule: &Value, program: &Program) -> Result<Rule, FieldErrors> {
     let mut errors = FieldErrors::default();
     refuse_nul(rule, "", &mut errors);
@@ -181,11 +181,11 @@ pub(crate) fn check(rule: &Value, program: &Program) -> Result<Rule, FieldErrors
     Rule::parse(rule, &program.catalogue, &program.settings)
 }
 
-/// PostgreSQL cannot keep the character U+0000.
+/// PostgreSQL cannot store U+0000.
 fn refuse_nul(value: &Value, pointer: &str, errors: &mut FieldErrors) {
     let mut check = |text: &str| {
         if text.contains('\0') {
-            errors.push(pointer, "format", "must not hold the character U+0000");
+            errors.push(pointer, "format", "must not contain the character U+0000");
         }
     };
     match value {
@@ -206,20 +206,20 @@ fn refuse_nul(value: &Value, pointer: &str, errors: &mut FieldErrors) {
     }
 }
 
-/// What a rule would do for a player now, and what it saw.
+/// What a rule would do for a player now, and the facts it saw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     pub explanation: Explanation,
-    /// Whether the rule is switched on and in its time. It was tried as if it were.
+    /// Whether the rule is active and applies now. The test assumes both.
     pub is_live: bool,
-    /// Every fact by name, null where unknown.
+    /// Every fact by name, null if unknown.
     pub facts: Map<String, Value>,
 }
 
-/// Tries a rule on a player; nothing is written.
+/// Tests a rule on a player without writing anything.
 ///
 /// # Errors
-/// `NotFound` of the rule or the player; [`RuleError::Archived`].
+/// `NotFound` for the rule or the player; [`RuleError::Archived`].
 pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestamp) -> Result<Trial> {
     let client = db.client().await?;
     let stored = not_archived(load(&client, rule_id).await?)?;
@@ -266,7 +266,7 @@ async fn audit(
     Ok(audit_log::append(tx, &entry).await?)
 }
 
-/// What a person does with a rule, for the audit log.
+/// The audit entry of an action on a rule.
 pub(crate) fn entry(action: &str, rule_id: &RuleId, act: &Act) -> Entry {
     Entry {
         audit_id: (act.context.new_id)(),

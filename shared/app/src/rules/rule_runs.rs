@@ -1,6 +1,7 @@
-//! Runs about one rule: its evaluation over all players, and the revocation of its open grants.
+//! Runs of one rule: its evaluation over all players, and the revocation of its open grants.
 //!
-//! Their messages go the way of all shards. Segments stay as they are: what a simulation showed is what is evaluated.
+//! Their messages take the same path as all shards. Segments stay unchanged, so that an evaluation grants what its
+//! simulation showed.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -26,7 +27,7 @@ use store::{Db, Tx, transaction};
 /// Longest reason, in characters.
 const REASON_CHARS_MAX: usize = 500;
 
-/// Why a rule is not evaluated now.
+/// Why a rule cannot be evaluated now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleRunError {
     #[error("rule {rule_id} is switched off")]
@@ -47,8 +48,8 @@ impl RuleRunError {
     }
 }
 
-/// Starts a run over all players in which only this rule is evaluated, whatever its triggers. Each shard takes the version
-/// that is current by then, and grants nothing when the rule was switched off meanwhile.
+/// Starts a run over all players that evaluates only this rule, whatever its triggers. Each shard uses the version that
+/// is current at its time, and grants nothing if the rule has been switched off.
 ///
 /// # Errors
 /// `NotFound`; `RuleError::Archived`; [`RuleRunError`].
@@ -77,16 +78,16 @@ fn applies_now(rule: &Rule, moment: &Moment) -> Result<(), RuleRunError> {
     }
 }
 
-/// Starts a run that cancels the open grants of a rule, of all its versions, archived or not. What their bonuses hold goes
-/// back to issuance; nothing that was converted or spent is touched, and a budget stays reserved. Who is granted the rule
-/// meanwhile may keep it: switch it off first.
+/// Starts a run that cancels the open grants of all versions of a rule, archived or not. Money that their bonuses hold
+/// returns to issuance; converted or spent money is not touched, and budgets stay reserved. Players who are granted the
+/// rule during the run may keep it: switch it off first.
 ///
 /// # Errors
 /// `NotFound`; `Validation` of the reason.
 pub async fn start_revocation(db: &Db, rule_id: &RuleId, reason: &str, act: &Act) -> Result<RunStarted> {
     let chars = reason.chars().count();
     if !(1..=REASON_CHARS_MAX).contains(&chars) || reason.trim().is_empty() || reason.contains('\0') {
-        let detail = format!("must be a text of 1 to {REASON_CHARS_MAX} characters, without U+0000");
+        let detail = format!("must have 1 to {REASON_CHARS_MAX} characters, not only blanks, and no U+0000");
         return Err(Error::invalid("/reason", "format", detail));
     }
     transaction!(db, |tx| start_revocation_in_tx(tx, rule_id, reason, act))
@@ -132,7 +133,8 @@ async fn start(tx: &Tx<'_>, run: &NewRun, entry: Entry) -> Result<RunStarted> {
     Ok(started)
 }
 
-/// Cancels what the players of a locked shard hold of the run's rule, in the name of who started the run.
+/// Cancels the open grants that players of a locked shard hold of the run's rule. The actor is the person who started
+/// the run.
 pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -> Result<RewardTotals> {
     let rule_id = shard.rule_id.as_ref().map(RuleId::as_str);
     let revoke = Cause {
@@ -144,7 +146,7 @@ pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut journal = Journal::default();
     for mut account in store::wallet::accounts::load(tx, &ids).await? {
-        // What has expired has expired, and is not cancelled.
+        // Grants that are due to expire expire; they are not cancelled.
         account.settle(&Cause { reason: None, ..revoke })?;
         let held = account
             .grants()

@@ -1,4 +1,4 @@
-//! A rule, drafted or saved, in front of the whole population. Nothing is written.
+//! Simulates a rule, draft or saved, over the whole population. Writes nothing.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -23,20 +23,20 @@ use store::{Db, Executor};
 /// What is simulated.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subject {
-    /// As it would be saved. It may have the id of a rule that exists: it is its next version then.
+    /// A rule as it would be saved. With the id of an existing rule it is the next version of that rule.
     Draft(Value),
     /// The current version.
     Saved(RuleId),
 }
 
 text_enum! {
-    /// Which other rules there are.
+    /// Which other rules take part.
     #[derive(Default)]
     pub enum Within as "set of rules" {
-        /// None, as in an evaluation of the rule.
+        /// None, as in an evaluation run of the rule.
         #[default]
         Alone = "ALONE",
-        /// Those that are live, as in a recalculation; with the rule in the place that its priority gives it.
+        /// The live rules, as in a recalculation, with the simulated one placed by its priority.
         ActiveSet = "ACTIVE_SET",
     }
 }
@@ -44,25 +44,25 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Simulated {
     pub rule_id: RuleId,
-    /// The one that would be saved, for a draft.
+    /// For a draft, the version that would be saved.
     pub rule_version: i32,
     pub within: Within,
-    /// Whether it is switched on and in its time; it was taken to be.
+    /// Whether the rule is active and applies now. The simulation assumes both.
     pub is_live: bool,
     pub evaluated_at: Timestamp,
     #[serde(flatten)]
     pub report: Report,
 }
 
-/// Puts a rule in front of every player, as if it were switched on and in its time.
+/// Simulates a rule over every player, as if it were active and applied now.
 ///
 /// # Errors
-/// `NotFound`; `RuleError::Archived`; `Validation` of a draft, and of a rule that pays per event.
+/// `NotFound`; `RuleError::Archived`; `Validation` for an invalid draft and for a rule that pays per event.
 pub async fn simulate(db: &Db, subject: &Subject, within: Within, now: Timestamp) -> Result<Simulated> {
     simulate_with(db, subject, within, now, |_, _, _| {}).await
 }
 
-/// [`simulate`], telling of every player in the order of ids: what became of them, and what they would get of the rule.
+/// Like [`simulate`]; also passes each player to `tell`, by id, with the outcome and the amount the rule would grant.
 pub async fn simulate_with(
     db: &Db,
     subject: &Subject,
@@ -76,7 +76,7 @@ pub async fn simulate_with(
     pass.end()
 }
 
-/// One pass over the players as they are when it opens.
+/// One pass over a snapshot of the players, taken when it opens.
 pub(crate) struct Pass<'a> {
     plan: &'a Plan,
     simulation: Simulation<'a>,
@@ -99,7 +99,7 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// Goes on by some players, and answers how many; 0 behind the last.
+    /// Simulates the next players and returns how many; 0 after the last.
     pub(crate) async fn step(&mut self, mut tell: impl FnMut(&PlayerId, Outcome, Decimal)) -> Result<usize> {
         while let Some(players) = self.population.next().await? {
             for player in &players {
@@ -113,7 +113,7 @@ impl<'a> Pass<'a> {
         Ok(0)
     }
 
-    /// Gives the connections back.
+    /// Finishes the report and returns the connections to the pool.
     pub(crate) fn end(self) -> Result<Simulated> {
         let Self { plan, simulation, .. } = self;
         let (rule, rule_version) = plan.subject(&plan.rules)?;
@@ -128,14 +128,14 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Everything but the players.
+/// The input of a simulation except the players.
 pub(crate) struct Plan {
     program: Program,
     within: Within,
     rule_id: RuleId,
-    /// With the rule as it is simulated.
+    /// The rules, including the simulated one.
     rules: RuleSet,
-    /// With the rule as it is in force, where that is another one.
+    /// The rules with the stored version in place of the draft, if there is one.
     current: Option<RuleSet>,
     /// Money reserved in total and today, by rule.
     reserved: HashMap<String, (Decimal, Decimal)>,
@@ -206,12 +206,12 @@ impl Plan {
         })
     }
 
-    /// Only what the rules can read.
+    /// Limits reading to what the rules use.
     fn reading(&self) -> Reading {
         let sets = [Some(&self.rules), self.current.as_ref()];
         let rules = || sets.into_iter().flatten().flat_map(RuleSet::iter).map(|(rule, _)| rule);
         let catalogue = &self.program.catalogue;
-        // Windows and balances are sums over rows; all else are columns.
+        // Windows and balances are sums over rows; all other facts are columns.
         let reads_rows = rules()
             .flat_map(|rule| rule.sources(catalogue))
             .any(|source| matches!(source, FactSource::Windows | FactSource::Balances));
@@ -229,7 +229,7 @@ impl Plan {
     }
 }
 
-/// The rule to simulate, and the one that is stored under its id with its version.
+/// The rule to simulate, and the stored rule of the same id with its version.
 async fn read(executor: &impl Executor, subject: &Subject, program: &Program) -> Result<(Rule, Option<(Rule, i32)>)> {
     match subject {
         Subject::Saved(rule_id) => {

@@ -1,7 +1,7 @@
-//! Simulations of more players than a request can wait for: runs with progress, and a report when they are complete.
+//! Simulations of more players than a request can wait for: runs with progress, and a report at the end.
 //!
-//! Budgets and caps are counted in the order of ids, so one worker goes through everybody. Its message may come twice, and it
-//! may be killed: whoever begins takes the run over, from the start, and who began before finds that out.
+//! Budgets and caps are counted by player id, so one worker processes all players. If its message is delivered again,
+//! the new attempt takes over from the start, and the earlier one stops when it sees that.
 
 use crate::error::{BoxedCause, Error, Result};
 use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate};
@@ -17,24 +17,24 @@ use store::runs::NewRun;
 use store::runs::shards::RewardTotals;
 use store::{Db, Tx, transaction};
 
-/// Players that a request can be made to wait for: see the figures in ARCHITECTURE.md.
+/// Most players that are simulated within a request; the figures are in ARCHITECTURE.md.
 pub const DIRECT_PLAYERS_MAX: i64 = 1_000_000;
 
-/// One that kills its worker each time must not begin for ever.
+/// Limits restarts, because a simulation could crash its worker every time.
 const ATTEMPTS_MAX: i32 = 10;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Report(Box<Simulated>),
-    /// One message, whose shard is 0, leads the whole of it.
+    /// The message of shard 0 drives the whole run.
     Run(RunStarted),
 }
 
-/// Simulates at once, or starts a run where there are more than `direct_players_max` players. Nobody is always simulated at
-/// once.
+/// Simulates immediately, or starts a run if there are more than `direct_players_max` players. An empty population is
+/// always simulated immediately.
 ///
 /// # Errors
-/// As [`simulate`]. A run is only made of what could be simulated now.
+/// As [`simulate`], also before a run is started.
 pub async fn answer(db: &Db, subject: &Subject, within: Within, direct_players_max: i64, act: &Act) -> Result<Answer> {
     if store::rules::population::count(db).await? <= direct_players_max.max(0) {
         let simulated = simulate(db, subject, within, act.context.now).await?;
@@ -69,14 +69,14 @@ async fn start_in_tx(tx: &Tx<'_>, run: &NewRun, subject: &Subject, within: Withi
     Ok(store::rules::simulations::add(tx, run.run_id, draft, within.as_str()).await?)
 }
 
-/// What became of a simulation that is a run.
+/// The state or report of a simulation run.
 pub async fn report(db: &Db, run_id: RunId) -> Result<Outcome> {
     let outcome = store::rules::simulations::get(&db.client().await?, run_id).await?;
     outcome.ok_or_else(|| Error::not_found("simulation", run_id))
 }
 
-/// Goes through all players, and stores the report. Only the message of shard 0 leads it, others change nothing; neither does
-/// one that comes when it has ended.
+/// Simulates all players and stores the report. Does nothing for messages of other shards than 0, or once the run has
+/// ended.
 pub(crate) async fn run(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
     let run_id = message.run_id;
     if message.shard != 0 {
@@ -91,7 +91,7 @@ pub(crate) async fn run(db: &Db, message: ShardMessage, context: Context) -> Res
             players,
             ..RewardTotals::default()
         }),
-        // The database may answer at the next delivery; anything else is said by what was asked for.
+        // A database error may be gone at the next delivery. Any other error would return, so the run fails with it.
         Err(error @ Error::Store(_)) => Err(error),
         Err(error) => {
             give_up(db, message, &error.reason(), context).await?;
@@ -106,7 +106,7 @@ async fn begin_in_tx(tx: &Tx<'_>, run_id: RunId, context: Context) -> Result<Opt
     };
     pending.attempt += 1;
     if pending.attempt > ATTEMPTS_MAX {
-        let reason = format!("it was begun {ATTEMPTS_MAX} times, and never came to its end");
+        let reason = format!("gave up after {ATTEMPTS_MAX} attempts");
         store::rules::simulations::fail(tx, run_id, &reason, context.now).await?;
         return Ok(None);
     }
@@ -114,7 +114,7 @@ async fn begin_in_tx(tx: &Tx<'_>, run_id: RunId, context: Context) -> Result<Opt
     Ok(Some(pending))
 }
 
-/// Answers the number of players; 0 when another attempt took the run over.
+/// Returns the number of players; 0 if another attempt took the run over.
 async fn go_through(db: &Db, run_id: RunId, pending: &Pending, context: Context) -> Result<usize> {
     let within = Within::parse(&pending.within).ok_or_else(|| unreadable(pending.within.as_str()))?;
     let subject = match &pending.draft {
@@ -147,7 +147,7 @@ async fn go_through(db: &Db, run_id: RunId, pending: &Pending, context: Context)
     Ok(if ended? { progress.players } else { 0 })
 }
 
-/// How far an attempt has come, told in steps of a hundredth or a shard.
+/// Progress of an attempt, saved once per shard or per hundredth of the run, whichever is more.
 struct Progress {
     attempt: i32,
     shards_total: i32,
@@ -169,8 +169,8 @@ impl Progress {
         }
     }
 
-    /// Answers whether the attempt still has the run, as far as is known. It waits for no connection: the pass holds some, and
-    /// two that wait for each other's would wait for ever.
+    /// Returns `false` if another attempt is known to have taken the run over. Never waits for a connection: the pass
+    /// holds some, and two passes could wait for each other forever.
     async fn advance(&mut self, db: &Db, run_id: RunId, players: usize, context: Context) -> Result<bool> {
         self.players += players;
         if self.players - self.told < self.step {
@@ -193,7 +193,7 @@ impl Progress {
     }
 }
 
-/// The run of a message that failed at its last delivery ends with it; messages of other shards lead nothing.
+/// Fails the run when the message of shard 0 failed at its last delivery; other messages do not matter.
 pub(crate) async fn give_up_in_tx(tx: &Tx<'_>, message: ShardMessage, error: &str, context: Context) -> Result<()> {
     if message.shard == 0 {
         store::rules::simulations::fail(tx, message.run_id, error, context.now).await?;

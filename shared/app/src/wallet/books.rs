@@ -1,4 +1,4 @@
-//! What changes the books: who may, the lock it takes, and everything that is written with it.
+//! Changes to the books: which players they are open to, the lock, and everything that is written with them.
 
 use crate::error::{Error, Result};
 use crate::players::PlayerError;
@@ -17,18 +17,18 @@ use store::Tx;
 use store::platform::stats::{self, Counter, Slot};
 use store::players::Profile;
 
-/// What a player must be for it.
+/// Which players an operation is open to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Giving something: neither blocked, inactive nor self-excluded.
     Give,
     /// Taking something: neither blocked nor inactive.
     Take,
-    /// Putting something right, or writing down what happened: anybody.
+    /// Correcting or recording something: any player.
     Correct,
 }
 
-/// Locks the player and everything they own.
+/// Locks a player and everything they own.
 ///
 /// # Errors
 /// `NotFound`; [`PlayerError`] for a player who does not fit the purpose.
@@ -49,7 +49,7 @@ pub(crate) async fn lock(tx: &Tx<'_>, player_id: &PlayerId, purpose: Purpose, no
     }
 }
 
-/// The account of a locked player, without what has expired by now.
+/// The account of a locked player, with due expiries applied.
 pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, cause: &Cause<'_>) -> Result<Account> {
     let mut accounts = store::wallet::accounts::load(tx, &[player_id.as_str()]).await?;
     let mut account = accounts.pop().ok_or_else(|| Error::not_found("player", player_id))?;
@@ -57,12 +57,12 @@ pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, cause: &Cause<'_>
     Ok(account)
 }
 
-/// Rounds staked before this can pay no more.
+/// Rounds staked before this instant can no longer pay.
 pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
     now - SignedDuration::from_hours(ROUND_OPEN_HOURS.into())
 }
 
-/// Ends the grants that are played away, unless a round may still bring them money.
+/// Ends used-up grants, unless an open round may still pay into them.
 pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], cause: &Cause<'_>) -> Result<()> {
     let emptied: Vec<(&PlayerId, GrantId)> = accounts
         .iter()
@@ -80,10 +80,11 @@ pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], cause: &Cause
     Ok(())
 }
 
-/// Writes a journal with its history, events and figures, and lets players climb who earned enough: a fixed number of
+/// Writes a journal with its history, events and figures, and promotes players who earned enough, in a fixed number of
 /// statements. `more` are events of the use case. The caller holds the players' locks.
 ///
-/// Answers what is to be evaluated because of it: who can, sends the batch to the reward queue once the transaction is committed.
+/// Returns the batch of triggers it caused. Callers with access to the reward queue send it after the commit; otherwise
+/// the scheduler does.
 pub(crate) async fn write(
     tx: &Tx<'_>,
     journal: &Journal,
@@ -94,8 +95,8 @@ pub(crate) async fn write(
     write_changed(tx, journal, more, &[], slot, context).await
 }
 
-/// As [`write`]; and of the players `changed`, who are locked too, those climb who now meet what a tier asks for beside
-/// points: because of their KYC, their profile, what they staked or deposited.
+/// Like [`write`]; also promotes those of the locked players `changed` who now meet a tier's requirements beyond
+/// points, such as KYC, profile, stakes or deposits.
 pub(crate) async fn write_changed(
     tx: &Tx<'_>,
     journal: &Journal,
@@ -129,8 +130,8 @@ pub(crate) async fn write_changed(
     Ok(climbed.batch_id)
 }
 
-/// LP that count for the tiers, by player: what was issued, less what of it was taken back. What is spent, expires or is deducted
-/// by hand was earned all the same.
+/// LP that count for the tiers, by player: issued less reversed. Points that are spent, expired or deducted manually
+/// still count as earned.
 fn lp_earned(journal: &Journal) -> Vec<(&PlayerId, Decimal)> {
     let mut earned: BTreeMap<&PlayerId, Decimal> = BTreeMap::new();
     for posting in journal

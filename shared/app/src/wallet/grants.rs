@@ -1,4 +1,4 @@
-//! Bonuses in the hands of players and staff: opting in, forfeiting, and their history.
+//! Bonuses: opt-in, forfeiture, cancellation and history.
 
 use crate::error::{Error, Result};
 use crate::platform::idempotent;
@@ -15,12 +15,12 @@ use store::platform::stats::Slot;
 pub use store::wallet::grants::HistoryStep;
 use store::{Db, Tx, transaction};
 
-/// A bonus and everything that became of it.
+/// A bonus and its history.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GrantHistory {
     pub player_id: PlayerId,
     pub grant: Grant,
-    /// Oldest first, after its issue.
+    /// Transitions since its issue, oldest first.
     pub history: Vec<HistoryStep>,
 }
 
@@ -56,22 +56,23 @@ fn missing(grant_id: GrantId) -> Error {
     Error::not_found("bonus grant", grant_id)
 }
 
-/// How a bonus stands after a change.
+/// A bonus after a change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantReceipt {
     pub player_id: PlayerId,
     pub grant_id: GrantId,
     pub status: GrantStatus,
-    /// What it holds.
+    /// Money the bonus holds.
     pub balance: Decimal,
-    /// Of the BONUS wallet.
+    /// New balance of the BONUS wallet.
     pub new_balance: Decimal,
 }
 
 /// The player opts in: a PENDING bonus becomes ACTIVE and gets its money.
 ///
 /// # Errors
-/// `NotFound`; [`GrantError::Closed`]; `AccountError::NotPending`; `PlayerError` for blocked, inactive and self-excluded players.
+/// `NotFound`; [`GrantError::Closed`]; `AccountError::NotPending`; `PlayerError` for blocked, inactive and
+/// self-excluded players.
 pub async fn activate(db: &Db, grant_id: GrantId, act: &Act) -> Result<Answer<GrantReceipt>> {
     transaction!(db, |tx| idempotent::once(
         tx,
@@ -80,7 +81,7 @@ pub async fn activate(db: &Db, grant_id: GrantId, act: &Act) -> Result<Answer<Gr
     ))
 }
 
-/// Ends an open bonus; what it holds is lost. Open to blocked and inactive players too.
+/// Forfeits an open bonus with the money it holds. Allowed for blocked and inactive players too.
 ///
 /// # Errors
 /// `NotFound`; [`GrantError::Closed`].
@@ -97,7 +98,7 @@ pub async fn forfeit(db: &Db, grant_id: GrantId, reason: &str, act: &Act) -> Res
     ))
 }
 
-/// Takes an open bonus back, as if it had not been given; what is left of it goes back to issuance.
+/// Cancels an open bonus, as if it had not been granted; its remaining money returns to issuance.
 ///
 /// # Errors
 /// `NotFound`; [`GrantError::Closed`].
@@ -117,7 +118,7 @@ enum Change {
 }
 
 async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, cause: Cause<'_>) -> Result<GrantReceipt> {
-    // Whose it is never changes; how it stands is read again under the lock.
+    // The owner never changes; the status is read again under the lock.
     let (player_id, _) = store::wallet::grants::get(tx, grant_id)
         .await?
         .ok_or_else(|| missing(grant_id))?;

@@ -1,4 +1,4 @@
-//! Wallets: what a player has, and what people credit, deduct and take back by hand.
+//! Wallets: a player's balances, and manual credits, deductions and reversals.
 
 pub(crate) mod books;
 pub mod grants;
@@ -25,13 +25,13 @@ use serde::{Deserialize, Serialize};
 use store::platform::stats::Slot;
 use store::{Db, Tx, transaction};
 
-/// Longest life of a bonus, in hours: ten years.
+/// Longest validity of a bonus, in hours: ten years.
 const EXPIRY_HOURS_MAX: u32 = 87_600;
 
-/// Why a transaction is not taken back.
+/// Why a transaction is not reversed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WalletError {
-    #[error("transaction {transaction_id} was reversed by {by}")]
+    #[error("transaction {transaction_id} was already reversed by {by}")]
     AlreadyReversed {
         transaction_id: TransactionId,
         by: TransactionId,
@@ -46,7 +46,7 @@ impl WalletError {
     }
 }
 
-/// What a player has.
+/// A player's balances, point lots and open bonuses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WalletView {
     pub player_id: PlayerId,
@@ -54,13 +54,13 @@ pub struct WalletView {
     pub rp: Decimal,
     pub bonus: Decimal,
     pub tickets: Decimal,
-    /// LP and RP, in the order in which spending takes them.
+    /// Lots of LP and RP, in spending order.
     pub lots: Vec<Lot>,
-    /// Open bonuses, in the order in which stakes feed them.
+    /// Open bonuses, in wagering order.
     pub grants: Vec<Grant>,
 }
 
-/// Balances, lots and bonuses of one instant.
+/// Balances, lots and bonuses, all as of one instant.
 pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
     let mut client = db.client().await?;
     let tx = store::snapshot(&mut client).await?;
@@ -83,28 +83,28 @@ pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
     })
 }
 
-/// What an operation on a wallet came to.
+/// The result of a wallet operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// `None`: nothing was moved.
+    /// `None`: nothing moved.
     pub transaction_id: Option<TransactionId>,
-    /// Of a bonus.
+    /// Set for a bonus.
     pub grant_id: Option<GrantId>,
     pub asset: Asset,
     pub new_balance: Decimal,
 }
 
-/// Loyalty points given by a person.
+/// A manual credit of loyalty points.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddLp {
     pub player_id: PlayerId,
     /// ≥ 0, scale 2; 0 moves nothing.
     pub amount: Decimal,
-    /// Where they come from, and why.
+    /// Source and reason of the credit.
     pub reason: Option<String>,
 }
 
-/// Credits LP. Blocked, inactive and self-excluded players are refused.
+/// Credits LP. Refuses blocked, inactive and self-excluded players.
 pub async fn add_lp(db: &Db, command: &AddLp, act: &Act) -> Result<Answer<Receipt>> {
     at_least_zero(command.amount, Asset::Lp, "/amount")?;
     transaction!(db, |tx| idempotent::once(tx, act, add_lp_in_tx(tx, command, act)))
@@ -135,7 +135,7 @@ async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, act: &Act) -> Result<Receipt
     Ok(receipt)
 }
 
-/// Something a person takes.
+/// A manual deduction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deduct {
     pub player_id: PlayerId,
@@ -145,10 +145,10 @@ pub struct Deduct {
     pub reason: Option<String>,
 }
 
-/// Takes points from the lots that expire first, tickets, or bonus money from the bonuses that stakes would feed first.
+/// Deducts points (from the lots that expire first), tickets, or bonus money (in wagering order).
 ///
 /// # Errors
-/// `InsufficientBalance` of the ledger; blocked and inactive players are refused.
+/// `InsufficientBalance` of the ledger; `PlayerError` for blocked and inactive players.
 pub async fn deduct(db: &Db, command: &Deduct, act: &Act) -> Result<Answer<Receipt>> {
     above_zero(command.amount, command.asset, "/amount")?;
     transaction!(db, |tx| idempotent::once(tx, act, deduct_in_tx(tx, command, act)))
@@ -183,13 +183,13 @@ async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, act: &Act) -> Result<Receip
     })
 }
 
-/// A bonus given by a person.
+/// A manual bonus.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddBonus {
     pub player_id: PlayerId,
     /// Above 0, scale 2.
     pub amount: Decimal,
-    /// Money to stake before it converts; 0 converts at once.
+    /// Amount to stake before the bonus converts; 0 converts at once.
     pub wagering_required: Decimal,
     pub expiry_hours: Option<u32>,
     pub max_bet: Option<Decimal>,
@@ -197,7 +197,7 @@ pub struct AddBonus {
     pub reason: Option<String>,
 }
 
-/// Grants a bonus by hand. Blocked, inactive and self-excluded players are refused.
+/// Grants a bonus manually. Refuses blocked, inactive and self-excluded players.
 pub async fn add_bonus(db: &Db, command: &AddBonus, act: &Act) -> Result<Answer<Receipt>> {
     validate(command)?;
     transaction!(db, |tx| idempotent::once(tx, act, add_bonus_in_tx(tx, command, act)))
@@ -240,7 +240,7 @@ fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
         reward_type: RewardType::BonusBalance,
         asset: Asset::Bonus,
         amount: command.amount,
-        // A person decides; what it may cost at most is what it is.
+        // No estimate for a manual bonus: its cost is the maximum, its full amount.
         cost: command.amount,
         expected_revenue: None,
         wagering_required: command.wagering_required,
@@ -258,7 +258,7 @@ fn validate(command: &AddBonus) -> Result<()> {
     if let Some(max_bet) = command.max_bet {
         above_zero(max_bet, Asset::Bonus, "/max_bet")?;
     }
-    // A game that contributes nothing would make a bonus that cannot be wagered.
+    // A bonus limited to games that contribute nothing could not be wagered.
     let games = command
         .eligible_games
         .iter()
@@ -284,23 +284,23 @@ fn validate(command: &AddBonus) -> Result<()> {
     }
 }
 
-/// What taking a transaction back came to.
+/// The result of a reversal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reversal {
     pub player_id: PlayerId,
-    /// The one that reverses.
+    /// The reversing transaction.
     pub transaction_id: TransactionId,
     pub reversed_transaction_id: TransactionId,
-    /// Of the assets it moved.
+    /// New balances of the assets that moved.
     pub balances: Vec<(Asset, Decimal)>,
 }
 
-/// Takes a transaction back, as a whole and once: what people gave, deducted or redeemed, and rewards in points or tickets.
-/// It is a correction, and so is open to blocked and inactive players too.
+/// Reverses a transaction, in full and once: a manual credit, deduction, bonus or redemption, or a reward in points or
+/// tickets. As a correction it is allowed for blocked and inactive players too.
 ///
 /// # Errors
-/// `NotFound`; [`WalletError::AlreadyReversed`]; `AccountError::NotReversible` of its kind, or when its bonus has been played;
-/// `InsufficientBalance` of the ledger when what it gave is spent.
+/// `NotFound`; [`WalletError::AlreadyReversed`]; `AccountError::NotReversible` for other kinds and for a bonus that has
+/// been played; `InsufficientBalance` of the ledger if the credited amount is spent.
 pub async fn reverse(db: &Db, transaction_id: TransactionId, reason: &str, act: &Act) -> Result<Answer<Reversal>> {
     transaction!(db, |tx| idempotent::once(
         tx,
@@ -312,7 +312,7 @@ pub async fn reverse(db: &Db, transaction_id: TransactionId, reason: &str, act: 
 async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, reason: &str, act: &Act) -> Result<Reversal> {
     let cause = act.because(Some(reason));
     let now = act.context.now;
-    // Postings never change, so whose they are can be read before the lock.
+    // Postings never change, so their owner can be read before taking the lock.
     let player_id = store::wallet::ledger::owner(tx, reversed)
         .await?
         .ok_or_else(|| Error::not_found("transaction", reversed))?;

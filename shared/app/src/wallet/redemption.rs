@@ -1,4 +1,4 @@
-//! The redemption catalogue, and redeeming.
+//! The redemption catalogue and redemptions.
 
 use crate::error::{Error, Result};
 use crate::platform::idempotent;
@@ -18,10 +18,10 @@ use store::platform::stats::Slot;
 pub use store::wallet::redemptions::StoredRedemptionRule;
 use store::{Db, Executor, Tx, transaction};
 
-/// Why an entry is not made, or not redeemed.
+/// Why an entry is not created or not redeemed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RedemptionError {
-    #[error("there is a redemption rule {rule_id} already")]
+    #[error("redemption rule {rule_id} already exists")]
     Exists { rule_id: RedemptionRuleId },
     #[error(transparent)]
     Refused(#[from] RedemptionRefusal),
@@ -36,7 +36,7 @@ impl RedemptionError {
     }
 }
 
-/// The catalogue, in the order of the entries' ids.
+/// The catalogue, by entry id.
 pub async fn list(
     db: &Db,
     is_active: Option<bool>,
@@ -55,10 +55,10 @@ async fn load(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result<St
         .ok_or_else(|| Error::not_found("redemption rule", rule_id))
 }
 
-/// Puts an entry into the catalogue.
+/// Adds an entry to the catalogue.
 ///
 /// # Errors
-/// `Validation`, each wrong place with its pointer; [`RedemptionError::Exists`].
+/// `Validation` with a pointer per error; [`RedemptionError::Exists`].
 pub async fn create(db: &Db, rule: &Value, act: &Act) -> Result<StoredRedemptionRule> {
     transaction!(db, |tx| create_in_tx(tx, rule, act))
 }
@@ -73,7 +73,7 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRede
     load(tx, &rule.rule_id).await
 }
 
-/// Replaces an entry; what was redeemed before keeps its figures. `rule` need not say its id again.
+/// Replaces an entry. Past redemptions keep their figures. `rule` may omit its id.
 ///
 /// # Errors
 /// `NotFound`; `Validation`.
@@ -108,19 +108,19 @@ async fn update_in_tx(
     load(tx, rule_id).await
 }
 
-/// What a redemption came to.
+/// The result of a redemption.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Redeemed {
     pub redemption: Redemption,
-    /// Of the cost's asset.
+    /// New balance of the asset that was spent.
     pub new_balance: Decimal,
 }
 
-/// Turns a player's points into what an entry of the catalogue offers: one transaction under the player's lock.
+/// Redeems a player's points for a catalogue entry, in one transaction under the player's lock.
 ///
 /// # Errors
-/// `NotFound` of the player or the entry; `PlayerError` for a player who is blocked, not active or self-excluded;
-/// [`RedemptionError::Refused`] when the entry is not for this player now; `InsufficientBalance` of the ledger.
+/// `NotFound` for the player or the entry; `PlayerError` for blocked, inactive and self-excluded players;
+/// [`RedemptionError::Refused`] if the entry is not open to this player now; `InsufficientBalance` of the ledger.
 pub async fn redeem(db: &Db, player_id: &PlayerId, rule_id: &RedemptionRuleId, act: &Act) -> Result<Answer<Redeemed>> {
     transaction!(db, |tx| idempotent::once(
         tx,
@@ -173,7 +173,7 @@ async fn redeem_in_tx(tx: &Tx<'_>, player_id: &PlayerId, rule_id: &RedemptionRul
     })
 }
 
-/// Reads an entry under the ladder and the settings as they are, and keeps the ladder so until the entry is saved.
+/// Parses an entry against the current ladder and settings, and pins the ladder until the commit.
 async fn parse(tx: &Tx<'_>, rule: &Value) -> Result<RedemptionRule> {
     store::tiers::pin(tx).await?;
     let (ladder, settings) = (

@@ -429,8 +429,5 @@ async fn one_that_fails_at_its_last_delivery_or_never_comes_to_its_end_is_given_
             .players,
         0
     );
-    assert_eq!(
-        failure(&program, message).await,
-        "it was begun 10 times, and never came to its end"
-    );
+    assert_eq!(failure(&program, message).await, "gave up after 10 attempts");
 }

@@ -1,9 +1,9 @@
-//! Do the books hold? The same audit for `cargo local audit` and for the nightly job.
+//! The audit of the books, for `cargo local audit` and the nightly job.
 
 use crate::{Db, Result};
 pub use store::jobs::audit::Invariant;
 
-/// Every invariant of the books over the whole database, on one snapshot, whether it holds or not. Reads only.
+/// Checks every invariant over the whole database, on one snapshot, and returns all of them, held or broken. Read-only.
 pub async fn run(db: &Db) -> Result<Vec<Invariant>> {
     Ok(store::jobs::audit::run(db).await?)
 }

@@ -1,4 +1,4 @@
-//! Expiry: bonuses and points whose time is over, and bonuses that are played away.
+//! Expiry: bonuses and points that are due, and bonuses that are used up.
 
 use crate::error::Result;
 use crate::wallet::books;
@@ -11,17 +11,17 @@ use store::{Db, Tx, transaction};
 
 const ACTOR: &str = "expiry";
 
-/// What one sweep ended.
+/// The result of one sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Expired {
-    /// Who owned something that was due; as many as the limit: there may be more.
+    /// Players with something due. If it equals the limit, there may be more.
     pub players: usize,
     pub bonuses_expired: usize,
     pub bonuses_depleted: usize,
     pub point_lots_expired: usize,
 }
 
-/// Ends everything that is due of at most `players_max` players, in one transaction. Call it again until it finds nobody.
+/// Expires everything due of at most `players_max` players, in one transaction. Repeat until it finds no player.
 pub async fn expire_due(db: &Db, players_max: u16, context: Context) -> Result<Expired> {
     let rounds_since = books::rounds_since(context.now);
     let due =

@@ -1,4 +1,4 @@
-//! What the scheduler runs by itself, and what it leaves behind.
+//! The scheduler's jobs.
 
 pub mod audit;
 pub mod expiry;

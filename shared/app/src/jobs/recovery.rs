@@ -1,5 +1,6 @@
-//! What stands still because its message was lost, and what is sent for it again. A message that comes twice does no harm: the
-//! mark of the effect is in the effect's transaction. So it is sent first, and noted as sent afterwards.
+//! Recovery: resends messages for work that makes no progress because a message was lost. Duplicates are harmless,
+//! since each effect marks itself done in its own transaction. So messages are sent first and recorded as sent
+//! afterwards.
 
 use crate::error::Result;
 use crate::imports::{self, Ending};
@@ -11,22 +12,23 @@ use jiff::SignedDuration;
 use store::jobs::recovery::Stuck;
 use store::{Db, Tx, transaction};
 
-/// How long a run stays without a shard done before its messages count as lost: as long as a worker may take for one.
+/// How long a run may go without finishing a shard before its messages count as lost: as long as a worker may take for
+/// one shard.
 const RUN_PATIENCE: SignedDuration = SignedDuration::from_mins(5);
-/// The same of an import: longer than its worker may live, which may read for long before it writes.
+/// The same for an import: longer than its worker can run, because it may read for a long time before it writes.
 const IMPORT_PATIENCE: SignedDuration = SignedDuration::from_mins(17);
-/// The same of a batch of triggers.
+/// The same for a batch of triggers.
 const TRIGGER_PATIENCE: SignedDuration = SignedDuration::from_mins(1);
-/// Looked at in one go; the next one finds the rest.
+/// Most items per pass; the next pass finds the rest.
 const RUNS_MAX: i64 = 10;
 const IMPORTS_MAX: i64 = 10;
 const TRIGGER_BATCHES_MAX: i64 = 1_000;
-/// What was sent again so often, and did not move, is given up: some four hours for a run, five for triggers.
+/// Resends without progress before work is given up: about four hours for a run or import, five for triggers.
 const RUN_RESENDS_MAX: i16 = 6;
 const TRIGGER_RESENDS_MAX: i16 = 8;
 const GIVEN_UP: &str = "given up: resent repeatedly without progress";
 
-/// What stands still.
+/// Work without progress.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lost {
     runs: Vec<Stuck<RunId>>,
@@ -38,12 +40,12 @@ pub struct Lost {
     pub to_reward: Vec<String>,
     /// Messages for the import queue.
     pub to_import: Vec<String>,
-    /// Runs, imports and batches that were sent again too often, and have been ended.
+    /// Runs, imports and batches that were resent too often and have been failed.
     pub given_up: usize,
 }
 
 impl Lost {
-    /// Figures of what was found, by name.
+    /// Figures by name.
     pub fn counts(&self) -> Vec<(&'static str, i64)> {
         let figures = [
             ("runs_resent", self.runs.len()),
@@ -62,7 +64,8 @@ impl Lost {
     }
 }
 
-/// Finds what stands still, and ends what cannot be helped. The caller sends the messages and then calls [`sent`].
+/// Finds work without progress and fails what was resent too often. The caller sends the messages and then calls
+/// [`sent`].
 pub async fn find(db: &Db, context: Context) -> Result<Lost> {
     let (runs, imports, batches) = {
         let client = db.client().await?;
@@ -125,7 +128,7 @@ pub async fn find(db: &Db, context: Context) -> Result<Lost> {
     })
 }
 
-/// Those to be sent again, and those that were too often.
+/// Splits into work to resend and work to give up.
 fn split<T>(stuck: Vec<Stuck<T>>, resends_max: i16) -> (Vec<Stuck<T>>, Vec<T>) {
     let (hopeless, stuck): (Vec<_>, Vec<_>) = stuck.into_iter().partition(|stuck| stuck.resends >= resends_max);
     (stuck, hopeless.into_iter().map(|stuck| stuck.id).collect())
@@ -148,7 +151,7 @@ async fn give_up_runs(db: &Db, runs: &[RunId], context: Context) -> Result<()> {
     Ok(())
 }
 
-/// The messages of what was found have been sent.
+/// Records that the messages were sent.
 pub async fn sent(db: &Db, lost: &Lost, context: Context) -> Result<()> {
     transaction!(db, |tx| sent_in_tx(tx, lost, context))
 }
@@ -160,7 +163,7 @@ async fn sent_in_tx(tx: &Tx<'_>, lost: &Lost, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// The import worker goes on with an import that is named to it.
+/// Makes the import worker continue this import.
 fn import_message(import_id: ImportId) -> String {
     format!(r#"{{"import_id":"{import_id}"}}"#)
 }

@@ -1,4 +1,4 @@
-//! Forgetting what nobody needs any more: the program keeps its books, not its scaffolding.
+//! Retention: deletes operational data that is no longer needed. The books are never deleted.
 
 use crate::error::Result;
 use domain::context::Context;
@@ -6,19 +6,19 @@ use domain::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
 use store::{Db, Tx, transaction};
 
-/// Rows of one transaction: a fraction of a second.
+/// Rows per transaction, which takes a fraction of a second.
 const ROWS_MAX: i64 = 5_000;
 
-/// What is forgotten, in this order.
+/// What is deleted, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Answers under idempotency keys. The keys stay taken: a posting by hand is known by its key, and the same key with a
-    /// second effect would break I6.
+    /// Responses under idempotency keys. The keys stay: a manual posting is identified by its key, and a second effect
+    /// of the same key would break I6.
     Answers,
     RunPlayers,
     Triggers,
     ScheduleRuns,
-    /// Webhooks that were delivered, and those of webhooks that were deleted.
+    /// Completed deliveries, and all deliveries of deleted webhooks.
     Deliveries,
 }
 
@@ -31,7 +31,7 @@ impl Kind {
         Self::Deliveries,
     ];
 
-    /// As a cursor, and as the name of the figure.
+    /// Cursor and figure name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Answers => "answers_forgotten",
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// The kind a cursor names; the first without one.
+    /// The kind of a cursor; the first one without a cursor.
     pub fn at(cursor: Option<&str>) -> Self {
         Self::ALL
             .into_iter()
@@ -50,7 +50,7 @@ impl Kind {
             .unwrap_or(Self::Answers)
     }
 
-    /// Where to go on when so many rows were forgotten: a full page may be followed by another.
+    /// The kind to continue with after deleting `rows` rows: after a full page there may be more of the same.
     fn after(self, rows: u64) -> Option<Self> {
         if rows >= ROWS_MAX.unsigned_abs() {
             Some(self)
@@ -71,7 +71,7 @@ impl Kind {
     }
 }
 
-/// Forgets a page of this kind. Answers how many rows, and which kind is to be looked at next.
+/// Deletes one page of a kind. Returns the number of rows and the kind to continue with.
 pub async fn forget(db: &Db, kind: Kind, context: Context) -> Result<(u64, Option<Kind>)> {
     let settings = crate::program::settings::get(db).await?;
     let before = days_before(context.now, kind.days(&settings));
@@ -87,7 +87,7 @@ async fn forget_in_tx(tx: &Tx<'_>, kind: Kind, before: Timestamp, context: Conte
         Kind::Answers => store::jobs::retention::forget_answers(tx, before, ROWS_MAX, context.now).await?,
         Kind::Triggers => store::jobs::retention::forget_triggers(tx, before, ROWS_MAX).await?,
         Kind::ScheduleRuns => store::jobs::retention::forget_schedule_runs(tx, before, ROWS_MAX).await?,
-        // One run at a time, however few players it had.
+        // One run at a time, so a short page does not mean the end.
         Kind::RunPlayers => match store::jobs::retention::forget_run_players(tx, before, ROWS_MAX).await? {
             Some(rows) => return Ok((rows, Some(kind))),
             None => 0,

@@ -1,5 +1,5 @@
-//! What the program does by itself. A tick writes down what became due since the last one, and works on it page by page; each
-//! page is saved with where the next begins, so that whoever is killed is followed by another.
+//! Scheduled jobs. A tick records which jobs became due since the last one and works on them page by page. Each page is
+//! saved with the position of the next, so that another worker resumes after a crash.
 
 use crate::error::{Error, Result};
 use crate::jobs::retention;
@@ -24,19 +24,19 @@ pub use store::jobs::schedules::ScheduleRun;
 use store::{Db, Tx, transaction};
 use uuid::Uuid;
 
-/// Who starts what is due.
+/// The actor of scheduled runs.
 const SCHEDULE: &str = "schedule";
-/// Players of one page: a second of work.
+/// Players per page: about a second of work.
 const EXPIRE_PLAYERS: u16 = 500;
 const REVIEW_PLAYERS: u16 = 2_000;
 const SCAN_PLAYERS: i64 = 1_000;
-/// Rows that an audit's findings name of each broken invariant.
+/// Rows named per broken invariant.
 const EXAMPLES_MAX: usize = 5;
 
-/// Writes down what became due since it was last looked, once however often it is called. A job of which a run is not over
-/// waits for its end; of several due times that were missed, the last is made good. Answers what was added.
+/// Adds a run for each job that became due since the last call, and returns the new runs. Repeated calls add nothing. A
+/// job with an unfinished run waits for its end; of several missed due times only the last is made up for.
 ///
-/// A job that is met for the first time has nothing to make good.
+/// A job seen for the first time has no missed due times.
 pub async fn plan(db: &Db, context: Context) -> Result<Vec<ScheduleRunId>> {
     transaction!(db, |tx| plan_in_tx(tx, context))
 }
@@ -77,10 +77,10 @@ fn new_run(job: Job, scheduled_for: Timestamp, started_by: &str, skipped: u32, c
     }
 }
 
-/// Why a job is not started, or not worked on.
+/// Why a job is not started or not worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScheduleError {
-    #[error("a recalculation was started at this very instant")]
+    #[error("a recalculation was started at the same instant")]
     StartedAlready,
     #[error("{job} has no pages")]
     NotPaged { job: Job },
@@ -99,11 +99,11 @@ fn zone(settings: &Settings) -> Result<TimeZone> {
     TimeZone::get(&settings.time_zone).map_err(|error| Error::stored("time zone", error))
 }
 
-/// Starts a job by hand for a time, now if none is given; the same time twice starts it once. The run is then there to be
-/// claimed by its id.
+/// Starts a job manually for a time, by default now; the same time twice starts it once. The run can then be claimed by
+/// its id.
 ///
 /// # Errors
-/// `Validation`: the time lies in the future.
+/// `Validation` if the time is in the future.
 pub async fn start(db: &Db, job: Job, scheduled_for: Option<Timestamp>, act: &Act) -> Result<ScheduleRunId> {
     let scheduled_for = scheduled_for.unwrap_or(act.context.now);
     if scheduled_for > act.context.now {
@@ -120,7 +120,7 @@ async fn start_in_tx(tx: &Tx<'_>, job: Job, scheduled_for: Timestamp, act: &Act)
         .ok_or_else(|| Error::not_found("scheduled run", job))
 }
 
-/// Starts a job now, once under a key.
+/// Starts a job now, once per idempotency key.
 pub async fn start_once(db: &Db, job: Job, act: &Act) -> Result<Answer<ScheduleRunId>> {
     transaction!(db, |tx| idempotent::once(
         tx,
@@ -129,7 +129,7 @@ pub async fn start_once(db: &Db, job: Job, act: &Act) -> Result<Answer<ScheduleR
     ))
 }
 
-/// Makes a run over all players by hand, once under a key. Its messages are the caller's to send.
+/// Starts a recalculation of all players, once per idempotency key. The caller sends its messages.
 pub async fn recalculate_once(db: &Db, act: &Act) -> Result<Answer<RunStarted>> {
     transaction!(db, |tx| idempotent::once(tx, act, recalculate_now(tx, act)))
 }
@@ -145,16 +145,16 @@ async fn recalculate_now(tx: &Tx<'_>, act: &Act) -> Result<RunStarted> {
     Err(ScheduleError::StartedAlready.into())
 }
 
-/// A run that is worked on, and the claim that allows it.
+/// A scheduled run and the claim on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
     pub run: ScheduleRun,
     claim: Uuid,
 }
 
-/// Takes up the most urgent run that waits, or this one. `None`: there is none, or somebody else works on it.
+/// Claims the most urgent waiting run, or the run `only`. `None`: there is none, or another worker has claimed it.
 ///
-/// One that was taken up too often without a page being saved is ended as FAILED instead, and comes back so.
+/// A run that was claimed too often without saving a page is returned as FAILED instead.
 pub async fn claim(db: &Db, only: Option<ScheduleRunId>, context: Context) -> Result<Option<Claimed>> {
     transaction!(db, |tx| claim_in_tx(tx, only, context))
 }
@@ -179,7 +179,7 @@ async fn claim_in_tx(tx: &Tx<'_>, only: Option<ScheduleRunId>, context: Context)
     Ok(Some(Claimed { run, claim }))
 }
 
-/// How long a claim holds without a page being saved: many times what a page takes. After it the next tick takes over.
+/// How long a claim lasts without saving a page: many times the duration of a page. Then the next tick takes over.
 fn lease(job: Job) -> SignedDuration {
     match job {
         Job::Audit => SignedDuration::from_mins(15),
@@ -187,7 +187,7 @@ fn lease(job: Job) -> SignedDuration {
     }
 }
 
-/// Jobs that come every few minutes are soon due again.
+/// Fewer attempts for jobs that are due every few minutes.
 fn attempts_max(job: Job) -> i32 {
     match job {
         Job::Recover | Job::Expire => 2,
@@ -195,7 +195,7 @@ fn attempts_max(job: Job) -> i32 {
     }
 }
 
-/// How long a failed run rests: 1, 2, 4, 8 and 16 minutes.
+/// The delay before the next attempt: 1, 2, 4, 8, then 16 minutes.
 fn rest(attempts: i32) -> SignedDuration {
     let doublings = u32::try_from(attempts - 1).unwrap_or_default().min(4);
     SignedDuration::from_mins(1 << doublings)
@@ -205,49 +205,49 @@ fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// What one page of a job came to.
+/// The result of one page of a job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Page {
-    /// Where the next page begins; `None`: that was the last.
+    /// Where the next page starts; `None` after the last.
     pub next: Option<String>,
-    /// Figures, added to those of the pages before.
+    /// Figures, which are added to those of earlier pages.
     pub counts: Vec<(&'static str, i64)>,
-    /// Of an audit: the invariants that are broken.
+    /// Broken invariants, of an audit.
     pub broken: Vec<Broken>,
-    /// Of a tier review: what evaluates rules because of it. If nobody sends it, the recovery does.
+    /// Triggers of a tier review, to be sent; otherwise the recovery job sends them.
     pub triggers: Option<TriggerMessage>,
 }
 
-/// An invariant that does not hold.
+/// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Broken {
     pub invariant: &'static str,
-    /// Rows that break it.
+    /// How many rows break it.
     pub rows: i64,
-    /// Keys of the first of them.
+    /// Keys of the first few.
     pub first: Vec<String>,
 }
 
-/// Why a page failed. Operators are shown its own words; what lies underneath is for the log.
+/// Why a page failed. Operators see its message; its sources go to the log.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where a run stands after a page.
+/// The state of a run after a page.
 #[derive(Debug)]
 pub enum Progress {
     /// There is another page.
     More,
     Ended,
-    /// A run over players was made, whose messages are to be sent. If they are not, the recovery finds it.
+    /// A run over players was started, whose messages are to be sent; otherwise the recovery job sends them.
     Started(RunStarted),
-    /// Recorded; tried again later, or given up.
+    /// The failure is recorded; the run is retried later or given up.
     Failed(Failure),
-    /// The claim ran out, and somebody else works on it.
+    /// The claim expired and another worker has taken over.
     Lost,
 }
 
-/// Works on one page of a job and saves what came of it. An error of the job is recorded, and is no error of this.
+/// Runs one page of a job and saves the result. A failure of the job is recorded and is not an error of this function.
 ///
-/// [`Job::Recover`] is none of these: it wants queues. See [`crate::jobs::recovery`] and [`save`].
+/// Not for [`Job::Recover`], which needs queues: see [`crate::jobs::recovery`] and [`save`].
 pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Worked> {
     if claimed.run.job != Job::Recalculate {
         let page = page(db, &claimed.run, context).await.map_err(Failure::from);
@@ -270,11 +270,11 @@ pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Wo
     })
 }
 
-/// What one call of [`work`] came to.
+/// The result of [`work`].
 #[derive(Debug)]
 pub struct Worked {
     pub progress: Progress,
-    /// For the reward queue. If it is not sent, the recovery finds what it stands for.
+    /// To be sent to the reward queue; otherwise the recovery job sends it.
     pub triggers: Option<TriggerMessage>,
 }
 
@@ -282,7 +282,7 @@ async fn recalculate(db: &Db, claimed: &Claimed, context: Context) -> Result<(Pr
     transaction!(db, |tx| recalculate_in_tx(tx, claimed, context))
 }
 
-/// The run is made in the transaction that ends the scheduled one, so it is made once.
+/// Starts the run in the transaction that ends the scheduled one, so it starts once.
 async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> Result<(Progress, ScheduleRun)> {
     let mut run = claimed.run.clone();
     if !store::jobs::schedules::lock_claimed(tx, run.schedule_run_id, claimed.claim).await? {
@@ -310,7 +310,7 @@ async fn page(db: &Db, run: &ScheduleRun, context: Context) -> Result<Page> {
 async fn expire(db: &Db, context: Context) -> Result<Page> {
     let expired = crate::jobs::expiry::expire_due(db, EXPIRE_PLAYERS, context).await?;
     let ended = expired.bonuses_expired + expired.bonuses_depleted + expired.point_lots_expired;
-    // Who was due and has nothing that ended would be found for ever.
+    // Without `ended > 0`, due players of whom nothing expires would be found again forever.
     let next = (expired.players == usize::from(EXPIRE_PLAYERS) && ended > 0).then(String::new);
     let counts = vec![
         ("players", count(expired.players)),
@@ -408,7 +408,7 @@ fn add(counts: &mut BTreeMap<String, i64>, more: &[(&'static str, i64)]) {
     }
 }
 
-/// Saves what a page of a claimed run came to, or why it failed.
+/// Saves the result of a page of a claimed run, or why it failed.
 pub async fn save(db: &Db, claimed: &mut Claimed, page: Result<Page, Failure>, context: Context) -> Result<Progress> {
     let mut run = claimed.run.clone();
     let progress = match page {
@@ -452,7 +452,7 @@ fn turn(run: &mut ScheduleRun, page: Page, context: Context) -> Progress {
 }
 
 fn fail(run: &mut ScheduleRun, error: String, context: Context) {
-    // A page may have been saved since it was claimed.
+    // Saving a page resets the attempts; this failure counts as one.
     run.attempts = run.attempts.max(1);
     if run.attempts >= attempts_max(run.job) {
         end(run, RunStatus::Failed, Some(error), context);
@@ -469,7 +469,7 @@ fn end(run: &mut ScheduleRun, status: RunStatus, error: Option<String>, context:
     run.finished_at = Some(context.now);
 }
 
-/// Time is up: the next tick goes on.
+/// Releases the claim when time is up, so that the next tick continues.
 pub async fn leave(db: &Db, claimed: &Claimed, context: Context) -> Result<()> {
     let run = ScheduleRun {
         available_at: context.now,
@@ -479,28 +479,28 @@ pub async fn leave(db: &Db, claimed: &Claimed, context: Context) -> Result<()> {
     Ok(())
 }
 
-/// A scheduled run as functions show it.
+/// A scheduled run as the API shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScheduleRunView {
     pub schedule_run_id: ScheduleRunId,
     pub job: Job,
     pub scheduled_for: Timestamp,
-    /// `schedule`, or who started it by hand.
+    /// `schedule`, or who started the run manually.
     pub started_by: String,
-    /// Earlier due times that were missed, for which this one stands.
+    /// Missed due times that this run makes up for.
     pub skipped: i32,
-    /// `RUNNING` (or waiting for its next attempt), `COMPLETED`, `COMPLETED_WITH_ERRORS` (an audit that found something) or
-    /// `FAILED`.
+    /// `RUNNING` (also while waiting for the next attempt), `COMPLETED`, `COMPLETED_WITH_ERRORS` (an audit with
+    /// findings) or `FAILED`.
     pub status: &'static str,
-    /// What was done so far.
+    /// Figures so far.
     pub counts: BTreeMap<String, i64>,
-    /// Of an audit: the broken invariants, each with its rows.
+    /// Broken invariants with their rows, of an audit.
     pub findings: Option<Value>,
-    /// Of a recalculation: the run that it made.
+    /// The run that a recalculation started.
     pub run_id: Option<domain::id::RunId>,
-    /// Why it failed, the last time it was tried.
+    /// Why the last attempt failed.
     pub error: Option<String>,
-    /// While it runs: when it is tried again, if nobody works on it.
+    /// Set while running: when the next attempt may start if no worker holds the claim.
     pub next_attempt_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
@@ -531,14 +531,14 @@ pub async fn get(db: &Db, id: ScheduleRunId) -> Result<ScheduleRunView> {
     Ok(run.ok_or_else(|| Error::not_found("scheduled run", id))?.into())
 }
 
-/// A job, when it is due, and what became of it the last time.
+/// A job, its schedule and its last run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScheduleView {
     pub job: Job,
     /// `03:00`, in the program's time zone.
     pub daily_at: Option<String>,
     pub every_minutes: Option<u32>,
-    /// `null`: the job is switched off.
+    /// `null` if the job is switched off.
     pub next_due: Option<Timestamp>,
     pub last_run: Option<ScheduleRunView>,
 }

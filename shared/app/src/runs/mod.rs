@@ -1,4 +1,4 @@
-//! Runs: one fan-out over players.
+//! Runs: a fan-out of work over players, in shards.
 
 pub mod rewards;
 pub mod run_view;
@@ -18,11 +18,11 @@ pub use store::runs::Run;
 use store::runs::{NewRun, shards};
 use store::{Db, Tx, transaction};
 
-/// Players of one shard: few enough for 128 MiB and a transaction of a second, many enough that a million players are
-/// a few hundred messages.
+/// Players per shard: few enough for 128 MiB and a transaction of a second, many enough that a million players take
+/// only a few hundred messages.
 pub const SHARD_PLAYERS: i32 = 4_000;
 
-/// The message between the queues: a range, never a list of players.
+/// The queue message of a shard. It names a range, never a list of players.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShardMessage {
@@ -31,13 +31,13 @@ pub struct ShardMessage {
 }
 
 impl ShardMessage {
-    /// The body of the message.
+    /// The message body.
     pub fn to_json(self) -> String {
         format!(r#"{{"run_id":"{}","shard":{}}}"#, self.run_id, self.shard)
     }
 }
 
-/// A run that was made; each of its shards wants a message on the segmentation queue.
+/// A new run. The caller sends one message per shard to the segmentation queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunStarted {
     pub run_id: RunId,
@@ -52,16 +52,16 @@ impl RunStarted {
         })
     }
 
-    /// Their bodies.
+    /// The message bodies.
     pub fn bodies(self) -> Vec<String> {
         self.messages().map(ShardMessage::to_json).collect()
     }
 }
 
-/// A run over these players.
+/// Starts a run over these players.
 ///
 /// # Errors
-/// `Validation` naming the ids that do not exist.
+/// `Validation`, naming the ids that do not exist.
 pub async fn start_batch(db: &Db, player_ids: &[PlayerId], rewards: Rewards, act: &Act) -> Result<RunStarted> {
     transaction!(db, |tx| start_batch_in_tx(tx, player_ids, rewards, act))
 }
@@ -96,7 +96,7 @@ async fn start_batch_in_tx(tx: &Tx<'_>, player_ids: &[PlayerId], rewards: Reward
     create(tx, &run).await
 }
 
-/// A run over all players.
+/// Starts a run over all players.
 pub async fn start_recalculation(db: &Db, rewards: Rewards, act: &Act) -> Result<RunStarted> {
     transaction!(db, |tx| start_recalculation_in_tx(tx, rewards, act))
 }
@@ -130,7 +130,7 @@ pub async fn get(db: &Db, run_id: RunId) -> Result<Run> {
     find(db, run_id).await?.ok_or_else(|| Error::not_found("run", run_id))
 }
 
-/// `None`: an import has not made its run yet, or the file had nothing to run over.
+/// The run of an import; `None` if it has not started, or the file changed no player.
 pub async fn find(db: &Db, run_id: RunId) -> Result<Option<Run>> {
     Ok(store::runs::get(&db.client().await?, run_id).await?)
 }
@@ -140,18 +140,18 @@ pub async fn list(db: &Db, status: Option<RunStatus>, skip: i64, limit: i64) -> 
     Ok(store::runs::list(&db.client().await?, status, skip, limit).await?)
 }
 
-/// The messages of the shards whose segments are still to be done: to send a run's work, or to send it again.
+/// The messages of the shards that are not yet segmented: to send or resend a run's work.
 pub async fn open_messages(db: &Db, run_id: RunId) -> Result<Vec<ShardMessage>> {
     let shards = shards::open(&db.client().await?, run_id).await?;
     Ok(shards.into_iter().map(|shard| ShardMessage { run_id, shard }).collect())
 }
 
-/// Gives a shard up that failed at its last delivery, so that its run ends and says so.
+/// Marks a shard that failed at its last delivery as failed, so that its run can end.
 pub async fn give_up(db: &Db, message: ShardMessage, error: &str, context: Context) -> Result<()> {
     transaction!(db, |tx| give_up_in_tx(tx, message, error, context))
 }
 
-/// Gives a run up whose messages could not be sent: it must not stay open for ever.
+/// Fails a run whose messages could not be sent, so that it does not stay open forever.
 pub async fn give_up_all(db: &Db, started: RunStarted, error: &str, context: Context) -> Result<()> {
     for message in started.messages() {
         give_up(db, message, error, context).await?;

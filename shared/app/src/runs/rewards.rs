@@ -1,6 +1,7 @@
 //! Rewards of a shard: lock its players, read what the rules need, decide in memory, and write grants, postings and
-//! decisions in one transaction with the shard's mark. What was delivered twice finds the mark. The shards of a revocation
-//! come the same way. What happens to single players, see [`crate::runs::triggers`], is evaluated and written alike.
+//! decisions in one transaction that also marks the shard as done. A second delivery finds the mark and does nothing.
+//! Revocations take the same path, and [`crate::runs::triggers`] evaluates and writes events of single players with the
+//! same code.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -31,7 +32,7 @@ use store::{Db, Tx, transaction};
 
 const ACTOR: &str = "reward-worker";
 
-/// Why a shard is not evaluated yet.
+/// Why a shard cannot be evaluated yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RewardError {
     #[error("shard {shard} of run {run_id} has no segments yet")]
@@ -46,8 +47,8 @@ impl RewardError {
     }
 }
 
-/// Evaluates the players of a shard whose segments are done, or takes back what the run's rule gave them. Delivered again it
-/// changes nothing.
+/// Evaluates the players of a segmented shard, or revokes their grants of the run's rule. A second delivery changes
+/// nothing.
 pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<RewardTotals> {
     let done: Result<_> = transaction!(db, |tx| run_shard_in_tx(tx, message, context));
     match done? {
@@ -56,7 +57,7 @@ pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Resu
     }
 }
 
-/// `None`: the run is a simulation, which is no work of one transaction.
+/// Returns `None` for a simulation, which does not fit into one transaction.
 async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -> Result<Option<RewardTotals>> {
     let shard = lock(tx, message).await?;
     if shard.failed || shard.rewarded {
@@ -84,7 +85,7 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     let ids = shards::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut players = snapshot::load(tx, &ids, &program).await?;
-    // The evaluation of one rule pays what its simulation showed: at the score that stands.
+    // An evaluation of one rule must grant what its simulation showed, so it keeps the stored risk scores.
     if shard.kind != RunKind::Evaluation {
         crate::players::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
     }
@@ -119,7 +120,8 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     Ok(Some(totals))
 }
 
-/// The rules that apply to the players of a shard. Whose segment the run has changed is evaluated once, for both reasons.
+/// The rules that apply to the players of a shard. A player whose segment the run changed is evaluated once, for the
+/// run's trigger and the segment change together.
 struct Applying<'a> {
     to_all: LiveRules<'a>,
     to_moved: LiveRules<'a>,
@@ -142,7 +144,7 @@ impl<'a> Applying<'a> {
         }
     }
 
-    /// Whose segment the run has changed; nobody, where it makes no difference.
+    /// Players whose segment the run changed; empty if that makes no difference.
     async fn moved(&self, tx: &Tx<'_>, shard: &Shard) -> Result<HashSet<String>> {
         if self.to_all.len() == self.to_moved.len() {
             return Ok(HashSet::new());
@@ -154,7 +156,7 @@ impl<'a> Applying<'a> {
     }
 }
 
-/// `None`: a person asked for the rule, which needs no trigger then.
+/// `None`: a person started the run for one rule, which needs no trigger.
 fn trigger(shard: &Shard) -> Option<Trigger> {
     match shard.kind {
         RunKind::Import => Some(Trigger::Import),
@@ -163,7 +165,7 @@ fn trigger(shard: &Shard) -> Option<Trigger> {
     }
 }
 
-/// What is left of the budgets of the rules that have one; locked until we commit.
+/// The remaining budgets of the rules that have one, locked until the commit.
 async fn lock_budgets(tx: &Tx<'_>, rules: &RuleSet, program: &Program) -> Result<BudgetRooms> {
     let budgeted: Vec<&str> = rules
         .iter()
@@ -183,7 +185,7 @@ async fn lock_budgets(tx: &Tx<'_>, rules: &RuleSet, program: &Program) -> Result
     }))
 }
 
-/// What the evaluations of some players, who are locked, come to.
+/// Collects the evaluations of locked players.
 pub(crate) struct Batch<'a> {
     context: Context,
     rules: &'a RuleSet,
@@ -194,7 +196,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Locks the budgets of the rules until we commit.
+    /// Locks the budgets of the rules until the commit.
     pub async fn open(tx: &Tx<'_>, rules: &'a RuleSet, program: &Program, context: Context) -> Result<Self> {
         let budgets = lock_budgets(tx, rules, program).await?;
         Ok(Self {
@@ -207,7 +209,7 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// What is left of them.
+    /// The remaining budgets.
     pub fn budgets(&mut self) -> &mut BudgetRooms {
         &mut self.budgets
     }
@@ -223,7 +225,7 @@ impl<'a> Batch<'a> {
         self.totals.granted += evaluation.grants.len();
         self.totals.reduced += count(&evaluation, Verdict::Reduced);
         self.totals.refused += count(&evaluation, Verdict::Refused);
-        // Gates that let the amount pass say nothing, and would be most of what is written.
+        // Gates that passed the amount unchanged carry no information and would dominate what is stored.
         for decision in &mut evaluation.decisions {
             decision.gates.retain(GateFigures::is_kept);
         }
@@ -270,7 +272,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// `run_id` is that of the run, if it is one.
+    /// `run_id`: the run, if there is one.
     pub async fn write(
         mut self,
         tx: &Tx<'_>,
@@ -282,13 +284,13 @@ impl<'a> Batch<'a> {
         self.totals.cost = self.journal.cost();
         store::rules::budgets::reserve(tx, &budgeted_costs(&self.journal, self.rules), program.moment.today()).await?;
         store::rules::decisions::add(tx, &self.decisions, run_id, now).await?;
-        // The scheduler sends what this sets going: a worker has no way to its own queue.
+        // The scheduler sends the resulting triggers: a worker cannot send to its own queue.
         let _tiers = books::write(tx, &self.journal, &[], slot, self.context).await?;
         Ok(self.totals)
     }
 }
 
-/// Cost of the grants, by rule, of the rules with a budget.
+/// Cost of the new grants by rule, for rules with a budget.
 fn budgeted_costs<'a>(journal: &'a Journal, rules: &RuleSet) -> Vec<(&'a str, Decimal)> {
     let mut costs: BTreeMap<&str, Decimal> = BTreeMap::new();
     for (grant, _) in &journal.new_grants {

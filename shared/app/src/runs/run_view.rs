@@ -1,4 +1,4 @@
-//! A run as functions show it.
+//! A run as the API shows it.
 
 use crate::runs::{Run, RunKind, RunStatus};
 use domain::id::{RuleId, RunId};
@@ -14,36 +14,36 @@ pub struct RunView {
     pub kind: &'static str,
     /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
     pub status: &'static str,
-    /// `ALL` players, those that are `LISTED`, or the `HOLDERS` of an open grant of the rule.
+    /// `ALL` players, the `LISTED` ones, or the `HOLDERS` of an open grant of the rule.
     pub scope: &'static str,
     pub trigger_rewards: bool,
-    /// Of an evaluation, a revocation or a simulation.
+    /// Set for evaluations, revocations and simulations.
     pub rule_id: Option<RuleId>,
-    /// Of a revocation.
+    /// Set for revocations.
     pub reason: Option<String>,
-    /// Where a simulation that is complete has its report.
+    /// Set for completed simulations.
     pub report_url: Option<String>,
     pub shards_total: i32,
-    /// Segmented, and rewarded where rewards are triggered, or given up.
+    /// Shards that are segmented (and rewarded, if `trigger_rewards`) or failed.
     pub shards_done: i32,
     pub shards_segmented: i64,
     pub shards_failed: i64,
-    /// Of one failed shard.
+    /// The error of one failed shard.
     pub error: Option<String>,
     pub players: i64,
     pub segments_changed: i64,
     /// Players for whom a rule matched.
     pub players_matched: i64,
     pub rewards_issued: i64,
-    /// Of the issued: made smaller by a gate.
+    /// Issued rewards that a gate reduced.
     pub rewards_reduced: i64,
-    /// Matches that a gate refused; a player may have several.
+    /// Matches that a gate refused, possibly several per player.
     pub rewards_refused: i64,
-    /// Expected, in money.
+    /// Expected cost, in money.
     pub reward_cost: Decimal,
-    /// Cancelled by a revocation.
+    /// Grants that a revocation cancelled.
     pub grants_revoked: i64,
-    /// Bonus money that the revoked grants still held.
+    /// Bonus money that the cancelled grants still held.
     pub amount_taken_back: Money,
     pub created_by: String,
     pub created_at: Timestamp,

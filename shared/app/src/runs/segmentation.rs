@@ -1,4 +1,4 @@
-//! Segmentation of a shard: lock its players, classify, keep every change.
+//! Segmentation of a shard: lock its players, classify them, record every change.
 
 use crate::error::{Error, Result};
 use crate::runs::ShardMessage;
@@ -14,12 +14,12 @@ use store::{Db, Tx, transaction};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// The shard's rewards are to be evaluated.
+    /// Evaluate the shard's rewards.
     Rewards,
     Nothing,
 }
 
-/// Classifies the players of a shard. Delivered again it changes nothing, and answers what is next all the same: the
+/// Classifies the players of a shard. A second delivery changes nothing but still returns the next step, because the
 /// message to the reward queue may have been lost.
 pub async fn run_shard(db: &Db, message: ShardMessage, context: Context) -> Result<Next> {
     transaction!(db, |tx| run_shard_in_tx(tx, message, context))
@@ -71,7 +71,7 @@ fn changes(players: &[Classified], classify: impl Fn(&Classified) -> domain::seg
         .collect()
 }
 
-/// A first classification is no change to tell anyone about.
+/// A first classification is not a change and has no event.
 pub(crate) fn events(changes: &[SegmentChange]) -> Vec<Event> {
     let event = |change: &SegmentChange| {
         Some(Event::SegmentChanged(SegmentChanged {

@@ -1,5 +1,5 @@
-//! Triggers: what happened to players and evaluates rules because of it, once. They are written in the causing transaction, in
-//! batches, and evaluated by the reward worker.
+//! Triggers: things that happened to players, for each of which rules are evaluated once. The causing transaction
+//! writes them in batches; the reward worker evaluates them.
 
 use crate::error::Result;
 use crate::program::Program;
@@ -25,13 +25,13 @@ pub struct TriggerMessage {
 }
 
 impl TriggerMessage {
-    /// The body of the message.
+    /// The message body.
     pub fn to_json(self) -> String {
         format!(r#"{{"batch_id":"{}"}}"#, self.batch_id)
     }
 }
 
-/// A first classification is no change to be rewarded for.
+/// A first classification is not a change and triggers nothing.
 pub(crate) fn segment_changed(change: &SegmentChange, context: Context) -> Option<NewTrigger> {
     change.from.map(|_| NewTrigger {
         player_id: change.player_id.clone(),
@@ -43,8 +43,8 @@ pub(crate) fn segment_changed(change: &SegmentChange, context: Context) -> Optio
     })
 }
 
-/// Evaluates what waits in a batch: in one transaction the next trigger of each player, until there is none. Delivered again it
-/// finds nothing to do.
+/// Evaluates the pending triggers of a batch: each transaction takes the next trigger of every player, until none are
+/// left. A second delivery finds nothing to do.
 pub async fn run_batch(db: &Db, message: TriggerMessage, context: Context) -> Result<RewardTotals> {
     let mut totals = RewardTotals::default();
     loop {
@@ -57,7 +57,7 @@ pub async fn run_batch(db: &Db, message: TriggerMessage, context: Context) -> Re
     }
 }
 
-/// Gives a batch up that failed at its last delivery: it is not sent again, and says why.
+/// Fails a batch that failed at its last delivery: it is not resent, and keeps the error.
 pub async fn give_up(db: &Db, message: TriggerMessage, error: &str, context: Context) -> Result<()> {
     transaction!(db, |tx| give_up_in_tx(tx, message.batch_id, error, context))
 }
@@ -73,13 +73,13 @@ async fn run_wave(tx: &Tx<'_>, batch_id: TriggerBatchId, context: Context) -> Re
     }
     let locked = store::players::lock_all(tx, &waiting.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
-    // Read behind the locks: another delivery may have evaluated them while we waited.
+    // Read under the locks: another delivery may have evaluated them while this one waited.
     let triggers = store::runs::triggers::next(tx, batch_id).await?;
     let program = Program::load(tx, context.now).await?;
     let rules = program.rules(tx).await?;
     let live = Live::of(&rules, &triggers, &program);
     if live.is_empty() {
-        // Nothing to read: consequences mostly call no rule.
+        // The common case, for which no facts are read: no rule has these triggers.
         store::runs::triggers::evaluated(tx, &triggers, context.now).await?;
         return Ok(RewardTotals {
             players: triggers.len(),
@@ -123,7 +123,7 @@ fn event_facts(next: &NewTrigger) -> EventFacts {
     }
 }
 
-/// The rules that apply, by trigger.
+/// Live rules by trigger.
 struct Live<'a>(Vec<(Trigger, LiveRules<'a>)>, LiveRules<'a>);
 
 impl<'a> Live<'a> {

@@ -1,4 +1,4 @@
-//! What players must be for a tier, beside their points.
+//! Tier requirements beyond points.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -11,16 +11,16 @@ use domain::tier::Tier;
 use std::collections::HashMap;
 use store::Executor;
 
-/// Players whose facts were read, because a tier within their reach asks for more than points.
+/// Players who have the points for a tier with further requirements, and the facts to judge them.
 pub(crate) struct Applicants<'a> {
     program: &'a Program,
-    /// Of the tiers that have requirements.
+    /// By tier; only tiers that have requirements.
     conditions: HashMap<&'a str, Condition>,
     players: HashMap<PlayerId, PlayerSnapshot>,
 }
 
 impl<'a> Applicants<'a> {
-    /// Reads nothing for nobody.
+    /// Reads nothing if `player_ids` is empty.
     pub async fn load(executor: &impl Executor, player_ids: &[&str], program: &'a Program) -> Result<Self> {
         if player_ids.is_empty() {
             return Ok(Self {
@@ -47,7 +47,7 @@ impl<'a> Applicants<'a> {
         })
     }
 
-    /// Whether a player meets what the tier asks for beside points; not, if their facts were not read.
+    /// Whether a player meets the tier's requirements beyond points; `false` if the player was not loaded.
     pub fn meets(&self, player_id: &PlayerId, tier: &Tier) -> bool {
         tier.requirements.is_none()
             || self
@@ -55,7 +55,7 @@ impl<'a> Applicants<'a> {
                 .is_some_and(|(condition, facts)| condition.hold(&facts) == Ok(true))
     }
 
-    /// The requirements that a player whose facts were read does not meet.
+    /// The requirements that a loaded player does not meet.
     pub fn unmet(&self, player_id: &PlayerId, tier: &Tier) -> Vec<ConditionResult> {
         let explained = self
             .asked(player_id, tier)

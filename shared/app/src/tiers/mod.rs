@@ -1,4 +1,4 @@
-//! The ladder of tiers: edited one tier at a time, checked as a whole; and who climbs it.
+//! The tier ladder: edited one tier at a time and validated as a whole; and how players climb it.
 
 mod applicants;
 mod promotion;
@@ -23,25 +23,25 @@ use serde_json::{Value, json};
 use store::platform::audit_log::{self, Entry};
 use store::{Db, Executor, Tx, transaction};
 
-/// Longest name of a tier or of a benefit, in bytes.
+/// Longest name of a tier or benefit, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 const TIERS_MAX: usize = 100;
 const BENEFITS_MAX: usize = 100;
 
-/// Why the ladder stays as it is.
+/// Why a change of the ladder is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TierError {
-    #[error("there is a tier {tier_level} already")]
+    #[error("tier {tier_level} already exists")]
     Exists { tier_level: String },
     #[error("players are in tier {tier_level}")]
     HasPlayers { tier_level: String },
     #[error("redemption rule {rule_id} is for tier {tier_level} and above")]
     NamedByRedemption { tier_level: String, rule_id: String },
-    /// A tier asks for a benefit that would go.
-    #[error("the requirements of tier {tier_level} could not be judged any more: {errors}")]
+    /// The requirements of a tier read a benefit that would be removed.
+    #[error("the requirements of tier {tier_level} could no longer be evaluated: {errors}")]
     NamedByTier { tier_level: String, errors: FieldErrors },
-    /// A rule reads a benefit that would go.
-    #[error("rule {rule_id} could not be evaluated any more: {errors}")]
+    /// A rule reads a benefit that would be removed.
+    #[error("rule {rule_id} could no longer be evaluated: {errors}")]
     NamedByRule { rule_id: String, errors: FieldErrors },
 }
 
@@ -57,20 +57,20 @@ impl TierError {
     }
 }
 
-/// Within a transaction, or without.
+/// Works inside or outside a transaction.
 pub async fn ladder(executor: &impl Executor) -> Result<Ladder> {
     Ladder::new(store::tiers::ladder(executor).await?).map_err(|errors| Error::stored("ladder", errors))
 }
 
-/// The lowest first.
+/// Lowest first.
 pub async fn list(db: &Db) -> Result<Vec<Tier>> {
     Ok(store::tiers::ladder(&db.client().await?).await?)
 }
 
-/// Puts a tier on the ladder.
+/// Adds a tier to the ladder.
 ///
 /// # Errors
-/// [`TierError::Exists`]; `Validation` when the ladder would be broken.
+/// [`TierError::Exists`]; `Validation` if the ladder would become invalid.
 pub async fn create(db: &Db, tier: &Tier, act: &Act) -> Result<Tier> {
     transaction!(db, |tx| create_in_tx(tx, tier, act))
 }
@@ -88,10 +88,11 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     Ok(tier.clone())
 }
 
-/// Replaces a tier by another of the same name. Players stay in their tiers until they earn another one.
+/// Replaces a tier. Players stay in their tiers until they earn another one.
 ///
 /// # Errors
-/// `NotFound`; `Validation` when the ladder would be broken; [`TierError`] when a rule or another tier reads a benefit that would go.
+/// `NotFound`; `Validation` if the ladder would become invalid; [`TierError`] if a rule or another tier reads a benefit
+/// that would be removed.
 pub async fn update(db: &Db, tier: &Tier, act: &Act) -> Result<Tier> {
     transaction!(db, |tx| update_in_tx(tx, tier, act))
 }
@@ -107,11 +108,11 @@ async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     Ok(tier.clone())
 }
 
-/// Takes a tier off the ladder.
+/// Removes a tier from the ladder.
 ///
 /// # Errors
-/// `NotFound`; [`TierError`] when players are in it, when the redemption catalogue names it, or when a rule or another tier reads
-/// a benefit that would go; `Validation` when the ladder would be broken.
+/// `NotFound`; [`TierError`] if players are in the tier, the redemption catalogue names it, or a rule or another tier
+/// reads a benefit that would be removed; `Validation` if the ladder would become invalid.
 pub async fn delete(db: &Db, tier_level: &str, act: &Act) -> Result<Tier> {
     transaction!(db, |tx| delete_in_tx(tx, tier_level, act))
 }
@@ -134,13 +135,13 @@ async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, act: &Act) -> Result<Tier> 
     Ok(tier)
 }
 
-/// The tiers as nobody else can change them, or rely on them, until the transaction ends.
+/// Locks the tiers: until the transaction ends nobody else can change or pin them.
 async fn locked(tx: &Tx<'_>) -> Result<Vec<Tier>> {
     store::tiers::lock(tx).await?;
     Ok(store::tiers::ladder(tx).await?)
 }
 
-/// Whether the program still works with these tiers; `given` is the one that somebody wrote.
+/// Checks that the program works with these tiers; `given` is the new or changed one.
 async fn check(tx: &Tx<'_>, tiers: Vec<Tier>, given: Option<&Tier>) -> Result<()> {
     let mut errors = given.map(check_tier).unwrap_or_default();
     if tiers.len() > TIERS_MAX {
@@ -165,7 +166,7 @@ async fn check(tx: &Tx<'_>, tiers: Vec<Tier>, given: Option<&Tier>) -> Result<()
     check_rules(tx, &catalogue).await
 }
 
-/// What a tier asks for must still be known.
+/// The facts that tiers require must still exist.
 fn check_requirements(ladder: &Ladder, catalogue: &Catalogue) -> Result<()> {
     for tier in ladder.tiers() {
         let read = tier
@@ -180,7 +181,7 @@ fn check_requirements(ladder: &Ladder, catalogue: &Catalogue) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a tier on its own.
+/// Errors of a tier on its own.
 fn check_tier(tier: &Tier) -> FieldErrors {
     let mut errors = FieldErrors::default();
     if !is_word(&tier.tier_level) {
@@ -208,7 +209,7 @@ fn check_tier(tier: &Tier) -> FieldErrors {
             errors.push(
                 pointer.as_str(),
                 "duplicate",
-                format!("{name} is a fact of the program already"),
+                format!("{name} is already a fact of the program"),
             );
         }
         if let Value::Number(number) = value
@@ -219,14 +220,14 @@ fn check_tier(tier: &Tier) -> FieldErrors {
             errors.push(
                 pointer,
                 "range",
-                "must be a number from 0 to 1000: play earns so many times the points",
+                "must be a number from 0 to 1000, which multiplies the points that play earns",
             );
         }
     }
     errors
 }
 
-/// Whether play may earn so many times the points.
+/// Whether the value is a valid multiplier of earned points: 0 to 1000.
 fn is_multiplier(value: &Value) -> bool {
     let Value::Number(number) = value else { return false };
     parse_signed(&number.to_string(), Decimal::MAX_SCALE)
@@ -240,12 +241,12 @@ fn is_word(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// Benefits are names in formulas.
+/// Formulas read benefits by name.
 fn is_fact_name(name: &str) -> bool {
     is_word(name) && !name.contains('-') && name.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 
-/// The facts that no tier brings.
+/// The facts that exist without any tier's benefits.
 fn facts_of_the_program() -> Option<Catalogue> {
     let bare = Tier {
         tier_level: "X".into(),
@@ -256,7 +257,7 @@ fn facts_of_the_program() -> Option<Catalogue> {
     Ladder::new(vec![bare]).ok().as_ref().map(Catalogue::new)
 }
 
-/// A rule that reads a benefit must find it on some tier.
+/// Every benefit that a rule reads must exist on some tier.
 async fn check_rules(tx: &Tx<'_>, catalogue: &Catalogue) -> Result<()> {
     let settings = crate::program::settings::load(tx).await?;
     for (definition, _) in store::rules::load_unarchived(tx).await? {

@@ -1,4 +1,4 @@
-//! Climbing the ladder: in the transaction that earned the points, or that changed what a tier asks for.
+//! Promotions, in the transaction that earned the points or changed what a tier requires.
 
 use super::applicants::Applicants;
 use crate::error::{Error, Result};
@@ -16,11 +16,11 @@ use store::runs::triggers::NewTrigger;
 use store::tiers::{Qualification, TierMove};
 use store::{Executor, Tx};
 
-/// Players who changed their tier. It is for the caller to write the events and the counters, with its own.
+/// Tier changes. The caller writes their events and counters together with its own.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
     steps: Vec<TierMove>,
-    /// Wants a message on the reward queue, once the transaction is committed.
+    /// To be sent to the reward queue after the commit.
     pub batch_id: Option<TriggerBatchId>,
 }
 
@@ -40,8 +40,8 @@ impl Moves {
     }
 }
 
-/// Adds what was earned, each player once and in sorted order, to the days, and lets those climb who earned enough. Of
-/// `changed` those climb who now meet what a tier asks for. The caller holds the locks of all of them.
+/// Adds earned points to the players' days and promotes those who earned enough, and those of `changed` who now meet a
+/// tier's requirements. `earned` names each player once, sorted by id. The caller holds the locks of all of them.
 pub(crate) async fn earn_in_tx(
     tx: &Tx<'_>,
     earned: &[(&PlayerId, Decimal)],
@@ -82,8 +82,8 @@ pub(crate) async fn earn_in_tx(
     move_in_tx(tx, steps, context).await
 }
 
-/// Lets those of the players climb who now meet what a tier asks for beside points. They are locked, in sorted order, and what
-/// changed about them is written. Who writes a journal too leaves it to `books::write_changed`, which does both at once.
+/// Promotes those of the players who now meet a tier's requirements beyond points. The players are locked, sorted by
+/// id, and their changes are written. Callers that write a journal use `books::write_changed` instead, which does both.
 pub async fn promote_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Result<Option<TriggerBatchId>> {
     let moves = earn_in_tx(tx, &[], player_ids, context).await?;
     store::platform::outbox::add(tx, &moves.events().collect::<Vec<_>>(), context.now).await?;
@@ -91,7 +91,7 @@ pub async fn promote_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -
     Ok(moves.batch_id)
 }
 
-/// Who climbs, by a ladder that stays as it is until the transaction ends. It is pinned for those only who do.
+/// Decides who climbs, on a ladder that cannot change until the commit. Pins it only if somebody climbs.
 async fn climbers(tx: &Tx<'_>, qualifications: &[Qualification], program: &Program) -> Result<Vec<TierMove>> {
     let steps = decide(tx, qualifications, program).await?;
     if steps.is_empty() {
@@ -144,7 +144,7 @@ async fn decide(
     Ok(steps.collect())
 }
 
-/// Where a tier of a player stands on the ladder.
+/// The rank of a player's tier.
 pub(crate) fn rank(program: &Program, tier: &str) -> Result<Rank> {
     program
         .ladder
@@ -152,7 +152,7 @@ pub(crate) fn rank(program: &Program, tier: &str) -> Result<Rank> {
         .ok_or_else(|| Error::stored("tier", format!("{tier} is not on the ladder")))
 }
 
-/// Writes moves, and what is evaluated because of them.
+/// Writes tier changes and the triggers they cause.
 pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Context) -> Result<Moves> {
     if steps.is_empty() {
         return Ok(Moves::default());

@@ -1,5 +1,5 @@
-//! The nightly review of the tiers: those climb who qualify by now, and those who no longer hold their tier are told, and step
-//! down when their grace is over.
+//! The nightly tier review: promotes players who qualify, announces downgrades of those who no longer do, and
+//! downgrades them after the grace period.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -15,27 +15,27 @@ use store::platform::stats::{self, Slot};
 use store::tiers::{Downgrade, Reviewee, TierMove};
 use store::{Db, Executor, Tx, transaction};
 
-/// What the review of some players came to.
+/// The result of reviewing some players.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Reviewed {
-    /// Where the next review goes on; `None`: everybody was looked at.
+    /// Where the next call continues; `None`: all players are reviewed.
     pub last_player_id: Option<PlayerId>,
-    /// Who were looked at.
+    /// Players reviewed.
     pub players: usize,
     pub promoted: usize,
-    /// One step down.
+    /// Downgraded by one tier.
     pub demoted: usize,
-    /// Told that they will step down; those included who did, and will again.
+    /// Downgrades announced, including the next one of players who were just downgraded.
     pub due_announced: usize,
-    /// Told so before, and qualified again.
+    /// Announced downgrades called off, because the player qualifies again.
     pub recovered: usize,
-    /// Wants a message on the reward queue.
+    /// To be sent to the reward queue.
     #[serde(skip)]
     pub batch_id: Option<TriggerBatchId>,
 }
 
-/// Reviews the next `players_max` players behind `after`, in the order of their ids, in one transaction: call it again until
-/// there is nobody left. At the same instant it changes nothing a second time. Locked are only those who change.
+/// Reviews the next `players_max` players after `after`, by id, in one transaction; repeat until none are left. A
+/// second call at the same instant changes nothing. Locks only players who change.
 pub async fn review(db: &Db, after: Option<&str>, players_max: u16, context: Context) -> Result<Reviewed> {
     transaction!(db, |tx| review_in_tx(tx, after, players_max, context))
 }
@@ -56,7 +56,7 @@ async fn review_in_tx(tx: &Tx<'_>, after: Option<&str>, players_max: u16, contex
     Ok(reviewed)
 }
 
-/// A player of whom the review found something.
+/// A player whom the review changes.
 struct Found {
     reviewee: Reviewee,
     rank: Rank,
@@ -69,10 +69,10 @@ impl Found {
     }
 }
 
-/// Those who change.
+/// Finds the players who change.
 async fn find(executor: &impl Executor, reviewees: Vec<Reviewee>, program: &Program) -> Result<Vec<Found>> {
     let ladder = &program.ladder;
-    // A tier asks those only who have the points for it.
+    // Requirements matter only for players who have the points.
     let asked = reviewees.iter().map(|reviewee| &reviewee.qualification);
     let asked = asked.filter(|qualification| ladder.asks(Rank(0), ladder.reached(qualification.qualifying_lp)));
     let asked: Vec<&str> = asked.map(|qualification| qualification.player_id.as_str()).collect();
@@ -103,7 +103,7 @@ async fn find(executor: &impl Executor, reviewees: Vec<Reviewee>, program: &Prog
     Ok(found)
 }
 
-/// Locks players who seemed to change, looks again, and writes what is found then.
+/// Locks the candidates, reviews them again under the lock, and writes the result.
 async fn settle(tx: &Tx<'_>, player_ids: &[&str], program: &Program, context: Context) -> Result<Reviewed> {
     store::players::lock_all(tx, player_ids).await?;
     let reviewees = store::tiers::reviewees(tx, player_ids, program.qualifying_since()).await?;
@@ -149,7 +149,7 @@ fn tier(program: &Program, rank: Rank) -> Result<&Tier> {
     program
         .ladder
         .get(rank)
-        .ok_or_else(|| Error::stored("ladder", format!("it has no rank {}", rank.0)))
+        .ok_or_else(|| Error::stored("ladder", format!("rank {} does not exist", rank.0)))
 }
 
 fn step(found: &Found, to: Rank, reason: MoveReason, program: &Program) -> Result<TierMove> {
@@ -163,7 +163,7 @@ fn step(found: &Found, to: Rank, reason: MoveReason, program: &Program) -> Resul
     })
 }
 
-/// The step from one tier to the next lower one, and what the operator's systems are told of it.
+/// The announcement of a downgrade to the next lower tier, and its event.
 fn announcement(
     found: &Found,
     (from, to): (Rank, Rank),

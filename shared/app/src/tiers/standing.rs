@@ -1,4 +1,4 @@
-//! How a player stands on the ladder, as it is shown.
+//! A player's standing on the ladder, as the API shows it.
 
 use super::applicants::Applicants;
 use super::promotion::rank;
@@ -13,29 +13,29 @@ use rust_decimal::Decimal;
 use store::tiers::{PastMove, Reviewee};
 use store::{Db, Executor};
 
-/// Moves of the history that are shown.
+/// Tier changes shown.
 const HISTORY_MAX: i64 = 100;
 
-/// Where a player is, what the next tier takes, and when this one would be lost.
+/// A player's tier, what the next one takes, and when this one would be lost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TierStanding {
     pub player_id: PlayerId,
     pub tier: Tier,
     pub rank: Rank,
-    /// LP earned in the qualification period, less those taken back.
+    /// LP earned in the qualification period, less reversals.
     pub qualifying_lp: Decimal,
-    /// Length of the period in days; `None`: the player's life.
+    /// Length of the qualification period in days; `None`: all time.
     pub qualification_days: Option<u32>,
     /// First day of the period.
     pub qualifying_since: Option<Date>,
-    /// `None`: this is the highest.
+    /// `None` in the highest tier.
     pub next: Option<Next>,
-    /// The first day on which the LP, if none are earned until then, no longer reach the tier; today, if they do not now.
+    /// The first day on which the LP no longer reach the tier if no more are earned; today if they already do not.
     /// `None`: never.
     pub falls_below_on: Option<Date>,
-    /// `None`: no step down was announced.
+    /// `None`: no downgrade is announced.
     pub due: Option<Due>,
-    /// The last moves, newest first.
+    /// The latest tier changes, newest first.
     pub history: Vec<PastMove>,
 }
 
@@ -44,23 +44,23 @@ pub struct TierStanding {
 pub struct Next {
     pub tier: Tier,
     pub rank: Rank,
-    /// 0 when only requirements stand before it.
+    /// 0 if only requirements are missing.
     pub lp_missing: Decimal,
     pub unmet: Vec<ConditionResult>,
 }
 
-/// A step down that was announced.
+/// An announced downgrade.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Due {
     pub to: String,
-    /// From then on, the nightly review takes the step.
+    /// The nightly review downgrades the player from this instant on.
     pub due_at: Timestamp,
-    /// To keep the tier.
+    /// LP missing to keep the tier.
     pub lp_missing: Decimal,
     pub unmet: Vec<ConditionResult>,
 }
 
-/// How a player stands now.
+/// A player's current standing.
 ///
 /// # Errors
 /// `NotFound`.
@@ -130,6 +130,6 @@ async fn falls_below_on(
         return Ok(None);
     };
     let day = store::tiers::lapsing_day(executor, player_id, since, tier.lp_min).await?;
-    // A day counts on itself and on the days - 1 that follow.
+    // A day's LP count on that day and on the `days - 1` days that follow.
     Ok(day.map(|day| day.saturating_add(Span::new().days(days))))
 }

@@ -1,4 +1,4 @@
-//! Events as they are sent.
+//! Events as callers send them.
 
 use app::activity::{Action, Occurrence, Payout, Stake, Traces};
 use domain::activity::EventType;
@@ -24,19 +24,19 @@ pub struct EventBody {
     minutes: Option<Plain>,
     value: Option<Plain>,
     voids: Option<EventId>,
-    /// What the player was seen with; of any type of event.
+    /// Traces of the player; allowed in every event type.
     device_id: Option<String>,
     payment_method: Option<String>,
     ip: Option<IpAddr>,
 }
 
 impl EventBody {
-    /// What only events of other types say.
+    /// Refuses fields that belong to other event types.
     fn check_fields(&self) -> Result<(), FieldErrors> {
         use EventType::{Deposit, Payout, Profile, Session, Stake, Void, Withdrawal};
         let of = |types: &[EventType]| types.contains(&self.event_type);
         let fields = [
-            // A payout's game is known by its round; callers send it all the same.
+            // The round already determines a payout's game, but callers send it anyway.
             ("/game", self.game.is_some(), of(&[Stake, Payout])),
             ("/round_id", self.round_id.is_some(), of(&[Stake, Payout])),
             ("/bonus_amount", self.bonus_amount.is_some(), of(&[Stake])),

@@ -1,5 +1,4 @@
-//! `/api/activity`: what players did, as events that count once, each answered on its own. `/api/actions`: the same, for those
-//! who tell us one thing.
+//! `/api/activity`: batches of player events. Each counts once and has its own result. `/api/actions`: single actions.
 
 mod body;
 mod view;
@@ -26,7 +25,7 @@ const EVENTS_MAX: usize = 500;
 #[derive(Clone)]
 pub struct Activity {
     pub db: Db,
-    /// Where rules are evaluated because something happened.
+    /// The reward queue, which receives triggers.
     pub rewards: Queue,
 }
 
@@ -50,7 +49,7 @@ pub fn api(db: &Db) -> Api<Activity> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ActivityBody {
-    /// Read one by one, so that a wrong one is rejected alone.
+    /// Parsed one by one, so that an invalid event does not reject the others.
     events: Vec<Box<RawValue>>,
 }
 
@@ -60,7 +59,7 @@ async fn record(
     JsonBody(body): JsonBody<ActivityBody>,
 ) -> Result<Json<ActivityView>, Problem> {
     if body.events.len() > EVENTS_MAX {
-        let detail = format!("{} events; at most {EVENTS_MAX} are taken at a time", body.events.len());
+        let detail = format!("{} events; at most {EVENTS_MAX} are allowed", body.events.len());
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let mut results = Vec::with_capacity(body.events.len());
@@ -84,7 +83,7 @@ async fn record(
     Ok(Json(ActivityView { results }))
 }
 
-/// Records, and sets the rules going that ask for it.
+/// Records events and sends their triggers.
 async fn work(state: &Activity, occurrences: Vec<Occurrence>, act: &Act) -> Result<Batch, Problem> {
     let batch = activity::record(&state.db, occurrences, act).await?;
     let messages = batch
@@ -95,10 +94,10 @@ async fn work(state: &Activity, occurrences: Vec<Occurrence>, act: &Act) -> Resu
     if !messages.is_empty()
         && let Err(error) = state.rewards.send(messages).await
     {
-        // The events are recorded, and what they set going is written with them: the scheduler sends it.
+        // Not an error: the triggers are stored with the events, and the scheduler resends them.
         tracing::error!(
             cause = lambda::problem::causes(&error),
-            "the reward queue could not be sent to"
+            "could not send to the reward queue"
         );
     }
     Ok(batch)
@@ -142,7 +141,8 @@ async fn set_profile_depth(
     .await
 }
 
-/// An event of now, under an id of its own: to say it again changes nothing, so it needs no key.
+/// Records an event at the current time under a new id. Needs no idempotency key: repeating these actions changes
+/// nothing.
 async fn record_now(
     state: &Activity,
     player_id: PlayerId,

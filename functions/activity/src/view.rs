@@ -1,4 +1,4 @@
-//! What became of events.
+//! The results of events.
 
 use app::activity::{GrantEffect, Outcome, Recording, Remark};
 use axum::http::StatusCode;
@@ -16,15 +16,15 @@ pub struct ActivityView {
     pub results: Vec<ResultView>,
 }
 
-/// What became of one event, in the order of the request.
+/// The result of one event, in request order.
 #[derive(Serialize)]
 pub struct ResultView {
     event_id: Option<Value>,
     status: ResultStatus,
-    /// What it did to bonuses and points.
+    /// Its effects on bonuses and points.
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<OutcomeView>,
-    /// Why it was rejected.
+    /// Set if it was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
 }
@@ -32,7 +32,7 @@ pub struct ResultView {
 text_enum! {
     enum ResultStatus as "status of a result" {
         Accepted = "accepted",
-        /// It was recorded before; the outcome is the one of then.
+        /// It had been recorded before; the outcome is the original one.
         Duplicate = "duplicate",
         Rejected = "rejected",
     }
@@ -67,7 +67,7 @@ impl ResultView {
         }
     }
 
-    /// One that cannot be read may still have an id.
+    /// The result of an unreadable event, which may still have an id.
     pub fn unreadable(event: &RawValue, problem: Problem) -> Self {
         let event_id = serde_json::from_str(event.get())
             .ok()

@@ -1,4 +1,4 @@
-//! `/api/analytics`: what the program did.
+//! `/api/analytics`: figures, rewards and transactions.
 
 use app::Db;
 use app::platform::analytics::{DashboardView, PostedLine, Reward};

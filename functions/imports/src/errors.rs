@@ -9,12 +9,12 @@ use domain::id::ImportId;
 use lambda::{Page, PathParams, Problem};
 use std::str::FromStr;
 
-/// In one answer; with values cut short as they are stored, well below what Lambda takes.
+/// Rows per response. Stored values are truncated, so a response stays well below Lambda's limit.
 const ROWS_MAX: i64 = 10_000;
-/// Before the first line.
+/// The position before the first line.
 pub const FROM_THE_START: (i64, i16) = (0, 0);
 
-/// Behind which error the page begins: `line.ordinal`.
+/// The error after which the page starts: `line.ordinal`.
 struct Cursor(i64, i16);
 
 impl FromStr for Cursor {
@@ -74,7 +74,7 @@ fn csv(errors: &[StoredRowError]) -> String {
     text
 }
 
-/// Quoted where it must be. What a spreadsheet would run as a formula gets an apostrophe in front.
+/// Quotes a value if needed. An apostrophe keeps spreadsheets from running it as a formula.
 fn cell(value: &str) -> String {
     let guard = if value.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         "'"

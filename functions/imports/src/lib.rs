@@ -1,5 +1,4 @@
-//! Files of players: taken in, and what became of them. The import itself is the import worker's, which the bucket
-//! tells of every new object.
+//! Uploads of player files and the state of their imports. The bucket notifies the import worker of every new object.
 
 mod errors;
 mod upload;
@@ -33,7 +32,7 @@ pub struct Patience {
 }
 
 impl Default for Patience {
-    /// An HTTP API gives up after 30 s.
+    /// Below the 30 s after which an HTTP API times out.
     fn default() -> Self {
         Self {
             at_most: Duration::from_secs(20),
@@ -54,7 +53,7 @@ pub fn api(imports: &Imports) -> Api<Imports> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Filter {
-    /// The newest import of this object, or nothing while its import has not begun.
+    /// Only the newest import of this object; the list is empty until it has started.
     object_key: Option<String>,
 }
 
@@ -80,7 +79,7 @@ async fn get(
     Ok(Json(detail(&imports.db, import).await?))
 }
 
-/// With its run. The import is read before: an ended one has its run, if it made one.
+/// Adds the run. It must be read after the import: if an import that has ended has a run, it is found.
 async fn detail(db: &Db, import: Import) -> Result<Detail, app::Error> {
     let run = app::runs::find(db, import.run_id).await?;
     Ok(Detail {

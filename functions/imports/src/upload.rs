@@ -1,4 +1,4 @@
-//! Two ways for a file to come in: through us, up to 5 MB, or straight to the bucket.
+//! Uploads: through this function, up to 5 MB, or directly to the bucket.
 
 use crate::view::Detail;
 use crate::{Imports, errors};
@@ -18,11 +18,11 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 const FILE_BYTES_MAX: usize = 5 * 1024 * 1024;
-/// What S3 takes in one PUT: 5 GiB.
+/// The limit of S3 for one PUT: 5 GiB.
 const UPLOAD_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 const UPLOAD_EXPIRES_IN: Duration = Duration::from_secs(15 * 60);
 const FILE_NAME_BYTES_MAX: usize = 100;
-/// Row errors in the answer to an upload; all of them are at `/errors`.
+/// Row errors in the response to an upload; `/errors` lists all of them.
 const ERRORS_SHOWN_MAX: i64 = 100;
 
 struct File {
@@ -51,7 +51,7 @@ pub async fn excel(State(imports): State<Imports>, request: Request) -> Result<R
     }
 }
 
-/// The part `file` of a form.
+/// Reads the form part `file`.
 async fn read_file(request: Request) -> Result<File, Problem> {
     let content_type = request
         .headers()
@@ -80,7 +80,7 @@ async fn read_file(request: Request) -> Result<File, Problem> {
     Err(Refusal::invalid_at("/file", "required", "the form has no part named file").into())
 }
 
-/// Stops at the limit, whatever follows.
+/// Stops reading at the limit.
 async fn read_bytes(mut field: Field<'_>) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(form_problem)? {
@@ -93,8 +93,7 @@ async fn read_bytes(mut field: Field<'_>) -> Result<Vec<u8>, Problem> {
 }
 
 fn too_large() -> Problem {
-    let detail =
-        format!("the file has more than {FILE_BYTES_MAX} bytes; POST /api/imports gives an address for larger ones");
+    let detail = format!("the file has more than {FILE_BYTES_MAX} bytes; use POST /api/imports for larger files");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
@@ -108,12 +107,13 @@ fn form_problem(error: MultipartError) -> Problem {
     )
 }
 
-/// A place of its own for every upload: the same file twice is two objects.
+/// A unique key per upload, so that uploading a file twice creates two objects.
 fn object_key(file_name: &str) -> String {
     format!("uploads/{}/{}", lambda::id::uuid_v7(), sanitised(file_name))
 }
 
-/// The last part of a path, of letters, digits, `.`, `-` and `_` only. Its end is kept: there the format is named.
+/// The last part of a path, with other characters than letters, digits, `.`, `-` and `_` replaced. Truncation keeps the
+/// end, which has the file extension.
 fn sanitised(file_name: &str) -> String {
     let last = file_name.rsplit(['/', '\\']).next().unwrap_or_default();
     let plain: String = last
@@ -139,7 +139,7 @@ fn bucket_problem(error: S3Error) -> Problem {
     )
 }
 
-/// Until the import and its run are over, or patience is.
+/// Waits until the import and its run have ended or the time is up.
 async fn wait(imports: &Imports, key: &str) -> Result<Option<Detail>, Problem> {
     let begin = Instant::now();
     loop {
@@ -190,7 +190,7 @@ async fn finished(imports: &Imports, detail: Detail) -> Result<Response, Problem
     Ok(Json(body).into_response())
 }
 
-/// Not over yet: where to look.
+/// 202 with the import's URL.
 fn accepted(place: String, mut body: serde_json::Value) -> Response {
     body["import_url"] = json!(place);
     (StatusCode::ACCEPTED, [(LOCATION, place)], Json(body)).into_response()
@@ -205,12 +205,12 @@ fn by_object(key: &str) -> String {
 #[serde(deny_unknown_fields)]
 pub struct Announce {
     file_name: String,
-    /// In bytes.
+    /// Size in bytes.
     #[serde(default)]
     size: Option<u64>,
 }
 
-/// An address to PUT one file at; the import begins when it is there.
+/// Creates a URL to PUT one file at; the import starts once the file is uploaded.
 pub async fn presign(
     State(imports): State<Imports>,
     clock: Clock,

@@ -1,4 +1,4 @@
-//! What is shown of an import.
+//! Imports as the API shows them.
 
 use app::imports::{Import, RunStatus};
 use app::runs::run_view::RunView;
@@ -11,11 +11,12 @@ use serde_json::Value;
 #[derive(Debug, Serialize)]
 pub struct Summary {
     pub import_id: ImportId,
-    /// Of the run over the players that the file changed; it begins when the rows are in. Null: the import failed before.
+    /// The run over the players that the file changed, which starts after the last row. Null if the import failed
+    /// before that.
     pub run_id: Option<RunId>,
     /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
     pub status: &'static str,
-    /// Why it failed.
+    /// Set if the import failed.
     pub failure: Option<String>,
     pub warnings: Value,
     pub bucket: String,
@@ -61,12 +62,12 @@ impl From<Import> for Summary {
 pub struct Detail {
     #[serde(flatten)]
     pub import: Summary,
-    /// `null` until the rows are in, and for a file that changed nothing.
+    /// `null` until all rows are read, and for a file that changed nothing.
     pub run: Option<RunView>,
 }
 
 impl Detail {
-    /// Nothing of it will change any more.
+    /// Whether the import and its run have ended.
     pub fn is_over(&self) -> bool {
         let running = RunStatus::Running.as_str();
         self.import.status != running && self.run.as_ref().is_none_or(|run| run.status != running)

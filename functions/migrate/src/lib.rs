@@ -1,4 +1,4 @@
-//! Brings the schema up to date, as its owner. Invoked by a deployment, before the functions that need the schema.
+//! Migrates the schema, as its owner. A deployment invokes it before the functions that need the new schema.
 
 use app::platform::deployment;
 use app::{Context, Db, migrate};
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// An existing login role, which is to have the rights of the functions. Repeating it changes nothing.
+    /// An existing login role to grant the functions' rights to. Repeating it changes nothing.
     pub runtime_login: Option<String>,
-    /// The name of the first admin key, where one is wanted. Refused while any admin key is valid.
+    /// The name of the first admin key to create. Refused while any admin key is valid.
     pub admin_key: Option<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Migrated {
-    /// The migrations applied now, in order; none when the schema was up to date.
+    /// The migrations applied now, in order; empty if the schema was up to date.
     pub applied: Vec<String>,
     pub schema_version: Option<i32>,
-    /// The text of the new key. It is shown this once; only its hash is kept.
+    /// The text of the new key. Shown only once; only its hash is stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_key: Option<String>,
 }
 
-/// In this order: migrations, rights, key. What came before a refusal stays, and the repeated call finds it done.
+/// Applies migrations, then rights, then the key. Steps before a refusal stay applied, and a repeated call skips them.
 pub async fn handle(db: &Db, request: Request, context: Context) -> Result<Migrated, lambda::Error> {
     let applied = migrate::run(db).await.inspect_err(log)?;
     tracing::info!(?applied, "migrated");
@@ -38,7 +38,7 @@ pub async fn handle(db: &Db, request: Request, context: Context) -> Result<Migra
             let key = deployment::create_first_admin(db, name, hash, context)
                 .await
                 .inspect_err(log)?;
-            tracing::info!(key_id = %key.key_id, "first admin key made");
+            tracing::info!(key_id = %key.key_id, "first admin key created");
             Some(text)
         }
     };

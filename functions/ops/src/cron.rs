@@ -1,4 +1,4 @@
-//! `/api/cron/…`: what the schedules do, started by hand.
+//! `/api/cron/…`: scheduled jobs, started manually.
 
 use crate::Ops;
 use crate::runs::send;
@@ -14,14 +14,14 @@ use lambda::{Answered, Clock, Keyed, Problem};
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
-/// A caller waits so long; then the schedules go on with it. An HTTP API gives up after 30 seconds.
+/// How long a caller waits before the scheduler continues the job. Below the 30 s after which an HTTP API times out.
 const WORK_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
-/// 200 with what was expired, or 202 with where to look while it goes on.
+/// 200 with the expired amounts, or 202 with a URL while the job continues.
 pub async fn expire_points(
     State(ops): State<Ops>,
     clock: Clock,
@@ -51,7 +51,7 @@ async fn work(ops: &Ops, mut claimed: Claimed, started: Instant, clock: &Clock) 
             Progress::More if started.elapsed() < WORK_MAX => {}
             Progress::More => return Ok(schedules::leave(&ops.db, &claimed, clock.context()).await?),
             Progress::Failed(error) => {
-                tracing::error!(job = %claimed.run.job, cause = causes(&*error), "a job started by hand failed");
+                tracing::error!(job = %claimed.run.job, cause = causes(&*error), "a manually started job failed");
                 return Ok(());
             }
             Progress::Ended | Progress::Started(_) | Progress::Lost => return Ok(()),
@@ -59,7 +59,7 @@ async fn work(ops: &Ops, mut claimed: Claimed, started: Instant, clock: &Clock) 
     }
 }
 
-/// 202 with the run over all players, as `POST /api/runs` answers.
+/// 202 with the run over all players, like `POST /api/runs`.
 pub async fn recalculate(
     State(ops): State<Ops>,
     clock: Clock,
@@ -67,7 +67,7 @@ pub async fn recalculate(
 ) -> Result<Answered<Response>, Problem> {
     match schedules::recalculate_once(&ops.db, &act).await? {
         Answer::First(started) => Ok(Answered(Answer::First(send(&ops, started, &clock).await?))),
-        // The first request sent its messages, or the recovery does.
+        // The first request sent the messages; if that failed, the recovery job does.
         replayed => Ok(Answered(
             replayed.map(|started| lambda::runs::started(started.run_id, started.shards)),
         )),

@@ -1,4 +1,4 @@
-//! Whether requests can be served: the database answers, and its schema is the one this program was built for.
+//! Health: whether the database responds and its schema is the one this program was built for.
 
 use crate::Ops;
 use app::migrate;
@@ -13,7 +13,7 @@ use serde_json::json;
 pub struct Health {
     status: &'static str,
     version: &'static str,
-    /// The number of the last migration.
+    /// The number of the latest migration.
     schema_version: i32,
 }
 
@@ -27,7 +27,7 @@ pub async fn get(State(ops): State<Ops>) -> Result<Json<Health>, Problem> {
         let refusal = Refusal::new(
             RefusalKind::Unavailable,
             "schema_behind",
-            "the schema of the database is older than the program",
+            "the database schema is older than the program",
         );
         return Err(refusal
             .with("schema_version", json!(schema_version))

@@ -49,7 +49,7 @@ impl Create {
 struct Created {
     #[serde(flatten)]
     known: ApiKey,
-    /// Shown this once; only its hash is kept.
+    /// Shown only once; only its hash is stored.
     key: String,
 }
 

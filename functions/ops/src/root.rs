@@ -1,4 +1,4 @@
-//! `GET /`: what this is, and where to go on.
+//! `GET /`: what this is and where to continue.
 
 use axum::Json;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Root {
     name: &'static str,
     version: &'static str,
-    /// In the repository.
+    /// Paths in the repository.
     documents: Documents,
     links: Links,
 }
@@ -22,7 +22,7 @@ struct Documents {
 struct Links {
     health: &'static str,
     rules: &'static str,
-    /// Everything that a rule can read.
+    /// All facts that rules can read.
     facts: &'static str,
     settings: &'static str,
 }

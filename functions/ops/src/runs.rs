@@ -29,7 +29,7 @@ pub struct Start {
     trigger_rewards: bool,
 }
 
-/// What can be started without a file or a list.
+/// Runs that can be started without a file or a list.
 #[derive(Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 enum Kind {
@@ -93,7 +93,7 @@ fn known_status(text: &str) -> Result<RunStatus, Refusal> {
         Refusal::invalid_at(
             "?status",
             "unknown",
-            format!("{text:?} is none of {}", known.join(", ")),
+            format!("{text:?} is not one of {}", known.join(", ")),
         )
     })
 }

@@ -1,4 +1,4 @@
-//! `GET /api/schedules`: what the program does by itself, and what became of it.
+//! `GET /api/schedules`: scheduled jobs and their last runs.
 
 use crate::Ops;
 use app::jobs::schedules::{self, ScheduleRunView, ScheduleView};

@@ -11,7 +11,7 @@ pub async fn get(State(ops): State<Ops>) -> Result<Json<Settings>, Problem> {
     Ok(Json(app::program::settings::get(&ops.db).await?))
 }
 
-/// The body holds the keys that change, each with the whole of its new value.
+/// The body holds the keys to change, each with its complete new value.
 pub async fn put(State(ops): State<Ops>, Acting(act): Acting, body: JsonText) -> Result<Json<Settings>, Problem> {
     let given: Settings = body.read()?;
     let keys: Vec<String> = body

@@ -26,7 +26,7 @@ pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Proble
 #[serde(deny_unknown_fields)]
 pub struct Create {
     url: String,
-    /// Absent: all.
+    /// Absent: all event types.
     #[serde(default)]
     event_types: Option<Vec<String>>,
     #[serde(default)]
@@ -59,7 +59,7 @@ impl Create {
 struct Created {
     #[serde(flatten)]
     webhook: Webhook,
-    /// Shown this once. It is kept, for every delivery is signed with it, and nobody can read it here again.
+    /// Shown only once. It is stored to sign deliveries, but no endpoint returns it again.
     secret: String,
 }
 
@@ -89,14 +89,14 @@ pub async fn delete(
 
 #[derive(Serialize)]
 pub struct Pinged {
-    /// The target answered 200 to 299.
+    /// The target responded with 200 to 299.
     delivered: bool,
     event_id: Uuid,
     #[serde(flatten)]
     attempt: Attempt,
 }
 
-/// Calls the target as the relay does, at once, and answers what it answered. Nothing is kept and nothing tried again.
+/// Calls the target immediately, as the relay would, and returns its response. Nothing is stored or retried.
 pub async fn ping(
     State(ops): State<Ops>,
     clock: Clock,
@@ -141,7 +141,7 @@ pub async fn deliveries(
 fn known_status(text: &str) -> Result<DeliveryStatus, Refusal> {
     let known = DeliveryStatus::ALL.map(DeliveryStatus::as_str).join(", ");
     DeliveryStatus::parse(text)
-        .ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is none of {known}")))
+        .ok_or_else(|| Refusal::invalid_at("?status", "unknown", format!("{text:?} is not one of {known}")))
 }
 
 #[derive(Serialize)]
@@ -150,7 +150,7 @@ pub struct Retried {
     status: DeliveryStatus,
 }
 
-/// The next relay sends it.
+/// Makes the delivery pending again; the next relay sends it.
 pub async fn retry(
     State(ops): State<Ops>,
     Acting(act): Acting,

@@ -1,4 +1,4 @@
-//! `/api/players`: who the players are, how they stand, and what rules see of them.
+//! `/api/players`: profiles, standings, and the facts that rules see.
 
 mod view;
 
@@ -89,7 +89,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(PlayerView::from(player))))
 }
 
-/// What is left out stays as it is; null clears.
+/// Fields left out stay as they are; null clears.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UpdateBody {
@@ -103,7 +103,7 @@ struct UpdateBody {
     self_excluded_until: Option<Option<Timestamp>>,
 }
 
-/// Tells null from absent.
+/// Distinguishes null from absent.
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -1,4 +1,4 @@
-//! How players look from outside.
+//! Players as the API shows them.
 
 use app::players::Player;
 use app::players::risk::{RiskProfile, SignalView};
@@ -55,10 +55,10 @@ struct BalancesView {
     rp_balance: Points,
     bonus_balance: Money,
     tickets_balance: Tickets,
-    /// Of the open bonus grants together.
+    /// Total of the open bonus grants.
     bonus_wagering_required: Money,
     bonus_wagering_completed: Money,
-    /// Of the one that expires first.
+    /// Expiry of the grant that expires first.
     bonus_expiry: Option<Timestamp>,
 }
 
@@ -115,25 +115,25 @@ fn balances(player: &Player) -> BalancesView {
     }
 }
 
-/// What a rule sees; null where unknown.
+/// The facts a rule sees; null if unknown.
 #[derive(Serialize)]
 pub struct FactsView {
     pub player_id: PlayerId,
     pub facts: Map<String, Value>,
 }
 
-/// How the risk score is made up.
+/// The risk score and what contributes to it.
 #[derive(Serialize)]
 pub struct RiskView {
     player_id: PlayerId,
-    /// 0 to 100, of the last scan or judgement: what rewards are judged by.
+    /// 0 to 100: the score of the last scan or judgement, which the gates read.
     risk_score: u8,
-    /// As a scan would find it now: signals fade by the day.
+    /// The score that a scan would give now; signals decay daily.
     current_score: u8,
     penalty: Penalty,
-    /// Days after which an open signal counts half.
+    /// Days after which an open signal counts for half.
     half_life_days: u32,
-    /// Open and confirmed ones, oldest first.
+    /// Open and confirmed signals, oldest first.
     signals: Vec<WeightedSignalView>,
 }
 
@@ -145,7 +145,7 @@ struct WeightedSignalView {
     age_days: i64,
     /// 0 to 1.
     weight: Plain,
-    /// `10 · severity · weight`: what it adds to the score.
+    /// Contribution to the score: `10 · severity · weight`.
     contribution: Plain,
 }
 
@@ -176,7 +176,7 @@ impl From<RiskProfile> for RiskView {
     }
 }
 
-/// How a player stands on the ladder.
+/// A player's standing on the ladder.
 #[derive(Serialize)]
 pub struct TierView {
     player_id: PlayerId,
@@ -184,18 +184,18 @@ pub struct TierView {
     /// 0 is the lowest.
     rank: usize,
     benefits: Map<String, Value>,
-    /// LP earned in the period, less those taken back; spending takes none away.
+    /// LP earned in the period, less reversals; spent points still count.
     qualifying_lp: Points,
-    /// Null, as the first day: all LP count.
+    /// Null, like the first day, if all LP count.
     qualification_days: Option<u32>,
     qualifying_since: Option<Date>,
     /// Null in the highest tier.
     next: Option<NextTierView>,
-    /// The first day on which the LP no longer reach the tier if none are earned until then; null: never.
+    /// The first day on which the LP no longer reach the tier if no more are earned; null: never.
     falls_below_on: Option<Date>,
-    /// The step down that was announced.
+    /// The announced downgrade.
     downgrade: Option<DowngradeView>,
-    /// The last moves, newest first.
+    /// The latest tier changes, newest first.
     history: Vec<PastMove>,
 }
 
@@ -205,7 +205,7 @@ struct NextTierView {
     rank: usize,
     lp_min: Points,
     lp_missing: Points,
-    /// Requirements that do not hold.
+    /// Unmet requirements.
     unmet: Vec<ConditionResult>,
 }
 
@@ -213,7 +213,7 @@ struct NextTierView {
 struct DowngradeView {
     to: String,
     due_at: Timestamp,
-    /// To keep the tier.
+    /// LP missing to keep the tier.
     lp_missing: Points,
     unmet: Vec<ConditionResult>,
 }

@@ -1,4 +1,4 @@
-//! `/api/risk`: what was noticed about players, and what people say of it.
+//! `/api/risk`: fraud signals and their judgement by people.
 
 use app::Db;
 use app::players::risk::{self, Judgement, SignalFilter, SignalState, SignalType, SignalView};
@@ -28,7 +28,7 @@ pub fn api(db: &Db) -> Api<Db> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListParams {
-    /// A confirmed signal is open: it counts.
+    /// Confirmed signals count as open, because they count in the score.
     open: Option<Flag>,
     #[serde(rename = "type")]
     signal_type: Option<SignalType>,
@@ -62,7 +62,7 @@ async fn list(State(db): State<Db>, Params(params): Params<ListParams>, page: Pa
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JudgementBody {
-    /// Why; 1 to 1000 characters.
+    /// The reason, 1 to 1000 characters.
     note: String,
 }
 

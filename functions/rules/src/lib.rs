@@ -1,4 +1,4 @@
-//! `/api/rules` and `/api/tiers`: what is granted to whom, and the ladder players climb.
+//! `/api/rules` and `/api/tiers`: reward rules and the tier ladder.
 
 mod runs;
 mod simulate;
@@ -25,7 +25,7 @@ use view::{RuleView, TrialView, VersionView};
 #[derive(Clone)]
 pub struct Rules {
     pub db: Db,
-    /// Where runs begin.
+    /// Receives the messages of new runs.
     pub segmentation: Queue,
 }
 
@@ -176,7 +176,7 @@ async fn create_tier(
     Ok((StatusCode::CREATED, Json(tier)))
 }
 
-/// The body need not name the tier again.
+/// The body may omit the tier's name.
 async fn update_tier(
     State(db): State<Db>,
     PathParams(tier_level): PathParams<String>,

@@ -1,4 +1,4 @@
-//! `/api/rules/{rule_id}/evaluate` and `/revoke`: a rule for everybody, through the queues.
+//! `/api/rules/{rule_id}/evaluate` and `/revoke`: runs of one rule over all players, through the queues.
 
 use crate::Rules;
 use app::rules::rule_runs;
@@ -36,7 +36,7 @@ pub async fn revoke(
     send(&rules, started, &clock).await
 }
 
-/// One message for each shard; 202 with where to look.
+/// Sends one message per shard; 202 with the run's URL.
 pub async fn send(rules: &Rules, started: RunStarted, clock: &Clock) -> Result<Response, Problem> {
     let give_up =
         |error: &'static str| async move { runs::give_up_all(&rules.db, started, error, clock.context()).await };

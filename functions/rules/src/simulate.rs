@@ -1,4 +1,4 @@
-//! `/api/rules/simulate` and `/api/rules/simulations`: a rule in front of everybody, and nobody is paid.
+//! `/api/rules/simulate` and `/api/rules/simulations`: what a rule would grant to all players.
 
 use crate::{Rules, runs};
 use app::Db;
@@ -17,18 +17,18 @@ use serde_json::value::RawValue;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Simulate {
-    /// A draft, as it would be saved.
+    /// A draft rule, as it would be saved.
     rule: Option<Value>,
-    /// A saved rule.
+    /// The id of a saved rule.
     rule_id: Option<RuleId>,
     #[serde(default)]
     within: Within,
-    /// Start a run, however few the players are.
+    /// Start a run even for few players.
     #[serde(default)]
     as_run: bool,
 }
 
-/// The report, or 202 with the run that makes it.
+/// The report, or 202 with the run that creates it.
 pub async fn simulate(
     State(rules): State<Rules>,
     clock: Clock,
@@ -45,9 +45,7 @@ pub async fn simulate(
         (Some(draft), None) => Subject::Draft(draft),
         (None, Some(rule_id)) => Subject::Saved(rule_id),
         _ => {
-            return Err(
-                Refusal::invalid_at("/rule", "required", "either rule, a draft, or rule_id is to be given").into(),
-            );
+            return Err(Refusal::invalid_at("/rule", "required", "give either rule (a draft) or rule_id").into());
         }
     };
     let direct_players_max = if as_run { 0 } else { DIRECT_PLAYERS_MAX };
@@ -57,7 +55,7 @@ pub async fn simulate(
     }
 }
 
-/// The report of a run, as [`simulate`] answers it.
+/// The report of a run, in the form of [`simulate`].
 pub async fn report(
     State(db): State<Db>,
     PathParams(run_id): PathParams<RunId>,

@@ -1,4 +1,4 @@
-//! How rules look from outside.
+//! Rules as the API shows them.
 
 use app::rules::Trial;
 use app::rules::{RuleVersion, StoredRule};
@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The definition with what we know besides.
+/// The definition with its version and history.
 #[derive(Serialize)]
 pub struct RuleView {
     #[serde(skip)]
@@ -66,23 +66,24 @@ impl From<RuleVersion> for VersionView {
 #[derive(Serialize)]
 pub struct TrialView {
     rule_version: i32,
-    /// Whether the rule is switched on and in its time. It was tried as if it were.
+    /// Whether the rule is active and applies now. The test assumes both.
     is_live: bool,
     /// Whether all conditions hold.
     matches: bool,
-    /// Whether the rule paid this player in this period already, so that it would not be tried.
+    /// Whether the player already has a grant of this rule in this period, in which case the rule would not be
+    /// evaluated.
     already_granted: bool,
-    /// What the formula gives, before limits and rounding; null when it gives nothing, and `reason` says why.
+    /// The formula's value before limits and rounding; null if it has none, see `reason`.
     formula_amount: Option<Decimal>,
-    /// The same within the rule's limits and rounded, before the gates.
+    /// The amount within the rule's limits, rounded, before the gates.
     reward_amount: Plain,
     verdict: Verdict,
-    /// What would be granted if the conditions held.
+    /// The amount that would be granted if the conditions held.
     granted_amount: Plain,
     reason: Option<String>,
     player_state: Map<String, Value>,
     conditions: Vec<ConditionResult>,
-    /// All of them, also those after a refusal.
+    /// All gates, including those after a refusal.
     gates: Vec<GateFigures>,
 }
 

@@ -1,5 +1,5 @@
-//! `/api/wallet` and `/api/grants`: what a player has, and what people give, take and put right by hand.
-//! `/api/redemption`: what points are turned into.
+//! `/api/wallet` and `/api/grants`: balances, and manual credits, deductions and corrections. `/api/redemption`: the
+//! redemption of points.
 
 mod redemption;
 mod view;
@@ -17,7 +17,7 @@ use lambda::{Answered, Api, Auth, Clock, Keyed, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 use view::{GrantHistoryView, GrantReceiptView, ReceiptView, ReversalView, WalletView};
 
-/// Longest source, description and name of a game, in characters.
+/// Longest source, description, reason and game name, in characters.
 const TEXT_CHARACTERS_MAX: usize = 500;
 const GAMES_MAX: usize = 100;
 
@@ -84,7 +84,7 @@ async fn add_lp(
 struct AddBonusBody {
     player_id: PlayerId,
     amount: Money,
-    /// Money to stake, as its callers expect; not a multiplier.
+    /// The amount to stake, not a multiplier, as the callers of this endpoint expect.
     wagering_requirement: Money,
     expiry_hours: Option<u32>,
     max_bet: Option<Money>,
@@ -117,7 +117,7 @@ async fn add_bonus(
 struct DeductBody {
     player_id: PlayerId,
     currency: Asset,
-    /// Checked at the scale of the currency.
+    /// Validated at the scale of the currency.
     amount: Money,
     description: Option<String>,
 }
@@ -200,11 +200,11 @@ async fn forfeit(
     ))
 }
 
-/// What cannot be undone is not done without a reason.
+/// Irreversible operations require a reason.
 fn check_reason(reason: &str) -> Result<(), FieldErrors> {
     let mut errors = FieldErrors::default();
     if reason.trim().is_empty() {
-        errors.push("/reason", "required", "must say why");
+        errors.push("/reason", "required", "must give a reason");
     }
     check_text("/reason", Some(reason), &mut errors);
     errors.none_or(())
@@ -218,7 +218,7 @@ fn check_text(pointer: &str, text: Option<&str>, errors: &mut FieldErrors) {
     }
 }
 
-/// An empty list would let no stake count: the bonus could never be wagered.
+/// With an empty list no stake would count, and the bonus could never be wagered.
 fn check_games(games: Option<&[String]>, errors: &mut FieldErrors) {
     let games = match games {
         None => return,

@@ -1,4 +1,4 @@
-//! `/api/redemption`: the catalogue, and redeeming.
+//! `/api/redemption`: the catalogue and redemptions.
 
 use app::Db;
 use app::wallet::redemption::{Redeemed, StoredRedemptionRule};
@@ -53,7 +53,7 @@ async fn create(
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
-/// The body need not name the entry again.
+/// The body may omit the entry's id.
 async fn update(
     State(db): State<Db>,
     PathParams(rule_id): PathParams<RedemptionRuleId>,
@@ -84,7 +84,7 @@ async fn redeem(
     ))
 }
 
-/// An entry of the catalogue.
+/// A catalogue entry.
 #[derive(Serialize)]
 struct RuleView {
     #[serde(skip)]
@@ -106,7 +106,7 @@ impl From<StoredRedemptionRule> for RuleView {
     }
 }
 
-/// What a redemption came to.
+/// The result of a redemption.
 #[derive(Serialize)]
 struct RedeemedView {
     success: bool,
@@ -117,9 +117,9 @@ struct RedeemedView {
     cost_currency: Asset,
     target: Target,
     amount: Quantity,
-    /// Null: the target is no BONUS.
+    /// Null if the target is not BONUS.
     grant_id: Option<GrantId>,
-    /// Of the cost's currency.
+    /// New balance of the currency that was spent.
     new_balance: Quantity,
     message: String,
 }

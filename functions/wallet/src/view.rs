@@ -1,4 +1,4 @@
-//! How wallets look from outside.
+//! Wallets as the API shows them.
 
 use app::wallet::grants::{GrantHistory, GrantReceipt, HistoryStep};
 use app::wallet::{Grant, GrantStatus, Lot, Receipt, Reversal};
@@ -16,9 +16,9 @@ pub struct WalletView {
     rp_balance: Points,
     bonus_balance: Money,
     tickets_balance: Tickets,
-    /// LP and RP, in the order in which spending takes them.
+    /// Lots of LP and RP, in spending order.
     lots: Vec<LotView>,
-    /// Open bonuses, in the order in which stakes feed them.
+    /// Open bonuses, in wagering order.
     grants: Vec<GrantView>,
 }
 
@@ -35,10 +35,10 @@ struct LotView {
 #[derive(Serialize)]
 struct GrantView {
     id: GrantId,
-    /// Null: given by a person, or redeemed.
+    /// Null for a manual or redeemed bonus.
     rule_id: Option<String>,
     status: GrantStatus,
-    /// Why it ended so.
+    /// Why it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     status_reason: Option<String>,
     amount: Money,
@@ -46,28 +46,28 @@ struct GrantView {
     wagering_required: Money,
     wagering_completed: Money,
     wagering_left: Money,
-    /// Share of the wagering that is done, 0 to 1.
+    /// Completed share of the wagering, 0 to 1.
     progress: Decimal,
     issued_at: Timestamp,
     /// Null: never.
     expires_at: Option<Timestamp>,
-    /// Null: it does not expire. 0: it is due.
+    /// Null: it does not expire; 0: it is due.
     seconds_left: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_at: Option<Timestamp>,
-    /// Money it became.
+    /// Money it was converted into.
     #[serde(skip_serializing_if = "Option::is_none")]
     cash_amount: Option<Money>,
 }
 
-/// A bonus and everything that became of it.
+/// A bonus and its history.
 #[derive(Serialize)]
 pub struct GrantHistoryView {
     player_id: PlayerId,
     #[serde(flatten)]
     grant: GrantView,
     terms: domain::bonus::GrantTerms,
-    /// Oldest first, after its issue.
+    /// Transitions since its issue, oldest first.
     history: Vec<HistoryStep>,
 }
 
@@ -134,7 +134,7 @@ impl GrantView {
             wagering_required: Money::of(grant.wagering_required),
             wagering_completed: Money::of(grant.wagering_completed),
             wagering_left: Money::of(grant.wagering_left()),
-            // Down, so that 1 is said of what is done only.
+            // Rounded down, so that 1 means complete.
             progress: share.trunc_with_scale(SHARE_SCALE),
             issued_at: grant.issued_at,
             expires_at: grant.expires_at,
@@ -147,15 +147,15 @@ impl GrantView {
     }
 }
 
-/// How a bonus stands after a change.
+/// A bonus after a change.
 #[derive(Serialize)]
 pub struct GrantReceiptView {
     success: bool,
     grant_id: GrantId,
     status: GrantStatus,
-    /// What it holds.
+    /// Money the bonus holds.
     balance: Money,
-    /// Of the BONUS wallet.
+    /// New balance of the BONUS wallet.
     new_balance: Money,
     message: String,
 }
@@ -182,17 +182,17 @@ impl From<GrantReceipt> for GrantReceiptView {
     }
 }
 
-/// What taking a transaction back came to.
+/// The result of a reversal.
 #[derive(Serialize)]
 pub struct ReversalView {
     success: bool,
-    /// The one that reverses.
+    /// The reversing transaction.
     transaction_id: TransactionId,
     reversed_transaction_id: TransactionId,
     player_id: PlayerId,
-    /// Of the first of the assets it moved.
+    /// New balance of the first asset that moved.
     new_balance: Option<Quantity>,
-    /// Of each of them.
+    /// New balances of all assets that moved.
     balances: BTreeMap<Asset, Quantity>,
     message: String,
 }
@@ -225,13 +225,13 @@ impl From<Reversal> for ReversalView {
     }
 }
 
-/// What an operation on a wallet came to.
+/// The result of a wallet operation.
 #[derive(Serialize)]
 pub struct ReceiptView {
     success: bool,
-    /// Null: nothing was moved.
+    /// Null if nothing moved.
     transaction_id: Option<TransactionId>,
-    /// Of a bonus.
+    /// Set for a bonus.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant_id: Option<GrantId>,
     new_balance: Quantity,

@@ -22,7 +22,7 @@ where
     if let Err(error) = queue.send(bodies).await {
         tracing::error!(%run_id, cause = causes(&error), "the messages of a run could not be sent");
         give_up("the segmentation queue could not be reached").await?;
-        let detail = "the queue of runs cannot be reached just now; the run was given up";
+        let detail = "the segmentation queue is currently unavailable; the run was given up";
         return Err(Refusal::new(RefusalKind::Unavailable, "", detail)
             .with("run_id", json!(run_id))
             .into());

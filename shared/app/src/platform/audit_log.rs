@@ -1,13 +1,135 @@
 //! The audit log: writes by people, with what they changed.
 
 use crate::{Db, Result};
+use domain::act::Act;
+use domain::id::{PlayerId, RedemptionRuleId, RuleId, SignalId, WebhookId};
 use domain::page::Page;
 use domain::problem::child;
+use domain::text_enum;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
+use std::fmt;
+use store::Tx;
 pub use store::platform::audit_log::Entry;
 use uuid::Uuid;
+
+text_enum! {
+    /// What people do.
+    pub enum Action as "audited action" {
+        KeyCreate = "key.create",
+        KeyRevoke = "key.revoke",
+        PlayerCreate = "player.create",
+        PlayerUpdate = "player.update",
+        RedemptionRuleCreate = "redemption_rule.create",
+        RedemptionRuleUpdate = "redemption_rule.update",
+        RuleCreate = "rule.create",
+        RuleUpdate = "rule.update",
+        RuleArchive = "rule.archive",
+        RuleEvaluate = "rule.evaluate",
+        RuleRevoke = "rule.revoke",
+        SettingsUpdate = "settings.update",
+        SignalConfirm = "signal.confirm",
+        SignalFlag = "signal.flag",
+        SignalResolve = "signal.resolve",
+        TierCreate = "tier.create",
+        TierUpdate = "tier.update",
+        TierDelete = "tier.delete",
+        WebhookCreate = "webhook.create",
+        WebhookDelete = "webhook.delete",
+        WebhookRetry = "webhook.retry",
+    }
+}
+
+/// What it is done to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Subject<'a> {
+    Key(Uuid),
+    Player(&'a PlayerId),
+    RedemptionRule(&'a RedemptionRuleId),
+    Rule(&'a RuleId),
+    Settings,
+    Signal(SignalId),
+    Tier(&'a str),
+    Webhook(WebhookId),
+}
+
+/// `noun:id`.
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => write!(f, "key:{id}"),
+            Self::Player(id) => write!(f, "player:{id}"),
+            Self::RedemptionRule(id) => write!(f, "redemption_rule:{id}"),
+            Self::Rule(id) => write!(f, "rule:{id}"),
+            Self::Settings => f.write_str("settings"),
+            Self::Signal(id) => write!(f, "signal:{id}"),
+            Self::Tier(level) => write!(f, "tier:{level}"),
+            Self::Webhook(id) => write!(f, "webhook:{id}"),
+        }
+    }
+}
+
+/// The two sides of a write, and why it is done.
+#[derive(Debug, Default)]
+pub(crate) struct Sides<'a> {
+    before: Option<Value>,
+    after: Option<Value>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Sides<'a> {
+    /// It was not there before.
+    pub fn made(after: &impl Serialize) -> Self {
+        Self {
+            after: Some(json!(after)),
+            ..Self::default()
+        }
+    }
+
+    pub fn changed(before: &impl Serialize, after: &impl Serialize) -> Self {
+        Self {
+            before: Some(json!(before)),
+            ..Self::made(after)
+        }
+    }
+
+    /// It is not there any more.
+    pub fn ended(before: &impl Serialize) -> Self {
+        Self {
+            before: Some(json!(before)),
+            ..Self::default()
+        }
+    }
+
+    pub fn because(self, reason: &'a str) -> Self {
+        Self {
+            reason: Some(reason),
+            ..self
+        }
+    }
+}
+
+/// Keeps a write, in its own transaction.
+pub(crate) async fn append(
+    tx: &Tx<'_>,
+    act: &Act,
+    action: Action,
+    subject: Subject<'_>,
+    sides: Sides<'_>,
+) -> Result<()> {
+    let entry = Entry {
+        audit_id: (act.context.new_id)(),
+        at: act.context.now,
+        actor: act.actor.clone(),
+        action: action.to_string(),
+        subject: subject.to_string(),
+        before: sides.before,
+        after: sides.after,
+        reason: sides.reason.map(str::to_owned),
+    };
+    Ok(store::platform::audit_log::append(tx, &entry).await?)
+}
 
 /// One write by a person and what it changed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,7 +191,6 @@ fn compare_fields(pointer: &str, before: &Map<String, Value>, after: &Map<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn changes(before: &Value, after: &Value) -> Value {
         let mut changes = Vec::new();

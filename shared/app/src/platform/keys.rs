@@ -1,13 +1,12 @@
 //! API keys: created, listed, revoked. Only the hash of a key's text comes here; its holder alone has the text.
 
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::{Db, Error, Result};
 use domain::access::{ApiKey, Role};
 use domain::act::Act;
 use domain::page::Page;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use std::pin::Pin;
-use store::platform::audit_log::{self, Entry};
 use store::{Tx, transaction};
 use uuid::Uuid;
 
@@ -54,7 +53,8 @@ pub(crate) async fn create_in_tx(tx: &Tx<'_>, new: &NewKey, act: &Act) -> Result
         revoked_at: None,
     };
     store::platform::keys::insert(tx, &key, &new.hash).await?;
-    audit(tx, "key.create", None, &key, act).await?;
+    let sides = Sides::made(&key);
+    audit_log::append(tx, act, Action::KeyCreate, Subject::Key(key.key_id), sides).await?;
     Ok(key)
 }
 
@@ -75,20 +75,7 @@ async fn revoke_in_tx(tx: &Tx<'_>, key_id: Uuid, act: &Act) -> Result<ApiKey> {
         revoked_at: Some(act.context.now),
         ..key.clone()
     };
-    audit(tx, "key.revoke", Some(json!(key)), &revoked, act).await?;
+    let sides = Sides::changed(&key, &revoked);
+    audit_log::append(tx, act, Action::KeyRevoke, Subject::Key(key_id), sides).await?;
     Ok(revoked)
-}
-
-async fn audit(tx: &Tx<'_>, action: &str, before: Option<Value>, key: &ApiKey, act: &Act) -> Result<()> {
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("key:{}", key.key_id),
-        before,
-        after: Some(json!(key)),
-        reason: None,
-    };
-    Ok(audit_log::append(tx, &entry).await?)
 }

@@ -3,15 +3,15 @@
 //!
 //! The relay's loop and the HTTP calls are in its function. No transaction is open while a target is called.
 
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::{Context, Db, Error, Result};
 use domain::act::Act;
 use domain::id::{PlayerId, WebhookId};
 use domain::page::Page;
 use domain::webhook::{Attempt, DeliveryStatus, Message, Next, PING, Target, check_event_types};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashSet;
-use store::platform::audit_log::{self, Entry};
 use store::platform::deliveries::Tried;
 pub use store::platform::deliveries::{Delivery, Due};
 pub use store::platform::webhooks::{Endpoint, Webhook};
@@ -76,14 +76,8 @@ async fn create_in_tx(tx: &Tx<'_>, new: &NewWebhook, secret: &str, act: &Act) ->
         created_by: act.actor.clone(),
     };
     webhooks::insert(tx, &webhook, secret).await?;
-    audit(
-        tx,
-        "webhook.create",
-        webhook.webhook_id,
-        (None, Some(json!(webhook))),
-        act,
-    )
-    .await?;
+    let subject = Subject::Webhook(webhook.webhook_id);
+    audit_log::append(tx, act, Action::WebhookCreate, subject, Sides::made(&webhook)).await?;
     Ok(webhook)
 }
 
@@ -102,7 +96,8 @@ async fn delete_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, act: &Act) -> Result<W
         .await?
         .ok_or_else(|| not_found(webhook_id))?;
     webhooks::delete(tx, webhook_id, act.context.now).await?;
-    audit(tx, "webhook.delete", webhook_id, (Some(json!(webhook)), None), act).await?;
+    let subject = Subject::Webhook(webhook_id);
+    audit_log::append(tx, act, Action::WebhookDelete, subject, Sides::ended(&webhook)).await?;
     Ok(webhook)
 }
 
@@ -147,31 +142,12 @@ async fn retry_in_tx(tx: &Tx<'_>, webhook_id: WebhookId, delivery_id: i64, act: 
         return Err(WebhookError::NotParked { delivery_id, status }.into());
     }
     let after = json!({"delivery_id": delivery_id, "player_id": player_id, "status": DeliveryStatus::Pending});
-    audit(tx, "webhook.retry", webhook_id, (None, Some(after)), act).await
+    let subject = Subject::Webhook(webhook_id);
+    audit_log::append(tx, act, Action::WebhookRetry, subject, Sides::made(&after)).await
 }
 
 fn not_found(webhook_id: WebhookId) -> Error {
     Error::not_found("webhook", webhook_id)
-}
-
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    webhook_id: WebhookId,
-    (before, after): (Option<Value>, Option<Value>),
-    act: &Act,
-) -> Result<()> {
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("webhook:{webhook_id}"),
-        before,
-        after,
-        reason: None,
-    };
-    Ok(audit_log::append(tx, &entry).await?)
 }
 
 /// Turns a bounded number of outbox events into deliveries, one per subscribed webhook. Returns the number of events; 0

@@ -4,6 +4,7 @@ pub mod risk;
 
 use crate::error::{Error, Result};
 use crate::platform::analytics::Reward;
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::program::Program;
 use crate::wallet::books;
 use domain::act::Act;
@@ -16,9 +17,8 @@ use domain::problem::FieldErrors;
 use domain::segment::classify;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use store::platform::analytics::RewardFilter;
-use store::platform::audit_log::{self, Entry};
 use store::platform::stats::{self, Counter, Slot};
 use store::players::segments::SegmentChange;
 pub use store::players::{Filter, Player};
@@ -131,7 +131,8 @@ async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, act: &Act) -> Re
     };
     store::players::segments::change(tx, &[first], None, act.context.now).await?;
     let player = load(tx, player_id).await?;
-    audit(tx, "player.create", player_id, (None, &player.profile), act).await?;
+    let sides = Sides::made(&player.profile);
+    audit_log::append(tx, act, Action::PlayerCreate, Subject::Player(player_id), sides).await?;
     let counters = [
         Counter::PlayersTotal,
         Counter::PlayersActive,
@@ -200,7 +201,8 @@ async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, act:
         if changes.excludes(act.context.now) {
             forfeit_bonuses(tx, player_id, act).await?;
         }
-        audit(tx, "player.update", player_id, (Some(&before), &after), act).await?;
+        let sides = Sides::changed(&before, &after);
+        audit_log::append(tx, act, Action::PlayerUpdate, Subject::Player(player_id), sides).await?;
         let delta = Decimal::from(i32::from(after.is_active) - i32::from(before.is_active));
         stats::add(tx, &[(Counter::PlayersActive, delta)], Slot::of(player_id)).await?;
     }
@@ -269,24 +271,4 @@ fn check_profile(email: Option<&str>, name: Option<&str>) -> Result<()> {
         errors.push("/name", "format", problem.to_string());
     }
     Ok(errors.none_or(())?)
-}
-
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    player_id: &PlayerId,
-    (before, after): (Option<&Profile>, &Profile),
-    act: &Act,
-) -> Result<()> {
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("player:{player_id}"),
-        before: before.map(|profile| json!(profile)),
-        after: Some(json!(after)),
-        reason: None,
-    };
-    Ok(audit_log::append(tx, &entry).await?)
 }

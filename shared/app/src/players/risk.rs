@@ -1,6 +1,7 @@
 //! Fraud signals: detected in stored data, judged by people, and summed into the risk score that the gates read.
 
 use crate::error::{Error, Result};
+use crate::platform::audit_log::{self, Action, Sides};
 use crate::wallet::books::{self, Purpose};
 use domain::act::Act;
 use domain::context::Context;
@@ -17,7 +18,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
-use store::platform::audit_log::{self, Entry};
 use store::players::risk_facts::Trace;
 pub use store::players::signals::{SignalFilter, SignalState, Subject};
 use store::{Db, Tx, transaction};
@@ -299,10 +299,11 @@ async fn judge_in_tx(tx: &Tx<'_>, signal_id: SignalId, judgement: Judgement, not
     store::players::signals::judge(tx, &after).await?;
     save_score(tx, &owner, act.context.now).await?;
     let action = match judgement {
-        Judgement::Confirm => "signal.confirm",
-        Judgement::Resolve => "signal.resolve",
+        Judgement::Confirm => Action::SignalConfirm,
+        Judgement::Resolve => Action::SignalResolve,
     };
-    audit(tx, action, Some(&before), &after, note, act).await?;
+    let sides = Sides::changed(&audited(&before), &audited(&after)).because(note);
+    audit_log::append(tx, act, action, audit_log::Subject::Signal(signal_id), sides).await?;
     Ok(after)
 }
 
@@ -341,7 +342,15 @@ async fn flag_in_tx(tx: &Tx<'_>, player_id: &PlayerId, note: &str, act: &Act) ->
     store::players::signals::add(tx, std::slice::from_ref(&signal)).await?;
     save_score(tx, player_id, act.context.now).await?;
     store::platform::outbox::add(tx, &[Event::signal_raised(&signal)], act.context.now).await?;
-    audit(tx, "signal.flag", None, &signal, note, act).await?;
+    let sides = Sides::made(&audited(&signal)).because(note);
+    audit_log::append(
+        tx,
+        act,
+        Action::SignalFlag,
+        audit_log::Subject::Signal(signal.signal_id),
+        sides,
+    )
+    .await?;
     Ok(signal)
 }
 
@@ -365,27 +374,6 @@ fn check_note(note: &str) -> Result<()> {
         return Err(Error::invalid("/note", "format", detail));
     }
     Ok(())
-}
-
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    before: Option<&Signal>,
-    after: &Signal,
-    note: &str,
-    act: &Act,
-) -> Result<()> {
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("signal:{}", after.signal_id),
-        before: before.map(audited),
-        after: Some(audited(after)),
-        reason: Some(note.into()),
-    };
-    Ok(audit_log::append(tx, &entry).await?)
 }
 
 fn audited(signal: &Signal) -> Value {

@@ -1,11 +1,11 @@
 //! The program's settings: stored values over the defaults.
 
 use crate::error::BoxedCause;
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::{Db, Error, Result};
 use domain::act::Act;
 use domain::settings::Settings;
 use serde_json::{Map, Value};
-use store::platform::audit_log::{self, Entry};
 use store::{Executor, Tx};
 
 pub async fn get(db: &Db) -> Result<Settings> {
@@ -39,17 +39,8 @@ async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], act: &Act) ->
     let settings = read(after)?;
     settings.validate().none_or(())?;
     store::program::settings::save(tx, &changed, &act.actor, act.context.now).await?;
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: "settings.update".into(),
-        subject: "settings".into(),
-        before: Some(Value::Object(pick(&before))),
-        after: Some(Value::Object(changed)),
-        reason: None,
-    };
-    audit_log::append(tx, &entry).await?;
+    let sides = Sides::changed(&pick(&before), &changed);
+    audit_log::append(tx, act, Action::SettingsUpdate, Subject::Settings, sides).await?;
     Ok(settings)
 }
 

@@ -5,6 +5,7 @@ pub mod simulation;
 pub mod simulation_runs;
 
 use crate::error::{Error, Result};
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::program::Program;
 use domain::act::Act;
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
@@ -15,7 +16,6 @@ use domain::problem::{FieldErrors, child};
 use domain::rule::Rule;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use store::platform::audit_log::{self, Entry};
 pub use store::rules::{RuleVersion, StoredRule};
 use store::{Db, Executor, Tx, transaction};
 
@@ -86,7 +86,8 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRule
         let rule_id = rule.rule_id.clone();
         return Err(RuleError::Exists { rule_id }.into());
     }
-    audit(tx, "rule.create", &rule.rule_id, (None, Some(rule.definition())), act).await?;
+    let (subject, sides) = (Subject::Rule(&rule.rule_id), Sides::made(rule.definition()));
+    audit_log::append(tx, act, Action::RuleCreate, subject, sides).await?;
     load(tx, &rule.rule_id).await
 }
 
@@ -121,14 +122,8 @@ async fn update_in_tx(tx: &Tx<'_>, rule_id: &RuleId, rule: &Value, act: &Act) ->
         act.context.now,
     )
     .await?;
-    audit(
-        tx,
-        "rule.update",
-        rule_id,
-        (Some(&before.definition), Some(rule.definition())),
-        act,
-    )
-    .await?;
+    let sides = Sides::changed(&before.definition, rule.definition());
+    audit_log::append(tx, act, Action::RuleUpdate, Subject::Rule(rule_id), sides).await?;
     load(tx, rule_id).await
 }
 
@@ -143,7 +138,8 @@ pub async fn archive(db: &Db, rule_id: &RuleId, act: &Act) -> Result<StoredRule>
 async fn archive_in_tx(tx: &Tx<'_>, rule_id: &RuleId, act: &Act) -> Result<StoredRule> {
     let before = lock(tx, rule_id).await?;
     store::rules::archive(tx, rule_id, act.context.now).await?;
-    audit(tx, "rule.archive", rule_id, (Some(&before.definition), None), act).await?;
+    let sides = Sides::ended(&before.definition);
+    audit_log::append(tx, act, Action::RuleArchive, Subject::Rule(rule_id), sides).await?;
     load(tx, rule_id).await
 }
 
@@ -249,33 +245,4 @@ pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestam
         is_live: rule.is_on(&program.moment),
         facts: facts.to_json(program.catalogue.all()),
     })
-}
-
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    rule_id: &RuleId,
-    (before, after): (Option<&Value>, Option<&Value>),
-    act: &Act,
-) -> Result<()> {
-    let entry = Entry {
-        before: before.cloned(),
-        after: after.cloned(),
-        ..entry(action, rule_id, act)
-    };
-    Ok(audit_log::append(tx, &entry).await?)
-}
-
-/// The audit entry of an action on a rule.
-pub(crate) fn entry(action: &str, rule_id: &RuleId, act: &Act) -> Entry {
-    Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("rule:{rule_id}"),
-        before: None,
-        after: None,
-        reason: None,
-    }
 }

@@ -4,6 +4,7 @@
 //! simulation showed.
 
 use crate::error::{Error, Result};
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::program::Program;
 use crate::rules;
 use crate::runs::{RunStarted, create};
@@ -18,7 +19,6 @@ use domain::period::{Cadence, Moment};
 use domain::rule::Rule;
 use domain::run::{Rewards, RunKind, Scope};
 use serde_json::json;
-use store::platform::audit_log::{self, Entry};
 use store::platform::stats::Slot;
 use store::runs::NewRun;
 use store::runs::shards::{self, RewardTotals, Shard};
@@ -62,7 +62,10 @@ async fn start_evaluation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, act: &Act) -> Res
     let program = Program::load(tx, act.context.now).await?;
     applies_now(&program.rule(&stored)?, &program.moment)?;
     let run = new_run(RunKind::Evaluation, Scope::All, rule_id, None, act);
-    start(tx, &run, rules::entry("rule.evaluate", rule_id, act)).await
+    let started = create(tx, &run).await?;
+    let sides = Sides::made(&json!({ "run_id": run.run_id }));
+    audit_log::append(tx, act, Action::RuleEvaluate, Subject::Rule(rule_id), sides).await?;
+    Ok(started)
 }
 
 fn applies_now(rule: &Rule, moment: &Moment) -> Result<(), RuleRunError> {
@@ -96,15 +99,10 @@ pub async fn start_revocation(db: &Db, rule_id: &RuleId, reason: &str, act: &Act
 async fn start_revocation_in_tx(tx: &Tx<'_>, rule_id: &RuleId, reason: &str, act: &Act) -> Result<RunStarted> {
     rules::load(tx, rule_id).await?;
     let run = new_run(RunKind::Revocation, Scope::Holders, rule_id, Some(reason), act);
-    start(
-        tx,
-        &run,
-        Entry {
-            reason: Some(reason.to_owned()),
-            ..rules::entry("rule.revoke", rule_id, act)
-        },
-    )
-    .await
+    let started = create(tx, &run).await?;
+    let sides = Sides::made(&json!({ "run_id": run.run_id })).because(reason);
+    audit_log::append(tx, act, Action::RuleRevoke, Subject::Rule(rule_id), sides).await?;
+    Ok(started)
 }
 
 fn new_run(kind: RunKind, scope: Scope, rule_id: &RuleId, reason: Option<&str>, act: &Act) -> NewRun {
@@ -118,19 +116,6 @@ fn new_run(kind: RunKind, scope: Scope, rule_id: &RuleId, reason: Option<&str>, 
         rule_id: Some(rule_id.clone()),
         reason: reason.map(str::to_owned),
     }
-}
-
-async fn start(tx: &Tx<'_>, run: &NewRun, entry: Entry) -> Result<RunStarted> {
-    let started = create(tx, run).await?;
-    audit_log::append(
-        tx,
-        &Entry {
-            after: Some(json!({ "run_id": run.run_id })),
-            ..entry
-        },
-    )
-    .await?;
-    Ok(started)
 }
 
 /// Cancels the open grants that players of a locked shard hold of the run's rule. The actor is the person who started

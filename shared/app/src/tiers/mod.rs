@@ -12,6 +12,7 @@ pub use standing::{Due, Next, TierStanding, standing};
 pub use store::tiers::PastMove;
 
 use crate::error::{Error, Result};
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use domain::act::Act;
 use domain::facts::Catalogue;
 use domain::money::{MONEY_SCALE, check_amount, parse_signed};
@@ -19,8 +20,7 @@ use domain::problem::{FieldErrors, child};
 use domain::rule::{Condition, Rule};
 use domain::tier::{LP_MULTIPLIER, Ladder, Tier};
 use rust_decimal::Decimal;
-use serde_json::{Value, json};
-use store::platform::audit_log::{self, Entry};
+use serde_json::Value;
 use store::{Db, Executor, Tx, transaction};
 
 /// Longest name of a tier or benefit, in bytes.
@@ -84,7 +84,8 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     tiers.push(tier.clone());
     check(tx, tiers, Some(tier)).await?;
     store::tiers::insert(tx, tier, act.context.now).await?;
-    audit(tx, "tier.create", &tier.tier_level, (None, Some(tier)), act).await?;
+    let subject = Subject::Tier(&tier.tier_level);
+    audit_log::append(tx, act, Action::TierCreate, subject, Sides::made(tier)).await?;
     Ok(tier.clone())
 }
 
@@ -104,7 +105,8 @@ async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     let before = std::mem::replace(place, tier.clone());
     check(tx, tiers, Some(tier)).await?;
     store::tiers::update(tx, tier, act.context.now).await?;
-    audit(tx, "tier.update", &tier.tier_level, (Some(&before), Some(tier)), act).await?;
+    let subject = Subject::Tier(&tier.tier_level);
+    audit_log::append(tx, act, Action::TierUpdate, subject, Sides::changed(&before, tier)).await?;
     Ok(tier.clone())
 }
 
@@ -131,7 +133,8 @@ async fn delete_in_tx(tx: &Tx<'_>, tier_level: &str, act: &Act) -> Result<Tier> 
     }
     check(tx, tiers, None).await?;
     store::tiers::delete(tx, tier_level).await?;
-    audit(tx, "tier.delete", tier_level, (Some(&tier), None), act).await?;
+    let subject = Subject::Tier(tier_level);
+    audit_log::append(tx, act, Action::TierDelete, subject, Sides::ended(&tier)).await?;
     Ok(tier)
 }
 
@@ -268,24 +271,4 @@ async fn check_rules(tx: &Tx<'_>, catalogue: &Catalogue) -> Result<()> {
         }
     }
     Ok(())
-}
-
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    tier_level: &str,
-    (before, after): (Option<&Tier>, Option<&Tier>),
-    act: &Act,
-) -> Result<()> {
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("tier:{tier_level}"),
-        before: before.map(|tier| json!(tier)),
-        after: after.map(|tier| json!(tier)),
-        reason: None,
-    };
-    Ok(audit_log::append(tx, &entry).await?)
 }

@@ -1,6 +1,7 @@
 //! The redemption catalogue and redemptions.
 
 use crate::error::{Error, Result};
+use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::platform::idempotent;
 use crate::program::Program;
 use crate::wallet::books::{self, Purpose};
@@ -13,7 +14,6 @@ use domain::redemption::{Applicant, Order, Redemption, RedemptionRefusal, Redemp
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use store::platform::audit_log::{self, Entry};
 use store::platform::stats::Slot;
 pub use store::wallet::redemptions::StoredRedemptionRule;
 use store::{Db, Executor, Tx, transaction};
@@ -69,7 +69,8 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRede
         let rule_id = rule.rule_id.clone();
         return Err(RedemptionError::Exists { rule_id }.into());
     }
-    audit(tx, "redemption_rule.create", None, &rule, act).await?;
+    let (subject, sides) = (Subject::RedemptionRule(&rule.rule_id), Sides::made(&rule.definition()));
+    audit_log::append(tx, act, Action::RedemptionRuleCreate, subject, sides).await?;
     load(tx, &rule.rule_id).await
 }
 
@@ -104,7 +105,9 @@ async fn update_in_tx(
     let before = load(tx, rule_id).await?;
     let rule = parse(tx, rule).await?;
     store::wallet::redemptions::update(tx, &rule, act.context.now).await?;
-    audit(tx, "redemption_rule.update", Some(&before.rule), &rule, act).await?;
+    let sides = Sides::changed(&before.rule.definition(), &rule.definition());
+    let subject = Subject::RedemptionRule(rule_id);
+    audit_log::append(tx, act, Action::RedemptionRuleUpdate, subject, sides).await?;
     load(tx, rule_id).await
 }
 
@@ -181,24 +184,4 @@ async fn parse(tx: &Tx<'_>, rule: &Value) -> Result<RedemptionRule> {
         crate::program::settings::load(tx).await?,
     );
     Ok(RedemptionRule::parse(rule, &ladder, &settings)?)
-}
-
-async fn audit(
-    tx: &Tx<'_>,
-    action: &str,
-    before: Option<&RedemptionRule>,
-    after: &RedemptionRule,
-    act: &Act,
-) -> Result<()> {
-    let entry = Entry {
-        audit_id: (act.context.new_id)(),
-        at: act.context.now,
-        actor: act.actor.clone(),
-        action: action.into(),
-        subject: format!("redemption_rule:{}", after.rule_id),
-        before: before.map(|rule| Value::Object(rule.definition())),
-        after: Some(Value::Object(after.definition())),
-        reason: None,
-    };
-    Ok(audit_log::append(tx, &entry).await?)
 }

@@ -36,7 +36,7 @@ impl Program {
         self.send(path).await.expect(200)
     }
 
-    /// Follows the `Link` headers and answers one field of every item.
+    /// Follows the `Link` headers and returns one field of every item.
     async fn walk(&self, path: &str, field: &str) -> Vec<String> {
         let (mut path, mut found) = (path.to_owned(), Vec::new());
         loop {
@@ -86,7 +86,7 @@ impl Program {
     }
 }
 
-/// Two grants of rules and the decisions behind them.
+/// Two grants of rules with their decisions.
 const GRANTS: &str = r#"
 INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount, cost,
   expected_revenue, status, balance, wagering_required, issued_at, expires_at, closed_at)
@@ -103,7 +103,7 @@ VALUES ('P002', '019b0000-0000-7000-8000-0000000000e1', '2026-03-01Z', '{}',
 async fn the_dashboard_counts_without_scanning() {
     let program = Program::new().await;
     program.add_bonus("P001", 100, 1000).await;
-    // What the tables say must not matter: the figures are the counters'.
+    // The figures must come from the counters, not the tables.
     program.test.tamper("DELETE FROM player_segments").await;
     let dashboard = program.get("/api/analytics/dashboard").await;
     assert_eq!(
@@ -170,7 +170,7 @@ async fn rewards_are_filtered_and_walked_newest_first() {
 #[tokio::test]
 async fn transactions_are_signed_from_the_wallets_side() {
     let program = Program::new().await;
-    // Nothing to wager: credited, and converted at once.
+    // Without wagering the bonus is converted at once.
     program.add_bonus("P001", 25, 0).await;
     let postings = program.get("/api/analytics/transactions?player_id=P001").await;
     let shown: Vec<String> = postings

@@ -1,4 +1,5 @@
-//! Through the router, on a real database; the bucket is a stand-in, and the worker's part is written by the test.
+//! `/api/imports` through the router, on a real database. The bucket is a stand-in, and the test writes the worker's
+//! results.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use app::Context;
@@ -19,7 +20,7 @@ const FORM: &str = "multipart/form-data; boundary=x";
 const COUNTS: &str =
     "total_rows = 12, created_rows = 6, updated_rows = 2, unchanged_rows = 1, rejected_rows = 3, chunks = 1";
 
-/// Long enough for every test that is answered.
+/// Long enough for every test that gets a response.
 const PATIENT: Patience = Patience {
     at_most: Duration::from_secs(60),
     between: Duration::from_millis(2),
@@ -49,7 +50,7 @@ impl Stack {
         let (told, puts) = unbounded_channel();
         let cloud = StandIn::start(move |request| {
             let path = request.path.split('?').next().unwrap_or_default();
-            // A test that does not listen does not need to know.
+            // A test may have dropped the receiver.
             let _ = told.send(path.trim_start_matches("/imports/").to_owned());
             (status, String::new())
         })
@@ -71,7 +72,8 @@ impl Stack {
         }
     }
 
-    /// What the worker would do: makes the import of this object, and sets its columns; then `more` about `$import` and `$run`.
+    /// Acts as the worker: creates the import of this object, sets its columns, then runs `more`, which uses `$import`
+    /// and `$run`.
     async fn work(test: &TestDb, key: &str, columns: &str, more: &str) -> String {
         let object = Object {
             bucket: "imports".into(),

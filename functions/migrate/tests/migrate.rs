@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use store::Db;
 use testing::TestDb;
 
-/// As the event of that JSON.
+/// Invokes with this JSON as the event.
 async fn migrate(db: &Db, event: Value) -> Result<Migrated, String> {
     let request = serde_json::from_value(event).map_err(|error| error.to_string())?;
     let migrated = migrate::handle(db, request, lambda::context()).await;
@@ -46,7 +46,7 @@ async fn the_runtime_role_cannot_migrate() {
     assert!(migrate(&test.db(), json!({})).await.is_err());
 }
 
-/// Applies the files up to a version, as they are, to an empty schema.
+/// Applies the migration files up to a version to an empty schema.
 async fn migrate_to(test: &TestDb, versions: std::ops::RangeInclusive<usize>) {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
     let mut files: Vec<_> = std::fs::read_dir(directory)
@@ -87,7 +87,7 @@ async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
     );
 }
 
-/// The owner of the tests is as a deployment's should be: no superuser, with CREATEROLE and a database of its own.
+/// The tests' owner is like a deployment's: no superuser, with CREATEROLE and its own database.
 #[tokio::test]
 async fn a_login_role_gets_the_rights_of_the_functions_from_an_owner_who_is_no_superuser() {
     let test = TestDb::new().await;
@@ -96,7 +96,7 @@ async fn a_login_role_gets_the_rights_of_the_functions_from_an_owner_who_is_no_s
             .await,
         "false"
     );
-    // Roles belong to the server: a name of this test's own, with all that has to be quoted.
+    // Roles are shared by the whole server, so this test uses its own name, with characters that need quoting.
     let role = format!("Run \"time\"; {}", test.text("SELECT current_database()").await);
     let quoted = role.replace('"', "\"\"");
     test.tamper(&format!("CREATE ROLE \"{quoted}\" LOGIN")).await;
@@ -172,7 +172,7 @@ async fn an_admin_key_that_is_expired_or_revoked_and_keys_of_other_roles_do_not_
     );
 }
 
-/// Two deployments at once: the second waits, and is refused.
+/// Two concurrent deployments: the second waits and is refused.
 #[tokio::test]
 async fn two_calls_at_once_make_one_key() {
     let test = TestDb::new().await;

@@ -1,4 +1,4 @@
-//! Through the router, on a real database; the queue is a stand-in.
+//! The operations API through the router, on a real database; the queue is a stand-in.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use app::Act;
@@ -542,7 +542,7 @@ async fn a_run_that_cannot_be_sent_is_given_up_and_says_so() {
     );
 }
 
-/// A player with points that are over, which the audit takes for sound.
+/// A player with expired points that the audit accepts.
 async fn with_points_that_are_over(stack: &Stack) {
     Player::new("P001").insert(&stack.test.db()).await;
     let lot = "INSERT INTO wallets VALUES ('P001', 'LP', 10, 1);

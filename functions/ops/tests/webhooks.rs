@@ -215,7 +215,7 @@ async fn a_ping_is_answered_with_what_the_target_said() {
     );
 }
 
-/// An event of a player, claimed and answered with this status nine times: parked.
+/// A player's event that is parked after nine attempts with this status.
 async fn parked(stack: &Stack, webhook_id: WebhookId, player: &str) {
     let db = stack.test.db();
     let mut context = lambda::context();

@@ -41,7 +41,7 @@ async fn a_player_looks_as_the_api_says() {
     let mut player = program.get("/api/players/P002").await;
     assert!(player["created_at"].as_str().unwrap().ends_with('Z'));
     player["created_at"].take();
-    // As text: a number that is equal is not enough, it must show its scale.
+    // Compared as text, because the scale of a number must match too.
     let expected = json!({
         "player_id": "P002", "email": null, "name": null, "segment": "LOSING", "tier": "BRONZE", "risk_score": 0,
         "is_active": true, "is_blocked": false, "self_excluded_until": null, "created_at": null, "last_activity_at": null,
@@ -218,7 +218,7 @@ async fn a_change_keeps_what_it_does_not_name() {
             &json!("2027-01-01T00:00:00Z")
         ]
     );
-    // The same again is no change.
+    // Repeating it changes nothing.
     program.send("PUT", "/api/players/N1", Some(body)).await.expect(200);
     let audit = "SELECT string_agg((before ->> 'name') || '>' || coalesce(after ->> 'name', '-') || ' ' || (after ->> 'is_blocked'), ',')
                  FROM audit_log WHERE action = 'player.update'";
@@ -415,7 +415,7 @@ async fn the_tier_says_what_is_missing_for_the_next_one() {
     };
     let (today, since) = (day(0).await, day(364).await);
     let mut tier = program.get("/api/players/P002/tier").await;
-    // A day may begin in between.
+    // A new day may start in between.
     assert!([since, day(364).await].contains(&tier["qualifying_since"].take().as_str().unwrap().to_owned()));
     let expected = json!({
         "player_id": "P002", "tier": "BRONZE", "rank": 0, "benefits": tier["benefits"], "qualifying_lp": "0.00", "qualification_days": 365,

@@ -15,7 +15,7 @@ struct Program {
 }
 
 impl Program {
-    /// With players P001 to P003, who share a device; P003 was rewarded.
+    /// With players P001 to P003, who share a device; P003 has a reward.
     async fn new() -> Self {
         let test = TestDb::new().await;
         test.subscribe().await;
@@ -47,7 +47,7 @@ impl Program {
         }
     }
 
-    /// P001 and P002 have a signal each.
+    /// P001 and P002 have one signal each.
     async fn scanned() -> Self {
         let program = Self::new().await;
         program.scan().await;

@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// The definition with its version and history.
+/// The definition with its version and timestamps.
 #[derive(Serialize)]
 pub struct RuleView {
     #[serde(skip)]

@@ -1,4 +1,4 @@
-//! Many callers at once: what each was told is what is stored.
+//! Concurrent callers: each response matches what is stored.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use axum::Router;
@@ -11,7 +11,7 @@ use testing::{Player, Response, TestDb, api_key, send};
 
 struct Program {
     test: TestDb,
-    /// One per Lambda instance: each has connections of its own.
+    /// One pool per Lambda instance, each with its own connections.
     instances: Vec<Router>,
     key: String,
 }
@@ -91,7 +91,7 @@ async fn two_thousand_credits_of_one_make_two_thousand() {
         .collect()
         .await;
     told.sort_unstable();
-    // Everybody was told a balance of their own.
+    // Every caller got a different balance.
     assert_eq!(told, (1..=2_000).collect::<Vec<i64>>());
     assert_eq!(
         program.text("SELECT balance || ' ' || version FROM wallets").await,
@@ -169,7 +169,7 @@ async fn five_hundred_transactions_are_each_reversed_by_one_of_two_callers() {
     program.audit().await;
 }
 
-/// Of 160 points each: the seventh makes SILVER and the 63rd GOLD, whoever they are.
+/// 160 points each: the seventh credit reaches SILVER and the 63rd GOLD, in any order.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_credits_over_two_thresholds_make_one_step_each() {
     let program = Program::new().await;

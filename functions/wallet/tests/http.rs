@@ -298,7 +298,7 @@ async fn points_that_have_expired_are_gone_whether_or_not_they_were_swept() {
         (problem["available"].to_string(), problem["requested"].to_string()),
         ("10.00".into(), "11.00".into())
     );
-    // The refused request expired nothing either.
+    // Nor did the refused request expire anything.
     assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "110.00");
     program
         .post("/api/wallet/deduct", deduct("LP", json!(10)))
@@ -367,7 +367,7 @@ async fn a_wrong_credit_is_taken_back_as_long_as_it_is_there() {
         ("29.00".into(), "30.00".into())
     );
     program.post("/api/wallet/add-lp", lp(json!(5))).await.expect(200);
-    // Blocked players' books can be put right too.
+    // Corrections are possible for blocked players too.
     program.tamper("UPDATE players SET is_blocked = true").await;
     let reversal = program
         .keyed("/api/wallet/reverse", "r1", body.clone())
@@ -501,7 +501,7 @@ async fn an_unplayed_bonus_is_taken_back_and_a_played_one_is_not() {
     let program = program().await;
     let first = program.post("/api/wallet/add-bonus", bonus(100)).await.expect(200);
     let second = program.post("/api/wallet/add-bonus", bonus(50)).await.expect(200);
-    // Ten of the first are taken by hand.
+    // Ten of the first are deducted manually.
     program
         .post("/api/wallet/deduct", deduct("BONUS", json!(10)))
         .await
@@ -547,7 +547,7 @@ async fn the_runtime_role_can_only_add_postings() {
         let refusal = client.batch_execute(statement).await.unwrap_err();
         assert_eq!(refusal.code().map(|code| code.code()), Some("42501"), "{statement}"); // insufficient privilege
     }
-    // The owner is stopped by the triggers.
+    // Triggers stop the owner.
     let owner = program.owner().client().await.unwrap();
     for statement in [
         "UPDATE postings SET amount = 6",

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 use testing::day::{Day, Totals, numbered};
 use testing::{Player, audit};
 
-/// As the query below shows it. Points are a tenth of what was staked.
+/// In the form of the query below. Points are a tenth of the stakes.
 fn expected(totals: &Totals) -> String {
     let Totals {
         deposited,
@@ -36,7 +36,7 @@ async fn a_day_of_play_is_counted_once_however_often_it_is_sent() {
         .date()
         .yesterday()
         .unwrap();
-    // The twentieth plays for ten times as much.
+    // The twentieth player stakes ten times as much.
     let day = Day::new(3, yesterday, numbered("D", 20), 40);
     for player in numbered("D", 20) {
         Player::new(&player).insert(&program.test.db()).await;

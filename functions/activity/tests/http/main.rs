@@ -93,7 +93,7 @@ pub fn stake(event_id: &str, amount: &str, game: &str) -> Value {
     event(event_id, json!({ "type": "STAKE", "amount": amount, "game": game }))
 }
 
-/// What SQS answers to a batch of messages.
+/// The response of SQS to a batch of messages.
 fn accept(batch: &str) -> String {
     let batch: Value = serde_json::from_str(batch).unwrap();
     let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
@@ -101,7 +101,7 @@ fn accept(batch: &str) -> String {
     json!({ "Successful": accepted, "Failed": [] }).to_string()
 }
 
-/// Now: a stake before its grant contributes nothing.
+/// The current time, because a stake before its grant contributes nothing.
 pub fn event(event_id: &str, more: Value) -> Value {
     let now = lambda::context().now.to_string();
     let mut event = json!({ "event_id": event_id, "player_id": "P001", "occurred_at": now });

@@ -1,4 +1,4 @@
-//! The stream: totals, days, points, and what rules it calls.
+//! The stream: totals, days, points, and the rules it triggers.
 
 use crate::{Program, event, stake, statuses};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn bet(event_id: &str, round: &str, amount: &str) -> Value {
     )
 }
 
-/// Hours ago, or ahead.
+/// Hours from now; negative for the past.
 fn at(hours: i64, mut event: Value) -> Value {
     event["occurred_at"] = json!((lambda::context().now + jiff::SignedDuration::from_hours(hours)).to_string());
     event
@@ -99,7 +99,7 @@ async fn a_void_takes_back_the_points_that_are_left() {
 #[tokio::test]
 async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_the_next_stake() {
     let program = Program::new().await;
-    // 999.90, then 0.10 makes SILVER, then 100 at 1.1 times 0.1.
+    // 999.90, then 0.10 reaches SILVER, then 100 at 1.1 times 0.1.
     let results = program
         .send(json!([
             stake("e1", "9999", "slots"),
@@ -127,7 +127,7 @@ async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_the_next_stake() {
             .await,
         "SILVER"
     );
-    // What the day's play earned is one lot.
+    // The points of a day's play are one lot.
     assert_eq!(
         program
             .test

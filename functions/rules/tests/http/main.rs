@@ -66,7 +66,7 @@ impl Program {
     }
 }
 
-/// What SQS answers to a batch of messages.
+/// The response of SQS to a batch of messages.
 fn accept(batch: &str) -> String {
     let batch: Value = serde_json::from_str(batch).unwrap();
     let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
@@ -74,7 +74,7 @@ fn accept(batch: &str) -> String {
     json!({ "Successful": accepted, "Failed": [] }).to_string()
 }
 
-/// `LOSS_CASHBACK` of the sample.
+/// The sample rule `LOSS_CASHBACK`.
 pub fn loss_cashback() -> Value {
     json!({
         "rule_id": "LOSS_CASHBACK", "name": "Ten per cent of the loss", "priority": 10, "is_active": true,

@@ -342,7 +342,7 @@ async fn a_test_shows_the_formula_before_and_after_limits_and_rounding() {
         .expect(200);
     assert_eq!(try_on("A").await.0, "123.457 100.00 50.00");
 
-    // Nothing matches and the formula has no value: the gates are shown all the same, with the reason.
+    // Although nothing matches and the formula has no value, the gates are shown, with the reason.
     rule["reward_config"]["formula"] = json!("net_loss / total_wagered");
     program
         .send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule))

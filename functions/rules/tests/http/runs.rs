@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testing::{Player, api_key, call};
 
 impl Program {
-    /// Starts a run and answers what was told of it.
+    /// Starts a run and returns the response.
     pub async fn start(&self, path: &str, body: Option<Value>) -> Value {
         let response = self.send("POST", path, body).await;
         let place = response.header("location").unwrap().to_owned();
@@ -31,7 +31,7 @@ impl Program {
             .collect()
     }
 
-    /// What the two workers do with the last message, delivered as often as `times`.
+    /// Delivers the last message `times` times to both workers.
     pub async fn work_off(&self, times: usize) {
         let message = *self.messages().last().unwrap();
         for _ in 0..times {
@@ -46,7 +46,8 @@ async fn work(db: &Db, message: ShardMessage) {
     }
 }
 
-/// P002 of the domain, who gets 480.00, and one whom the rule does not match. The segment of P004 is not what it would be.
+/// P002 of the domain, who gets 480.00, and one whom the rule does not match. The segment of P004 is not what it would
+/// be.
 async fn with_players() -> Program {
     let program = Program::new().await;
     let db = program.test.db();
@@ -128,7 +129,7 @@ async fn only_a_rule_that_applies_now_is_evaluated() {
             .expect(409);
         assert_eq!(problem["type"], format!("urn:loyalty:problem:{code}"));
     }
-    // A person asks for it: no trigger is needed.
+    // A manual evaluation needs no trigger.
     let mut rule = loss_cashback();
     rule["trigger"] = json!(["DEPOSIT"]);
     program
@@ -140,7 +141,7 @@ async fn only_a_rule_that_applies_now_is_evaluated() {
         .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
         .await
         .expect(200);
-    // Archived before its turn came: nothing is granted.
+    // Archived before the shard was processed: nothing is granted.
     program.work_off(1).await;
     assert_eq!(program.test.text("SELECT count(*) FROM grants").await, "0");
     let problem = program

@@ -2,8 +2,8 @@ use crate::{Program, loss_cashback};
 use serde_json::{Value, json};
 use testing::{Player, api_key, call};
 
-/// P002 of the domain gets 480.00, which costs 362.11 and earns 450.00. X is as P002 and suspicious: half of it. P004 is not
-/// one for the rule.
+/// P002 of the domain gets 480.00, which costs 362.11 and earns 450.00. X is as P002 and suspicious: half of it. P004
+/// is not one for the rule.
 async fn with_players() -> Program {
     let program = Program::new().await;
     let db = program.test.db();
@@ -308,7 +308,7 @@ async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
         .send("POST", "/api/rules/simulate", Some(body(false)))
         .await
         .expect(200);
-    // They differ in when they were evaluated.
+    // They differ in the evaluation time only.
     for answer in [&mut report, &mut direct] {
         assert!(answer["evaluated_at"].take().is_string());
     }

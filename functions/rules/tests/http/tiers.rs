@@ -104,7 +104,7 @@ async fn a_broken_ladder_is_refused_with_the_place() {
             .await,
         ["/tier_level range"]
     );
-    // Without players nobody is in the way of deleting the lowest tier, but the ladder.
+    // Without players only the ladder itself prevents deleting the lowest tier.
     program.send("DELETE", "/api/tiers/BRONZE", None).await.expect(422);
     assert_eq!(
         names(&program.get("/api/tiers").await),
@@ -180,7 +180,7 @@ async fn ladder_edits_wait_for_each_other() {
         statuses.push(task.await.unwrap());
     }
     statuses.sort_unstable();
-    // Each of the later ones sees the first, and is told what is wrong rather than failing on a constraint.
+    // Each later request sees the first and gets a validation error instead of a constraint violation.
     assert_eq!(statuses, [201, 422, 422, 422, 422, 422]);
 }
 
@@ -189,7 +189,7 @@ async fn nobody_enters_a_tier_while_it_is_deleted() {
     let program = Program::new().await;
     let client = program.test.owner();
     let mut client = client.client().await.unwrap();
-    // Somebody who writes a player into GOLD and has not committed yet.
+    // An uncommitted transaction that moves a player into GOLD.
     let tx = store::begin(&mut client).await.unwrap();
     store::tiers::pin(&tx).await.unwrap();
     tx.batch_execute("INSERT INTO players (player_id, tier, created_at) VALUES ('P001', 'GOLD', now())")

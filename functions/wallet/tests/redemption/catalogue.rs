@@ -1,4 +1,4 @@
-//! Keeping the catalogue.
+//! Maintaining the catalogue.
 
 use crate::{Program, RULES, cash};
 use serde_json::{Value, json};

@@ -52,7 +52,7 @@ impl Program {
         self.send("POST", RULES, Some(rule)).await.expect(201)
     }
 
-    /// Points as somebody credited them. The API gives no RP, and no points that expire.
+    /// Credits points directly, because the API credits neither RP nor points that expire.
     async fn credit(&self, asset: Asset, amount: i64, expires_at: Option<&str>) {
         let (db, expires_at) = (self.test.db(), expires_at.map(|at| at.parse().unwrap()));
         let credited: store::Result<()> = store::transaction!(db, |tx| credit(tx, asset, amount, expires_at));
@@ -63,7 +63,7 @@ impl Program {
         self.send("POST", REDEEM, Some(order(rule_id))).await
     }
 
-    /// The refusal's code; nothing has changed.
+    /// Returns the refusal's code and checks that nothing changed.
     async fn refusal(&self, body: Value, status: u16) -> Value {
         let before = self.state().await;
         let problem = self.keyed("refused", body).await.expect(status);
@@ -82,7 +82,7 @@ impl Program {
         send(&self.router, request).await
     }
 
-    /// Redeems at an instant.
+    /// Redeems at this instant.
     async fn redeem_at(&self, rule_id: &str, now: &str) -> Result<Redeemed, Refusal> {
         let context = Context {
             now: now.parse().unwrap(),
@@ -123,7 +123,7 @@ impl Program {
             .join(" ")
     }
 
-    /// A digest of everything that a redemption could change.
+    /// A digest of everything a redemption can change.
     async fn state(&self) -> String {
         let tables = [
             "postings",
@@ -168,7 +168,7 @@ fn player() -> PlayerId {
     PlayerId::parse("P001").unwrap()
 }
 
-/// Whatever zeros it ends in.
+/// The number's value, regardless of trailing zeros.
 fn figure(value: &Value) -> Decimal {
     value
         .to_string()
@@ -180,7 +180,7 @@ fn order(rule_id: &str) -> Value {
     json!({ "player_id": "P001", "rule_id": rule_id })
 }
 
-/// 500 RP for 5.00 in cash, with `changes`; null takes a field away.
+/// 500 RP for 5.00 in cash, with `changes`; null removes a field.
 fn cash(changes: Value) -> Value {
     let mut rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5 });
     let fields = rule.as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! Redeeming: what it moves, and what stands against it.
+//! Redemptions: what they move and why they are refused.
 
 use crate::{Program, REDEEM, cash, figure, order};
 use app::wallet::redemption::Redeemed;
@@ -98,7 +98,7 @@ async fn a_bonus_is_a_grant_under_the_terms_of_the_entry() {
     );
     testing::audit(&program.test.db()).await;
 
-    // Another price for the next one; this one keeps its terms.
+    // A new price applies to later redemptions; this one keeps its terms.
     program
         .send("PUT", "/api/redemption/rules/CASH_5", Some(cash(json!({ "cost": 1 }))))
         .await
@@ -187,7 +187,7 @@ async fn what_stands_against_a_redemption_is_said_with_its_figures() {
         rule["rule_id"] = json!(rule_id);
         program.offer(rule).await;
     }
-    // The minimum is of the balance before: 600 suffices, 500 does not.
+    // The minimum applies to the balance before: 600 is enough, 500 is not.
     program.redeem("SILVER").await.expect(200);
     for (rule_id, expected) in [
         (
@@ -239,7 +239,7 @@ async fn a_redemption_under_one_key_happens_once() {
     program.keyed("k1", order("OTHER")).await.expect(422);
     assert_eq!(program.balances().await, "400.00 0.00 0 0.00");
     assert_eq!(program.test.text("SELECT count(*) FROM redemptions").await, "1");
-    // A refused request leaves its key to be used again.
+    // The key of a refused request can be used again.
     program.keyed("k2", order("NONE")).await.expect(404);
     program.keyed("k2", order("CASH_5")).await.expect(200);
     testing::audit(&program.test.db()).await;
@@ -294,7 +294,7 @@ async fn a_month_is_a_calendar_month_of_the_program_time_zone() {
     program.offer(cash(json!({ "cost": 10, "monthly_limit": 1 }))).await;
     program.credit(Asset::Rp, 500, None).await;
     let month = |redeemed: Redeemed| redeemed.redemption.month.to_string();
-    // Midnight in Berlin is 22:00 UTC in summer time, and 23:00 in winter time.
+    // Midnight in Berlin is 22:00 UTC in summer and 23:00 UTC in winter.
     assert_eq!(
         month(program.redeem_at("CASH_5", "2026-11-30T22:59:59Z").await.unwrap()),
         "2026-11-01"

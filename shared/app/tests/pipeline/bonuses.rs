@@ -1,4 +1,4 @@
-//! The life of bonuses that rules gave, with the clock in the test's hands.
+//! The life cycle of bonuses that rules grant, with a clock that the test sets.
 
 use crate::program::{TestProgram, context};
 use app::activity::{Action, Occurrence, Outcome, Payout, Remark, Stake, Traces};
@@ -26,7 +26,7 @@ fn p001() -> PlayerId {
     PlayerId::parse("P001").unwrap()
 }
 
-/// Hours after a common beginning, which lies behind every [`context`].
+/// Hours after a common start, which is later than every [`context`].
 fn at(hours: i64) -> Context {
     let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
     Context {
@@ -42,7 +42,7 @@ async fn with_bonus(terms: Value) -> (TestProgram, GrantId) {
     (program, grant_id)
 }
 
-/// One bonus of 100.00 for each.
+/// One bonus of 100.00 per set of terms.
 async fn with_rules(terms: &[Value]) -> TestProgram {
     let rule = |(index, terms): (usize, &Value)| {
         let mut reward = json!({ "type": "BONUS_BALANCE", "amount": 100 });
@@ -168,7 +168,7 @@ async fn what_exceeds_one_requirement_flows_to_the_next_bonus() {
         .iter()
         .map(|effect| (effect.contribution, effect.status))
         .collect();
-    // The one that expires goes first.
+    // The bonus that expires first is wagered first.
     assert_eq!(
         shown,
         [(d("100"), GrantStatus::Completed), (d("30"), GrantStatus::Active)]
@@ -203,7 +203,7 @@ async fn a_bonus_waits_for_its_opt_in() {
     let (program, grant_id) =
         with_bonus(json!({ "wagering_requirement": 1, "requires_opt_in": true, "expiry_hours": 48 })).await;
     assert_eq!(program.wallet().await.bonus, d("0"));
-    // Before the opt-in nothing contributes.
+    // Stakes before the opt-in do not contribute.
     assert_eq!(program.stake("s1", "60", "0", None, at(0)).await.unwrap().grants, []);
     let receipt = grants::activate(&program.db, grant_id, &Act::of(ACTOR, at(1)))
         .await
@@ -217,7 +217,7 @@ async fn a_bonus_waits_for_its_opt_in() {
         matches!(again, Error::Account(AccountError::NotPending { .. })),
         "{again}"
     );
-    // A stake of before the opt-in that comes late does not either.
+    // Nor does one from before the opt-in that arrives later.
     assert_eq!(
         program
             .stake(
@@ -360,7 +360,7 @@ async fn a_round_that_is_never_settled_is_lost_after_a_day() {
     let swept = expiry::expire_due(&program.db, 100, at(24)).await.unwrap();
     assert_eq!((swept.players, swept.bonuses_depleted), (1, 1));
     assert_eq!(program.status(grant_id).await, GrantStatus::Depleted);
-    // What comes after all is lost, and said so.
+    // A payout after the end is lost, and the result says so.
     let outcome = program.payout("p1", "500", "r1", at(25)).await;
     assert_eq!((outcome.real_amount, outcome.forfeited_amount), (d("0"), d("500")));
     program.audit().await;
@@ -371,7 +371,7 @@ async fn rounds_left_open_over_the_completion_do_not_escape_the_conversion_limit
     let (program, _) = with_bonus(json!({ "wagering_requirement": 1, "max_conversion": 2 })).await;
     program.stake("s1", "60", "60", Some("r1"), at(0)).await.unwrap();
     program.stake("s2", "30", "30", Some("r2"), at(0)).await.unwrap();
-    // Completes with 10 left: 200 at most may become money, 190 are left.
+    // Completes with 10 left: at most 200 may convert, so 190 remain.
     program.stake("s3", "10", "0", None, at(0)).await.unwrap();
     let first = program.payout("p1", "150", "r1", at(1)).await;
     assert_eq!((first.real_amount, first.forfeited_amount), (d("150"), d("0")));
@@ -401,7 +401,7 @@ async fn expiry_and_a_completing_stake_at_once_have_one_of_the_two_outcomes() {
             .into_inner()
             .grant_id
             .unwrap();
-        // The last microsecond of its life against the first after it.
+        // The last microsecond before its expiry against the first after it.
         let expiry = Context {
             now: issued.now + SignedDuration::from_hours(1),
             ..issued
@@ -426,7 +426,7 @@ async fn expiry_and_a_completing_stake_at_once_have_one_of_the_two_outcomes() {
                 );
             }
             GrantStatus::Expired => {
-                // The stake fed the other bonus, or nothing.
+                // The stake counted for the other bonus or for none.
                 assert!(stake.grants.iter().all(|effect| effect.grant_id != grant_id));
                 assert_eq!(swept.bonuses_expired, 1);
             }

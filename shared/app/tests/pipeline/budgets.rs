@@ -13,7 +13,7 @@ use testing::Csv;
 
 #[tokio::test]
 async fn a_budget_for_a_hundred_grants_gives_a_hundred_whatever_the_number_of_workers() {
-    // 500 LP cost 5.00 each: a budget of 500.00 is for 100 grants. 10,000 candidates in three shards.
+    // 500 LP cost 5.00, so a budget of 500.00 allows 100 grants. 10,000 candidates in three shards.
     let rule = json!({ "rule_id": "BUDGETED", "name": "b", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 500 }, "budget": { "total": 500 } });
     let program = TestProgram::new(&[rule]).await;
@@ -45,7 +45,7 @@ async fn a_budget_for_a_hundred_grants_gives_a_hundred_whatever_the_number_of_wo
     program.audit().await;
 }
 
-/// Grants of an evaluation of all players at this instant.
+/// The number of grants of an evaluation of all players at this instant.
 async fn granted_at(program: &TestProgram, now: Timestamp) -> usize {
     let context = Context { now, ..context() };
     let run = runs::start_recalculation(&program.db, Rewards::Evaluate, &Act::of("test", context))
@@ -60,10 +60,10 @@ async fn granted_at(program: &TestProgram, now: Timestamp) -> usize {
 
 #[tokio::test]
 async fn the_budget_of_a_day_begins_anew_at_midnight_of_the_program_also_when_the_clock_is_changed() {
-    // 500 LP cost 5.00 each: 10.00 are for two grants a day. Eight players, each paid once.
+    // 500 LP cost 5.00, so 10.00 allow two grants a day. Eight players, each granted once.
     let rule = json!({ "rule_id": "DAILY_BUDGET", "name": "b", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 500 }, "budget": { "per_day": 10 } });
-    // Berlin: 29 March 2026 has 23 hours, 25 October 25.
+    // In Berlin, 29 March 2026 has 23 hours and 25 October has 25.
     for (day, first, next_day) in [
         ("2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
         ("2026-10-25", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
@@ -84,7 +84,7 @@ async fn the_budget_of_a_day_begins_anew_at_midnight_of_the_program_also_when_th
         .await
         .unwrap();
 
-        // Staked a week before, so that what the players bring in is of the last 30 days.
+        // Staked a week before, so that the players' revenue is in the last 30 days.
         let context = Context {
             now: first - SignedDuration::from_hours(24 * 7),
             ..context()

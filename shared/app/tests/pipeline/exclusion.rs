@@ -1,4 +1,4 @@
-//! Who excludes themselves gets nothing any more, by whatever way, and loses what is open at once.
+//! A self-excluded player gets nothing on any path and loses open bonuses at once.
 
 use crate::program::{TestProgram, context};
 use app::Act;
@@ -17,7 +17,7 @@ fn p001() -> PlayerId {
     PlayerId::parse("P001").unwrap()
 }
 
-/// A daily bonus that the player got today, and will get tomorrow.
+/// A daily bonus that the player got today and would get again tomorrow.
 async fn program() -> TestProgram {
     let rule = json!({ "rule_id": "DAILY", "name": "daily", "priority": 1, "is_active": true, "cadence": "DAILY",
         "conditions": { "total_wagered_min": 1 }, "reward_config": { "type": "BONUS_BALANCE", "amount": 10, "wagering_requirement": 1 } });
@@ -84,7 +84,7 @@ async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
         "FORFEITED self_exclusion"
     );
 
-    // Another day's period, so that only the exclusion can stop the rule.
+    // The period of another day, so that only the exclusion can stop the rule.
     program
         .database
         .tamper("UPDATE grants SET period_key = '2000-01-01'")

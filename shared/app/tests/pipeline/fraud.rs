@@ -1,4 +1,4 @@
-//! Signals from what is stored, the score they make, and what it does to rewards.
+//! Signals detected in stored data, the resulting score, and its effect on rewards.
 
 use crate::program::{TestProgram, context};
 use app::activity::{self, Action, Occurrence, Stake, Traces};
@@ -27,7 +27,7 @@ fn d(text: &str) -> Decimal {
     text.parse().unwrap()
 }
 
-/// Hours after noon of a day that lies behind every [`context`].
+/// Hours after noon of a day that is later than every [`context`].
 fn at(hours: i64) -> Context {
     let noon: Timestamp = "2026-11-24T12:00:00Z".parse().unwrap();
     Context {
@@ -40,7 +40,7 @@ fn at_day(days: i64) -> Context {
     at(24 * days)
 }
 
-/// Players P001 and on, who deposited 100 and lost a little.
+/// Players from P001 on, who deposited 100 and lost a little.
 async fn players(count: usize) -> TestProgram {
     let program = TestProgram::new(&[]).await;
     for player_id in ids(count) {
@@ -139,7 +139,7 @@ impl TestProgram {
         .await
     }
 
-    /// Everything there is about signals and scores.
+    /// All stored signals and scores.
     async fn risk(&self) -> String {
         let signals = "SELECT string_agg(s::text, '; ' ORDER BY player_id, signal_id) FROM signals s";
         let scores = "SELECT string_agg(player_id || ' ' || risk_score, ', ' ORDER BY player_id) FROM players";
@@ -167,7 +167,7 @@ fn device(device_id: &str) -> Traces {
     }
 }
 
-/// Each player gets a bonus and plays with these traces.
+/// Gives each player a bonus and lets them play with these traces.
 async fn ring(count: usize, traces: &Traces) -> TestProgram {
     let program = players(count).await;
     for player_id in ids(count) {
@@ -256,7 +256,7 @@ async fn accounts_behind_one_address_are_not_found() {
         ip: Some("203.0.113.7".into()),
         ..Traces::default()
     };
-    // Five would be no hub: it is the kind that does not count.
+    // Five are too few for a hub, so it is the kind of trace that finds nothing.
     let five = ring(5, &ip).await;
     five.scan(&ids(5), at(2)).await;
     assert_eq!(five.signals("P001").await, "0");
@@ -449,7 +449,7 @@ async fn what_an_import_shows_counts_for_the_rewards_of_the_same_shard() {
     let rule = json!({ "rule_id": "POINTS", "name": "points", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 100 } });
     let program = TestProgram::new(&[rule]).await;
-    // 90 for an improbable win: refused. No bonus before, no deposit: nothing to see yet.
+    // 90 for an improbable win: refused. Without an earlier bonus or deposit there is no other signal.
     program
         .import(
             "p.csv",
@@ -513,7 +513,7 @@ async fn a_score_fades_from_scan_to_scan() {
     );
     let profile = risk::profile(&program.db, &id("P001"), at_day(271).now).await.unwrap();
     assert_eq!((profile.risk_score, profile.current_score), (20, 10));
-    // New evidence: a third account. It counts afresh.
+    // A third account is new evidence and restarts the decay.
     program
         .database
         .tamper("INSERT INTO player_traces SELECT 'P003', kind, fingerprint, now() FROM player_traces LIMIT 1")
@@ -535,7 +535,7 @@ async fn a_score_fades_from_scan_to_scan() {
 #[tokio::test]
 async fn scans_at_once_raise_one_signal() {
     let program = ring(3, &device("phone-1")).await;
-    // Open connections with prepared statements: the scans do not wait for each other before the lock.
+    // Opens connections and prepares statements, so that the scans meet only at the lock.
     join_all((0..8).map(|_| async { risk::scan(&program.db, &[], at(2)).await.unwrap() })).await;
     let scans = join_all((0..8).map(|_| async { risk::scan(&program.db, &ids(3), at(2)).await.unwrap().raised })).await;
     assert_eq!(scans.iter().sum::<usize>(), 3);

@@ -177,7 +177,7 @@ async fn the_difference_to_the_totals_before_lands_on_the_import_day() {
 #[tokio::test]
 async fn an_old_account_brings_thirty_days_of_its_total() {
     let program = TestProgram::new(&[]).await;
-    // Registered 300 days before 2026-11-23: a tenth of the total counts for the windows.
+    // Registered 300 days before 2026-11-23, so a tenth of the total counts in the windows.
     let csv = "player_id,total_deposited,total_wagered,total_won,registered_at\nA,1000,30000,10000,2026-01-27\n";
     program.import("1.csv", csv).await;
     assert_eq!(program.text("SELECT wagered FROM player_daily").await, "3000.0000");

@@ -1,4 +1,4 @@
-//! Files, segments and rewards against a real PostgreSQL, as the runtime role.
+//! Imports, segments and rewards on a real PostgreSQL, as the runtime role.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! A program with the sample rules, and what the workers do to it.
+//! A program with the sample rules, and the workers' steps.
 
 use app::imports::{self, Applied, Chunk, Ending, Import, Object};
 use app::program::Program;
@@ -19,7 +19,7 @@ pub struct TestProgram {
     pub db: Db,
 }
 
-/// Noon of a day in UTC, a microsecond later at each call, and fresh ids.
+/// Noon UTC, one microsecond later at each call, with new ids.
 pub fn context() -> Context {
     static CALLS: AtomicI64 = AtomicI64::new(0);
     let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
@@ -70,7 +70,7 @@ impl TestProgram {
             .unwrap()
     }
 
-    /// Imports a file of one chunk, and works off its run.
+    /// Imports a file of one chunk and processes its run.
     pub async fn import(&self, name: &str, csv: &str) -> (Import, Option<Run>) {
         let import = self.open(name).await;
         let lines = u64::try_from(csv.lines().count()).unwrap();
@@ -82,7 +82,7 @@ impl TestProgram {
         (import.clone(), runs::find(&self.db, import.run_id).await.unwrap())
     }
 
-    /// What the two queues do for a run.
+    /// Processes a run as the two workers do.
     pub async fn work_off(&self, run_id: RunId) {
         for message in runs::open_messages(&self.db, run_id).await.unwrap() {
             self.segment(message).await;

@@ -184,7 +184,7 @@ async fn rewards_wait_for_the_segments() {
 
 #[tokio::test]
 async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
-    // 64 rules, each worth 100.00 of points' cost (10,000 LP at 0.01): the cap is 1000 a day.
+    // 64 rules, each granting 10,000 LP at a cost of 100.00; the cap is 1000 a day.
     let rule = |n: usize| {
         json!({ "rule_id": format!("R{n:02}"), "name": "r", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
                 "reward_config": { "type": "LOYALTY_POINTS", "amount": 10000 } })
@@ -193,7 +193,7 @@ async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
     let import = program.open("p.csv").await;
     let csv = "player_id,total_deposited,total_wagered,total_won\nA,1000,90000,60000\n";
     program.apply(&import, &chunk(csv, 0, 3)).await;
-    // Nobody is evaluated yet: all rewards are those of the 64 batches.
+    // Nobody has been evaluated yet, so all rewards come from the 64 batches.
     let player = [PlayerId::parse("A").unwrap()];
     let mut messages = Vec::new();
     for _ in 0..64 {
@@ -204,7 +204,7 @@ async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
         program.segment(message).await;
         messages.push(message);
     }
-    // As many workers, each with connections of its own.
+    // One worker per batch, each with its own connections.
     let workers: Vec<_> = (0..16).map(|_| program.database.db()).collect();
     let evaluations = messages
         .iter()

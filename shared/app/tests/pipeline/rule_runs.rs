@@ -1,4 +1,4 @@
-//! One rule for everybody: its evaluation and its revocation, on several workers at once.
+//! Runs of one rule over all players: evaluation and revocation, by concurrent workers.
 
 use crate::program::{TestProgram, chunk, context};
 use app::Act;
@@ -18,7 +18,7 @@ fn rule_id(text: &str) -> RuleId {
     RuleId::parse(text).unwrap()
 }
 
-/// A program whose players came before its rules, and were granted nothing.
+/// A program whose players existed before its rules and have no grants.
 pub async fn with_players(csv: &Csv, rules: &[Value]) -> TestProgram {
     let program = TestProgram::new(&[]).await;
     let csv = csv.to_string();
@@ -44,14 +44,14 @@ impl TestProgram {
             .unwrap()
     }
 
-    /// The shards one after the other, in the order of the players' ids.
+    /// Processes the shards one after the other, by player id.
     pub async fn work_off_in_order(&self, run: RunStarted) {
         for message in run.messages() {
             rewards::run_shard(&self.db, message, context()).await.unwrap();
         }
     }
 
-    /// Every shard in as many workers as `times`, all at once.
+    /// Processes every shard in `times` workers, all at once.
     async fn work_off_at_once(&self, run: RunStarted, times: usize) {
         let messages = run.messages().flat_map(|message| std::iter::repeat_n(message, times));
         join_all(
@@ -172,7 +172,8 @@ async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
     let stake = |id: &str| {
         let player_id = PlayerId::parse(id).unwrap();
         let context = context();
-        // Half of it from the bonus; the whole requirement, so that the bonus completes where the stake comes first.
+        // Half of the stake is bonus money. It meets the whole requirement, so that the bonus completes if the stake
+        // comes first.
         let stake = Stake {
             amount: 50.into(),
             game: Some("slots".into()),

@@ -1,4 +1,4 @@
-//! A simulation as a run says what the direct one says, however its message comes.
+//! A simulation run gives the same report as a direct simulation, however its message is delivered.
 
 use crate::program::{TestProgram, context};
 use crate::simulations::{population, rule, saved, with_everything_in_play};
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use std::pin::Pin;
 
 impl TestProgram {
-    /// A run, whatever the number of players.
+    /// Starts a run whatever the number of players.
     async fn start(&self, subject: &Subject, within: Within) -> ShardMessage {
         let answer = simulation_runs::answer(&self.db, subject, within, 0, &Act::of("staff", context()))
             .await
@@ -50,7 +50,7 @@ impl TestProgram {
         }
     }
 
-    /// The direct report, as one that was evaluated when the other was.
+    /// The direct report, with the evaluation time of the other.
     async fn direct(&self, subject: &Subject, within: Within, report: &Value) -> Value {
         let mut direct =
             serde_json::to_value(simulate(&self.db, subject, within, context().now).await.unwrap()).unwrap();
@@ -63,7 +63,7 @@ impl TestProgram {
             .await
     }
 
-    /// Lets a delivery go on until the run looks so.
+    /// Polls a delivery until the run satisfies `looks`.
     async fn until(&self, delivery: &mut Delivery<'_>, message: ShardMessage, looks: impl Fn(&RunView) -> bool) {
         for _ in 0..100_000 {
             assert!(poll_immediate(&mut *delivery).await.is_none(), "it ended before");
@@ -130,7 +130,7 @@ async fn a_run_reports_what_the_direct_simulation_answers_and_a_second_delivery_
         );
         assert_eq!(program.report(message.run_id).await, None);
 
-        // As the queues do it, through both workers.
+        // Through both workers, as with the queues.
         assert_eq!(program.segment(message).await, app::runs::segmentation::Next::Rewards);
         rewards::run_shard(&program.db, message, context()).await.unwrap();
         let report = program.report(message.run_id).await.unwrap();
@@ -239,7 +239,7 @@ async fn who_lost_the_run_to_a_later_delivery_stops_and_writes_nothing() {
     program.audit().await;
 }
 
-/// Behind the last progress that it shows, only the end tells an attempt that it has lost the run.
+/// After its last progress report an attempt notices only at the end that it has lost the run.
 #[tokio::test]
 async fn who_comes_to_the_end_of_a_run_that_was_lost_stores_no_report() {
     let program = three_shards().await;
@@ -271,7 +271,7 @@ async fn many_deliveries_of_many_runs_at_once_end_each_run_once() {
     for _ in 0..3 {
         messages.push(program.start(&saved("TRIED"), Within::Alone).await);
     }
-    // More at once than there are connections.
+    // More simulations than connections.
     let deliveries = messages
         .iter()
         .flat_map(|message| [*message; 3])
@@ -349,7 +349,7 @@ async fn messages_of_other_shards_change_nothing() {
     program.audit().await;
 }
 
-/// What became of a run that must have failed.
+/// The error of a run that must have failed.
 async fn failure(program: &TestProgram, message: ShardMessage) -> String {
     let run = program.run(message.run_id).await;
     assert_eq!((run.status, run.report_url, run.shards_failed), ("FAILED", None, 1));
@@ -357,7 +357,7 @@ async fn failure(program: &TestProgram, message: ShardMessage) -> String {
         panic!("no failure")
     };
     assert_eq!(run.error.as_deref(), Some(reason.as_str()));
-    // Nothing begins it again.
+    // A further delivery does not start it again.
     rewards::run_shard(&program.db, message, context()).await.unwrap();
     assert_eq!(program.run(message.run_id).await.status, "FAILED");
     program.audit().await;

@@ -1,4 +1,4 @@
-//! What a simulation shows is what an evaluation does.
+//! An evaluation does what the simulation showed.
 
 use crate::program::{TestProgram, context};
 use crate::rule_runs::with_players;
@@ -27,7 +27,7 @@ impl TestProgram {
         simulate(&self.db, subject, within, context().now).await.unwrap()
     }
 
-    /// Rows of every table.
+    /// Row counts of all tables.
     async fn rows(&self) -> String {
         let query = "SELECT string_agg(relname || ' ' || (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM ' || relname, false, true, '')))[1], ', ' ORDER BY relname)
              FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
@@ -42,7 +42,7 @@ pub fn rule(id: &str, priority: i32, formula: &str, more: Value) -> Value {
     rule
 }
 
-/// 5,000 players in two shards; some are suspicious, blocked, or have been given nearly all that a day allows.
+/// 5,000 players in two shards; some are suspicious, blocked or near the daily cap.
 pub async fn population(rules: &[Value]) -> TestProgram {
     let program = with_players(&Csv::players().numbered("P", 5_000), rules).await;
     let script = "INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status)
@@ -77,7 +77,7 @@ fn seen(report: &Report) -> String {
     )
 }
 
-/// A first rule has taken some of the room under the caps; the second has a budget that ends among the players.
+/// A first rule has used part of the caps; the budget of the second ends among the players.
 pub async fn with_everything_in_play() -> TestProgram {
     let earlier = json!({ "reward_config": { "type": "CASHBACK", "amount": 990, "wagering_requirement": 1 }, "conditions": { "segment": "WINNING" } });
     let budget = json!({ "budget": { "total": 200000, "per_day": 150000 } });
@@ -86,7 +86,7 @@ pub async fn with_everything_in_play() -> TestProgram {
         rule("TRIED", 2, "total_wagered * 0.02", budget),
     ])
     .await;
-    // The gate of profit lets anything pass, so that there are some to cap.
+    // The profit gate passes everything, so that some grants reach the cap.
     let loyal = json!({ "BONUS_BALANCE": 100, "CASHBACK": 100 });
     let open = json!({ "profit": { "retention_multiplier": { "NEW": loyal, "WINNING": loyal, "BREAKEVEN": loyal, "LOSING": loyal, "VIP": loyal } } });
     let settings = serde_json::from_value(open).unwrap();
@@ -176,7 +176,7 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
             gate.name
         );
     }
-    // Each of the sampled players got what the sample says.
+    // Each sampled player got the amount in the sample.
     assert_eq!(report.samples.len(), 10);
     for sample in &report.samples {
         let amount = sample
@@ -281,7 +281,7 @@ async fn a_draft_is_compared_with_the_version_in_force() {
         (new.amount.value - old.amount.value, new.cost - old.cost)
     );
     assert!(difference.granted < 0 && new.granted > 0);
-    // A rule that is nowhere yet is compared with nothing.
+    // A new rule has nothing to be compared with.
     let fresh = program
         .simulate(&Subject::Draft(rule("FRESH", 2, "10", json!({}))), Within::Alone)
         .await;
@@ -335,7 +335,7 @@ async fn an_empty_population_and_a_crowd_of_simulations_are_answered() {
         (report.players, report.figures.matched, report.amounts, report.roi),
         (0, 0, None, None)
     );
-    // More at once than there are connections: each makes do with what is free.
+    // More simulations than connections: each uses those that are free.
     let program = population(&[rule("TRIED", 1, "1", json!({}))]).await;
     let subject = saved("TRIED");
     let reports = futures_util::future::join_all((0..6).map(|_| program.simulate(&subject, Within::Alone))).await;

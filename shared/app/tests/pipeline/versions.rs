@@ -24,7 +24,7 @@ const PLAYERS: &str = "LOYALTY_EDITED_PLAYERS";
 const PLAYERS_DEFAULT: usize = 10_000;
 const BATCH_PLAYERS: usize = 50;
 
-/// Every version reads other facts, and gives another amount.
+/// Every version reads other facts and grants another amount.
 fn version(n: usize) -> Value {
     let (condition, formula) = match n % 3 {
         0 => ("net_loss_min", format!("net_loss * 0.01 + {n}")),
@@ -38,7 +38,7 @@ fn version(n: usize) -> Value {
         "reward_config": { "type": "LOYALTY_POINTS", "formula": formula, "max_amount": 5000 + n } })
 }
 
-/// A hundred edits a second until `done`; answers how many there were.
+/// Makes a hundred edits a second until `done` and returns how many.
 async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
     let rule_id = RuleId::parse("EDITED").unwrap();
     let mut ticks = interval(Duration::from_millis(10));
@@ -54,7 +54,7 @@ async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
     edits
 }
 
-/// On threads of its own: the evaluation would not let the editor keep time.
+/// Runs on its own threads: otherwise the evaluation would slow the editor down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_of_a_rule_that_is_being_edited_follows_from_its_version_and_the_kept_facts() {
     let players = std::env::var(PLAYERS)

@@ -1,4 +1,4 @@
-//! A batch comes to the same as its events one at a time, and a second delivery to nothing.
+//! A batch has the same result as its events one at a time, and a second delivery changes nothing.
 
 use crate::program::{TestProgram, at, d, occurrence, read, stake, void};
 use app::Act;
@@ -6,7 +6,7 @@ use app::activity::{Action, Occurrence, Payout};
 use rust_decimal::Decimal;
 use testing::day::{Day, numbered};
 
-/// Numbers that a seed gives, the same for ever.
+/// Deterministic random numbers from a seed.
 struct Draw(u64);
 
 impl Draw {
@@ -29,8 +29,7 @@ fn cents(value: u64) -> Decimal {
     Decimal::new(i64::try_from(value).unwrap(), 2)
 }
 
-/// Play with bonus money in few rounds, with voids before and behind what they void, events that come twice, and some that
-/// are refused.
+/// Play with bonus money in few rounds, with voids before and after their events, duplicates and refused events.
 fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
     let mut draw = Draw(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut events = Vec::new();
@@ -76,7 +75,7 @@ fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
 async fn with_bonuses() -> TestProgram {
     let program = TestProgram::new(&["P1".to_owned(), "P2".to_owned()]).await;
     for player in ["P1", "P2"] {
-        // Those that are fed first are the youngest.
+        // The newest bonuses are wagered first.
         program.give_bonus(player, "300", "9000", None, at(0)).await;
         program.give_bonus(player, "25", "60", Some(72), at(0)).await;
         program.give_bonus(player, "40", "90", Some(48), at(0)).await;
@@ -171,8 +170,8 @@ async fn a_second_delivery_in_any_order_changes_nothing() {
 #[tokio::test]
 async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
     let program = with_bonuses().await;
-    // Of 365 bonus money 300 is staked and won double; then the payout's void finds its part of the oldest bonus, and has taken
-    // it when it finds that of the next played away.
+    // Of 365 bonus money 300 is staked and won double; then the payout's void finds its part of the oldest bonus, and
+    // has taken it when it finds that of the next played away.
     let events = vec![
         occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(60).now),
         occurrence(
@@ -234,7 +233,8 @@ async fn a_bonus_that_is_emptied_in_a_round_with_its_result_is_played_away() {
     program.audit().await;
 }
 
-/// Berlin: Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to 23:00 UTC.
+/// In Berlin, Sunday 29 March 2026 has 23 hours, from 23:00 to 22:00 UTC; Sunday 25 October has 25, from 22:00 to
+/// 23:00.
 #[tokio::test]
 async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
     for (first, last, day) in [
@@ -279,7 +279,7 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
         let of_day =
             format!("SELECT round(wagered, 2) || ' ' || round(lp_earned, 2) FROM player_daily WHERE day = '{day}'");
         assert_eq!(program.text(&of_day).await, "20.00 2.00", "{day}");
-        // The points of that day are one lot, and expire when the next day is over.
+        // The day's points are one lot, which expires at the end of the next day.
         let lot = format!(
             "SELECT round(remaining, 2) || ' ' || (expires_at AT TIME ZONE 'Europe/Berlin' = '{day}'::date + 2) FROM point_lots WHERE play_day = '{day}'"
         );
@@ -290,7 +290,7 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
 
 #[tokio::test]
 async fn points_beyond_their_range_refuse_their_stake_alone() {
-    // 10^15 is the first number out of range: of a day in two stakes, and of one stake.
+    // 10^15 is the first number out of range, for a day's total (two stakes) and for one stake.
     for (per_unit, stakes) in [
         ("10", ["60000000000000", "50000000000000", "0.01"]),
         ("1000000", ["0.01", "1000000000", "0.01"]),

@@ -1,4 +1,4 @@
-//! Rules that events call.
+//! Rules that events trigger.
 
 use crate::program::{TestProgram, at, d, occurrence, player_id, stake};
 use app::Act;
@@ -17,7 +17,7 @@ fn rule(id: &str, trigger: &str, more: Value) -> Value {
     rule
 }
 
-/// P1, of whom much is expected: the profit gate lets pass what the rules give.
+/// P1 has a high expected revenue, so that the profit gate passes all rewards.
 async fn promising() -> TestProgram {
     let program = TestProgram::new(&["P1".to_owned()]).await;
     let mut settings = Settings::default();
@@ -40,7 +40,7 @@ fn deposit(id: &str, amount: &str, minutes: i64) -> app::activity::Occurrence {
     occurrence("P1", id, Action::Deposit { amount: d(amount) }, at(minutes).now)
 }
 
-/// A bonus as large as the deposit, to be staked once together with it.
+/// A bonus as large as the deposit; both must be staked once.
 fn welcome() -> Value {
     let reward = json!({ "type": "BONUS_BALANCE", "formula": "event_amount", "max_amount": 200, "wagering_requirement": 2, "expiry_hours": 48 });
     rule(
@@ -68,11 +68,11 @@ async fn a_bonus_goes_through_its_life_by_events_alone() {
         ),
         occurrence("P1", "s2", stake(d("140"), d("0"), "slots", Some("r2")), at(12).now),
     ];
-    // Each behind what the one before it called, as play comes.
+    // Each event comes after the rules that the previous one triggered, as in live play.
     for (minutes, event) in [0, 10, 11, 12].into_iter().zip(events.clone()) {
         program.react(vec![event], at(minutes)).await;
     }
-    // 20 of the 60 staked were bonus money, so a third of the 90 is: 100 - 20 + 30.
+    // 20 of the 60 staked were bonus money, so a third of the 90 is bonus money too: 100 - 20 + 30.
     let grant = "SELECT concat_ws(' ', status, round(amount, 2), round(wagering_required, 2), round(wagering_completed, 2), round(converted, 2)) FROM grants";
     assert_eq!(program.text(grant).await, "COMPLETED 100.00 200.00 200.00 110.00");
     let cashier = "SELECT string_agg(event_type || coalesce(' ' || (payload ->> 'cash_amount'), ''), ', ' ORDER BY outbox_id) FROM outbox WHERE event_type LIKE 'bonus.%' OR event_type LIKE 'reward.%'";
@@ -105,7 +105,7 @@ async fn what_comes_back_late_in_one_batch_stays_within_the_conversion_limit() {
             at(2).now,
         )
     };
-    // Nothing was left to convert when it was wagered; of the 200 that come back, 120 may become money.
+    // Nothing was left to convert when it was wagered; of the 200 that return, 120 may convert.
     let recordings = program
         .record(
             vec![bet("s1", "r1"), bet("s2", "r2"), won("p1", "r1"), won("p2", "r2")],
@@ -161,7 +161,7 @@ async fn every_deposit_of_a_batch_is_an_evaluation_of_its_own() {
 async fn a_batch_that_several_workers_get_is_evaluated_once() {
     let program = promising().await;
     program.rule(welcome()).await;
-    // Pays who is evaluated once more.
+    // Would grant to anyone evaluated a second time.
     program
         .rule(rule(
             "LOWER",
@@ -263,7 +263,7 @@ async fn what_happens_calls_a_rule_that_names_no_trigger_once_and_not_for_its_co
         untriggered.as_object_mut().unwrap().remove("trigger");
         program.rule(untriggered).await;
     }
-    // A deposit, and with the stake another segment and another tier.
+    // A deposit, and a stake that changes segment and tier.
     program
         .record(
             vec![occurrence("P1", "s0", stake(d("10"), d("0"), "slots", None), at(0).now)],
@@ -308,7 +308,7 @@ async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
             json!({ "priority": 5, "conditions": { "segment": "LOSING" } }),
         ))
         .await;
-    // The first classification is none.
+    // A first classification is not a segment change.
     program
         .react(
             vec![occurrence("P1", "s1", stake(d("10"), d("0"), "slots", None), at(0).now)],
@@ -331,7 +331,7 @@ async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
         program.text("SELECT string_agg(rule_id, ' ') FROM grants").await,
         "LOSER"
     );
-    // A run finds another segment: totals were corrected meanwhile.
+    // Corrected totals make the run find another segment.
     for (won, minutes) in [("1990", 2), ("0", 4)] {
         program
             .database
@@ -352,7 +352,7 @@ async fn a_segment_that_changes_calls_its_rules_by_events_and_in_runs() {
             rewards::run_shard(&program.db, message, at(minutes + 1)).await.unwrap();
         }
     }
-    // In a run there is no event: the rule that pays per event has no period.
+    // A run has no event, so a rule that pays per event has no period.
     assert_eq!(
         program
             .text("SELECT string_agg(rule_id, ' ' ORDER BY issued_at) FROM grants")

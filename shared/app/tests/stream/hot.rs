@@ -1,4 +1,4 @@
-//! One player whom everybody writes to at once.
+//! One player with many concurrent writers.
 
 use crate::program::{TestProgram, at, d, occurrence, stake};
 use app::Act;
@@ -15,7 +15,7 @@ async fn ten_thousand_stakes_on_one_player_count_once_each() {
         let db = app::Db::new(&program.database.url(), None).unwrap();
         async move {
             for batch in (0..BATCHES * 2).filter(|batch| batch % 8 == caller) {
-                // Other players among them, in another order in each batch.
+                // Mixed with other players, in a different order in each batch.
                 let event = |number: usize| {
                     let name = format!("s{}-{number}", batch / 2);
                     let player = match number {

@@ -1,4 +1,4 @@
-//! The activity stream against a real PostgreSQL: batches, replays, one hot player, and what events call.
+//! The activity stream on a real PostgreSQL: batches, replays, one hot player, and rules that events trigger.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,4 @@
-//! A program with players, the clock in the test's hands.
+//! A program with players and a clock that the test sets.
 
 use app::activity::{self, Action, Batch, Occurrence, Payout, Stake, Traces};
 use app::runs::triggers::{self, TriggerMessage};
@@ -17,7 +17,7 @@ pub struct TestProgram {
     pub db: Db,
 }
 
-/// Minutes after noon of a day in UTC.
+/// Minutes after noon UTC of a fixed day.
 pub fn at(minutes: i64) -> Context {
     let noon: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     Context {
@@ -120,7 +120,7 @@ impl TestProgram {
             .unwrap()
     }
 
-    /// Records, and evaluates what it calls.
+    /// Records an event and evaluates the rules it triggers.
     pub async fn react(&self, events: Vec<Occurrence>, context: Context) -> Batch {
         let batch = self.record(events, context).await;
         for batch_id in &batch.triggers {
@@ -160,7 +160,7 @@ impl TestProgram {
         testing::audit(&self.database.owner()).await;
     }
 
-    /// All that events write, in words that do not depend on ids.
+    /// Everything that events write, as text without ids.
     pub async fn dump(&self) -> String {
         const TABLES: [&str; 11] = [
             "SELECT concat_ws(' ', 'wallet', player_id, asset, balance, version) FROM wallets",

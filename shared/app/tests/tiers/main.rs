@@ -1,4 +1,4 @@
-//! Who climbs the ladder and who steps down, against a real PostgreSQL, as the runtime role.
+//! Promotions and downgrades on a real PostgreSQL, as the runtime role.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -39,7 +39,7 @@ impl Program {
         Self { test, db }
     }
 
-    /// As its default tier, with requirements.
+    /// The default tier of this name, with requirements.
     pub async fn require(&self, tier_level: &str, requirements: Value) {
         let tiers = app::tiers::list(&self.db).await.unwrap();
         let tier = tiers.into_iter().find(|tier| tier.tier_level == tier_level).unwrap();
@@ -108,7 +108,7 @@ impl Program {
         }
     }
 
-    /// What writes a change of players lets them climb by; whether any did.
+    /// Promotes players as after a change of their facts; returns whether any climbed.
     pub async fn promote(&self, player_ids: &[&str], context: Context) -> bool {
         let promoted: app::Result<_> = store::transaction!(self.db, |tx| async {
             store::players::lock_all(tx, player_ids).await?;

@@ -37,13 +37,13 @@ async fn a_thousand_points_make_silver_at_once() {
     assert_eq!(program.tier("P002").await, "BRONZE");
     program.audit().await;
 
-    // Nor twice for the same points.
+    // The same points do not promote twice.
     program.add_lp("P001", "1", context()).await;
     assert_eq!(program.count("tier_history").await, 1);
     program.audit().await;
 }
 
-/// Callers read the clock before they wait for the player's lock: who comes later may have the earlier time.
+/// Callers read the clock before they wait for the player's lock, so a later one may have an earlier time.
 #[tokio::test]
 async fn the_history_is_in_the_order_of_the_moves_not_of_the_clocks() {
     let program = Program::new().await;
@@ -72,7 +72,7 @@ async fn what_is_spent_or_deducted_was_earned_all_the_same() {
         (program.tier("P001").await, program.qualifying_lp("P001").await),
         ("SILVER".into(), "1000.0000".into())
     );
-    // Nor does what comes back of it count again.
+    // Nor do points that are refunded count again.
     program.reverse(deduction, context()).await;
     assert_eq!(program.qualifying_lp("P001").await, "1000.0000");
     program.audit().await;
@@ -94,7 +94,7 @@ async fn a_credit_taken_back_no_longer_counts_and_demotes_nobody_at_once() {
         ("SILVER".into(), 1)
     );
     assert_eq!(program.count("tier_downgrades").await, 0);
-    // What was taken back has to be earned again.
+    // Reversed points must be earned again.
     program.add_lp("P002", "600", context()).await;
     let mistake = program.add_lp("P002", "300", context()).await;
     program.reverse(mistake, context()).await;
@@ -144,13 +144,13 @@ async fn points_count_on_their_day_in_the_programs_time_zone() {
 async fn only_points_of_the_qualification_period_count() {
     let program = Program::new().await;
     program.add_lp("P001", "600", at("2025-11-23T12:00:00Z")).await;
-    // 365 days, today included: the 600 of a year ago are the first that no longer count.
+    // 365 days including today: the 600 of a year ago no longer count.
     program.add_lp("P001", "400", at("2026-11-23T12:00:00Z")).await;
     assert_eq!(program.tier("P001").await, "BRONZE");
     program.add_lp("P002", "600", at("2025-11-24T12:00:00Z")).await;
     program.add_lp("P002", "400", at("2026-11-23T12:00:00Z")).await;
     assert_eq!(program.tier("P002").await, "SILVER");
-    // For life, all do; the next point that is earned finds it.
+    // Without a period all points count, which takes effect with the next earned point.
     program.set(json!({ "tier_qualification_days": null })).await;
     program.add_lp("P001", "0.01", at("2026-11-23T12:00:00Z")).await;
     assert_eq!(program.tier("P001").await, "SILVER");
@@ -163,7 +163,7 @@ async fn requirements_hold_a_player_back_until_they_are_met() {
     program.require("SILVER", json!({ "kyc_completed": true })).await;
     program.add_lp("P001", "9999", context()).await;
     program.add_lp("P002", "10000", context()).await;
-    // Each tier asks for its own: GOLD for points only.
+    // Each tier has its own requirements: GOLD needs only points.
     assert_eq!(
         (program.tier("P001").await, program.tier("P002").await),
         ("BRONZE".into(), "GOLD".into())
@@ -188,7 +188,7 @@ async fn a_lower_threshold_is_passed_by_the_next_point_that_is_earned() {
     let program = Program::new().await;
     program.add_lp("P001", "900", context()).await;
     let mistake = program.add_lp("P001", "10", context()).await;
-    // The threshold falls: players stay where they are until they earn, or the review comes by.
+    // After the threshold is lowered, players stay in their tier until they earn or are reviewed.
     program
         .test
         .tamper("UPDATE tiers SET lp_min = 800 WHERE tier_level = 'SILVER'")
@@ -214,7 +214,7 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
             ..tier.clone()
         };
         let changed = app::tiers::update(&program.db, &bare, &Act::of("test", context())).await;
-        // The last that has it must keep it.
+        // The last tier with the benefit must keep it.
         assert_eq!(changed.is_err(), tier.tier_level == "BRONZE", "{}", tier.tier_level);
     }
     let text = |value: &str| serde_json::from_str::<serde_json::Value>(value).unwrap();
@@ -301,7 +301,7 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
     testing::audit(&db).await;
 }
 
-/// Somebody takes GOLD off the ladder while a player is about to reach it.
+/// GOLD is removed from the ladder while a player is about to reach it.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_climbs_to_a_tier_that_goes_meanwhile() {
     let program = Program::new().await;

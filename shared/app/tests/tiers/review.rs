@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 const BERLIN: &str = "Europe/Berlin";
 
-/// Everybody, three players at a time; the counts of all.
+/// Reviews all players, three at a time, and returns the total counts.
 async fn review_all(db: &Db, context: Context) -> Reviewed {
     let mut all = Reviewed::default();
     let mut after: Option<String> = None;
@@ -23,7 +23,7 @@ async fn review_all(db: &Db, context: Context) -> Reviewed {
     }
 }
 
-/// What one night did: promoted, demoted, announced, recovered.
+/// The counts of one night: promoted, demoted, announced, recovered.
 async fn night(program: &Program, now: &str) -> [usize; 4] {
     let reviewed = review_all(&program.db, at(now)).await;
     let again = review_all(&program.db, at(now)).await;
@@ -56,7 +56,7 @@ fn due(player_id: &str, (tier, to): (&str, &str), due_at: &str, (qualifying_lp, 
 async fn who_no_longer_qualifies_goes_down_one_step_after_each_grace() {
     let program = Program::new().await;
     program.set(json!({ "time_zone": BERLIN })).await;
-    // 10000 points of one day, of which 500 count for a year less a day longer.
+    // 10000 points, 500 of which are a day newer and count a day longer.
     program.add_lp("P001", "9500", at("2025-11-23T12:00:00Z")).await;
     program.add_lp("P001", "500", at("2025-11-24T12:00:00Z")).await;
     assert_eq!(program.tier("P001").await, "GOLD");
@@ -77,7 +77,7 @@ async fn who_no_longer_qualifies_goes_down_one_step_after_each_grace() {
     }
     assert_eq!(program.tier("P001").await, "GOLD");
 
-    // A missed night makes no difference: one step, and a grace of its own for the next.
+    // A missed night makes no difference: one step down, with a new grace period before the next.
     assert_eq!(night(&program, "2026-12-24T02:00:00Z").await, [0, 1, 1, 0]);
     assert_eq!(
         program.history("P001").await,
@@ -121,7 +121,7 @@ async fn who_qualifies_again_within_the_grace_keeps_the_tier() {
         (program.tier("P001").await, program.count("tier_downgrades").await),
         ("SILVER".into(), 0)
     );
-    // Lapsing anew has a grace of its own.
+    // Lapsing again starts a new grace period.
     program.set(json!({ "tier_qualification_days": 7 })).await;
     assert_eq!(night(&program, "2026-12-25T02:00:00Z").await, [0, 0, 1, 0]);
     assert_eq!(
@@ -153,7 +153,7 @@ async fn the_review_finds_who_qualifies_by_now() {
     program.add_lp("P001", "1000", context()).await;
     program.add_lp("P002", "900", context()).await;
     assert_eq!(night(&program, "2026-11-24T02:00:00Z").await, [0, 0, 0, 0]);
-    // Nobody told the tiers: a file brought it, and an operator lowered the threshold.
+    // Neither change promotes by itself: an import brought the facts, and an operator lowered the threshold.
     let file = "UPDATE players SET kyc_completed = true;
       UPDATE player_daily SET deposited = 0;
       INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn) SELECT player_id, '2026-11-20', 100, 0, 0, 0 FROM players";
@@ -164,7 +164,7 @@ async fn the_review_finds_who_qualifies_by_now() {
         .await;
     assert_eq!(night(&program, "2026-11-24T02:00:00Z").await, [2, 0, 0, 0]);
     assert_eq!(program.history("P002").await, "BRONZE>SILVER qualified");
-    // A month without play: what SILVER asks for does not hold any more, though the points are there.
+    // After a month without play, SILVER's requirements no longer hold, although the points suffice.
     assert_eq!(night(&program, "2026-12-24T02:00:00Z").await, [0, 0, 2, 0]);
     assert_eq!(
         program.events("tier.downgrade_due").await[0],
@@ -194,7 +194,7 @@ async fn without_grace_one_night_takes_one_step() {
     );
 }
 
-/// 30 days over the end of summer time have 721 hours, over its beginning 719.
+/// 30 days across the end of summer time have 721 hours, across its start 719.
 #[tokio::test]
 async fn grace_is_counted_in_days_of_the_calendar_over_both_clock_changes() {
     for (found, due_at) in [
@@ -228,7 +228,7 @@ async fn grace_is_counted_in_days_of_the_calendar_over_both_clock_changes() {
     }
 }
 
-/// Days leave the window at midnight in the program's time zone, also on the days when the clocks change.
+/// Days leave the window at midnight in the program's time zone, also when the clocks change.
 #[tokio::test]
 async fn points_leave_the_period_at_midnight_on_both_clock_change_days() {
     for (earned, last, first_without) in [

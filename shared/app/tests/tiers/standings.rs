@@ -66,7 +66,7 @@ async fn the_day_on_which_the_points_no_longer_reach_the_tier_is_known_before() 
         ),
         (0, 1)
     );
-    // Below it already.
+    // Already below the tier.
     let late = stand(&program, "2026-12-06T12:00:00Z").await;
     assert_eq!(late.falls_below_on.unwrap().to_string(), "2026-12-06");
     let due = late.due.unwrap();
@@ -82,7 +82,7 @@ async fn the_day_on_which_the_points_no_longer_reach_the_tier_is_known_before() 
         late.history.iter().map(|past| past.to.as_str()).collect::<Vec<_>>(),
         ["SILVER"]
     );
-    // For life, no day leaves.
+    // Without a period no day leaves the window.
     program.set(json!({ "tier_qualification_days": null })).await;
     assert_eq!(falls_below_on(&program, "2026-12-06T12:00:00Z").await, "never");
     program.audit().await;

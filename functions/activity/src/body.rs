@@ -1,9 +1,9 @@
 //! Events as callers send them.
 
 use app::activity::{Action, Occurrence, Payout, Stake, Traces};
-use domain::activity::EventType;
+use domain::activity::{EventType, ProfileDepth, SessionMinutes};
 use domain::id::{EventId, PlayerId};
-use domain::money::{Money, Plain};
+use domain::money::Money;
 use domain::problem::{FieldError, FieldErrors, Refusal};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -21,8 +21,8 @@ pub struct EventBody {
     game: Option<String>,
     round_id: Option<String>,
     bonus_amount: Option<Money>,
-    minutes: Option<Plain>,
-    value: Option<Plain>,
+    minutes: Option<SessionMinutes>,
+    value: Option<ProfileDepth>,
     voids: Option<EventId>,
     /// Traces of the player; allowed in every event type.
     device_id: Option<String>,
@@ -88,11 +88,11 @@ pub fn occurrence(body: EventBody) -> Result<Occurrence, Refusal> {
             voids: required(body.voids, "/voids")?,
         },
         EventType::Session => Action::Session {
-            minutes: required(body.minutes, "/minutes")?.value(),
+            minutes: required(body.minutes, "/minutes")?,
         },
         EventType::KycCompleted => Action::KycCompleted,
         EventType::Profile => Action::Profile {
-            depth: required(body.value, "/value")?.value(),
+            depth: required(body.value, "/value")?,
         },
         EventType::Login => Action::Login,
     };
@@ -108,23 +108,4 @@ pub fn occurrence(body: EventBody) -> Result<Occurrence, Refusal> {
         action,
         traces,
     })
-}
-
-/// The value of a profile event is the percentage of the action.
-pub fn named_by_action(error: app::Error) -> app::Error {
-    match error {
-        app::Error::Validation(errors) => app::Error::Validation(
-            errors
-                .into_iter()
-                .map(|error| match error.pointer.as_str() {
-                    "/value" => FieldError {
-                        pointer: "/depth_percentage".into(),
-                        ..error
-                    },
-                    _ => error,
-                })
-                .collect(),
-        ),
-        other => other,
-    }
 }

@@ -12,8 +12,8 @@ use axum::{Json, Router};
 use body::{EventBody, occurrence};
 use domain::access::Role;
 use domain::act::Act;
+use domain::activity::ProfileDepth;
 use domain::id::{EventId, PlayerId};
-use domain::money::Plain;
 use lambda::sqs::Queue;
 use lambda::{Acting, Api, Auth, JsonBody, Problem, TellsTime, read_object};
 use serde::Deserialize;
@@ -121,8 +121,7 @@ async fn complete_kyc(
 #[serde(deny_unknown_fields)]
 struct ProfileDepthBody {
     player_id: PlayerId,
-    /// 0 to 100.
-    depth_percentage: Plain,
+    depth_percentage: ProfileDepth,
 }
 
 async fn set_profile_depth(
@@ -134,7 +133,7 @@ async fn set_profile_depth(
         &state,
         body.player_id,
         Action::Profile {
-            depth: body.depth_percentage.value(),
+            depth: body.depth_percentage,
         },
         &act,
     )
@@ -160,7 +159,7 @@ async fn record_now(
         traces: Traces::default(),
     };
     for recording in work(state, vec![occurrence], act).await?.recordings {
-        result.set(Ok(recording.map_err(body::named_by_action)?));
+        result.set(Ok(recording?));
     }
     Ok(Json(result))
 }

@@ -62,7 +62,7 @@ impl Program {
     async fn add_lp(&self, player_id: &str, amount: i64) {
         let command = AddLp {
             player_id: PlayerId::parse(player_id).unwrap(),
-            amount: amount.into(),
+            amount: amount.to_string().parse().unwrap(),
             reason: Some("gift".into()),
         };
         app::wallet::add_lp(&self.test.db(), &command, &Act::of("tester", lambda::context()))
@@ -73,8 +73,8 @@ impl Program {
     async fn add_bonus(&self, player_id: &str, amount: i64, wagering_required: i64) {
         let command = AddBonus {
             player_id: PlayerId::parse(player_id).unwrap(),
-            amount: amount.into(),
-            wagering_required: wagering_required.into(),
+            amount: amount.to_string().parse().unwrap(),
+            wagering_required: wagering_required.to_string().parse().unwrap(),
             expiry_hours: None,
             max_bet: None,
             eligible_games: None,

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use domain::access::Role;
 use domain::id::{GrantId, PlayerId, TransactionId};
-use domain::money::{Asset, Money};
+use domain::money::{Asset, Money, Points, Positive};
 use domain::problem::FieldErrors;
 use lambda::{Answered, Api, Auth, Clock, Keyed, PathParams, Problem, TellsTime};
 use serde::Deserialize;
@@ -52,7 +52,7 @@ async fn get(
 #[serde(deny_unknown_fields)]
 struct AddLpBody {
     player_id: PlayerId,
-    amount: Money,
+    amount: Points,
     source: Option<String>,
     description: Option<String>,
 }
@@ -73,7 +73,7 @@ async fn add_lp(
     let reason = (!reason.is_empty()).then(|| reason.join(": "));
     let command = AddLp {
         player_id: body.player_id,
-        amount: body.amount.value(),
+        amount: body.amount,
         reason,
     };
     Ok(Answered::view(app::wallet::add_lp(&db, &command, &act).await?))
@@ -83,11 +83,11 @@ async fn add_lp(
 #[serde(deny_unknown_fields)]
 struct AddBonusBody {
     player_id: PlayerId,
-    amount: Money,
+    amount: Positive<Money>,
     /// The amount to stake, not a multiplier, as the callers of this endpoint expect.
     wagering_requirement: Money,
     expiry_hours: Option<u32>,
-    max_bet: Option<Money>,
+    max_bet: Option<Positive<Money>>,
     eligible_games: Option<Vec<String>>,
     description: Option<String>,
 }
@@ -102,10 +102,10 @@ async fn add_bonus(
     errors.none_or(())?;
     let command = AddBonus {
         player_id: body.player_id,
-        amount: body.amount.value(),
-        wagering_required: body.wagering_requirement.value(),
+        amount: body.amount,
+        wagering_required: body.wagering_requirement,
         expiry_hours: body.expiry_hours,
-        max_bet: body.max_bet.map(|max_bet| max_bet.value()),
+        max_bet: body.max_bet,
         eligible_games: body.eligible_games,
         reason: body.description,
     };
@@ -117,8 +117,8 @@ async fn add_bonus(
 struct DeductBody {
     player_id: PlayerId,
     currency: Asset,
-    /// Validated at the scale of the currency.
-    amount: Money,
+    /// No currency has more decimal places than money.
+    amount: Positive<Money>,
     description: Option<String>,
 }
 
@@ -129,10 +129,13 @@ async fn deduct(
     let mut errors = FieldErrors::default();
     check_text("/description", body.description.as_deref(), &mut errors);
     errors.none_or(())?;
+    let amount = body
+        .currency
+        .positive(body.amount.value())
+        .map_err(|error| FieldErrors::one("/amount", error.code(), error.to_string()))?;
     let command = Deduct {
         player_id: body.player_id,
-        asset: body.currency,
-        amount: body.amount.value(),
+        amount,
         reason: body.description,
     };
     Ok(Answered::view(app::wallet::deduct(&db, &command, &act).await?))

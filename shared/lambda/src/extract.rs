@@ -7,6 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use bytes::Bytes;
+use domain::money::AmountError;
 use domain::problem::{FieldError, Refusal, child};
 use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -174,7 +175,9 @@ fn field_error(pointer: String, message: &str) -> FieldError {
     if let Some(name) = named("duplicate field `") {
         return FieldError::new(field(&pointer, name), "duplicate", "appears more than once");
     }
-    let code = if detail.starts_with("invalid type") {
+    let code = if let Some(code) = AmountError::code_of(detail) {
+        code
+    } else if detail.starts_with("invalid type") {
         "type"
     } else if detail.starts_with("unknown variant") {
         "unknown"

@@ -1,4 +1,5 @@
 use domain::id::{TextIdError, TransactionId};
+use domain::money::AmountError;
 use std::num::TryFromIntError;
 use tokio_postgres::error::SqlState;
 
@@ -28,6 +29,12 @@ pub enum Error {
         column: String,
         #[source]
         source: TryFromIntError,
+    },
+    #[error("a row's {column} is not an amount that is recorded")]
+    Amount {
+        column: &'static str,
+        #[source]
+        source: AmountError,
     },
     /// The other wallets were written by a transaction that did not hold the player's lock.
     #[error("only {saved} of {wallets} wallets still had the version that was read")]

@@ -233,7 +233,7 @@ async fn what_is_wrong_is_rejected_alone_with_its_reason() {
     };
     let expected = [
         "not_found",
-        "/amount format",
+        "/amount range",
         "/amount required",
         "/occurred_at occurred_in_future",
         "/occurred_at too_old",

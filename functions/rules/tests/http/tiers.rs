@@ -75,8 +75,8 @@ async fn a_broken_ladder_is_refused_with_the_place() {
     for (body, expected) in [
         (tier(json!(1000)), "/lp_min range"),
         (tier(json!(0)), "/lp_min range"),
-        (tier(json!(-1)), "/lp_min format"),
-        (tier(json!(0.001)), "/lp_min format"),
+        (tier(json!(-1)), "/lp_min range"),
+        (tier(json!(0.001)), "/lp_min range"),
         (json!({ "tier_level": "X" }), "/lp_min required"),
         (json!({ "lp_min": 7 }), "/tier_level required"),
         (json!({ "tier_level": "X Y", "lp_min": 7 }), "/tier_level format"),

@@ -293,7 +293,7 @@ async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
     testing::Player::new("P001").insert(&db).await;
     let points = app::wallet::AddLp {
         player_id: "P001".parse().unwrap(),
-        amount: 600.into(),
+        amount: "600".parse().unwrap(),
         reason: None,
     };
     app::wallet::add_lp(&db, &points, &Act::of("ann", program.context()))

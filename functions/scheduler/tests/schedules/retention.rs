@@ -20,7 +20,7 @@ fn key(key: &str, request: u8) -> IdempotencyKey {
 async fn give(program: &Program, key: &IdempotencyKey) -> &'static str {
     let command = AddLp {
         player_id: "P001".parse().unwrap(),
-        amount: 10.into(),
+        amount: "10".parse().unwrap(),
         reason: None,
     };
     let act = Act {

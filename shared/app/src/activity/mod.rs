@@ -6,7 +6,7 @@ pub use crate::players::risk::Traces;
 use crate::program::Program;
 use crate::runs::segmentation;
 use crate::runs::triggers::segment_changed;
-use crate::wallet::books::{self, above_zero, at_least_zero};
+use crate::wallet::books;
 use domain::account::{Account, Journal};
 use domain::act::Act;
 pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
@@ -15,7 +15,7 @@ use domain::bonus::GrantStatus;
 use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
 use domain::ledger::Cause;
-use domain::money::{Asset, MONEY_SCALE, check_amount};
+use domain::money::{AmountError, Money, Positive};
 use domain::player::{AccountStanding, Eligibility};
 use domain::segment::{Segment, classify};
 use domain::tier::Rank;
@@ -32,7 +32,6 @@ use store::{Db, Tx, transaction};
 
 /// Longest name of a game or round, in characters.
 const NAME_CHARACTERS_MAX: usize = 64;
-const MINUTES_MAX: i64 = 24 * 60;
 
 /// A reported event, not yet validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,11 +123,11 @@ impl Occurrence {
 fn check_action(action: &Action) -> Result<()> {
     match action {
         Action::Deposit { amount } | Action::Withdrawal { amount } => {
-            above_zero(*amount, Asset::Bonus, "/amount")?;
+            check("/amount", Positive::<Money>::checked(*amount))?;
         }
         Action::Stake(stake) => {
-            above_zero(stake.amount, Asset::Bonus, "/amount")?;
-            at_least_zero(stake.bonus_amount, Asset::Bonus, "/bonus_amount")?;
+            check("/amount", Positive::<Money>::checked(stake.amount))?;
+            check("/bonus_amount", Money::checked(stake.bonus_amount))?;
             if stake.bonus_amount > stake.amount {
                 let detail = format!("{} is more than the stake of {}", stake.bonus_amount, stake.amount);
                 return Err(Error::invalid("/bonus_amount", "range", detail));
@@ -137,26 +136,22 @@ fn check_action(action: &Action) -> Result<()> {
             check_name("/round_id", stake.round_id.as_deref())?;
         }
         Action::Payout(payout) => {
-            at_least_zero(payout.amount, Asset::Bonus, "/amount")?;
+            check("/amount", Money::checked(payout.amount))?;
             check_name("/round_id", payout.round_id.as_deref())?;
         }
-        Action::Session { minutes } => check_number("/minutes", *minutes, MINUTES_MAX)?,
-        Action::Profile { depth } => check_number("/value", *depth, 100)?,
-        Action::Void { .. } | Action::KycCompleted | Action::Login => {}
+        Action::Void { .. }
+        | Action::Session { .. }
+        | Action::KycCompleted
+        | Action::Profile { .. }
+        | Action::Login => {}
     }
     Ok(())
 }
 
-fn check_number(pointer: &str, value: Decimal, most: i64) -> Result<()> {
-    match check_amount(value, MONEY_SCALE) {
-        Err(error) => Err(Error::invalid(pointer, "range", format!("{value} {error}"))),
-        Ok(value) if value > Decimal::from(most) => Err(Error::invalid(
-            pointer,
-            "range",
-            format!("must be 0 to {most}, is {value}"),
-        )),
-        Ok(_) => Ok(()),
-    }
+fn check<T>(pointer: &str, amount: Result<T, AmountError>) -> Result<()> {
+    amount
+        .map(drop)
+        .map_err(|error| Error::invalid(pointer, error.code(), error.to_string()))
 }
 
 fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {

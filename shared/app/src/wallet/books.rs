@@ -9,7 +9,7 @@ use domain::context::Context;
 use domain::event::Event;
 use domain::id::{GrantId, PlayerId, TriggerBatchId};
 use domain::ledger::{Cause, House, Kind};
-use domain::money::{Asset, check_amount};
+use domain::money::Asset;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -142,18 +142,4 @@ fn lp_earned(journal: &Journal) -> Vec<(&PlayerId, Decimal)> {
         *earned.entry(&posting.player_id).or_default() += Decimal::from(posting.direction.sign()) * posting.amount;
     }
     earned.into_iter().filter(|(_, points)| !points.is_zero()).collect()
-}
-
-/// An amount ≥ 0 at the scale of the asset.
-pub(crate) fn at_least_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
-    check_amount(value, asset.scale()).map_err(|error| Error::invalid(pointer, "range", format!("{value} {error}")))
-}
-
-/// An amount > 0 at the scale of the asset.
-pub(crate) fn above_zero(value: Decimal, asset: Asset, pointer: &str) -> Result<Decimal> {
-    let value = at_least_zero(value, asset, pointer)?;
-    if value.is_zero() {
-        return Err(Error::invalid(pointer, "range", "must be above 0"));
-    }
-    Ok(value)
 }

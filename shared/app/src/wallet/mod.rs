@@ -6,7 +6,7 @@ pub mod redemption;
 
 use crate::error::{Error, Result};
 use crate::platform::idempotent;
-use books::{Purpose, above_zero, at_least_zero};
+use books::Purpose;
 use domain::act::Act;
 pub use domain::bonus::{Grant, GrantStatus};
 use domain::bonus::{GrantTerms, NewGrant, default_game_weight};
@@ -16,7 +16,7 @@ use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::idempotency::Answer;
 use domain::ledger::{House, Kind};
 pub use domain::lots::Lot;
-use domain::money::Asset;
+use domain::money::{Asset, Money, Points, Positive, Quantity};
 use domain::problem::{FieldError, FieldErrors};
 use domain::rule::RewardType;
 use jiff::SignedDuration;
@@ -98,15 +98,14 @@ pub struct Receipt {
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddLp {
     pub player_id: PlayerId,
-    /// ≥ 0, scale 2; 0 moves nothing.
-    pub amount: Decimal,
+    /// 0 moves nothing.
+    pub amount: Points,
     /// Source and reason of the credit.
     pub reason: Option<String>,
 }
 
 /// Credits LP. Refuses blocked, inactive and self-excluded players.
 pub async fn add_lp(db: &Db, command: &AddLp, act: &Act) -> Result<Answer<Receipt>> {
-    at_least_zero(command.amount, Asset::Lp, "/amount")?;
     transaction!(db, |tx| idempotent::once(tx, act, add_lp_in_tx(tx, command, act)))
 }
 
@@ -129,7 +128,7 @@ async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, act: &Act) -> Result<Receipt
     }
     let transaction_id = TransactionId((act.context.new_id)());
     let operation = cause.operation_as(transaction_id, Kind::ManualCredit, act.reference(transaction_id));
-    book.credit(Asset::Lp, *amount, House::Issuance, None, &operation)?;
+    book.credit(Asset::Lp, amount.value(), House::Issuance, None, &operation)?;
     (receipt.transaction_id, receipt.new_balance) = (Some(transaction_id), book.balance(Asset::Lp));
     let _scheduled = books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(receipt)
@@ -139,9 +138,7 @@ async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, act: &Act) -> Result<Receipt
 #[derive(Debug, Clone, PartialEq)]
 pub struct Deduct {
     pub player_id: PlayerId,
-    pub asset: Asset,
-    /// Above 0, at the asset's scale.
-    pub amount: Decimal,
+    pub amount: Positive<Quantity>,
     pub reason: Option<String>,
 }
 
@@ -150,35 +147,30 @@ pub struct Deduct {
 /// # Errors
 /// `InsufficientBalance` of the ledger; `PlayerError` for blocked and inactive players.
 pub async fn deduct(db: &Db, command: &Deduct, act: &Act) -> Result<Answer<Receipt>> {
-    above_zero(command.amount, command.asset, "/amount")?;
     transaction!(db, |tx| idempotent::once(tx, act, deduct_in_tx(tx, command, act)))
 }
 
 async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, act: &Act) -> Result<Receipt> {
     let cause = act.because(command.reason.as_deref());
-    let Deduct {
-        player_id,
-        asset,
-        amount,
-        ..
-    } = command;
+    let Deduct { player_id, amount, .. } = command;
+    let Quantity { asset, value } = amount.get();
     books::lock(tx, player_id, Purpose::Take, act.context.now).await?;
     let mut accounts = [books::account(tx, player_id, &cause).await?];
     let [account] = &mut accounts;
     let transaction_id = TransactionId((act.context.new_id)());
     let operation = cause.operation_as(transaction_id, Kind::ManualDebit, act.reference(transaction_id));
     match asset {
-        Asset::Bonus => account.deduct_bonus(*amount, &operation)?,
-        asset => account.spend(*asset, *amount, House::Adjustment, &operation)?,
+        Asset::Bonus => account.deduct_bonus(value, &operation)?,
+        asset => account.spend(asset, value, House::Adjustment, &operation)?,
     }
     books::deplete(tx, &mut accounts, &cause).await?;
     let [account] = accounts;
-    let new_balance = account.balance(*asset);
+    let new_balance = account.balance(asset);
     let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(Receipt {
         transaction_id: Some(transaction_id),
         grant_id: None,
-        asset: *asset,
+        asset,
         new_balance,
     })
 }
@@ -187,12 +179,11 @@ async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, act: &Act) -> Result<Receip
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddBonus {
     pub player_id: PlayerId,
-    /// Above 0, scale 2.
-    pub amount: Decimal,
+    pub amount: Positive<Money>,
     /// Amount to stake before the bonus converts; 0 converts at once.
-    pub wagering_required: Decimal,
+    pub wagering_required: Money,
     pub expiry_hours: Option<u32>,
-    pub max_bet: Option<Decimal>,
+    pub max_bet: Option<Positive<Money>>,
     pub eligible_games: Option<Vec<String>>,
     pub reason: Option<String>,
 }
@@ -222,15 +213,13 @@ async fn add_bonus_in_tx(tx: &Tx<'_>, command: &AddBonus, act: &Act) -> Result<R
 }
 
 fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
-    let multiplier = command
-        .wagering_required
-        .checked_div(command.amount)
-        .unwrap_or_default();
+    let (amount, wagering_required) = (command.amount.value(), command.wagering_required.value());
+    let multiplier = wagering_required.checked_div(amount).unwrap_or_default();
     let terms = GrantTerms {
         wagering_requirement: multiplier.round_dp(4),
         expiry_hours: command.expiry_hours,
         eligible_games: command.eligible_games.clone(),
-        max_bet: command.max_bet,
+        max_bet: command.max_bet.map(Positive::value),
         ..GrantTerms::default()
     };
     NewGrant {
@@ -239,11 +228,11 @@ fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
         rule: None,
         reward_type: RewardType::BonusBalance,
         asset: Asset::Bonus,
-        amount: command.amount,
+        amount,
         // No estimate for a manual bonus: its cost is the maximum, its full amount.
-        cost: command.amount,
+        cost: amount,
         expected_revenue: None,
-        wagering_required: command.wagering_required,
+        wagering_required,
         terms: Some(terms),
         issued_at: context.now,
         expires_at: command
@@ -253,11 +242,6 @@ fn grant(command: &AddBonus, grant_id: GrantId, context: Context) -> NewGrant {
 }
 
 fn validate(command: &AddBonus) -> Result<()> {
-    above_zero(command.amount, Asset::Bonus, "/amount")?;
-    at_least_zero(command.wagering_required, Asset::Bonus, "/wagering_requirement")?;
-    if let Some(max_bet) = command.max_bet {
-        above_zero(max_bet, Asset::Bonus, "/max_bet")?;
-    }
     // A bonus limited to games that contribute nothing could not be wagered.
     let games = command
         .eligible_games

@@ -14,7 +14,7 @@ use app::{Act, Context, Db};
 use domain::activity::Outcome;
 use domain::id::{EventId, GrantId, PlayerId, RedemptionRuleId, TransactionId};
 use domain::idempotency::{Answer, IdempotencyKey};
-use domain::money::Asset;
+use domain::money::{AmountError, Asset, Money, Points, Positive};
 use domain::segment::Segment;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -271,19 +271,18 @@ impl World {
             Request::AddLp { player, amount } => {
                 let command = AddLp {
                     player_id: player_id(*player),
-                    amount: *amount,
+                    amount: wall("/amount", Points::checked(*amount))?,
                     reason: Some("points".into()),
                 };
                 Done::Receipt(Box::pin(app::wallet::add_lp(db, &command, &act)).await?)
             }
             Request::AddBonus(bonus) => {
-                Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus), &act)).await?)
+                Done::Receipt(Box::pin(app::wallet::add_bonus(db, &add_bonus(bonus)?, &act)).await?)
             }
             Request::Deduct { player, asset, amount } => {
                 let command = Deduct {
                     player_id: player_id(*player),
-                    asset: *asset,
-                    amount: *amount,
+                    amount: wall("/amount", asset.positive(*amount))?,
                     reason: Some("deduction".into()),
                 };
                 Done::Receipt(Box::pin(app::wallet::deduct(db, &command, &act)).await?)
@@ -396,19 +395,27 @@ fn idempotency_key(key: &str, request: &Request) -> IdempotencyKey {
     }
 }
 
-fn add_bonus(bonus: &NewBonus) -> AddBonus {
-    AddBonus {
+/// As the functions refuse an amount before a use case sees it.
+fn wall<T>(pointer: &str, amount: Result<T, AmountError>) -> app::Result<T> {
+    amount.map_err(|error| app::Error::invalid(pointer, error.code(), error.to_string()))
+}
+
+fn add_bonus(bonus: &NewBonus) -> app::Result<AddBonus> {
+    let max_bet = bonus
+        .max_bet
+        .map(|max_bet| wall("/max_bet", Positive::checked(max_bet)));
+    Ok(AddBonus {
         player_id: player_id(bonus.player),
-        amount: bonus.amount,
-        wagering_required: bonus.wagering,
+        amount: wall("/amount", Positive::checked(bonus.amount))?,
+        wagering_required: wall("/wagering_requirement", Money::checked(bonus.wagering))?,
         expiry_hours: bonus.hours.map(|hours| u32::try_from(hours).unwrap()),
-        max_bet: bonus.max_bet,
+        max_bet: max_bet.transpose()?,
         eligible_games: bonus
             .games
             .as_ref()
             .map(|games| games.iter().map(|game| (*game).to_owned()).collect()),
         reason: Some("bonus".into()),
-    }
+    })
 }
 
 fn changes(to: AccountChange, now: Timestamp) -> Changes {

@@ -320,7 +320,7 @@ async fn a_self_exclusion_forfeits_every_open_bonus_at_once() {
     );
     let add = wallet::AddLp {
         player_id: p001(),
-        amount: d("1"),
+        amount: "1".parse().unwrap(),
         reason: None,
     };
     let refused = wallet::add_lp(&program.db, &add, &Act::of(ACTOR, at(1)))
@@ -387,8 +387,8 @@ async fn expiry_and_a_completing_stake_at_once_have_one_of_the_two_outcomes() {
     for round in 0..200 {
         let bonus = wallet::AddBonus {
             player_id: p001(),
-            amount: d("10"),
-            wagering_required: d("10"),
+            amount: "10".parse().unwrap(),
+            wagering_required: "10".parse().unwrap(),
             expiry_hours: Some(1),
             max_bet: None,
             eligible_games: None,

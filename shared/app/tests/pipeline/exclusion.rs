@@ -8,7 +8,6 @@ use app::runs::{self, Rewards};
 use app::wallet::{self, AddBonus, AddLp};
 use domain::id::PlayerId;
 use jiff::SignedDuration;
-use rust_decimal::Decimal;
 use serde_json::json;
 
 const ACTOR: &str = "ann";
@@ -47,10 +46,9 @@ async fn exclude(program: &TestProgram, days: i64) {
 }
 
 async fn add_points(program: &TestProgram) -> Result<(), Error> {
-    let amount = Decimal::TEN;
     let command = AddLp {
         player_id: p001(),
-        amount,
+        amount: "10".parse().unwrap(),
         reason: None,
     };
     wallet::add_lp(&program.db, &command, &Act::of(ACTOR, context()))
@@ -61,8 +59,8 @@ async fn add_points(program: &TestProgram) -> Result<(), Error> {
 async fn add_bonus(program: &TestProgram) -> Result<(), Error> {
     let command = AddBonus {
         player_id: p001(),
-        amount: Decimal::TEN,
-        wagering_required: Decimal::TEN,
+        amount: "10".parse().unwrap(),
+        wagering_required: "10".parse().unwrap(),
         expiry_hours: None,
         max_bet: None,
         eligible_games: None,

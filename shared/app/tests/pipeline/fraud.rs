@@ -58,8 +58,8 @@ impl TestProgram {
     async fn give_bonus(&self, player_id: &PlayerId, context: Context) {
         let command = AddBonus {
             player_id: player_id.clone(),
-            amount: d("100"),
-            wagering_required: d("1000"),
+            amount: "100".parse().unwrap(),
+            wagering_required: "1000".parse().unwrap(),
             expiry_hours: None,
             max_bet: None,
             eligible_games: None,

@@ -3,6 +3,7 @@
 use crate::program::{TestProgram, at, d, occurrence, read, stake, void};
 use app::Act;
 use app::activity::{Action, Occurrence, Payout};
+use domain::activity::{ProfileDepth, SessionMinutes};
 use rust_decimal::Decimal;
 use testing::day::{Day, numbered};
 
@@ -60,10 +61,10 @@ fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
             16 if draw.below(4) == 0 => Action::Withdrawal { amount },
             17 => Action::Deposit { amount },
             18 => Action::Profile {
-                depth: cents(draw.below(10_000)),
+                depth: ProfileDepth::checked(cents(draw.below(10_000))).unwrap(),
             },
             _ => Action::Session {
-                minutes: cents(draw.below(10_000)),
+                minutes: SessionMinutes::checked(cents(draw.below(10_000))).unwrap(),
             },
         };
         let late = i64::try_from(draw.below(50)).unwrap();

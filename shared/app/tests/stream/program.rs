@@ -4,6 +4,7 @@ use app::activity::{self, Action, Batch, Occurrence, Payout, Stake, Traces};
 use app::runs::triggers::{self, TriggerMessage};
 use app::wallet::{self, AddBonus};
 use app::{Act, Context, Db};
+use domain::activity::{ProfileDepth, SessionMinutes};
 use domain::id::{EventId, PlayerId};
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
@@ -88,10 +89,12 @@ pub fn read(event: &Value) -> Occurrence {
         }),
         "VOID" => void(&text("voids").unwrap()),
         "SESSION" => Action::Session {
-            minutes: number("minutes"),
+            minutes: SessionMinutes::checked(number("minutes")).unwrap(),
         },
         "KYC_COMPLETED" => Action::KycCompleted,
-        "PROFILE" => Action::Profile { depth: number("value") },
+        "PROFILE" => Action::Profile {
+            depth: ProfileDepth::checked(number("value")).unwrap(),
+        },
         "LOGIN" => Action::Login,
         other => panic!("event type {other}"),
     };
@@ -140,8 +143,8 @@ impl TestProgram {
     pub async fn give_bonus(&self, player: &str, amount: &str, wagering: &str, hours: Option<u32>, context: Context) {
         let command = AddBonus {
             player_id: player_id(player),
-            amount: d(amount),
-            wagering_required: d(wagering),
+            amount: amount.parse().unwrap(),
+            wagering_required: wagering.parse().unwrap(),
             expiry_hours: hours,
             max_bet: None,
             eligible_games: None,

@@ -83,11 +83,9 @@ impl Program {
     }
 
     pub async fn deduct_lp(&self, player_id: &str, amount: &str, context: Context) -> TransactionId {
-        let amount = amount.parse().unwrap();
         let command = Deduct {
             player_id: PlayerId::parse(player_id).unwrap(),
-            asset: Asset::Lp,
-            amount,
+            amount: Asset::Lp.positive(amount.parse().unwrap()).unwrap(),
             reason: None,
         };
         first(

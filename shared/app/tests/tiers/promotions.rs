@@ -314,7 +314,7 @@ async fn nobody_climbs_to_a_tier_that_goes_meanwhile() {
             let player_id = domain::id::PlayerId::parse("P001").unwrap();
             let command = app::wallet::AddLp {
                 player_id,
-                amount: 10_000.into(),
+                amount: "10000".parse().unwrap(),
                 reason: None,
             };
             app::wallet::add_lp(&db, &command, &Act::of("test", context()))

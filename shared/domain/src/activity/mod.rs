@@ -8,11 +8,16 @@ pub use player::{Day, Earning, Happened, Player, Profile, Program};
 
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};
-use crate::money::Money;
+use crate::money::{Money, UpTo};
 use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+
+/// Minutes of a visit, at most a day.
+pub type SessionMinutes = UpTo<1440>;
+/// Percent of the profile that is filled in.
+pub type ProfileDepth = UpTo<100>;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,13 +45,12 @@ pub enum Action {
     },
     /// A completed visit.
     Session {
-        minutes: Decimal,
+        minutes: SessionMinutes,
     },
     KycCompleted,
     /// The filled-in share of the profile.
     Profile {
-        /// 0 to 100 percent.
-        depth: Decimal,
+        depth: ProfileDepth,
     },
     Login,
 }

@@ -201,7 +201,7 @@ impl Player {
                     .session_count
                     .checked_add(1)
                     .ok_or(EventError::OutOfRange { what: "session_count" })?;
-                totals.playtime_hours = played(totals.playtime_hours, *minutes)?;
+                totals.playtime_hours = played(totals.playtime_hours, minutes.value())?;
                 None
             }
             Action::KycCompleted | Action::Profile { .. } | Action::Login => None,
@@ -289,11 +289,11 @@ impl Player {
                 let before = std::mem::replace(
                     &mut self.profile,
                     Profile {
-                        depth: *depth,
+                        depth: depth.value(),
                         at: Some(event.occurred_at),
                     },
                 );
-                if before.depth == *depth {
+                if before.depth == depth.value() {
                     return;
                 }
                 Trigger::Profile

@@ -2,12 +2,15 @@
 
 use crate::columns;
 use crate::db::Tx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::row::{id, player_id, word};
 use crate::statement::{self, text};
-use domain::activity::{Action, Event, EventType, History, Outcome, Payout, Recorded, Stake, UnsettledStake};
+use domain::activity::{
+    Action, Event, EventType, History, Outcome, Payout, ProfileDepth, Recorded, SessionMinutes, Stake, UnsettledStake,
+};
 use domain::bonus::{EndedGrant, GrantTerms, Round, RoundShare};
 use domain::id::{EventId, GrantId, PlayerId};
+use domain::money::AmountError;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use std::collections::HashMap;
@@ -233,6 +236,7 @@ fn recorded_of(row: &Row) -> Result<Recorded> {
 fn action(row: &Row) -> Result<Action> {
     let number =
         |column: &str| -> Result<Decimal> { Ok(row.try_get::<_, Option<Decimal>>(column)?.unwrap_or_default()) };
+    let bounded = |column: &'static str| move |source: AmountError| Error::Amount { column, source };
     Ok(match word(row, "type")? {
         EventType::Deposit => Action::Deposit {
             amount: number("amount")?,
@@ -254,11 +258,11 @@ fn action(row: &Row) -> Result<Action> {
             voids: id(row, "voids")?,
         },
         EventType::Session => Action::Session {
-            minutes: number("minutes")?,
+            minutes: SessionMinutes::checked(number("minutes")?).map_err(bounded("minutes"))?,
         },
         EventType::KycCompleted => Action::KycCompleted,
         EventType::Profile => Action::Profile {
-            depth: number("value")?,
+            depth: ProfileDepth::checked(number("value")?).map_err(bounded("value"))?,
         },
         EventType::Login => Action::Login,
     })

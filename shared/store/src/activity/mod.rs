@@ -179,8 +179,8 @@ fn event_row(recorded: &Recorded) -> EventRow<'_> {
         }
         Action::Payout(payout) => row.round_id = payout.round_id.as_deref(),
         Action::Void { voids } => row.voids = Some(voids),
-        Action::Session { minutes } => row.minutes = Some(*minutes),
-        Action::Profile { depth } => row.value = Some(*depth),
+        Action::Session { minutes } => row.minutes = Some(minutes.value()),
+        Action::Profile { depth } => row.value = Some(depth.value()),
         Action::Deposit { .. } | Action::Withdrawal { .. } | Action::KycCompleted | Action::Login => {}
     }
     row

@@ -1,4 +1,4 @@
-//! What the program and the model are asked: an operation with its picks resolved.
+//! Requests to the program and the model: operations with their picks resolved.
 
 use crate::model::{Model, Rule, Terms};
 use crate::operations::{self, AccountChange, Amount, Change, Named, Operation, RuleTerms, Who};
@@ -10,10 +10,10 @@ use domain::money::Asset;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 
-/// Players that exist; the next number is nobody.
+/// Number of players; higher numbers do not exist.
 pub const PLAYERS: usize = 2;
 
-/// What points can be turned into.
+/// A redemption catalogue entry.
 #[derive(Debug)]
 pub struct Entry {
     pub cost: i64,
@@ -50,7 +50,7 @@ const fn entry(cost: i64, cost_asset: Asset, amount: i64, target: Gain) -> Entry
     }
 }
 
-/// One entry for each thing that can stand against it.
+/// One entry per reason to refuse a redemption.
 pub const CATALOGUE: [Entry; 7] = [
     entry(5, Asset::Rp, 1, Gain::Cash),
     Entry {
@@ -101,7 +101,7 @@ pub struct Command {
     pub request: Request,
 }
 
-/// Players, grants and transactions by their place in the model.
+/// Players, grants and transactions are given by their index in the model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     AddLp {
@@ -132,7 +132,7 @@ pub enum Request {
         at: Timestamp,
         action: Action,
     },
-    /// Until nothing is due.
+    /// Expires until nothing is due.
     Expire {
         players_max: u16,
     },
@@ -155,7 +155,7 @@ pub struct NewBonus {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Target {
     Transaction(usize),
-    /// The first of this kind.
+    /// The first transaction of this kind.
     OfKind {
         player: usize,
         kind: Kind,
@@ -163,17 +163,17 @@ pub enum Target {
     Nothing,
 }
 
-/// What was asked so far, and how new names are made.
+/// The requests so far, and a source of new names.
 #[derive(Debug, Default)]
 pub struct Script {
     asked: Vec<Command>,
     names: usize,
-    /// Ids that a void or an event used before the other came.
+    /// Event ids that were voided before the event, or the other way round.
     ahead: Vec<String>,
 }
 
 impl Script {
-    /// `None`: there is nothing to repeat, or it only waits.
+    /// `None` if there is nothing to repeat, or the operation only waits.
     pub fn command(&mut self, operation: &Operation, model: &mut Model, now: Timestamp) -> Option<Command> {
         let command = match operation {
             Operation::Repeat { back } => self.back(*back)?,
@@ -336,7 +336,7 @@ impl Script {
         }
     }
 
-    /// Of the player's events, counted back from the last; or of one that never came.
+    /// The id of one of the player's events, counted back from the last, or of an event that does not exist.
     fn voided_name(&mut self, player: usize, event: u8, named: Named, model: &Model) -> String {
         let known = model
             .players
@@ -362,7 +362,7 @@ impl Script {
     }
 }
 
-/// A bonus that may be changed so, or any.
+/// A bonus that allows this change, or any bonus.
 fn changed(model: &Model, grant: u8, to: Change) -> Option<usize> {
     let fits = |status: GrantStatus| {
         if to == Change::Activate {
@@ -377,7 +377,7 @@ fn changed(model: &Model, grant: u8, to: Change) -> Option<usize> {
     counted_back(fitting.len(), grant).map(|place| fitting[place])
 }
 
-/// `None`: nothing that anybody may redeem can be paid.
+/// `None` if the player can pay for no entry that is open to all.
 fn redeem(player: usize, entry: usize, model: &Model) -> Option<Request> {
     const OPEN_TO_ALL: usize = 5;
     let is_payable =
@@ -409,7 +409,7 @@ fn deduct(player: usize, asset: Asset, amount: Amount, model: &Model) -> Request
     Request::Deduct { player, asset, amount }
 }
 
-/// A place among so many, if there are any.
+/// An index, counted back from the last of `count`; `None` if there are none.
 fn counted_back(count: usize, back: u8) -> Option<usize> {
     (count > 0).then(|| count - 1 - usize::from(back) % count)
 }
@@ -441,7 +441,7 @@ fn cents(amount: Amount, all: Decimal) -> Decimal {
     }
 }
 
-/// What is staked, paid and withdrawn adds up for life, and no sequence shall reach the end of that.
+/// Smaller than [`cents`] for `Huge`: lifetime totals add up, and no sequence must overflow them.
 fn played(amount: Amount, all: Decimal) -> Decimal {
     if amount == Amount::Huge {
         Decimal::new(999_999_999_999_999, 2)
@@ -451,7 +451,7 @@ fn played(amount: Amount, all: Decimal) -> Decimal {
 }
 
 fn new_bonus(player: usize, bonus: &operations::Bonus) -> NewBonus {
-    // A bonus counts against the caps of what rules give, so none takes all of them.
+    // Limited, because a manual bonus counts against the caps of rule rewards and must not use them up.
     let amount = if bonus.amount == Amount::Huge {
         Decimal::from(1_000_000)
     } else {
@@ -511,7 +511,7 @@ fn new_rule(rule: &operations::Rule) -> Rule {
     }
 }
 
-/// The same key, or event id, and another request.
+/// Changes the request but keeps its key or event id.
 fn altered(mut command: Command) -> Command {
     match &mut command.request {
         Request::AddLp { amount, .. } | Request::Deduct { amount, .. } => *amount += Decimal::ONE,

@@ -1,7 +1,8 @@
-//! Random sequences of everything that changes the books, against a model in memory; the audit after each operation.
+//! Random sequences of all operations that change the books, compared with an in-memory model; the audit runs after
+//! each operation.
 //!
-//! `LOYALTY_MODEL_SEQUENCES` says how many (2,000 without it), `LOYALTY_MODEL_SEED` which. What fails is printed with its
-//! seed, made as short as it goes: put it into `regressions.rs`.
+//! `LOYALTY_MODEL_SEQUENCES` sets their number (default 2,000), `LOYALTY_MODEL_SEED` the seed. A failing sequence is
+//! shrunk and printed with its seed: add it to `regressions.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -19,9 +20,9 @@ use run::Sequences;
 use std::time::Instant;
 
 const SEQUENCES: u32 = 2_000;
-/// They go on at once, each with a database and a seed of its own.
+/// Tests that run concurrently, each with its own database and seed.
 const TESTS: u32 = 4;
-/// For making a sequence that fails shorter.
+/// Time limit for shrinking a failing sequence.
 const SHRINK_MS_MAX: u32 = 60_000;
 
 fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
@@ -32,7 +33,7 @@ fn from_environment<T: std::str::FromStr>(name: &str, default: T) -> T {
     })
 }
 
-/// Runs this test's part of the sequences.
+/// Runs this test's share of the sequences.
 fn agree(test: u32) {
     let sequences = from_environment("LOYALTY_MODEL_SEQUENCES", SEQUENCES).div_ceil(TESTS);
     let seed = from_environment("LOYALTY_MODEL_SEED", 1_u64);

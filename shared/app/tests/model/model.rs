@@ -1,5 +1,6 @@
-//! The oracle: what players own and what an operation does to it, in memory, as the design says it. Written anew, as
-//! simply as it goes: it shares names of assets, kinds and states with the program, and none of its calculations.
+//! The oracle: what players own and what each operation does to it, in memory, as designed. Written independently and
+//! as simply as possible: it shares the names of assets, kinds and states with the program, but none of its
+//! calculations.
 
 use crate::commands::{Command, Request};
 use domain::activity::{Action, Remark};
@@ -11,7 +12,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A balance is below this.
+/// Balances stay below this.
 pub const LIMIT: Decimal = Decimal::from_parts(2_764_472_320, 232_830, 0, false, 0);
 
 pub type Answer = Result<Reply, Refusal>;
@@ -22,7 +23,7 @@ pub struct Reply {
     pub said: Said,
 }
 
-/// What an operation answers. Grants and transactions by their place in the model.
+/// The reply to an operation. Grants and transactions are given by their index in the model.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
     Receipt {
@@ -76,14 +77,14 @@ pub struct Effect {
     pub status: GrantStatus,
 }
 
-/// What a rule gave to a player.
+/// What a rule granted to a player.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Given {
     pub player: usize,
     pub rule: usize,
     /// A bonus.
     pub grant: Option<usize>,
-    /// None of a bonus that waits.
+    /// `None` for a pending bonus.
     pub transaction: Option<usize>,
 }
 
@@ -95,7 +96,7 @@ pub enum Refusal {
         available: Decimal,
         requested: Decimal,
     },
-    /// The first place that is wrong.
+    /// The pointer of the first error.
     Invalid(String),
     KeyReused,
     Overflow,
@@ -115,23 +116,23 @@ pub struct Player {
     pub blocked: bool,
     pub inactive: bool,
     pub excluded_until: Option<Timestamp>,
-    /// In the order in which they were earned; empty ones stay.
+    /// In earning order, including empty ones.
     pub lots: Vec<Lot>,
     pub tickets: Decimal,
     pub events: BTreeMap<String, Played>,
-    /// Ids of events that were voided, also of those that never came.
+    /// Ids of voided events, including events that never arrived.
     pub voided: BTreeSet<String>,
-    /// Entry, month and transaction of what was redeemed.
+    /// Entry, month and transaction of each redemption.
     pub redeemed: Vec<(usize, String, usize)>,
-    /// Rules that gave.
+    /// Rules with a grant.
     pub paid: BTreeSet<usize>,
-    /// LP earned, less those taken back.
+    /// LP earned, less reversals.
     pub earned_lp: Decimal,
-    /// The most they ever were: nobody falls here.
+    /// The maximum so far: the model has no downgrades.
     pub peak_lp: Decimal,
     /// The lot that the last stake's points went into.
     pub play_lot: Option<usize>,
-    /// Kinds of the transactions that moved something, as they are named in the ledger.
+    /// Ledger kinds of the transactions that moved something.
     pub moved: BTreeSet<&'static str>,
 }
 
@@ -142,7 +143,7 @@ pub struct Lot {
     pub expires_at: Option<Timestamp>,
     pub remaining: Decimal,
     pub has_expired: bool,
-    /// The day whose play it collects.
+    /// The day whose points it collects.
     pub play_day: Option<Date>,
 }
 
@@ -183,7 +184,7 @@ pub struct Rule {
     pub terms: Terms,
 }
 
-/// An event that was recorded.
+/// A recorded event.
 #[derive(Debug, Clone)]
 pub struct Played {
     pub at: Timestamp,
@@ -215,7 +216,7 @@ pub enum Part {
         amount: Decimal,
         lots: Vec<(usize, Decimal)>,
     },
-    /// Below 0: taken.
+    /// Negative: debited.
     Tickets(Decimal),
     Granted {
         grant: usize,
@@ -226,7 +227,7 @@ pub enum Part {
     },
 }
 
-/// What a player must be for an operation.
+/// Which players an operation is open to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Give,
@@ -242,7 +243,7 @@ impl Model {
         }
     }
 
-    /// What the program has to answer; the model stands after it. What is refused changes nothing.
+    /// Applies a command and returns the reply the program must give. A refused command changes nothing.
     pub fn apply(&mut self, command: &Command, now: Timestamp) -> Answer {
         let before = self.clone();
         let answer = self.once(command, now);
@@ -252,7 +253,7 @@ impl Model {
         answer
     }
 
-    /// A key has one effect, and one request.
+    /// A key has one effect and belongs to one request.
     fn once(&mut self, Command { key, request }: &Command, now: Timestamp) -> Answer {
         self.validate(request)?;
         if let Some((first, said)) = key.as_ref().and_then(|key| self.keys.get(key)) {
@@ -300,7 +301,7 @@ impl Model {
         }
     }
 
-    /// Lots with something left, in the order in which spending takes them.
+    /// Lots that are not empty, in spending order.
     pub fn open_lots(&self, player: usize, asset: Asset) -> Vec<usize> {
         let lots = &self.players[player].lots;
         let mut open: Vec<usize> = (0..lots.len())
@@ -316,7 +317,7 @@ impl Model {
         open
     }
 
-    /// Open bonuses, in the order in which stakes feed them.
+    /// Open bonuses, in wagering order.
     pub fn open_grants(&self, player: usize) -> Vec<usize> {
         let is_open = |grant: &Grant| grant.player == player && grant.status.is_open();
         let mut open: Vec<usize> = (0..self.grants.len())
@@ -369,7 +370,7 @@ impl Model {
         })
     }
 
-    /// Takes points, of the lot `first` where it is named; or tickets.
+    /// Deducts points (from the lot `first` if given) or tickets.
     pub fn spend(
         &mut self,
         player: usize,
@@ -411,7 +412,7 @@ impl Model {
         self.transactions.len() - 1
     }
 
-    /// Adds a bonus; one that waits gets nothing yet.
+    /// Adds a bonus; a pending one gets no money yet.
     pub fn grant(&mut self, grant: Grant) -> usize {
         let is_active = grant.status == GrantStatus::Active;
         self.grants.push(grant);
@@ -430,7 +431,7 @@ impl Model {
         }
     }
 
-    /// The balance becomes cash, up to the limit.
+    /// Converts the balance to cash, up to the limit.
     pub fn complete(&mut self, index: usize) {
         let limit = self.conversion_limit(index);
         let grant = &mut self.grants[index];
@@ -454,7 +455,7 @@ impl Model {
         (grant.balance, grant.status, grant.reason) = (Decimal::ZERO, status, reason);
     }
 
-    /// Takes away what is due; answers how many bonuses and lots.
+    /// Expires what is due; returns the number of bonuses and lots.
     pub fn settle(&mut self, player: usize, now: Timestamp) -> (usize, usize) {
         let is_due = |expires_at: Option<Timestamp>| expires_at.is_some_and(|at| at <= now);
         let due: Vec<usize> = self
@@ -479,7 +480,7 @@ impl Model {
         (due.len(), lots)
     }
 
-    /// Bonuses that are played away.
+    /// Used-up bonuses.
     pub fn emptied(&self, player: usize, now: Timestamp) -> Vec<usize> {
         let active = self.active_grants(player).into_iter();
         active
@@ -495,7 +496,7 @@ impl Model {
         emptied.len()
     }
 
-    /// Bonus money of it is in a round of the last day that was not paid.
+    /// Whether bonus money of the grant is in an unpaid round of the last day.
     fn may_still_win(&self, player: usize, grant: usize, now: Timestamp) -> bool {
         let Player { events, voided, .. } = &self.players[player];
         let is_paid = |round: &String| {

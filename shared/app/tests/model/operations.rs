@@ -1,5 +1,5 @@
-//! What a random sequence is made of, and how it is drawn. Picks are small numbers, so that they shrink: `commands.rs`
-//! makes of them what the program is asked.
+//! The operations of a random sequence and their generators. Picks are small numbers, so that they shrink;
+//! `commands.rs` resolves them into requests.
 
 use domain::ledger::Kind;
 use domain::money::Asset;
@@ -8,7 +8,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-/// One step of a sequence. Amounts are in cents, of tickets in pieces; players are numbers, beyond the last: nobody.
+/// One step of a sequence. Amounts are in cents, tickets in pieces. Player numbers beyond the last do not exist.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
     Wait {
@@ -24,41 +24,41 @@ pub enum Operation {
         bonus: Bonus,
         keyed: bool,
     },
-    /// Of another asset where there is nothing of this one.
+    /// Uses another asset if the player has none of this one.
     Deduct {
         player: u8,
         asset: Asset,
         amount: Amount,
         keyed: bool,
     },
-    /// A transaction that people or rules made: the pick counts back from the last.
+    /// A manual or rule transaction; the pick counts back from the last.
     Reverse {
         back: u8,
         keyed: bool,
     },
-    /// The first transaction of a kind that is not reversed.
+    /// The first transaction of a kind that cannot be reversed.
     ReverseOther {
         player: u8,
         kind: Kind,
     },
-    /// Of those it fits, or with 4 of all: the pick counts back from the last.
+    /// One of the grants that allow the change, or with 4 of all grants; the pick counts back from the last.
     Change {
         grant: u8,
         to: Change,
         keyed: bool,
     },
-    /// A new rule, or none: then the older ones give to whom they did not give yet.
+    /// Evaluates with a new rule, or without: then older rules grant to players they have not granted yet.
     Reward {
         rule: Option<Rule>,
         who: Who,
     },
-    /// The bonus part is at most what there is, and the stake, but for `All` and more.
-    /// An entry of the catalogue, the next one that can be paid where it cannot; beyond the last: none.
+    /// A catalogue entry, or the next affordable one. Numbers beyond the last do not exist.
     Redeem {
         player: u8,
         entry: u8,
         keyed: bool,
     },
+    /// The bonus part is limited to the bonus balance and the stake, except with `All` and `more`.
     Stake {
         player: u8,
         amount: Amount,
@@ -74,7 +74,7 @@ pub enum Operation {
         round: Option<u8>,
         named: Named,
     },
-    /// A stake or payout, or with 4 any event: the pick counts back from the last.
+    /// A stake or payout, or with 4 any event; the pick counts back from the last.
     Void {
         player: u8,
         event: u8,
@@ -91,31 +91,31 @@ pub enum Operation {
         player: u8,
         to: AccountChange,
     },
-    /// What was asked before, once more.
+    /// Repeats an earlier request.
     Repeat {
         back: u8,
     },
-    /// What was asked before, under the same key, with another content.
+    /// Repeats an earlier request under the same key with other content.
     Altered {
         back: u8,
     },
-    /// Two at once.
+    /// Two concurrent operations.
     Together(Box<Operation>, Box<Operation>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Amount {
     Cents(u32),
-    /// All there is, or 10 where there is nothing, and so many cents more.
+    /// The whole balance (10 if it is empty) plus `more` cents.
     All {
         more: u8,
     },
-    /// So many per cent of all there is, at least a cent.
+    /// This percentage of the balance, at least a cent.
     Part(u8),
-    /// Almost more than a wallet holds.
+    /// Almost the limit of a wallet.
     Huge,
     Negative,
-    /// Finer than the asset.
+    /// More decimal places than the asset allows.
     Fine,
 }
 
@@ -135,7 +135,7 @@ pub enum Change {
     Cancel,
 }
 
-/// What a rule gives.
+/// What a rule grants.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     pub asset: Asset,
@@ -144,7 +144,7 @@ pub struct Rule {
     pub terms: RuleTerms,
 }
 
-/// Of a rule that gives bonus money.
+/// The terms of a rule that grants bonus money.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RuleTerms {
     /// Tenths.
@@ -166,12 +166,12 @@ pub enum Who {
     All,
 }
 
-/// Which id an event has, or a void names.
+/// The id of an event, or the id that a void names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
-    /// One that was never used; a void: of an event that came.
+    /// For an event: a new id. For a void: the id of a recorded event.
     Anew,
-    /// The one of an event that comes later, or of one that was voided before it came.
+    /// For a void: the id of a later event. For an event: an id that was already voided.
     Ahead,
 }
 
@@ -212,7 +212,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// All bonus money in one round, something else, and what the round paid: what seldom comes about by itself.
+/// All bonus money in one round, another operation, and the round's payout, which random sequences rarely produce.
 fn bonus_round() -> impl Strategy<Value = Vec<Operation>> {
     let game = prop_oneof![Just(Some("slots")), Just(Some("live")), Just(None)];
     (0..2_u8, 0..2_u8, game, operation(), amount()).prop_map(|(player, round, game, between, amount)| {

@@ -1,4 +1,4 @@
-//! What each request does to the model.
+//! The effect of each request on the model.
 
 use crate::commands::{CATALOGUE, Entry, Gain, NewBonus, Request, Target};
 use crate::model::{Answer, Given, Grant, LIMIT, Model, Part, Purpose, Refusal, Reply, Rule, Said, Terms};
@@ -18,7 +18,7 @@ pub fn hours(now: Timestamp, hours: i64) -> Timestamp {
     now + SignedDuration::from_hours(hours)
 }
 
-/// An amount that a wallet can hold, above 0 unless it may be 0.
+/// Checks that a wallet can hold the amount and that it is above 0, or 0 if allowed.
 fn amount(value: Decimal, asset: Asset, least: Decimal, pointer: &str) -> Result<(), Refusal> {
     let is_too_fine = value.trunc_with_scale(asset.scale()) != value;
     let is_fine = !is_too_fine && value >= least && value < LIMIT;
@@ -32,7 +32,7 @@ fn amount(value: Decimal, asset: Asset, least: Decimal, pointer: &str) -> Result
 const CENT: Decimal = Decimal::from_parts(1, 0, 0, false, 2);
 
 impl Model {
-    /// What is refused whatever there is in the database.
+    /// Refusals that do not depend on stored data.
     pub fn validate(&self, request: &Request) -> Result<(), Refusal> {
         match request {
             Request::AddLp { amount: value, .. } => amount(*value, Asset::Lp, Decimal::ZERO, "/amount"),
@@ -157,7 +157,7 @@ impl Model {
         })
     }
 
-    /// From the bonus that expires first on; answers what was taken from which.
+    /// Debits bonuses, the one that expires first before others; returns how much of which.
     pub fn take_bonus(&mut self, player: usize, amount: Decimal) -> Result<Vec<(usize, Decimal)>, Refusal> {
         let available = self.balance(player, Asset::Bonus);
         if amount > available {
@@ -371,7 +371,7 @@ impl Model {
         })
     }
 
-    /// The newest rule that did not give to the player yet.
+    /// The newest rule that has not granted to the player.
     fn reward(&mut self, players: &[usize], now: Timestamp) -> Answer {
         let mut given = Vec::new();
         for player in players.iter().copied() {
@@ -506,7 +506,7 @@ fn new_grant(
     }
 }
 
-/// The smallest multiple of `unit` that is not below `value`.
+/// The smallest multiple of `unit` that is at least `value`.
 pub fn ceiling(value: Decimal, unit: Decimal) -> Decimal {
     let below = value.trunc_with_scale(unit.scale());
     if below < value { below + unit } else { below }

@@ -1,4 +1,4 @@
-//! What play does to the model.
+//! The effect of play on the model.
 
 use crate::model::{Answer, Effect, LIMIT, Model, Outcome, Played, Purpose, Refusal, Reply, Said};
 use domain::activity::{Action, Payout, Remark, Stake};
@@ -11,7 +11,7 @@ use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 impl Model {
-    /// An event counts once, whoever tells of it.
+    /// An event counts once, whoever sends it.
     pub fn event(&mut self, player: usize, name: &str, at: Timestamp, action: &Action, now: Timestamp) -> Answer {
         self.check(player, Purpose::Correct, now)?;
         if let Some(known) = self.players[player].events.get(name) {
@@ -93,7 +93,7 @@ impl Model {
         Ok(outcome)
     }
 
-    /// One point for ten staked, times the multiplier of the tier; what is earned on one day is one lot.
+    /// One point per ten staked, times the tier's multiplier; the points of a day are one lot.
     fn earn_by_play(&mut self, player: usize, staked: Decimal, now: Timestamp) -> Result<Decimal, Refusal> {
         let tiers = [(50_000, 150), (10_000, 125), (1_000, 110)];
         let peak = self.players[player].peak_lp;
@@ -121,7 +121,7 @@ impl Model {
         Ok(points)
     }
 
-    /// Answers what is left of the stake for the next.
+    /// Returns the rest of the stake, for the next bonus.
     fn feed(&mut self, grant: usize, stake: Decimal, weight: Decimal, outcome: &mut Outcome) -> Decimal {
         let required = self.grants[grant].required - self.grants[grant].wagered;
         let contribution = (stake * weight).trunc_with_scale(4);
@@ -132,14 +132,14 @@ impl Model {
         }
         self.grants[grant].wagered = self.grants[grant].required;
         self.complete(grant);
-        // The least stake, in hundredths of a cent, that contributes what was required.
+        // The smallest stake, in hundredths of a cent, that contributes the requirement.
         let unit = Decimal::new(1, 4);
         let used = (required / weight).trunc_with_scale(4);
         let used = if used * weight < required { used + unit } else { used };
         (stake - used).max(Decimal::ZERO)
     }
 
-    /// Share of a stake on the game that counts, and why not where it is 0.
+    /// The share of a stake on this game that counts, and the reason if it is 0.
     fn weight(&self, grant: usize, game: Option<&str>) -> (Decimal, Remark) {
         let terms = &self.grants[grant].terms;
         let default = match game {
@@ -199,7 +199,8 @@ impl Model {
         Ok(outcome)
     }
 
-    /// Bonus money comes back to its grant, below 0: leaves it; or to the player, if the bonus was wagered meanwhile.
+    /// Bonus money returns to its grant (leaves it if negative), or to the player if the bonus has been wagered
+    /// meanwhile.
     fn give_back(
         &mut self,
         player: usize,

@@ -1,4 +1,4 @@
-//! Sequences that once failed, each with what was wrong; and some that chance seldom comes upon.
+//! Sequences that once failed, each with what was wrong, and some that random generation rarely finds.
 
 use crate::operations::{Amount, Named, Operation, Rule, RuleTerms, Who};
 use crate::run::Sequences;
@@ -53,7 +53,7 @@ fn agrees(operations: &[Operation]) {
     Sequences::new().run(operations).unwrap();
 }
 
-/// The bonus was given the reason of the operation that came upon it.
+/// The expired bonus was recorded with the reason of the operation that happened to find it.
 #[test]
 fn what_expired_or_was_played_away_says_so_whatever_came_upon_it() {
     let other = reward(Asset::Rp, 100, None);
@@ -65,7 +65,7 @@ fn what_expired_or_was_played_away_says_so_whatever_came_upon_it() {
     ]);
 }
 
-/// Points that were due expired, and were taken from the player's other points once more.
+/// Due points expired and were deducted a second time from the player's other points.
 #[test]
 fn points_that_expire_as_they_are_taken_back_are_not_taken_twice() {
     let (due, other) = (reward(Asset::Rp, 100, Some(1)), reward(Asset::Rp, 300, None));
@@ -77,7 +77,8 @@ fn points_that_expire_as_they_are_taken_back_are_not_taken_twice() {
     ]);
 }
 
-/// 10.00 once, converted at most once: two rounds of 5.00 complete it, and pay 8.00 each. The first is real, of the second 2.00.
+/// A bonus of 10.00 to wager once, of which at most 10.00 convert. Two rounds of 5.00 complete it and pay 8.00 each:
+/// the first becomes real money, of the second only 2.00.
 #[test]
 fn what_comes_back_late_counts_against_the_conversion_limit() {
     let terms = RuleTerms {

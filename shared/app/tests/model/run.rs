@@ -1,4 +1,4 @@
-//! A sequence, in the program and in the model, compared after each operation.
+//! Runs a sequence in the program and in the model and compares them after each operation.
 
 use crate::commands::{Command, PLAYERS, Request, Script};
 use crate::model::{Answer, Effect, Model, Outcome, Refusal, Reply, Said};
@@ -19,7 +19,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::runtime::Runtime;
 
-/// What a run of all sequences must have come to, or it tries less than it says.
+/// Outcomes that all sequences together must have produced; otherwise the test covers less than intended.
 pub const EXPECTED: [&str; 27] = [
     "CANCELLED",
     "COMPLETED",
@@ -50,7 +50,7 @@ pub const EXPECTED: [&str; 27] = [
     "reverse ok",
 ];
 
-/// A database that one sequence after the other is run on.
+/// A database on which sequences run one after the other.
 pub struct Sequences {
     runtime: Runtime,
     world: World,
@@ -75,13 +75,13 @@ impl Sequences {
         }
     }
 
-    /// How often each operation came to what.
+    /// How often each operation had each outcome.
     pub fn seen(&self) -> BTreeMap<String, u32> {
         self.seen.borrow().clone()
     }
 
     /// # Errors
-    /// The first operation whose answer, or what it leaves, is not what the model says.
+    /// The first operation whose reply or resulting state differs from the model.
     pub fn run(&self, operations: &[Operation]) -> Result<(), String> {
         self.runtime.block_on(Box::pin(async {
             self.world.wipe().await;
@@ -109,9 +109,9 @@ struct Sequence<'a> {
     script: Script,
     model: Model,
     ids: Ids,
-    /// That were created.
+    /// Number of rules created.
     rules: usize,
-    /// Grants that were found to have ended as they should.
+    /// Grants whose end has been checked.
     ended: BTreeSet<usize>,
 }
 
@@ -175,7 +175,7 @@ impl<'a> Sequence<'a> {
 }
 
 impl Sequence<'_> {
-    /// Two at once: what came of it is what one of the two orders makes of it.
+    /// Runs two operations concurrently: the result must match one of the two serial orders.
     async fn together(&mut self, one: &Operation, other: &Operation) -> Result<Vec<String>, String> {
         let (Some(a), Some(b)) = (self.command(one).await, self.command(other).await) else {
             return Ok(Vec::new());
@@ -203,7 +203,7 @@ impl Sequence<'_> {
         let mut told = Vec::new();
         for (command, done) in order {
             let answer = self.model.apply(command, self.now);
-            // A sweep names whom it looked at, also when somebody else was faster.
+            // A sweep counts the players it looked at, even if another operation was faster.
             if !matches!(
                 (command, done),
                 (
@@ -235,7 +235,7 @@ impl Sequence<'_> {
         }
     }
 
-    /// What was told, in the words of the model. Ids that are new are taken for those of what the model expects.
+    /// Converts the program's reply to the model's terms. New ids are assigned to the indexes the model expects.
     async fn read(&mut self, expected: &Reply, done: &Done) -> Reply {
         let (replayed, said) = match (&expected.said, done) {
             (Said::Receipt { transaction, grant, .. }, Done::Receipt(answer)) => {
@@ -315,7 +315,7 @@ impl Sequence<'_> {
         }
     }
 
-    /// All that is stored of wallets, and the bonuses that ended since the last time.
+    /// Compares all stored wallets, and the bonuses that ended since the last comparison.
     async fn check(&mut self) -> Result<(), String> {
         for player in 0..PLAYERS {
             let (expected, stored) = (
@@ -420,7 +420,7 @@ impl Sequence<'_> {
 /// Its place; amount, balance, required, wagered; issued, activated, expires.
 type HeldGrant = (usize, GrantStatus, [Decimal; 4], [Option<Timestamp>; 3]);
 
-/// What a player has.
+/// What a player owns.
 #[derive(Debug, PartialEq)]
 struct Wallet {
     /// In the order of `Asset::ALL`.
@@ -460,7 +460,7 @@ fn refusal(error: &Error) -> Result<Refusal, String> {
     })
 }
 
-/// The operation and what came of it, to be counted.
+/// The operation and its outcome, as a label to count.
 fn label(command: &Command, answer: &Answer) -> String {
     let request = match &command.request {
         Request::AddLp { .. } => "add_lp",

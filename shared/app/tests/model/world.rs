@@ -1,4 +1,4 @@
-//! The program under test: a real database, what is asked of it, and how what it answers and holds is read.
+//! The program under test, on a real database: sends requests and reads replies and stored state.
 
 use crate::commands::{CATALOGUE, Command, Entry, Gain, NewBonus, PLAYERS, Request, Target};
 use crate::model::{Rule, Terms};
@@ -30,7 +30,7 @@ const ACTOR: &str = "model";
 /// More than any sequence moves.
 const PLENTY: i64 = 99_999_999_999_999;
 
-/// Everything a sequence writes. `players` are kept, and put back to how they were.
+/// Removes everything a sequence writes and resets `players`.
 const WIPE: &str = "
 SET session_replication_role = replica;
 DELETE FROM postings; DELETE FROM wallets; DELETE FROM point_lots; DELETE FROM lot_movements; DELETE FROM grants;
@@ -46,7 +46,7 @@ INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
 SELECT player_id, day::date, 0, 999999999999, 0, 0 FROM players, generate_series('2026-11-01'::date, '2029-11-01'::date, '28 days') AS day;
 SET session_replication_role = origin";
 
-/// Sequences after which dead rows are cleared away.
+/// Number of sequences between vacuums.
 const VACUUM_EVERY: u64 = 16;
 const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grants, grant_history, grant_wagering, activity_events,
 reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs, rule_versions, rules, stats, players,
@@ -64,7 +64,7 @@ static ANY_BROKEN: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub enum Done {
     Receipt(Answer<Receipt>),
@@ -73,7 +73,7 @@ pub enum Done {
     Redeemed(Answer<Redeemed>),
     Outcome(Answer<Outcome>),
     Expired(Expired),
-    /// How many rewards.
+    /// Number of rewards.
     Rewarded(usize),
     Changed,
 }
@@ -85,7 +85,7 @@ pub struct Ids {
     pub transactions: Places<TransactionId>,
 }
 
-/// Ids by their place in the model.
+/// Ids by their index in the model.
 #[derive(Debug, Clone)]
 pub struct Places<T>(HashMap<usize, T>);
 
@@ -96,7 +96,7 @@ impl<T> Default for Places<T> {
 }
 
 impl<T: Copy + PartialEq> Places<T> {
-    /// The place of an id; one that was never seen is at the expected place from now on.
+    /// The index of an id. A new id gets the expected index.
     pub fn place(&mut self, expected: Option<usize>, id: T) -> usize {
         if let Some(expected) = expected
             && self.place_of(id) == usize::MAX
@@ -106,7 +106,7 @@ impl<T: Copy + PartialEq> Places<T> {
         self.place_of(id)
     }
 
-    /// Beyond all others for one that was never seen.
+    /// `usize::MAX` for an unknown id.
     pub fn place_of(&self, id: T) -> usize {
         self.0
             .iter()
@@ -122,12 +122,12 @@ impl<T: Copy + PartialEq> Places<T> {
 pub struct World {
     database: TestDb,
     db: Db,
-    /// May delete what is only ever added.
+    /// Can delete from append-only tables.
     superuser: Db,
     wipes: AtomicU64,
 }
 
-/// Ids in their order, the same in every run.
+/// Sequential ids, the same in every run.
 fn new_id() -> Uuid {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
@@ -151,18 +151,18 @@ pub fn rule_id(rule: usize) -> String {
 }
 
 impl World {
-    /// A program that refuses no reward for what it costs, and its players.
+    /// A program with players, whose gates refuse no reward because of its cost.
     pub async fn new(now: Timestamp) -> Self {
         let database = TestDb::new().await;
         let (db, superuser) = (database.db(), Db::new(&database.superuser_url(), None).unwrap());
         let mut settings = app::program::settings::get(&db).await.unwrap();
         let plenty = Decimal::from(PLENTY);
-        // Of the first sequence; later ones find days of heavy play: see `WIPE`.
+        // For the first sequence; later ones find days of heavy play, see `WIPE`.
         settings.profit.prior_wager = Segment::ALL.into_iter().map(|segment| (segment, plenty)).collect();
         (settings.caps.day, settings.caps.days_7, settings.caps.days_30) = (plenty, plenty, plenty);
-        // Points count for life: sequences wait for months.
+        // Without a qualification period, because sequences wait for months.
         settings.tier_qualification_days = None;
-        // The model knows nothing of fraud: no signal shall lower a reward.
+        // The model has no fraud detection, so no signal may reduce a reward.
         let risk = &mut settings.risk;
         (
             risk.bonus_only_grants_min,
@@ -198,7 +198,7 @@ impl World {
         }
     }
 
-    /// As it was before any sequence.
+    /// Resets the database to its initial state.
     pub async fn wipe(&self) {
         let client = self.superuser.client().await.unwrap();
         client.batch_execute(WIPE).await.unwrap();
@@ -215,10 +215,10 @@ impl World {
         app::wallet::grants::get(&self.db, grant_id).await.unwrap().grant
     }
 
-    /// The invariants that do not hold.
+    /// The broken invariants.
     ///
-    /// All of them are asked in one statement, which is prepared once: as round trips of their own, after each operation,
-    /// they took most of the test's time.
+    /// Checks all of them in one prepared statement: separate round trips after each operation took most of the test's
+    /// time.
     pub async fn audit(&self) -> Vec<String> {
         let client = self.db.client().await.unwrap();
         let statement = client.prepare_cached(&ANY_BROKEN).await.unwrap();
@@ -236,7 +236,7 @@ impl World {
             .unwrap();
     }
 
-    /// What a rule gave to a player: its bonus and the transaction.
+    /// A rule's grant to a player and its transaction.
     pub async fn given(&self, player: usize, rule: usize) -> (GrantId, Option<TransactionId>) {
         let client = self.superuser.client().await.unwrap();
         let query = "SELECT g.grant_id, p.transaction_id FROM grants g
@@ -336,7 +336,7 @@ impl World {
         })
     }
 
-    /// A run whose messages come twice.
+    /// A run whose messages are delivered twice.
     async fn reward(&self, players: &[usize], context: Context) -> app::Result<usize> {
         let ids: Vec<PlayerId> = players.iter().copied().map(player_id).collect();
         let run = app::runs::start_batch(&self.db, &ids, Rewards::Evaluate, &Act::of(ACTOR, context)).await?;
@@ -465,7 +465,7 @@ fn catalogue_entry(number: usize, entry: &Entry) -> Value {
     rule
 }
 
-/// The newer the rule, the earlier it is tried.
+/// Newer rules are evaluated first.
 fn definition(number: usize, rule: &Rule) -> Value {
     let mut reward = Map::new();
     let mut set = |name: &str, value: Value| reward.insert(name.to_owned(), value);

@@ -3,9 +3,10 @@
 use crate::csv_rows::{CsvHeader, CsvRows};
 use crate::file_error::FileError;
 use crate::rows::{Rows, Watermark};
-use crate::sniff::{Format, PREFIX_BYTES, sniff};
+use crate::sniff::{PREFIX_BYTES, sniff};
 use crate::xlsx_rows::XlsxRows;
 use app::imports::Chunk;
+use domain::import::Format;
 use lambda::s3::{Bucket, Get, Object, S3Error};
 use std::io::{Cursor, Read, Write};
 use tokio::sync::mpsc;
@@ -191,7 +192,7 @@ fn send<R: Read>(mut rows: Rows<R>, format: Format, from: Watermark, sender: &Se
 
 fn empty(format: Format, start: Watermark) -> Chunk {
     Chunk {
-        format: format.as_str(),
+        format,
         rows: Vec::new(),
         errors: Vec::new(),
         warnings: Vec::new(),

@@ -1,17 +1,10 @@
 //! Detects the format of a file by its first bytes. Names are unreliable: an `.xls` file may be named `.xlsx`.
 
 use crate::file_error::FileError;
-use domain::text_enum;
+use domain::import::Format;
 
 /// Bytes that [`sniff`] needs; fewer only if the file is shorter.
 pub const PREFIX_BYTES: usize = 4096;
-
-text_enum! {
-    pub enum Format as "format" {
-        Csv = "CSV",
-        Xlsx = "XLSX",
-    }
-}
 
 pub(crate) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 /// OLE compound file: `.xls`, or `.xlsx` with a password.

@@ -41,7 +41,7 @@ pub async fn excel(State(imports): State<Imports>, request: Request) -> Result<R
         .map_err(bucket_problem)?;
     let found = wait(&imports, &key).await?;
     match found {
-        Some(detail) if detail.import.status == RunStatus::Failed.as_str() => Err(failed(&detail)),
+        Some(detail) if detail.import.status == RunStatus::Failed => Err(failed(&detail)),
         Some(detail) if detail.is_over() => finished(&imports, detail).await,
         Some(detail) => Ok(accepted(
             format!("/api/imports/{}", detail.import.import_id),

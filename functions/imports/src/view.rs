@@ -3,6 +3,7 @@
 use app::imports::{Import, RunStatus};
 use app::runs::run_view::RunView;
 use domain::id::{ImportId, RunId};
+use domain::import::Format;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,16 +15,15 @@ pub struct Summary {
     /// The run over the players that the file changed, which starts after the last row. Null if the import failed
     /// before that.
     pub run_id: Option<RunId>,
-    /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
-    pub status: &'static str,
+    pub status: RunStatus,
     /// Set if the import failed.
     pub failure: Option<String>,
     pub warnings: Value,
     pub bucket: String,
     pub object_key: String,
     pub object_version: String,
-    /// `CSV` or `XLSX`, once it is known.
-    pub format: Option<String>,
+    /// `null` until the file was opened.
+    pub format: Option<Format>,
     pub size_bytes: Option<i64>,
     pub total_rows: i64,
     pub players_created: i64,
@@ -39,7 +39,7 @@ impl From<Import> for Summary {
         Self {
             import_id: import.import_id,
             run_id: (import.status != RunStatus::Failed).then_some(import.run_id),
-            status: import.status.as_str(),
+            status: import.status,
             failure: import.failure,
             warnings: import.warnings,
             bucket: import.bucket,
@@ -69,7 +69,7 @@ pub struct Detail {
 impl Detail {
     /// Whether the import and its run have ended.
     pub fn is_over(&self) -> bool {
-        let running = RunStatus::Running.as_str();
-        self.import.status != running && self.run.as_ref().is_none_or(|run| run.status != running)
+        let is_over = |status| status != RunStatus::Running;
+        is_over(self.import.status) && self.run.as_ref().is_none_or(|run| is_over(run.status))
     }
 }

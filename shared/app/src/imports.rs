@@ -6,9 +6,9 @@ use crate::program::Program;
 use crate::runs::SHARD_PLAYERS;
 use domain::context::Context;
 use domain::id::{ImportId, RunId};
-use domain::import::Warning;
 use domain::import::plan::{self, Outcome, RowPlan};
 use domain::import::row::{PlayerRow, RowError, RowProblem};
+use domain::import::{Format, Warning};
 pub use domain::run::RunStatus;
 use domain::run::{Rewards, RunKind, Scope};
 use jiff::civil::Date;
@@ -60,8 +60,7 @@ pub async fn errors(db: &Db, import_id: ImportId, after: (i64, i16), limit: i64)
 /// A piece of a file, as the reader delivers it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
-    /// `CSV` or `XLSX`.
-    pub format: &'static str,
+    pub format: Format,
     pub rows: Vec<PlayerRow>,
     /// Errors of the rejected rows, by line.
     pub errors: Vec<RowError>,

@@ -1,5 +1,6 @@
+use domain::import::Format;
 use import_worker::file_error::FileError;
-use import_worker::sniff::{Format, sniff};
+use import_worker::sniff::sniff;
 
 #[test]
 fn formats_are_told_by_their_first_bytes() {

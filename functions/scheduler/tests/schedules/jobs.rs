@@ -2,7 +2,7 @@
 
 use crate::{Program, minutes, only};
 use app::Act;
-use app::jobs::schedules::{self, Job, Progress};
+use app::jobs::schedules::{self, Job, Progress, RunStatus};
 use serde_json::json;
 
 async fn players(program: &Program, count: u32) {
@@ -122,7 +122,7 @@ async fn a_job_that_fails_is_tried_again_ever_later_and_then_given_up() {
     let run = failed.last_run.as_ref().unwrap();
     assert_eq!(
         (failed.job, run.status, run.error.as_deref()),
-        (Job::RiskScan, "FAILED", Some("the database failed"))
+        (Job::RiskScan, RunStatus::Failed, Some("the database failed"))
     );
     program.test.tamper("ALTER TABLE mislaid RENAME TO signals").await;
     program.set("2026-11-24T04:00:00Z");
@@ -172,14 +172,14 @@ async fn a_job_that_kills_its_worker_each_time_is_given_up() {
             .unwrap();
         assert_eq!(
             (claimed.run.attempts, claimed.run.status),
-            (attempt, schedules::RunStatus::Running)
+            (attempt, RunStatus::Running)
         );
         program.wait(minutes(1));
     }
     assert_eq!(program.tick().await, [Job::RiskScan]);
     let run = schedules::get(&db, id).await.unwrap();
     let error = "given up after 6 attempts: the worker was stopped before a page was done";
-    assert_eq!((run.status, run.error.as_deref()), ("FAILED", Some(error)));
+    assert_eq!((run.status, run.error.as_deref()), (RunStatus::Failed, Some(error)));
 }
 
 #[tokio::test]

@@ -176,7 +176,7 @@ async fn an_import_without_progress_is_gone_on_with_and_ends_in_the_end() {
     assert_eq!(sent_within(&program, 10).await, []);
     // A chunk without rows: the watermark moves, and the waiting time starts again.
     let chunk = Chunk {
-        format: "CSV",
+        format: domain::import::Format::Csv,
         rows: vec![],
         errors: vec![],
         warnings: vec![],

@@ -1,7 +1,7 @@
 //! When jobs start.
 
 use crate::{Program, at, minutes, only};
-use app::jobs::schedules::Job;
+use app::jobs::schedules::{Job, RunStatus};
 use futures_util::future::join_all;
 use scheduler::Event;
 use serde_json::json;
@@ -201,7 +201,7 @@ async fn a_job_started_by_hand_runs_once_for_its_time() {
         let worked = program.scheduler.handle(event).await.unwrap().schedule_runs;
         assert_eq!(
             (worked.len(), worked[0].status, worked[0].run_id.is_some()),
-            (1, "COMPLETED", true)
+            (1, RunStatus::Completed, true)
         );
     }
     assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");

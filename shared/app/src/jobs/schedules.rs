@@ -489,9 +489,8 @@ pub struct ScheduleRunView {
     pub started_by: String,
     /// Missed due times that this run makes up for.
     pub skipped: i32,
-    /// `RUNNING` (also while waiting for the next attempt), `COMPLETED`, `COMPLETED_WITH_ERRORS` (an audit with
-    /// findings) or `FAILED`.
-    pub status: &'static str,
+    /// `RUNNING` also while waiting for the next attempt; `COMPLETED_WITH_ERRORS` for an audit with findings.
+    pub status: RunStatus,
     /// Figures so far.
     pub counts: BTreeMap<String, i64>,
     /// Broken invariants with their rows, of an audit.
@@ -514,7 +513,7 @@ impl From<ScheduleRun> for ScheduleRunView {
             scheduled_for: run.scheduled_for,
             started_by: run.started_by,
             skipped: run.skipped,
-            status: run.status.as_str(),
+            status: run.status,
             counts: run.counts,
             findings: run.findings,
             run_id: run.run_id,

@@ -1,8 +1,9 @@
 //! A run as the API shows it.
 
-use crate::runs::{Run, RunKind, RunStatus};
+use crate::runs::{Rewards, Run, RunKind, RunStatus};
 use domain::id::{RuleId, RunId};
 use domain::money::Money;
+use domain::run::Scope;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -10,12 +11,10 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunView {
     pub run_id: RunId,
-    /// `IMPORT`, `RECALCULATION`, `BATCH`, `EVALUATION`, `REVOCATION` or `SIMULATION`.
-    pub kind: &'static str,
-    /// `RUNNING`, `COMPLETED`, `COMPLETED_WITH_ERRORS` or `FAILED`.
-    pub status: &'static str,
+    pub kind: RunKind,
+    pub status: RunStatus,
     /// `ALL` players, the `LISTED` ones, or the `HOLDERS` of an open grant of the rule.
-    pub scope: &'static str,
+    pub scope: Scope,
     pub trigger_rewards: bool,
     /// Set for evaluations, revocations and simulations.
     pub rule_id: Option<RuleId>,
@@ -55,10 +54,10 @@ impl From<Run> for RunView {
         let report_url = report_url(&run);
         Self {
             run_id: run.run_id,
-            kind: run.kind.as_str(),
-            status: run.status.as_str(),
-            scope: run.scope.as_str(),
-            trigger_rewards: run.rewards == crate::runs::Rewards::Evaluate,
+            kind: run.kind,
+            status: run.status,
+            scope: run.scope,
+            trigger_rewards: run.rewards == Rewards::Evaluate,
             rule_id: run.rule_id,
             reason: run.reason,
             report_url,

@@ -7,6 +7,7 @@ use app::runs::segmentation::{self, Next};
 use app::runs::{self, Run, ShardMessage};
 use app::{Act, Context, Db};
 use domain::id::RunId;
+use domain::import::Format;
 use domain::import::columns::Columns;
 use domain::import::row::{Cell, PlayerRow};
 use jiff::{SignedDuration, Timestamp};
@@ -108,7 +109,7 @@ pub fn chunk(csv: &str, line: u64, next_line: u64) -> Chunk {
     let mut lines = csv.lines();
     let (columns, warnings) = Columns::from_header(&lines.next().unwrap().split(',').collect::<Vec<_>>()).unwrap();
     let mut chunk = Chunk {
-        format: "CSV",
+        format: Format::Csv,
         rows: Vec::new(),
         errors: Vec::new(),
         warnings,

@@ -249,7 +249,7 @@ async fn who_comes_to_the_end_of_a_run_that_was_lost_stores_no_report() {
     let mut second = deliver(&program, message, later);
     program.until(&mut second, message, |run| run.shards_done == 0).await;
     assert_eq!(first.await.unwrap().players, 0);
-    assert_eq!(program.run(message.run_id).await.status, "RUNNING");
+    assert_eq!(program.run(message.run_id).await.status, RunStatus::Running);
     assert_eq!(second.await.unwrap().players, 9_000);
     assert_eq!(
         program.report(message.run_id).await.unwrap()["evaluated_at"],
@@ -345,21 +345,24 @@ async fn messages_of_other_shards_change_nothing() {
     runs::give_up(&program.db, other, "lost", context()).await.unwrap();
     assert_eq!(program.run(message.run_id).await, before);
     rewards::run_shard(&program.db, message, context()).await.unwrap();
-    assert_eq!(program.run(message.run_id).await.status, RunStatus::Completed.as_str());
+    assert_eq!(program.run(message.run_id).await.status, RunStatus::Completed);
     program.audit().await;
 }
 
 /// The error of a run that must have failed.
 async fn failure(program: &TestProgram, message: ShardMessage) -> String {
     let run = program.run(message.run_id).await;
-    assert_eq!((run.status, run.report_url, run.shards_failed), ("FAILED", None, 1));
+    assert_eq!(
+        (run.status, run.report_url, run.shards_failed),
+        (RunStatus::Failed, None, 1)
+    );
     let Outcome::Failed(reason) = simulation_runs::report(&program.db, message.run_id).await.unwrap() else {
         panic!("no failure")
     };
     assert_eq!(run.error.as_deref(), Some(reason.as_str()));
     // A further delivery does not start it again.
     rewards::run_shard(&program.db, message, context()).await.unwrap();
-    assert_eq!(program.run(message.run_id).await.status, "FAILED");
+    assert_eq!(program.run(message.run_id).await.status, RunStatus::Failed);
     program.audit().await;
     reason
 }

@@ -8,9 +8,18 @@ pub mod plan;
 pub mod row;
 
 use crate::id::PlayerId;
+use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use std::fmt;
+
+text_enum! {
+    /// How a file is written.
+    pub enum Format as "format" {
+        Csv = "CSV",
+        Xlsx = "XLSX",
+    }
+}
 
 /// Longest excerpt of a file in a message, in characters.
 pub const SHOWN_CHARS_MAX: usize = 100;

@@ -6,9 +6,10 @@ use crate::columns;
 use crate::columns::Param;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::row::word;
+use crate::row::{optional_word, word};
 use crate::statement::{self, text};
 use domain::id::{ImportId, RunId};
+use domain::import::Format;
 use domain::import::row::RowError;
 use domain::run::RunStatus;
 use jiff::Timestamp;
@@ -134,7 +135,7 @@ pub struct Import {
     pub bucket: String,
     pub object_key: String,
     pub object_version: String,
-    pub format: Option<String>,
+    pub format: Option<Format>,
     pub size_bytes: Option<i64>,
     pub status: RunStatus,
     pub failure: Option<String>,
@@ -158,7 +159,7 @@ fn import(row: &Row) -> Result<Import> {
         bucket: row.try_get("bucket")?,
         object_key: row.try_get("object_key")?,
         object_version: row.try_get("object_version")?,
-        format: row.try_get("format")?,
+        format: optional_word(row, "format")?,
         size_bytes: row.try_get("size_bytes")?,
         status: word(row, "status")?,
         failure: row.try_get("failure")?,
@@ -259,8 +260,8 @@ pub fn stored_line(line: u64) -> i64 {
 
 /// The counts and the position that one chunk adds to its import.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Advance<'a> {
-    pub format: &'a str,
+pub struct Advance {
+    pub format: Format,
     pub created: i64,
     pub updated: i64,
     pub unchanged: i64,
@@ -272,10 +273,10 @@ pub struct Advance<'a> {
 }
 
 /// Moves the watermark. Belongs in the transaction that wrote the chunk's rows.
-pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance<'_>, now: Timestamp) -> Result<()> {
+pub async fn advance(tx: &Tx<'_>, import_id: ImportId, by: &Advance, now: Timestamp) -> Result<()> {
     let params: statement::Params<'_> = &[
         &import_id.0,
-        &by.format,
+        &by.format.as_str(),
         &by.created,
         &by.updated,
         &by.unchanged,

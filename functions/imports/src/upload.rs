@@ -135,7 +135,7 @@ fn bucket_problem(error: S3Error) -> Problem {
     tracing::error!(cause, "the bucket could not be used");
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "files cannot be taken just now; try again",
+        "uploads are temporarily unavailable; try again",
     )
 }
 
@@ -230,7 +230,13 @@ pub async fn presign(
         .await
         .map_err(bucket_problem)?;
     let import_url = by_object(&key);
-    let body = json!({"upload_url": upload_url, "method": "PUT", "expires_at": expires_at, "object_key": key, "import_url": import_url});
+    let body = json!({
+        "upload_url": upload_url,
+        "method": "PUT",
+        "expires_at": expires_at,
+        "object_key": key,
+        "import_url": import_url,
+    });
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 

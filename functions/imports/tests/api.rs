@@ -1,6 +1,6 @@
 //! `/api/imports` through the router, on a real database. The bucket is a stand-in, and the test writes the worker's
 //! results.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use app::Context;
 use app::imports::Object;
@@ -320,7 +320,7 @@ async fn a_bucket_that_refuses_is_503() {
     assert_eq!(response.header("retry-after"), Some("5"));
     assert_eq!(
         response.expect(503)["detail"],
-        "files cannot be taken just now; try again"
+        "uploads are temporarily unavailable; try again"
     );
 }
 

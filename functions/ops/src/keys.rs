@@ -35,7 +35,7 @@ impl Create {
         let mut errors = FieldErrors::default();
         let characters = self.name.trim().chars().count();
         if !(1..=NAME_CHARACTERS_MAX).contains(&characters) || self.name.chars().any(char::is_control) {
-            let detail = format!("must have 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character");
+            let detail = format!("must have 1 to {NAME_CHARACTERS_MAX} characters and no control characters");
             errors.push("/name", "format", detail);
         }
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {

@@ -42,8 +42,7 @@ impl Create {
         let wrong =
             |text: &String| text.chars().count() > DESCRIPTION_CHARACTERS_MAX || text.chars().any(char::is_control);
         if self.description.as_ref().is_some_and(wrong) {
-            let detail =
-                format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters, none of them a control character");
+            let detail = format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters and no control characters");
             errors.push("/description", "format", detail);
         }
         let Some(target) = target else { return Err(errors) };

@@ -1,5 +1,5 @@
 //! The operations API through the router, on a real database; the queue is a stand-in.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use app::Act;
 use axum::Router;
@@ -202,7 +202,7 @@ async fn health_is_503_behind_the_schema_and_without_a_database() {
     };
     let router = ops::api(&gone).into_router(gone, lambda::clock::now);
     let problem = call(&router, "GET", "/health", None, None).await.expect(503);
-    assert_eq!(problem["detail"], "not available just now; try again");
+    assert_eq!(problem["detail"], "temporarily unavailable; try again");
     assert_eq!(
         call(&router, "GET", "/api/settings", Some(&stack.admin), None)
             .await

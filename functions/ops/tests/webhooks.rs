@@ -1,5 +1,5 @@
 //! `/api/webhooks` through the router, on a real database, with a target on this machine.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use app::platform::webhooks as relay;
 use axum::Router;

@@ -1,5 +1,5 @@
 //! `/api/risk` through the router, on a real PostgreSQL.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use app::Act;
 use axum::Router;

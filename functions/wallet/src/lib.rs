@@ -216,7 +216,7 @@ fn check_reason(reason: &str) -> Result<(), FieldErrors> {
 fn check_text(pointer: &str, text: Option<&str>, errors: &mut FieldErrors) {
     let is_wrong = |text: &str| text.chars().any(char::is_control) || text.chars().nth(TEXT_CHARACTERS_MAX).is_some();
     if text.is_some_and(is_wrong) {
-        let detail = format!("must have at most {TEXT_CHARACTERS_MAX} characters, none of them a control character");
+        let detail = format!("must have at most {TEXT_CHARACTERS_MAX} characters and no control characters");
         errors.push(pointer, "format", detail);
     }
 }

@@ -1,5 +1,5 @@
 //! Concurrent callers: each response matches what is stored.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use axum::Router;
 use axum::body::Body;

@@ -1,5 +1,5 @@
 //! `/api/wallet` through the router, on a real PostgreSQL.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use axum::body::Body;
 use axum::http::Request;

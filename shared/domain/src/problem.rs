@@ -123,7 +123,7 @@ pub enum RefusalKind {
     Conflict,
     /// The request can be parsed but is invalid.
     Unprocessable,
-    /// An error of ours; the cause goes to the log only.
+    /// An internal error; the cause goes to the log only.
     Internal,
     /// Temporarily impossible; the caller should retry.
     Unavailable,

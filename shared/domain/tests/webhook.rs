@@ -1,5 +1,5 @@
 //! Which addresses webhooks may have, and when deliveries are retried.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use domain::event::EventType;
 use domain::webhook::{

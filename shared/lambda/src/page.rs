@@ -77,7 +77,7 @@ fn integer(pointer: &str, text: &str, least: i64) -> Result<i64, Refusal> {
 }
 
 impl Page {
-    /// The window as a use case takes it; 422 if the cursor is none of this list's.
+    /// The page as use cases take it; 422 if the cursor is not one of this list.
     pub fn slice<K: FromStr>(&self) -> Result<domain::page::Page<K>, Problem> {
         Ok(domain::page::Page {
             after: self.cursor()?,
@@ -86,7 +86,7 @@ impl Page {
         })
     }
 
-    /// The key after which this page starts; 422 if the cursor is not one of this list.
+    /// The key after which this page starts; 422 as for [`Page::slice`].
     pub fn cursor<K: FromStr>(&self) -> Result<Option<K>, Problem> {
         match &self.cursor {
             None => Ok(None),

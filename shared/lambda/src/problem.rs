@@ -53,8 +53,8 @@ impl Problem {
             status, code, errors, ..
         } = self;
         let detail = match *status {
-            StatusCode::INTERNAL_SERVER_ERROR => "an error of ours; its cause is in the log",
-            StatusCode::SERVICE_UNAVAILABLE if self.detail.is_empty() => "not available just now; try again",
+            StatusCode::INTERNAL_SERVER_ERROR => "internal error; its cause is in the log",
+            StatusCode::SERVICE_UNAVAILABLE if self.detail.is_empty() => "temporarily unavailable; try again",
             _ => &self.detail,
         };
         let (problem_type, title) = if code.is_empty() {

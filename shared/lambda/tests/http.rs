@@ -1,5 +1,5 @@
 //! Requests through a router with one route of each kind.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
@@ -287,7 +287,7 @@ async fn our_own_failures_say_nothing_of_their_cause() {
     for path in ["/fail", "/panic"] {
         let (status, problem) = get(path).await;
         let expected = json!({"type": "about:blank", "title": "Internal Server Error", "status": 500, "instance": path,
-            "detail": "an error of ours; its cause is in the log"});
+            "detail": "internal error; its cause is in the log"});
         assert_eq!((status, problem), (500, expected));
     }
 }

@@ -1,5 +1,5 @@
 //! The guards of the ledger itself, which hold even without the players' locks.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use domain::account::{Account, Book, Journal};
 use domain::bonus::{GrantStatus, GrantTerms, NewGrant};

@@ -1,5 +1,5 @@
 //! Searches for players and rewards among many.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use domain::page::Page;
 use store::Db;

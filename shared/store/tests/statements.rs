@@ -1,5 +1,5 @@
 //! Every statement fits the migrated schema, for the role the functions run as.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use std::error::Error;
 use testing::TestDb;

@@ -1,5 +1,5 @@
 //! The relay against real targets on this machine and a real database.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod concurrency;
 mod delivery;

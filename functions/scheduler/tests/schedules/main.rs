@@ -1,5 +1,5 @@
 //! Ticks at times that the tests choose, on a real PostgreSQL; the queues are a stand-in.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod jobs;
 mod recovery;

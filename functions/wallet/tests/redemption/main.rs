@@ -1,5 +1,5 @@
 //! `/api/redemption` through the router, on a real PostgreSQL.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod catalogue;
 mod redeem;

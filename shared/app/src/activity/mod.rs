@@ -162,7 +162,7 @@ fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {
         return Err(Error::invalid(
             pointer,
             "format",
-            format!("must have 1 to {NAME_CHARACTERS_MAX} characters, none of them a control character"),
+            format!("must have 1 to {NAME_CHARACTERS_MAX} characters and no control characters"),
         ));
     }
     Ok(())

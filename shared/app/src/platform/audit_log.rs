@@ -15,7 +15,7 @@ pub use store::platform::audit_log::Entry;
 use uuid::Uuid;
 
 text_enum! {
-    /// What people do.
+    /// The actions that people take.
     pub enum Action as "audited action" {
         KeyCreate = "key.create",
         KeyRevoke = "key.revoke",
@@ -41,7 +41,7 @@ text_enum! {
     }
 }
 
-/// What it is done to.
+/// What an action is applied to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Subject<'a> {
     Key(Uuid),
@@ -70,7 +70,7 @@ impl fmt::Display for Subject<'_> {
     }
 }
 
-/// The two sides of a write, and why it is done.
+/// What a write changed, and the reason given for it.
 #[derive(Debug, Default)]
 pub(crate) struct Sides<'a> {
     before: Option<Value>,
@@ -79,7 +79,7 @@ pub(crate) struct Sides<'a> {
 }
 
 impl<'a> Sides<'a> {
-    /// It was not there before.
+    /// For something new: no `before`.
     pub fn made(after: &impl Serialize) -> Self {
         Self {
             after: Some(json!(after)),
@@ -94,7 +94,7 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// It is not there any more.
+    /// For something removed: no `after`.
     pub fn ended(before: &impl Serialize) -> Self {
         Self {
             before: Some(json!(before)),
@@ -110,7 +110,7 @@ impl<'a> Sides<'a> {
     }
 }
 
-/// Keeps a write, in its own transaction.
+/// Records a write, in the transaction of that write.
 pub(crate) async fn append(
     tx: &Tx<'_>,
     act: &Act,

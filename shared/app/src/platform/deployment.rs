@@ -16,7 +16,7 @@ const KEY_NAME_CHARACTERS_MAX: usize = 100;
 /// Shown to the deployer, not to clients of the API.
 #[derive(Debug, thiserror::Error)]
 pub enum DeploymentError {
-    #[error("{field} must have 1 to {length_max} {unit}, none of them a control character")]
+    #[error("{field} must have 1 to {length_max} {unit} and no control characters")]
     Name {
         field: &'static str,
         length_max: usize,

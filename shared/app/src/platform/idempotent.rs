@@ -53,5 +53,5 @@ where
 }
 
 fn stored(error: serde_json::Error) -> Error {
-    Error::stored("answer of an idempotency key", error)
+    Error::stored("response of an idempotency key", error)
 }

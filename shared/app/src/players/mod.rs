@@ -73,7 +73,7 @@ async fn check_filter(executor: &impl Executor, filter: &Filter) -> Result<()> {
     if let Some(prefix) = &filter.prefix
         && (prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control))
     {
-        let detail = format!("must have at most {PREFIX_BYTES_MAX} bytes, none of them a control character");
+        let detail = format!("must have at most {PREFIX_BYTES_MAX} bytes and no control characters");
         errors.push("?q", "format", detail);
     }
     Ok(errors.none_or(())?)

@@ -412,7 +412,7 @@ impl Traces {
         let wrong = texts
             .into_iter()
             .filter(|(_, text)| text.as_deref().is_some_and(is_wrong));
-        let detail = format!("must have 1 to {TRACE_CHARACTERS_MAX} characters, none of them a control character");
+        let detail = format!("must have 1 to {TRACE_CHARACTERS_MAX} characters and no control characters");
         let errors: FieldErrors = wrong
             .map(|(pointer, _)| FieldError::new(pointer, "format", detail.clone()))
             .collect();

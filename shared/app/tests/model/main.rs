@@ -4,7 +4,7 @@
 //! `LOYALTY_MODEL_SEQUENCES` sets their number (default 2,000), `LOYALTY_MODEL_SEED` the seed. A failing sequence is
 //! shrunk and printed with its seed: add it to `regressions.rs`.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod commands;
 mod model;

@@ -1,6 +1,6 @@
 //! Imports, segments and rewards on a real PostgreSQL, as the runtime role.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod bonuses;
 mod budgets;

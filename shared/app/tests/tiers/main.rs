@@ -1,6 +1,6 @@
 //! Promotions and downgrades on a real PostgreSQL, as the runtime role.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod program;
 mod promotions;

@@ -135,7 +135,7 @@ impl<'a, 'e> Fields<'a, 'e> {
             self.error(
                 name,
                 "format",
-                format!("must have 1 to {chars_max} characters, none of them a control character"),
+                format!("must have 1 to {chars_max} characters and no control characters"),
             );
             return None;
         }

@@ -1,5 +1,5 @@
 //! Fraud signals and the risk score, with figures calculated by hand.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod detection;
 mod score;

@@ -1,4 +1,9 @@
 //! `/api/activity`: batches of player events. Each counts once and has its own result. `/api/actions`: single actions.
+//!
+//! # Choices
+//!
+//! * `/actions/kyc` and `/actions/profile-depth` record an event of now under an id of its own. Saying it twice changes
+//!   nothing, so they take no key.
 
 mod body;
 mod view;

@@ -1,4 +1,10 @@
 //! Turns a bucket event into a finished import and sends the messages of its run.
+//!
+//! # Choices
+//!
+//! * A file that breaks off in the middle is FAILED with the reason. The rows before the break stay; their players are
+//!   segmented and rewarded.
+//! * A file without a usable header or without rows is FAILED and writes nothing.
 
 use crate::chunks::{self, ReadError, Source};
 use crate::rows::Watermark;

@@ -2,6 +2,10 @@
 //!
 //! The whole file is checked before its first row is used: every part is unpacked once to verify its checksum, and
 //! every cell of the sheet is visited. So nothing of a damaged workbook is imported.
+//!
+//! # Choices
+//!
+//! * A number is rounded to the 15 significant digits that Excel shows. A date becomes an ISO date.
 
 use crate::file_error::FileError;
 use crate::rows::{Row, Watermark};

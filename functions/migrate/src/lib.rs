@@ -1,4 +1,9 @@
 //! Migrates the schema, as its owner. A deployment invokes it before the functions that need the new schema.
+//!
+//! # Choices
+//!
+//! * The functions connect as a login role that is a member of `loyalty_runtime`; `migrate` connects as the owner of
+//!   the database, because a migration sets how its sessions plan (`jit`, `random_page_cost`).
 
 use app::platform::deployment;
 use app::{Context, Db, migrate};

@@ -1,4 +1,11 @@
 //! `/api/webhooks`.
+//!
+//! # Choices
+//!
+//! * A ping is delivered directly, returns what the target said, and leaves no trace. It needs a way out of the VPC, as
+//!   the relay does.
+//! * `POST /webhooks/{id}/deliveries/{delivery_id}/retry` sends a parked delivery again, out of order; `occurred_at`
+//!   tells.
 
 use crate::Ops;
 use app::platform::webhooks::{self, NewWebhook, Webhook};

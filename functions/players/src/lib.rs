@@ -1,4 +1,8 @@
 //! `/api/players`: profiles, standings, and the facts that rules see.
+//!
+//! # Choices
+//!
+//! * Added to the API: `GET /players/{id}/decisions`, what was decided for and against a player, with figures.
 
 mod view;
 

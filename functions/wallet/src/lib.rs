@@ -1,5 +1,9 @@
 //! `/api/wallet` and `/api/grants`: balances, and manual credits, deductions and corrections. `/api/redemption`: the
 //! redemption of points.
+//!
+//! # Choices
+//!
+//! * Added to the API: `GET /grants/{id}` (a bonus with its terms and history) and `GET /redemption/rules/{id}`.
 
 mod redemption;
 mod view;

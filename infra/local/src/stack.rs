@@ -1,4 +1,10 @@
 //! The whole stack: started in order, supervised, and ended in reverse order.
+//!
+//! # Choices
+//!
+//! * moto keeps nothing: messages in flight when the local stack stops are lost, and the recovery sends those of runs
+//!   again. Files are lost too; their imports become FAILED.
+//! * A failed message returns after 1, 2, 4, 8 and 16 s instead of after the visibility timeout as on AWS.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,10 @@
 //! Imports: one file, read in chunks. A chunk's rows and the new watermark are written in one transaction, so that an
 //! import resumes after a crash and counts each row once.
+//!
+//! # Choices
+//!
+//! * A row that changes nothing is not evaluated: the same file a second time brings no second reward, and no reward of
+//!   a lower rule either.
 
 use crate::error::{Error, Result};
 use crate::program::Program;

@@ -2,6 +2,15 @@
 //! afterwards.
 //!
 //! A refused operation may have changed the account: drop it and write nothing, or restore a [`Mark`].
+//!
+//! # Choices
+//!
+//! * Reversible: credits, deductions and redemptions by people, unplayed bonuses (they become CANCELLED), and rewards
+//!   in points or tickets. Not reversible: play (that is a VOID), expiry, forfeiture, conversion, and a reversal
+//!   itself.
+//! * Reversing a credit takes from its own lot first, then from the others; a credit of which points have expired is
+//!   refused. Reversing a debit returns points to the lots they came from; if such a lot is past its expiry, the points
+//!   expire at the next opportunity.
 
 mod play;
 mod reversal;

@@ -1,5 +1,10 @@
 //! Postings: how value moves between a wallet and a house account. Decided in memory, under the player's lock,
 //! before anything is written, so that a refusal has nothing to undo.
+//!
+//! # Choices
+//!
+//! * A conversion goes straight to `house:cash_out`. `house:conversion` is reserved for assets that convert into each
+//!   other.
 
 use crate::context::Context;
 use crate::id::{GrantId, PlayerId, TransactionId};

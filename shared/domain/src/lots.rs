@@ -1,5 +1,11 @@
 //! Point lots: points earned together, which expire together. Spending takes the lot that expires first, then the
 //! oldest.
+//!
+//! # Choices
+//!
+//! * What play earns on one day is one lot (`point_lots.play_day`): a heavy player has some hundred lots, not a
+//!   million. It grows by movements like any other; with `activity.lp_expiry_days` it expires when that many whole days
+//!   have passed.
 
 use crate::id::PlayerId;
 use crate::ledger::Posting;

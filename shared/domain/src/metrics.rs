@@ -1,4 +1,8 @@
 //! Metrics of a player: lifetime totals, sums over the daily rollup, and figures derived from them.
+//!
+//! # Choices
+//!
+//! * Playtime has four decimal places of an hour, rounded half up per session.
 
 use jiff::civil::Date;
 use rust_decimal::Decimal;

@@ -1,4 +1,8 @@
 //! Assets and exact amounts. Amounts are never floats.
+//!
+//! # Choices
+//!
+//! * Lifetime totals in files have up to four decimal places (NUMERIC(19,4)); wallets keep the scale of their asset.
 
 use crate::text_enum;
 use rust_decimal::{Decimal, RoundingStrategy};

@@ -1,4 +1,15 @@
 //! The redemption catalogue: what points can be redeemed for, by whom, and how often.
+//!
+//! # Choices
+//!
+//! * A catalogue entry has no versions. A redemption copies what it cost and gave; the audit log has every edit.
+//!   Entries are switched off, never deleted. A tier that an entry names cannot be deleted (409).
+//! * Objections are reported in this order: player, entry inactive, tier, monthly limit, minimum balance, balance. The
+//!   minimum is of the cost's currency, before the cost is taken.
+//! * A monthly limit counts calendar months of the program's time zone, as it was at the time of each redemption. A
+//!   reversed redemption makes room in the month in which it was redeemed.
+//! * Redeeming passes no gates: the player pays. A redeemed bonus counts as a reward issued with its full amount as
+//!   cost, also against the caps of later rewards. Its eligible games must contribute by default.
 
 use crate::account::{Account, AccountError};
 use crate::bonus::{GrantTerms, NewGrant, weighted_games};

@@ -1,4 +1,11 @@
 //! Scheduled jobs, and when each is due in the program's time zone.
+//!
+//! # Choices
+//!
+//! * A scheduled time that the clocks skip is due when they are put forward; one that occurs twice is due the first
+//!   time. Intervals count in UTC.
+//! * A job seen for the first time has nothing to catch up on; nor has one that is switched on, or moved to a time that
+//!   has passed today. A job with an unfinished run waits for its end.
 
 use crate::text_enum;
 use jiff::Timestamp;

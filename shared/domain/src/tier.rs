@@ -1,4 +1,9 @@
 //! Tiers: configured by the operator, they must form a ladder. Compare ranks, never names.
+//!
+//! # Choices
+//!
+//! * A tier asks for its own requirements only; one in between whose requirements do not hold is passed over. A `when`
+//!   that cannot be computed does not hold. Losing what a tier requires also costs the tier, with the same grace.
 
 mod review;
 

@@ -1,4 +1,13 @@
 //! Webhooks: where events may be sent, what is sent, and when a failed delivery is retried.
+//!
+//! # Choices
+//!
+//! * A delivery is retried 10 s, 30 s, 2 min, 10 min, 1 h, 3 h, 6 h and 12 h after the failure before (at the earliest:
+//!   a relay starts each minute); after the ninth attempt it is PARKED. Meanwhile the player's later events wait, and
+//!   nobody else's; behind a parked one they go on, in order. Delivered means 200 to 299; redirects are not followed.
+//! * A target is https at port 443 or from 1024 on, without user name and fragment. A host with one address that is not
+//!   public is refused as a whole, at registration and at each connection. Proxy settings of the environment are
+//!   ignored. `WEBHOOK_TARGETS=any`, which only `cargo local` sets, allows everything.
 
 use crate::event::EventType;
 use crate::problem::FieldErrors;

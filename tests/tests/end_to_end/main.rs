@@ -11,7 +11,7 @@ use store::Db;
 const SAMPLE: &str = include_str!("../../../events/sample/players.csv");
 const RULES: &str = include_str!("../../../events/sample/rules.json");
 
-/// The sample's segments, by the thresholds of the design.
+/// The sample's segments, by the default thresholds.
 const SEGMENTS: [(&str, &str); 10] = [
     ("P001", "WINNING"),
     ("P002", "LOSING"),

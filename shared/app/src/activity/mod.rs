@@ -1,5 +1,10 @@
 //! Activity events, each of which counts once, ever. A batch is one transaction with a fixed number of statements. Each
 //! of its events is accepted, replayed or rejected on its own, with the same results as if they came one at a time.
+//!
+//! # Choices
+//!
+//! * The segment follows the totals in the same transaction, so there is no second path through the segmentation queue.
+//!   In a run with rewards, a player whose segment changed is evaluated once, for both reasons.
 
 use crate::error::{Error, Result};
 pub use crate::players::risk::Traces;

@@ -1,4 +1,9 @@
 //! Retention: deletes operational data that is no longer needed. The books are never deleted.
+//!
+//! # Choices
+//!
+//! * The players of a run are deleted 90 days after its end; from then on the audit no longer compares an import with
+//!   them (`runs.players_kept`). Triggers and scheduled runs go after 30 days, except the last of each job.
 
 use crate::error::Result;
 use domain::context::Context;

@@ -1,5 +1,10 @@
 //! Scheduled jobs. A tick records which jobs became due since the last one and works on them page by page. Each page is
 //! saved with the position of the next, so that another worker resumes after a crash.
+//!
+//! # Choices
+//!
+//! * If the messages of a scheduled recalculation cannot be sent, the run waits for the recovery. One that a person
+//!   asked for is abandoned, and the person is told (503).
 
 use crate::error::{Error, Result};
 use crate::jobs::retention;

@@ -1,4 +1,9 @@
 //! The audit log: writes by people, with what they changed.
+//!
+//! # Choices
+//!
+//! * The differences of an audited write are computed when it is read (`changes` of `GET /audit`: pointer, before,
+//!   after). Lists are compared as a whole. What was created or ended has none.
 
 use crate::{Db, Result};
 use domain::act::Act;

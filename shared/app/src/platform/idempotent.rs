@@ -1,4 +1,9 @@
 //! Idempotency: a key is claimed in the transaction of its effect, so that it has one effect only.
+//!
+//! # Choices
+//!
+//! * An idempotency key is never forgotten; its answer is, after 30 days. The reference of a manual posting is its key,
+//!   so a second effect would break I6: the same request then gets 409 `idempotency_key_expired`.
 
 use crate::error::{Error, Result};
 use domain::act::Act;

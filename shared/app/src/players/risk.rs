@@ -1,4 +1,22 @@
 //! Fraud signals: detected in stored data, judged by people, and summed into the risk score that the gates read.
+//!
+//! # A fraud signal
+//!
+//! 1. `POST /api/activity` may name `device_id`, `payment_method` and `ip`; `player_traces` keeps their SHA-256 with
+//!    the event. A mailbox needs no row: `mailbox(email)` is indexed.
+//! 2. The reward worker, under the locks of its shard and before it evaluates, reads what signals are raised from
+//!    (`store::players::risk_facts`) and lets `domain::risk` decide: `detect` finds, `plan` compares with what is
+//!    known, `score` adds up. `scan` does the same for any players. What is found counts at once.
+//! 3. A new signal is a row of `signals` and the event `signal.raised`; `players.risk_score` follows in the same
+//!    transaction. The fraud gate and rules read it. `GET /api/players/{id}/risk` shows it with the age, weight and
+//!    contribution of each signal.
+//! 4. People confirm or resolve a signal under the player's lock, with a note and a row of the audit log; the score
+//!    follows.
+//!
+//! # Choices
+//!
+//! * What a player was seen with (device, payment method, IP) is not part of an event's content: an event that arrives
+//!   again does not change it. IP addresses are kept and never counted.
 
 use crate::error::{Error, Result};
 use crate::platform::audit_log::{self, Action, Sides};

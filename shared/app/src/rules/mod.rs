@@ -1,4 +1,8 @@
 //! Rules: validated and versioned at every save, and tested on one player.
+//!
+//! # Choices
+//!
+//! * An archived rule returns 409 to writes, and its id is never reused.
 
 pub mod rule_runs;
 pub mod simulation;

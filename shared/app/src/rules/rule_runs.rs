@@ -2,6 +2,14 @@
 //!
 //! Their messages take the same path as all shards. Segments stay unchanged, so that an evaluation grants what its
 //! simulation showed.
+//!
+//! # Choices
+//!
+//! * An evaluation that a person asks for needs no trigger, only a rule that is on and within its time. Each shard
+//!   takes the version that is current by then.
+//! * A revocation cancels what is open when its shard is worked on; what has expired expires. Converted money stays,
+//!   the budget stays reserved, and the period stays paid: the player does not get the rule again in it. Players who
+//!   are granted the rule during the run may keep it: switch the rule off first.
 
 use crate::error::{Error, Result};
 use crate::platform::audit_log::{self, Action, Sides, Subject};

@@ -2,6 +2,15 @@
 //!
 //! Budgets and caps are counted by player id, so one worker processes all players. If its message is delivered again,
 //! the new attempt takes over from the start, and the earlier one stops when it sees that.
+//!
+//! # Choices
+//!
+//! * One worker makes the whole pass, because budgets and caps count in the order of ids. The shards only count its
+//!   progress: shard 0, whose message leads the run, is done with the report; messages of other shards change nothing.
+//!   A worker that begins takes the run over from the start, and the one before stops when it notices, at the latest at
+//!   the end.
+//! * What can no longer be simulated (the rule was archived, the ladder lost a benefit) fails the run; so does an
+//!   eleventh attempt.
 
 use crate::error::{BoxedCause, Error, Result};
 use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate};
@@ -17,7 +26,7 @@ use store::runs::NewRun;
 use store::runs::shards::RewardTotals;
 use store::{Db, Tx, transaction};
 
-/// Most players that are simulated within a request; the figures are in ARCHITECTURE.md.
+/// Most players that are simulated within a request; the figures are in `infra/bench/README.md`.
 pub const DIRECT_PLAYERS_MAX: i64 = 1_000_000;
 
 /// Limits restarts, because a simulation could crash its worker every time.

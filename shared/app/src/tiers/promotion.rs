@@ -1,4 +1,9 @@
 //! Promotions, in the transaction that earned the points or changed what a tier requires.
+//!
+//! # Choices
+//!
+//! * A batch climbs the ladder in one step. A tier that requires more than points is reached when the batch is written,
+//!   so its multiplier counts from the next request on.
 
 use super::applicants::Applicants;
 use crate::error::{Error, Result};

@@ -1,4 +1,11 @@
 //! Changes to the books: which players they are open to, the lock, and everything that is written with them.
+//!
+//! # Choices
+//!
+//! * Blocked and inactive players can neither receive nor spend; self-excluded players cannot receive. Corrections
+//!   (reverse, forfeit) and activity stay open to all: the books must be put right, and what happened happened.
+//! * What has expired is gone, whether or not the sweep has run: every operation first ends what is due, in its own
+//!   transaction. A refused request rolls that back too. GET shows what is stored.
 
 use crate::error::{Error, Result};
 use crate::players::PlayerError;

@@ -1,4 +1,22 @@
 //! The effects of play on bonuses.
+//!
+//! # Choices
+//!
+//! * A stake feeds one bonus: the first active one. If that one excludes the game, or the stake is above its `max_bet`,
+//!   no other is fed. Only what exceeds a requirement flows to the next. The bonus must have been active when the stake
+//!   occurred.
+//! * Contributions have four decimal places and round down. The part of a stake that completed a bonus rounds up before
+//!   the rest flows on.
+//! * A payout belongs to the stakes of its `round_id`. The shares of several bonuses round down together, so a round
+//!   paid by bonuses alone returns every cent. Without a round, all of it is real money (a jackpot, a tournament). A
+//!   round in which nothing was staked is refused (`stake_unknown`): the caller sends the payout again after its stake.
+//! * An emptied bonus stays ACTIVE while a round with its money may still pay: until a payout (0 ends a lost round), a
+//!   void, or 24 hours. Otherwise the last stake would always lose. A stake without a round empties the bonus for good:
+//!   DEPLETED.
+//! * Money that returns to a finished bonus is real if the bonus was COMPLETED, within what is left of its conversion
+//!   limit; otherwise rounds left open over the completion would escape the limit. In every other case it is forfeited.
+//!   The outcome of the event says so; the ledger does not move, since a terminal grant never does.
+//! * A void takes back points as far as the player still has them, from the lot they went into first.
 
 use super::{Account, Result};
 use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};

@@ -1,4 +1,10 @@
 //! The part of a player's past that future events depend on.
+//!
+//! # Choices
+//!
+//! * A void that arrives before its event is kept, and the event then has no effect. A payout can be voided like a
+//!   stake, unless its money has been played. Void ids and event ids are unique per player, which keeps the tables
+//!   distributable.
 
 use super::{Action, Event, EventType, GrantEffect, Outcome, PastEffect, Payout};
 use crate::account::{AccountError, Past};

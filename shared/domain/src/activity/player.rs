@@ -1,5 +1,16 @@
 //! How events change a player: totals, days, points, bonuses. Decided in memory, event by event, so that a batch
 //! has the same result as its events one at a time.
+//!
+//! # Choices
+//!
+//! * A withdrawal forfeits ACTIVE bonuses; a self-exclusion forfeits PENDING ones too. Withdrawals and deposits cannot
+//!   be voided.
+//! * An event counts on the day of its `occurred_at` in the program's time zone, and a void takes back on the day of
+//!   what it voids. Points count on the day they are posted. An event more than 24 hours ahead, or older than
+//!   `activity.event_age_days_max` (30), is refused; one that was recorded before is a duplicate, however old.
+//! * Blocked, inactive and self-excluded players earn no points by play, and do not get them later.
+//! * An identity verified again, or a profile of the same depth, calls no rules. Of several profile events the one with
+//!   the latest `occurred_at` counts.
 
 use super::{Action, Event, EventError, History, Outcome, Recorded};
 use crate::account::{Account, Past, PlayPoints};

@@ -1,4 +1,9 @@
 //! Bonus money: its terms, the life of its grant, and how play feeds it.
+//!
+//! # Choices
+//!
+//! * Every reward is a grant, whatever its asset. Points and tickets start as COMPLETED. A PENDING grant waits for the
+//!   opt-in and holds no money until then.
 
 mod grant;
 mod round;

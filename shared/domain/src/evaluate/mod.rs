@@ -2,6 +2,11 @@
 //! granted.
 //!
 //! Workers, rule tests and the simulator share this path.
+//!
+//! # Choices
+//!
+//! * A deposit bonus without a deposit amount is NOT_APPLICABLE.
+//! * Doubled wagering (risk 61 to 80) stays below the jurisdiction's `max_wagering_multiplier`.
 
 mod judge;
 

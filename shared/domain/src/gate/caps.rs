@@ -1,4 +1,9 @@
 //! The caps and budget gates: limits on what a player may cost and on what a rule may spend.
+//!
+//! # Choices
+//!
+//! * A cap reduces the amount to the room that is left. A budget grants the whole amount or refuses it.
+//! * A rule whose budget was not read is refused.
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};

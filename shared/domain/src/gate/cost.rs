@@ -1,4 +1,9 @@
 //! The expected cost of a reward, in money.
+//!
+//! # Choices
+//!
+//! * The cost of a bonus ignores `max_conversion`, so it errs on the high side. From a balance of ten bets on, the
+//!   closed form is within 0.5 % of the exact cost for even-money bets; below that it errs high.
 
 use super::ruin::{EXACT_STEPS_MAX, Run, expected_stake, expected_stake_exact};
 use crate::bonus::GrantTerms;

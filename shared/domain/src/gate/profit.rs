@@ -1,4 +1,9 @@
 //! The profit gate: a reward must be expected to earn more than it costs.
+//!
+//! # Choices
+//!
+//! * A player without any stake is judged by `prior_wager[segment]`. It is 0 until the operator sets it, so the reward
+//!   is refused: nothing proves that it pays.
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};

@@ -1,4 +1,8 @@
 //! Decides what a row changes about the player it names.
+//!
+//! # Choices
+//!
+//! * The first import of an old account scales all four totals by `30 / account_age_days`, not only the stake.
 
 use super::Warning;
 use super::columns::Column;

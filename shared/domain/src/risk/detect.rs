@@ -1,5 +1,20 @@
 //! Detects fraud signals. Each detector is a function of facts and does not read the clock: the same facts always give
 //! the same evidence.
+//!
+//! # Choices
+//!
+//! * "Granted" and "rewarded" exclude grants that wait or were cancelled. Signals about bonuses look at BONUS grants
+//!   only.
+//! * The stakes of a bonus are those that fed it or were paid from it and were not voided; a stake above its `max_bet`
+//!   is not one of them. LOW_RISK_WAGERING weighs money, from `low_risk_stakes_min` stakes on, and includes bonuses
+//!   that ended within 30 days. A game without an edge of its own has the program's.
+//! * The z-score uses the program's edge and `bet_sd`, and assumes bets of equal size.
+//! * A hub is anything that more than `hub_accounts` accounts share, mailboxes included: placeholders such as
+//!   `none@example.com`.
+//! * A mailbox is the address in lower case; for gmail.com and googlemail.com without dots and without what follows a
+//!   plus sign.
+//! * DEPOSIT_CYCLING reads DEPOSIT events only: the daily sums of imports do not tell the order of deposit, bonus and
+//!   withdrawal.
 
 use super::SignalType;
 use crate::id::GrantId;

@@ -1,6 +1,15 @@
 //! Fraud signals and the risk score that they add up to.
 //!
 //! A signal never confiscates anything by itself: the gates read the score among other figures.
+//!
+//! # Choices
+//!
+//! * A signal is identified by its evidence, which holds no fact that changes with time alone. The same evidence
+//!   changes nothing. New evidence renews an open signal (it counts afresh), leaves a confirmed one alone, and raises
+//!   another after a resolved one. A signal stays until a person resolves it, even when the facts improve; it fades.
+//! * A confirmed signal is an open one that does not fade; it can still be resolved. Resolving is final.
+//! * A weight is that of the whole days since the evidence last changed, in exact decimals; the score rounds half up. A
+//!   stored score is that of the last scan or judgement.
 
 mod detect;
 

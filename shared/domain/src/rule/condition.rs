@@ -1,4 +1,10 @@
 //! The conditions of a rule: read and type-checked once, then matched against millions of players.
+//!
+//! # Choices
+//!
+//! * A `when` that reads a null fact is false, as every comparison with null is. One that divides by zero or overflows
+//!   makes the rule NOT_APPLICABLE, as such a formula does, unless the other conditions decide without it, in whatever
+//!   order they stand.
 
 use super::fields::{Bounds, read_decimal, type_name};
 use crate::facts::{Catalogue, FactId, FactSource, FactType, FactValue, Facts};

@@ -1,4 +1,12 @@
 //! Rules: when they apply, to whom, and what they give. Checked and compiled once, when saved or loaded.
+//!
+//! # Choices
+//!
+//! * A rule without `trigger` is called by everything except consequences: a changed segment or tier evaluates only the
+//!   rules that name SEGMENT_CHANGED or TIER_CHANGED. Otherwise one deposit would be evaluated up to three times, and
+//!   each time the next lower rule would pay.
+//! * A rule that pays per event has no period in a run. The facts of an evaluation that an event called are those at
+//!   the time of the evaluation.
 
 pub mod condition;
 pub(crate) mod fields;

@@ -1,6 +1,12 @@
 //! Simulates a rule over the whole population: how much it would grant, what it would cost, and which gates stop it.
 //!
 //! Players pass through [`evaluate`] in the order of their ids, as in a real run, but nothing is written.
+//!
+//! # Choices
+//!
+//! * The players that a simulation explains show the cost of their bonus by the closed form, which the gate uses, and
+//!   exactly, by dynamic programming over flat even-money bets of the same edge. The bet is the size nearest to the
+//!   gate's that divides the balance. Where bets × (bets of money + bets) exceeds 5,000,000 there is no exact cost.
 
 mod report;
 mod tally;

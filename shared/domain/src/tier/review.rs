@@ -1,4 +1,10 @@
 //! The nightly review: which players climb, which no longer hold their tier, and when those step down.
+//!
+//! # Choices
+//!
+//! * Grace counts whole days of the program's calendar: a step found on one day is due when the day that many days
+//!   later begins. One review takes one step; the next step has a grace of its own, of at least a day. With 0 days, the
+//!   review that finds the step takes it. Blocked and inactive players are reviewed like all others.
 
 use super::{Ladder, Rank, Tier};
 use crate::period::Moment;

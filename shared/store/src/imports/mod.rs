@@ -1,4 +1,10 @@
 //! Imports: files, how far each has been read, and the rows that were rejected.
+//!
+//! # Choices
+//!
+//! * There are no staging tables. Rows go from the reader into `UNNEST` arrays; a `COPY` into an unlogged table would
+//!   write each row once more and need cleaning up.
+//! * `run_players` lists an import's players, to cut shards that are ranges and to find duplicates across chunks.
 
 pub mod players;
 

@@ -1,4 +1,9 @@
 //! The players' segments and their history.
+//!
+//! # Choices
+//!
+//! * The segment has a table of its own (`player_segments`): a first classification is an insert rather than an update
+//!   of a row just written, and the index by segment does not slow writes of players.
 
 use crate::columns;
 use crate::db::{Executor, Tx};

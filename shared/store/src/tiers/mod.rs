@@ -1,4 +1,9 @@
 //! The ladder of tiers, and the players' positions on it.
+//!
+//! # Choices
+//!
+//! * The instants of a tier history never go back: callers read the clock before they wait for the lock, so a move that
+//!   is written later with an earlier time is placed a microsecond after the last.
 
 use crate::columns;
 use crate::db::{Executor, Tx};

@@ -34,7 +34,8 @@ async fn an_empty_database_gets_every_migration_in_order() {
     assert_eq!(migrated.applied.first().map(String::as_str), Some("V1__schema"));
     assert_eq!(migrated.schema_version, Some(store::migrate::newest_version()));
     assert_eq!(test.text("SELECT count(*) FROM tiers").await, "4");
-    let planner = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database()";
+    let planner = "SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE d.datname = current_database()";
     assert_eq!(test.text(planner).await, "{jit=off,random_page_cost=1.1}");
 }
 
@@ -70,12 +71,18 @@ async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
     test.tamper(
         "INSERT INTO settings VALUES ('time_zone', '\"Europe/Berlin\"', now(), 'test');
          INSERT INTO player_daily VALUES ('P1', '2026-10-25', 5, 6, 7, 8);
-         INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, actor, created_at)
-         VALUES ('P1', 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:issuance', 1, 100, 100, 'a', 't', '2026-10-24T21:59:59Z'),
-           ('P1', 'LP', 2, gen_random_uuid(), 'manual_credit', 'house:issuance', 1, 200, 300, 'b', 't', '2026-10-24T22:00:00Z'),
-           ('P1', 'LP', 3, gen_random_uuid(), 'redemption', 'house:redemption', -1, 50, 250, 'c', 't', '2026-10-25T10:00:00Z'),
-           ('P1', 'LP', 4, gen_random_uuid(), 'reversal', 'house:issuance', -1, 30, 220, 'd', 't', '2026-10-25T22:59:59Z'),
-           ('P1', 'RP', 1, gen_random_uuid(), 'manual_credit', 'house:issuance', 1, 9, 9, 'e', 't', '2026-10-25T10:00:00Z')",
+         INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount,
+         balance_after, reference, actor, created_at)
+         VALUES ('P1', 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:issuance', 1, 100, 100, 'a', 't',
+         '2026-10-24T21:59:59Z'),
+           ('P1', 'LP', 2, gen_random_uuid(), 'manual_credit', 'house:issuance', 1, 200, 300, 'b', 't',
+           '2026-10-24T22:00:00Z'),
+           ('P1', 'LP', 3, gen_random_uuid(), 'redemption', 'house:redemption', -1, 50, 250, 'c', 't',
+           '2026-10-25T10:00:00Z'),
+           ('P1', 'LP', 4, gen_random_uuid(), 'reversal', 'house:issuance', -1, 30, 220, 'd', 't',
+           '2026-10-25T22:59:59Z'),
+           ('P1', 'RP', 1, gen_random_uuid(), 'manual_credit', 'house:issuance', 1, 9, 9, 'e', 't',
+           '2026-10-25T10:00:00Z')",
     )
     .await;
     migrate_to(&test, 9..=9).await;

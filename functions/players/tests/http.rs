@@ -44,7 +44,8 @@ async fn a_player_looks_as_the_api_says() {
     // Compared as text, because the scale of a number must match too.
     let expected = json!({
         "player_id": "P002", "email": null, "name": null, "segment": "LOSING", "tier": "BRONZE", "risk_score": 0,
-        "is_active": true, "is_blocked": false, "self_excluded_until": null, "created_at": null, "last_activity_at": null,
+        "is_active": true, "is_blocked": false, "self_excluded_until": null, "created_at": null,
+        "last_activity_at": null,
     });
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&player[field], value, "{field}");
@@ -220,7 +221,8 @@ async fn a_change_keeps_what_it_does_not_name() {
     );
     // Repeating it changes nothing.
     program.send("PUT", "/api/players/N1", Some(body)).await.expect(200);
-    let audit = "SELECT string_agg((before ->> 'name') || '>' || coalesce(after ->> 'name', '-') || ' ' || (after ->> 'is_blocked'), ',')
+    let audit = "SELECT string_agg((before ->> 'name') || '>' || coalesce(after ->> 'name', '-') || ' ' ||
+        (after ->> 'is_blocked'), ',')
                  FROM audit_log WHERE action = 'player.update'";
     assert_eq!(program.text(audit).await, "N>- true");
 }
@@ -418,8 +420,10 @@ async fn the_tier_says_what_is_missing_for_the_next_one() {
     // A new day may start in between.
     assert!([since, day(364).await].contains(&tier["qualifying_since"].take().as_str().unwrap().to_owned()));
     let expected = json!({
-        "player_id": "P002", "tier": "BRONZE", "rank": 0, "benefits": tier["benefits"], "qualifying_lp": "0.00", "qualification_days": 365,
-        "qualifying_since": null, "next": { "tier": "SILVER", "rank": 1, "lp_min": "1000.00", "lp_missing": "1000.00", "unmet": [] },
+        "player_id": "P002", "tier": "BRONZE", "rank": 0, "benefits": tier["benefits"], "qualifying_lp": "0.00",
+        "qualification_days": 365,
+        "qualifying_since": null, "next": { "tier": "SILVER", "rank": 1, "lp_min": "1000.00",
+        "lp_missing": "1000.00", "unmet": [] },
         "falls_below_on": null, "downgrade": null, "history": [],
     });
     assert_eq!(
@@ -430,8 +434,14 @@ async fn the_tier_says_what_is_missing_for_the_next_one() {
             .replace("\"1000.00\"", "1000.00")
     );
     assert_eq!(tier["benefits"]["cashback_multiplier"].to_string(), "1.0");
-    program.tamper("UPDATE players SET tier = 'SILVER'; INSERT INTO tier_downgrades VALUES ('P002', 'SILVER', '2026-02-02', '2026-01-03');
-      INSERT INTO tier_history VALUES ('P002', '2026-01-02', 'BRONZE', 'GOLD', 'qualified'), ('P002', '2026-01-03', 'GOLD', 'SILVER', 'downgrade')").await;
+    program
+        .tamper(
+            "UPDATE players SET tier = 'SILVER';
+        INSERT INTO tier_downgrades VALUES ('P002', 'SILVER', '2026-02-02', '2026-01-03');
+      INSERT INTO tier_history VALUES ('P002', '2026-01-02', 'BRONZE', 'GOLD', 'qualified'), ('P002', '2026-01-03',
+      'GOLD', 'SILVER', 'downgrade')",
+        )
+        .await;
     let tier = program.get("/api/players/P002/tier").await;
     assert_eq!(
         (&tier["tier"], &tier["rank"], &tier["next"]["tier"]),

@@ -181,7 +181,8 @@ async fn sixty_four_credits_over_two_thresholds_make_one_step_each() {
         program.text(&format!("SELECT {steps} FROM tier_history")).await,
         "BRONZE>SILVER SILVER>GOLD"
     );
-    let told = "string_agg(payload ->> 'from' || '>' || (payload ->> 'to') || ' ' || (payload ->> 'qualifying_lp'), ', ' ORDER BY outbox_id)";
+    let told = "string_agg(payload ->> 'from' || '>' || (payload ->> 'to') || ' ' || (payload ->> 'qualifying_lp'), \
+        ', ' ORDER BY outbox_id)";
     assert_eq!(
         program
             .text(&format!("SELECT {told} FROM outbox WHERE event_type = 'tier.changed'"))
@@ -189,7 +190,12 @@ async fn sixty_four_credits_over_two_thresholds_make_one_step_each() {
         "BRONZE>SILVER 1120.00, SILVER>GOLD 10080.00"
     );
     assert_eq!(
-        program.text("SELECT count(*) || ' ' || count(DISTINCT trigger_id) || ' ' || count(DISTINCT batch_id) FROM reward_triggers").await,
+        program
+            .text(
+                "SELECT count(*) || ' ' || count(DISTINCT trigger_id) || ' ' || count(DISTINCT batch_id)
+            FROM reward_triggers"
+            )
+            .await,
         "2 2 2"
     );
     assert_eq!(

@@ -36,7 +36,8 @@ async fn a_saved_entry_is_given_back_with_its_defaults() {
 #[tokio::test]
 async fn the_terms_of_a_bonus_come_back_as_they_were_given() {
     let program = Program::new().await;
-    let terms = json!({ "target": "BONUS", "wagering_requirement": 10, "expiry_hours": 48, "eligible_games": ["slots"], "max_bet": "5.50" });
+    let terms = json!({ "target": "BONUS", "wagering_requirement": 10, "expiry_hours": 48,
+        "eligible_games": ["slots"], "max_bet": "5.50" });
     let created = program.offer(cash(terms)).await;
     assert_eq!(
         (
@@ -90,7 +91,8 @@ async fn a_save_replaces_the_entry_and_is_audited() {
         program.errors("PUT", path, cash(json!({ "cost": 0 }))).await,
         ["/cost range"]
     );
-    let audit = "SELECT string_agg(action || ' ' || coalesce(before ->> 'cost', '-') || '>' || (after ->> 'cost'), ',' ORDER BY audit_id)
+    let audit = "SELECT string_agg(action || ' ' || coalesce(before ->> 'cost', '-') || '>' || (after ->> 'cost'),
+        ',' ORDER BY audit_id)
                  FROM audit_log WHERE subject = 'redemption_rule:CASH_5'";
     assert_eq!(
         program.test.text(audit).await,

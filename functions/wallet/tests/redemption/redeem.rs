@@ -20,7 +20,8 @@ async fn cash_is_paid_by_the_cashier_who_is_told() {
     );
     assert_eq!(program.balances().await, "250.00 0.00 0 0.00");
     let posted = format!(
-        "SELECT string_agg(concat_ws(' ', asset, house, direction, amount, reference), ',') FROM postings WHERE transaction_id = '{}'",
+        "SELECT string_agg(concat_ws(' ', asset, house, direction, amount, reference), ',') FROM postings
+          WHERE transaction_id = '{}'",
         transaction_id.as_str().unwrap()
     );
     assert_eq!(
@@ -51,7 +52,8 @@ async fn tickets_come_to_the_wallet() {
         "3"
     );
     assert_eq!(program.balances().await, "0.50 0.00 3 0.00");
-    let posted = "SELECT string_agg(concat_ws(' ', asset, house, direction, amount, reference), ',' ORDER BY asset) FROM postings
+    let posted = "SELECT string_agg(concat_ws(' ', asset, house, direction, amount, reference), ',' ORDER BY asset)
+        FROM postings
                   WHERE kind = 'redemption'";
     assert_eq!(
         program.test.text(posted).await,
@@ -63,7 +65,8 @@ async fn tickets_come_to_the_wallet() {
 #[tokio::test]
 async fn a_bonus_is_a_grant_under_the_terms_of_the_entry() {
     let program = Program::new().await;
-    let terms = json!({ "target": "BONUS", "amount": 10, "wagering_requirement": 3.1, "expiry_hours": 48, "eligible_games": ["slots"] });
+    let terms = json!({ "target": "BONUS", "amount": 10, "wagering_requirement": 3.1, "expiry_hours": 48,
+        "eligible_games": ["slots"] });
     program.offer(cash(terms)).await;
     program.credit(Asset::Rp, 500, None).await;
     let answer = program.redeem("CASH_5").await.expect(200);

@@ -252,10 +252,13 @@ fn single() -> impl Strategy<Value = Operation> {
 
 fn given() -> impl Strategy<Value = Operation> {
     prop_oneof![
-        2 => (player(), amount(), any::<bool>()).prop_map(|(player, amount, keyed)| Operation::AddLp { player, amount, keyed }),
-        7 => (player(), bonus(), any::<bool>()).prop_map(|(player, bonus, keyed)| Operation::AddBonus { player, bonus, keyed }),
+        2 => (player(), amount(), any::<bool>())
+            .prop_map(|(player, amount, keyed)| Operation::AddLp { player, amount, keyed }),
+        7 => (player(), bonus(), any::<bool>())
+            .prop_map(|(player, bonus, keyed)| Operation::AddBonus { player, bonus, keyed }),
         6 => (option::weighted(0.8, rule()), who()).prop_map(|(rule, who)| Operation::Reward { rule, who }),
-        3 => (0..5_u8, any::<bool>()).prop_map(|(grant, keyed)| Operation::Change { grant, to: Change::Activate, keyed }),
+        3 => (0..5_u8, any::<bool>())
+            .prop_map(|(grant, keyed)| Operation::Change { grant, to: Change::Activate, keyed }),
     ]
 }
 
@@ -268,7 +271,8 @@ fn taken() -> impl Strategy<Value = Operation> {
         5 => (player(), asset, part, any::<bool>())
             .prop_map(|(player, asset, amount, keyed)| Operation::Deduct { player, asset, amount, keyed }),
         6 => (0..5_u8, any::<bool>()).prop_map(|(back, keyed)| Operation::Reverse { back, keyed }),
-        5 => (player(), entry, any::<bool>()).prop_map(|(player, entry, keyed)| Operation::Redeem { player, entry, keyed }),
+        5 => (player(), entry, any::<bool>())
+            .prop_map(|(player, entry, keyed)| Operation::Redeem { player, entry, keyed }),
         1 => (player(), select(OTHER_KINDS.to_vec()))
             .prop_map(|(player, kind)| Operation::ReverseOther { player, kind }),
         1 => (0..5_u8, change, any::<bool>()).prop_map(|(grant, to, keyed)| Operation::Change { grant, to, keyed }),
@@ -276,7 +280,12 @@ fn taken() -> impl Strategy<Value = Operation> {
 }
 
 fn played() -> impl Strategy<Value = Operation> {
-    let some = prop_oneof![10 => (1..=6_000_u32).prop_map(Amount::Cents), 10 => (1..100_u8).prop_map(Amount::Part), 1 => Just(Amount::All { more: 1 }), 1 => Just(Amount::Negative)];
+    let some = prop_oneof![
+        10 => (1..=6_000_u32).prop_map(Amount::Cents),
+        10 => (1..100_u8).prop_map(Amount::Part),
+        1 => Just(Amount::All { more: 1 }),
+        1 => Just(Amount::Negative),
+    ];
     let part = prop_oneof![4 => Just(Amount::Cents(0)), 8 => some, 8 => Just(Amount::All { more: 0 })];
     let late = prop_oneof![6 => Just(0_u16), 1 => 0..3_000_u16];
     let game = prop_oneof![5 => Just(Some("slots")), 4 => option::of(select(GAMES.to_vec()))];

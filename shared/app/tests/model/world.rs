@@ -35,21 +35,28 @@ const WIPE: &str = "
 SET session_replication_role = replica;
 DELETE FROM postings; DELETE FROM wallets; DELETE FROM point_lots; DELETE FROM lot_movements; DELETE FROM grants;
 DELETE FROM grant_history; DELETE FROM grant_wagering; DELETE FROM activity_events; DELETE FROM reversals;
-DELETE FROM redemptions; DELETE FROM reward_decisions; DELETE FROM idempotency_keys; DELETE FROM outbox; DELETE FROM audit_log;
+DELETE FROM redemptions; DELETE FROM reward_decisions; DELETE FROM idempotency_keys; DELETE FROM outbox;
+DELETE FROM audit_log;
 DELETE FROM run_shards; DELETE FROM run_players; DELETE FROM runs; DELETE FROM rule_versions; DELETE FROM rules;
-DELETE FROM player_daily; DELETE FROM player_segments; DELETE FROM segment_history; DELETE FROM tier_history; DELETE FROM tier_downgrades; DELETE FROM reward_triggers;
-DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active') OR counter LIKE 'tier:%' OR counter LIKE 'segment:%';
+DELETE FROM player_daily; DELETE FROM player_segments; DELETE FROM segment_history; DELETE FROM tier_history;
+DELETE FROM tier_downgrades; DELETE FROM reward_triggers;
+DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active') OR counter LIKE 'tier:%'
+OR counter LIKE 'segment:%';
 UPDATE player_totals SET total_wagered = 0, total_won = 0, total_withdrawn = 0, total_bets = NULL;
 UPDATE players SET tier = 'BRONZE', is_active = true, is_blocked = false, self_excluded_until = NULL;
-INSERT INTO stats (counter, slot, value) SELECT counter, 0, count(*) FROM players, unnest(ARRAY['players_active', 'tier:BRONZE']) AS counter GROUP BY counter;
+INSERT INTO stats (counter, slot, value) SELECT counter, 0, count(*) FROM players,
+unnest(ARRAY['players_active', 'tier:BRONZE']) AS counter GROUP BY counter;
 INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
-SELECT player_id, day::date, 0, 999999999999, 0, 0 FROM players, generate_series('2026-11-01'::date, '2029-11-01'::date, '28 days') AS day;
+SELECT player_id, day::date, 0, 999999999999, 0, 0 FROM players, generate_series('2026-11-01'::date,
+'2029-11-01'::date, '28 days') AS day;
 SET session_replication_role = origin";
 
 /// Number of sequences between vacuums.
 const VACUUM_EVERY: u64 = 16;
-const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grants, grant_history, grant_wagering, activity_events,
-reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs, rule_versions, rules, stats, players,
+const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grants, grant_history, grant_wagering,
+    activity_events,
+reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs,
+rule_versions, rules, stats, players,
 player_daily, player_totals, player_segments, segment_history, tier_history, reward_triggers";
 
 /// Whether any invariant of the audit is broken.
@@ -240,7 +247,8 @@ impl World {
     pub async fn given(&self, player: usize, rule: usize) -> (GrantId, Option<TransactionId>) {
         let client = self.superuser.client().await.unwrap();
         let query = "SELECT g.grant_id, p.transaction_id FROM grants g
-          LEFT JOIN postings p ON p.player_id = g.player_id AND p.kind = 'reward_grant' AND p.reference = g.grant_id::text
+          LEFT JOIN postings p ON p.player_id = g.player_id AND p.kind = 'reward_grant'
+          AND p.reference = g.grant_id::text
           WHERE g.player_id = $1 AND g.rule_id = $2";
         let row = client
             .query_one(query, &[&player_id(player).as_str(), &rule_id(rule)])
@@ -444,8 +452,10 @@ fn entry_id(entry: usize) -> RedemptionRuleId {
 }
 
 fn catalogue_entry(number: usize, entry: &Entry) -> Value {
-    let mut rule = json!({ "rule_id": entry_id(number), "name": "model", "cost": entry.cost, "cost_currency": entry.cost_asset,
-        "amount": entry.amount, "tier_min": entry.tier_min, "balance_min": entry.balance_min, "monthly_limit": entry.monthly_limit,
+    let mut rule = json!({ "rule_id": entry_id(number), "name": "model", "cost": entry.cost,
+        "cost_currency": entry.cost_asset,
+        "amount": entry.amount, "tier_min": entry.tier_min, "balance_min": entry.balance_min,
+        "monthly_limit": entry.monthly_limit,
         "is_active": entry.is_active });
     rule["target"] = json!(match entry.target {
         Gain::Cash => "CASH",
@@ -491,7 +501,8 @@ fn definition(number: usize, rule: &Rule) -> Value {
             set("lp_expiry_days", json!(rule.expiry_hours.map(|hours| hours / 24)));
         }
     }
-    json!({ "rule_id": rule_id(number), "name": "model", "priority": number, "is_active": true, "conditions": {}, "reward_config": reward })
+    json!({ "rule_id": rule_id(number), "name": "model", "priority": number, "is_active": true, "conditions": {},
+        "reward_config": reward })
 }
 
 fn set_terms(set: &mut impl FnMut(&str, Value) -> Option<Value>, rule: &Rule) {

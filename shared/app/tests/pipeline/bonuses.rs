@@ -143,7 +143,8 @@ async fn a_conversion_is_capped_and_the_excess_is_forfeited_in_its_own_posting()
     program.stake("s2", "160", "0", None, at(0)).await.unwrap();
     let grant = grants::get(&program.db, grant_id).await.unwrap().grant;
     assert_eq!((grant.status, grant.converted), (GrantStatus::Completed, d("150.00")));
-    let postings = "SELECT string_agg(house || ' ' || round(amount, 2), ', ' ORDER BY version) FROM postings WHERE kind = 'bonus_conversion'";
+    let postings = "SELECT string_agg(house || ' ' || round(amount, 2), ', ' ORDER BY version) FROM postings
+        WHERE kind = 'bonus_conversion'";
     assert_eq!(
         program.text(postings).await,
         "house:cash_out 150.00, house:forfeit 70.00"

@@ -14,7 +14,8 @@ use testing::Csv;
 #[tokio::test]
 async fn a_budget_for_a_hundred_grants_gives_a_hundred_whatever_the_number_of_workers() {
     // 500 LP cost 5.00, so a budget of 500.00 allows 100 grants. 10,000 candidates in three shards.
-    let rule = json!({ "rule_id": "BUDGETED", "name": "b", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
+    let rule = json!({ "rule_id": "BUDGETED", "name": "b", "priority": 1, "is_active": true,
+        "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 500 }, "budget": { "total": 500 } });
     let program = TestProgram::new(&[rule]).await;
     let import = program.open("p.csv").await;
@@ -61,7 +62,8 @@ async fn granted_at(program: &TestProgram, now: Timestamp) -> usize {
 #[tokio::test]
 async fn the_budget_of_a_day_begins_anew_at_midnight_of_the_program_also_when_the_clock_is_changed() {
     // 500 LP cost 5.00, so 10.00 allow two grants a day. Eight players, each granted once.
-    let rule = json!({ "rule_id": "DAILY_BUDGET", "name": "b", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
+    let rule = json!({ "rule_id": "DAILY_BUDGET", "name": "b", "priority": 1, "is_active": true,
+        "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 500 }, "budget": { "per_day": 10 } });
     // In Berlin, 29 March 2026 has 23 hours and 25 October has 25.
     for (day, first, next_day) in [

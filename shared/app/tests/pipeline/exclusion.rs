@@ -19,7 +19,8 @@ fn p001() -> PlayerId {
 /// A daily bonus that the player got today and would get again tomorrow.
 async fn program() -> TestProgram {
     let rule = json!({ "rule_id": "DAILY", "name": "daily", "priority": 1, "is_active": true, "cadence": "DAILY",
-        "conditions": { "total_wagered_min": 1 }, "reward_config": { "type": "BONUS_BALANCE", "amount": 10, "wagering_requirement": 1 } });
+        "conditions": { "total_wagered_min": 1 }, "reward_config": { "type": "BONUS_BALANCE", "amount": 10,
+        "wagering_requirement": 1 } });
     let program = TestProgram::new(&[rule]).await;
     program
         .import(
@@ -92,8 +93,8 @@ async fn an_exclusion_forfeits_at_once_and_refuses_everything_afterwards() {
         .unwrap();
     program.work_off(run.run_id).await;
     assert_eq!(program.text("SELECT count(*) FROM grants").await, "1");
-    let refused =
-        "SELECT g -> 'figures' ->> 'status' FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
+    let refused = "SELECT g -> 'figures' ->> 'status' FROM reward_decisions, json_array_elements(decisions) d,
+          json_array_elements(d -> 'gates') g
         WHERE g ->> 'name' = 'eligibility' AND g ->> 'verdict' = 'REFUSE'";
     assert_eq!(program.text(refused).await, "SELF_EXCLUDED");
 

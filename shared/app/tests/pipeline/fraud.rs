@@ -131,7 +131,8 @@ impl TestProgram {
     /// `TYPE score` of a player, such as `MULTI_ACCOUNT 80`.
     async fn signals(&self, player_id: &str) -> String {
         let types = format!(
-            "SELECT string_agg(type, '+' ORDER BY type) FROM signals WHERE player_id = '{player_id}' AND status <> 'RESOLVED'"
+            "SELECT string_agg(type, '+' ORDER BY type) FROM signals WHERE player_id = '{player_id}'
+              AND status <> 'RESOLVED'"
         );
         self.text(&format!(
             "SELECT concat_ws(' ', ({types}), risk_score) FROM players WHERE player_id = '{player_id}'"
@@ -446,7 +447,8 @@ const HEADER: &str = "player_id,total_deposited,total_wagered,total_won,total_be
 
 #[tokio::test]
 async fn what_an_import_shows_counts_for_the_rewards_of_the_same_shard() {
-    let rule = json!({ "rule_id": "POINTS", "name": "points", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
+    let rule = json!({ "rule_id": "POINTS", "name": "points", "priority": 1, "is_active": true,
+        "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 100 } });
     let program = TestProgram::new(&[rule]).await;
     // 90 for an improbable win: refused. Without an earlier bonus or deposit there is no other signal.
@@ -467,7 +469,8 @@ async fn what_an_import_shows_counts_for_the_rewards_of_the_same_shard() {
             .await,
         "HONEST,POOR"
     );
-    let gate = "SELECT g -> 'figures' FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
+    let gate = "SELECT g -> 'figures' FROM reward_decisions, json_array_elements(decisions) d,
+        json_array_elements(d -> 'gates') g
         WHERE player_id = 'LUCKY' AND g ->> 'name' = 'fraud'";
     let figures: Value = serde_json::from_str(&program.text(gate).await).unwrap();
     assert_eq!(figures, json!({ "risk_score": 90, "penalty": "REFUSAL" }));
@@ -477,7 +480,8 @@ async fn what_an_import_shows_counts_for_the_rewards_of_the_same_shard() {
 #[tokio::test]
 async fn a_bonus_without_a_deposit_halves_the_next_reward() {
     let rule = |id: &str, wagered: i64| {
-        json!({ "rule_id": id, "name": id, "priority": wagered, "is_active": true, "conditions": { "total_wagered_min": wagered },
+        json!({ "rule_id": id, "name": id, "priority": wagered, "is_active": true,
+            "conditions": { "total_wagered_min": wagered },
             "reward_config": { "type": "LOYALTY_POINTS", "amount": 100 } })
     };
     let program = TestProgram::new(&[rule("FIRST", 1), rule("SECOND", 2000)]).await;

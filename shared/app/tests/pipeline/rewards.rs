@@ -13,7 +13,8 @@ use testing::Csv;
 /// `asset amount requirement` of each grant of a player.
 async fn grants(program: &TestProgram, player_id: &str) -> String {
     let query = format!(
-        "SELECT coalesce(string_agg(rule_id || ' ' || asset || ' ' || round(amount, 2) || ' ' || round(wagering_required, 2), '; '), 'none')
+        "SELECT coalesce(string_agg(rule_id || ' ' || asset || ' ' || round(amount, 2) || ' ' ||
+          round(wagering_required, 2), '; '), 'none')
          FROM grants WHERE player_id = '{player_id}'"
     );
     program.text(&query).await
@@ -33,7 +34,8 @@ async fn the_sample_is_segmented_and_rewarded_as_the_domain_says() {
         .await;
     assert_eq!(
         segments,
-        "P001 WINNING, P002 LOSING, P003 LOSING, P004 NEW, P005 WINNING, P006 LOSING, P007 WINNING, P008 NEW, P009 LOSING, P010 BREAKEVEN"
+        "P001 WINNING, P002 LOSING, P003 LOSING, P004 NEW, P005 WINNING, P006 LOSING, P007 WINNING, P008 NEW, \
+          P009 LOSING, P010 BREAKEVEN"
     );
     assert_eq!(grants(&program, "P002").await, "LOSS_CASHBACK BONUS 480.00 4800.00");
     assert_eq!(grants(&program, "P004").await, "WELCOME_BONUS BONUS 25.00 250.00");
@@ -126,7 +128,8 @@ async fn a_changed_row_is_one_update_and_its_segment_is_classified_anew() {
     assert_eq!((import.updated_rows, import.unchanged_rows), (1, 9));
     let run = run.unwrap();
     assert_eq!((run.players, run.segments_changed), (1, 1));
-    let history = "SELECT string_agg(coalesce(from_segment, '-') || '>' || to_segment, ' ' ORDER BY from_segment NULLS FIRST) FROM segment_history WHERE player_id = 'P010'";
+    let history = "SELECT string_agg(coalesce(from_segment, '-') || '>' || to_segment, ' '
+        ORDER BY from_segment NULLS FIRST) FROM segment_history WHERE player_id = 'P010'";
     assert_eq!(program.text(history).await, "->BREAKEVEN BREAKEVEN>WINNING");
     assert_eq!(
         program
@@ -186,7 +189,8 @@ async fn rewards_wait_for_the_segments() {
 async fn evaluations_of_one_player_at_once_never_exceed_the_cap() {
     // 64 rules, each granting 10,000 LP at a cost of 100.00; the cap is 1000 a day.
     let rule = |n: usize| {
-        json!({ "rule_id": format!("R{n:02}"), "name": "r", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
+        json!({ "rule_id": format!("R{n:02}"), "name": "r", "priority": 1, "is_active": true,
+            "conditions": { "total_wagered_min": 1 },
                 "reward_config": { "type": "LOYALTY_POINTS", "amount": 10000 } })
     };
     let program = TestProgram::new(&(0..64).map(rule).collect::<Vec<_>>()).await;
@@ -251,7 +255,8 @@ async fn what_cannot_be_computed_is_kept_with_the_reason() {
         )
         .await;
     let kept =
-        "SELECT string_agg((d ->> 'rule_id') || ' ' || (d ->> 'verdict') || coalesce(': ' || (d ->> 'reason'), ''), '; ' ORDER BY nr)
+        "SELECT string_agg((d ->> 'rule_id') || ' ' || (d ->> 'verdict') || coalesce(': ' || (d ->> 'reason'), ''),
+          '; ' ORDER BY nr)
                 FROM reward_decisions, json_array_elements(decisions) WITH ORDINALITY AS t (d, nr)";
     let expected = [
         "NULL NOT_APPLICABLE: avg_bet_size is not known for this player",

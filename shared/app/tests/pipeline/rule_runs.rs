@@ -67,13 +67,15 @@ fn bonus(id: &str, terms: Value) -> Value {
         .as_object_mut()
         .unwrap()
         .extend(terms.as_object().unwrap().clone());
-    json!({ "rule_id": id, "name": "bonus", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 }, "reward_config": reward })
+    json!({ "rule_id": id, "name": "bonus", "priority": 1, "is_active": true,
+        "conditions": { "total_wagered_min": 1 }, "reward_config": reward })
 }
 
 #[tokio::test]
 async fn an_evaluation_of_ten_thousand_candidates_spends_a_budget_for_a_hundred_exactly() {
     // 500 LP cost 5.00 each.
-    let rule = json!({ "rule_id": "BUDGETED", "name": "b", "priority": 1, "is_active": true, "conditions": { "total_wagered_min": 1 },
+    let rule = json!({ "rule_id": "BUDGETED", "name": "b", "priority": 1, "is_active": true,
+        "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 500 }, "budget": { "total": 500 } });
     let program = with_players(&Csv::players().numbered("P", 10_000), &[rule]).await;
     let run = program.evaluate("BUDGETED").await;
@@ -114,7 +116,13 @@ async fn a_revocation_takes_back_one_rule_and_leaves_the_others() {
         let grants = program
             .text(&format!("SELECT count(*) FROM grants WHERE rule_id = '{id}'"))
             .await;
-        let held = program.text(&format!("SELECT coalesce(round(sum(amount), 2), 0) FROM postings WHERE kind = 'bonus_cancellation' AND grant_id IN (SELECT grant_id FROM grants WHERE rule_id = '{id}')")).await;
+        let held = program
+            .text(&format!(
+                "SELECT coalesce(round(sum(amount), 2), 0) FROM postings
+            WHERE kind = 'bonus_cancellation' AND grant_id IN (SELECT grant_id FROM grants
+            WHERE rule_id = '{id}')"
+            ))
+            .await;
         assert_eq!(
             (
                 run.status,

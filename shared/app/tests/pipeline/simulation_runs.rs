@@ -92,8 +92,10 @@ fn status(run: &RunView) -> String {
 async fn three_shards() -> TestProgram {
     let program = TestProgram::new(&[rule("TRIED", 1, "total_wagered * 0.001", json!({}))]).await;
     let script = "
-        INSERT INTO players (player_id, tier, created_at) SELECT 'P' || lpad(n::text, 6, '0'), 'BRONZE', now() FROM generate_series(1, 9000) n;
-        INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
+        INSERT INTO players (player_id, tier, created_at) SELECT 'P' || lpad(n::text, 6, '0'), 'BRONZE', now()
+        FROM generate_series(1, 9000) n;
+        INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn,
+        session_count, playtime_hours, updated_at)
           SELECT player_id, 1000, 2000 + right(player_id, 4)::integer, 1000, 0, 5, 0, now() FROM players;
         INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
           SELECT player_id, '2026-11-23', total_deposited, total_wagered, total_won, 0 FROM player_totals;

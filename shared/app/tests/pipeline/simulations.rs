@@ -29,14 +29,16 @@ impl TestProgram {
 
     /// Row counts of all tables.
     async fn rows(&self) -> String {
-        let query = "SELECT string_agg(relname || ' ' || (xpath('/row/n/text()', query_to_xml('SELECT count(*) AS n FROM ' || relname, false, true, '')))[1], ', ' ORDER BY relname)
+        let query = "SELECT string_agg(relname || ' ' || (xpath('/row/n/text()',
+            query_to_xml('SELECT count(*) AS n FROM ' || relname, false, true, '')))[1], ', ' ORDER BY relname)
              FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace";
         self.text(query).await
     }
 }
 
 pub fn rule(id: &str, priority: i32, formula: &str, more: Value) -> Value {
-    let mut rule = json!({ "rule_id": id, "name": "r", "priority": priority, "is_active": true, "conditions": { "total_wagered_min": 1 },
+    let mut rule = json!({ "rule_id": id, "name": "r", "priority": priority, "is_active": true,
+        "conditions": { "total_wagered_min": 1 },
         "reward_config": { "type": "BONUS_BALANCE", "formula": formula, "wagering_requirement": 10 } });
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     rule
@@ -48,11 +50,13 @@ pub async fn population(rules: &[Value]) -> TestProgram {
     let script = "INSERT INTO signals (player_id, signal_id, type, severity, evidence, raised_at, last_seen_at, status)
           SELECT player_id, gen_random_uuid(), type, severity, '{}', '2026-11-23T12:00Z', '2026-11-23T12:00Z', 'OPEN'
           FROM players
-          JOIN (VALUES ('1', 'BONUS_ONLY_PLAY', 5), ('2', 'IMMEDIATE_WITHDRAWAL', 7), ('3', 'MANUAL_REVIEW', 10)) AS s (ends, type, severity)
+          JOIN (VALUES ('1', 'BONUS_ONLY_PLAY', 5), ('2', 'IMMEDIATE_WITHDRAWAL', 7), ('3', 'MANUAL_REVIEW', 10)) AS
+          s (ends, type, severity)
             ON right(player_id, 1) = s.ends;
         UPDATE players p SET risk_score = 10 * s.severity FROM signals s WHERE s.player_id = p.player_id;
         INSERT INTO outbox (player_id, event_type, payload, created_at)
-          SELECT player_id, 'signal.raised', json_build_object('signal_id', signal_id, 'type', type, 'severity', severity), raised_at FROM signals;
+          SELECT player_id, 'signal.raised', json_build_object('signal_id', signal_id, 'type', type, 'severity',
+          severity), raised_at FROM signals;
         UPDATE players SET is_blocked = true WHERE right(player_id, 2) = '44';
         UPDATE players SET self_excluded_until = '2030-01-01' WHERE right(player_id, 2) = '45';";
     program.database.tamper(script).await;
@@ -62,7 +66,8 @@ pub async fn population(rules: &[Value]) -> TestProgram {
 /// Count, amount and cost of what a rule granted.
 async fn granted(program: &TestProgram, id: &str) -> String {
     let query = format!(
-        "SELECT count(*) || ' ' || coalesce(round(sum(amount), 2), 0) || ' ' || coalesce(round(sum(cost), 2), 0) FROM grants WHERE rule_id = '{id}'"
+        "SELECT count(*) || ' ' || coalesce(round(sum(amount), 2), 0) || ' ' || coalesce(round(sum(cost), 2), 0)
+          FROM grants WHERE rule_id = '{id}'"
     );
     program.text(&query).await
 }
@@ -79,7 +84,8 @@ fn seen(report: &Report) -> String {
 
 /// A first rule has used part of the caps; the budget of the second ends among the players.
 pub async fn with_everything_in_play() -> TestProgram {
-    let earlier = json!({ "reward_config": { "type": "CASHBACK", "amount": 990, "wagering_requirement": 1 }, "conditions": { "segment": "WINNING" } });
+    let earlier = json!({ "reward_config": { "type": "CASHBACK", "amount": 990, "wagering_requirement": 1 },
+        "conditions": { "segment": "WINNING" } });
     let budget = json!({ "budget": { "total": 200000, "per_day": 150000 } });
     let program = population(&[
         rule("EARLIER", 1, "1", earlier),
@@ -88,7 +94,8 @@ pub async fn with_everything_in_play() -> TestProgram {
     .await;
     // The profit gate passes everything, so that some grants reach the cap.
     let loyal = json!({ "BONUS_BALANCE": 100, "CASHBACK": 100 });
-    let open = json!({ "profit": { "retention_multiplier": { "NEW": loyal, "WINNING": loyal, "BREAKEVEN": loyal, "LOSING": loyal, "VIP": loyal } } });
+    let open = json!({ "profit": { "retention_multiplier": { "NEW": loyal, "WINNING": loyal, "BREAKEVEN": loyal,
+        "LOSING": loyal, "VIP": loyal } } });
     let settings = serde_json::from_value(open).unwrap();
     app::program::settings::put(
         &program.db,
@@ -134,7 +141,8 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
 
     let run = program.evaluate("TRIED").await;
     program.work_off_in_order(run).await;
-    let granted_to = "SELECT string_agg(player_id || ' ' || round(amount, 2), ', ' ORDER BY player_id) FROM grants WHERE rule_id = 'TRIED'";
+    let granted_to = "SELECT string_agg(player_id || ' ' || round(amount, 2), ', ' ORDER BY player_id) FROM grants
+        WHERE rule_id = 'TRIED'";
     assert_eq!(recipients.join(", "), program.text(granted_to).await);
     assert_eq!(seen(report), granted(&program, "TRIED").await);
     // Figures of the run, of the gates and of each segment.
@@ -149,7 +157,8 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
     .map(|count| i64::try_from(count).unwrap());
     assert_eq!(counts, [run.matched, run.granted, run.reduced, run.refused]);
     let by_segment = "SELECT string_agg(segment || ' ' || n || ' ' || amount, ', ' ORDER BY segment)
-        FROM (SELECT segment, count(*) AS n, round(sum(amount), 2) AS amount FROM grants JOIN player_segments USING (player_id) WHERE rule_id = 'TRIED' GROUP BY 1) s";
+        FROM (SELECT segment, count(*) AS n, round(sum(amount), 2) AS amount FROM grants
+        JOIN player_segments USING (player_id) WHERE rule_id = 'TRIED' GROUP BY 1) s";
     let groups = report.by_segment.iter().filter(|group| group.figures.granted > 0);
     let groups: Vec<String> = groups
         .map(|g| {
@@ -164,7 +173,8 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
     assert_eq!(groups.join(", "), program.text(by_segment).await);
     let refused = |gate: GateKind| {
         format!(
-            "SELECT count(*) FROM reward_decisions, json_array_elements(decisions) d, json_array_elements(d -> 'gates') g
+            "SELECT count(*) FROM reward_decisions, json_array_elements(decisions) d,
+              json_array_elements(d -> 'gates') g
             WHERE d ->> 'rule_id' = 'TRIED' AND g ->> 'name' = '{gate}' AND g ->> 'verdict' = 'REFUSE'"
         )
     };
@@ -192,7 +202,9 @@ async fn a_simulation_names_the_players_and_amounts_of_the_evaluation_that_follo
         assert_eq!(amount, got.parse::<Decimal>().ok(), "{}", sample.player_id);
     }
     let distribution = report.amounts.as_ref().unwrap();
-    let query = "SELECT round(min(amount), 2) || ' ' || round(percentile_disc(0.5) WITHIN GROUP (ORDER BY amount), 2) || ' ' || round(percentile_disc(0.99) WITHIN GROUP (ORDER BY amount), 2) || ' ' || round(max(amount), 2) || ' ' || round(avg(amount), 2)
+    let query = "SELECT round(min(amount), 2) || ' ' || round(percentile_disc(0.5) WITHIN GROUP (ORDER BY amount),
+        2) || ' ' || round(percentile_disc(0.99) WITHIN GROUP (ORDER BY amount), 2) || ' ' || round(max(amount),
+        2) || ' ' || round(avg(amount), 2)
         FROM grants WHERE rule_id = 'TRIED'";
     let shown = [
         distribution.min,

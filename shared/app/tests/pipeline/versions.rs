@@ -34,7 +34,8 @@ fn version(n: usize) -> Value {
             format!("session_count + {n} * 0.01 + wagered_30d / 1000"),
         ),
     };
-    json!({ "rule_id": "EDITED", "name": format!("version {n}"), "priority": 1, "is_active": true, "conditions": { condition: 1 },
+    json!({ "rule_id": "EDITED", "name": format!("version {n}"), "priority": 1, "is_active": true,
+        "conditions": { condition: 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "formula": formula, "max_amount": 5000 + n } })
 }
 

@@ -138,7 +138,8 @@ async fn a_second_delivery_in_any_order_changes_nothing() {
     for (player, totals) in day.totals() {
         let stored = program
             .text(&format!(
-                "SELECT concat_ws(' ', total_deposited, total_withdrawn, total_wagered, total_won, total_bets, session_count)
+                "SELECT concat_ws(' ', total_deposited, total_withdrawn, total_wagered, total_won, total_bets,
+                  session_count)
                  FROM player_totals WHERE player_id = '{player}'"
             ))
             .await;
@@ -282,7 +283,8 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
         assert_eq!(program.text(&of_day).await, "20.00 2.00", "{day}");
         // The day's points are one lot, which expires at the end of the next day.
         let lot = format!(
-            "SELECT round(remaining, 2) || ' ' || (expires_at AT TIME ZONE 'Europe/Berlin' = '{day}'::date + 2) FROM point_lots WHERE play_day = '{day}'"
+            "SELECT round(remaining, 2) || ' ' || (expires_at AT TIME ZONE 'Europe/Berlin' = '{day}'::date + 2)
+              FROM point_lots WHERE play_day = '{day}'"
         );
         assert_eq!(program.text(&lot).await, "2.00 true", "{day}");
         program.audit().await;

@@ -11,7 +11,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 fn rule(id: &str, trigger: &str, more: Value) -> Value {
-    let mut rule = json!({ "rule_id": id, "name": id, "priority": 10, "is_active": true, "trigger": [trigger], "conditions": { "total_deposited_min": 0 },
+    let mut rule = json!({ "rule_id": id, "name": id, "priority": 10, "is_active": true, "trigger": [trigger],
+        "conditions": { "total_deposited_min": 0 },
         "reward_config": { "type": "LOYALTY_POINTS", "amount": 10 } });
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     rule
@@ -42,7 +43,8 @@ fn deposit(id: &str, amount: &str, minutes: i64) -> app::activity::Occurrence {
 
 /// A bonus as large as the deposit; both must be staked once.
 fn welcome() -> Value {
-    let reward = json!({ "type": "BONUS_BALANCE", "formula": "event_amount", "max_amount": 200, "wagering_requirement": 2, "expiry_hours": 48 });
+    let reward = json!({ "type": "BONUS_BALANCE", "formula": "event_amount", "max_amount": 200,
+        "wagering_requirement": 2, "expiry_hours": 48 });
     rule(
         "WELCOME",
         "DEPOSIT",
@@ -73,9 +75,11 @@ async fn a_bonus_goes_through_its_life_by_events_alone() {
         program.react(vec![event], at(minutes)).await;
     }
     // 20 of the 60 staked were bonus money, so a third of the 90 is bonus money too: 100 - 20 + 30.
-    let grant = "SELECT concat_ws(' ', status, round(amount, 2), round(wagering_required, 2), round(wagering_completed, 2), round(converted, 2)) FROM grants";
+    let grant = "SELECT concat_ws(' ', status, round(amount, 2), round(wagering_required, 2),
+        round(wagering_completed, 2), round(converted, 2)) FROM grants";
     assert_eq!(program.text(grant).await, "COMPLETED 100.00 200.00 200.00 110.00");
-    let cashier = "SELECT string_agg(event_type || coalesce(' ' || (payload ->> 'cash_amount'), ''), ', ' ORDER BY outbox_id) FROM outbox WHERE event_type LIKE 'bonus.%' OR event_type LIKE 'reward.%'";
+    let cashier = "SELECT string_agg(event_type || coalesce(' ' || (payload ->> 'cash_amount'), ''), ', '
+        ORDER BY outbox_id) FROM outbox WHERE event_type LIKE 'bonus.%' OR event_type LIKE 'reward.%'";
     assert_eq!(program.text(cashier).await, "reward.granted, bonus.completed 110.00");
     let before = program.dump().await;
     let again = program.react(events.into_iter().rev().collect(), at(30)).await;

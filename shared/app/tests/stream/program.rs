@@ -168,21 +168,29 @@ impl TestProgram {
         const TABLES: [&str; 11] = [
             "SELECT concat_ws(' ', 'wallet', player_id, asset, balance, version) FROM wallets",
             "SELECT concat_ws(' ', 'posting', player_id, asset, version, kind, house, direction, amount, balance_after,
-               CASE WHEN kind LIKE 'bonus_%' OR kind = 'manual_bonus' THEN 'a grant' ELSE reference END, reason) FROM postings",
-            "SELECT concat_ws(' ', 'lot', player_id, asset, version, earned, remaining, expires_at, play_day) FROM point_lots",
+               CASE WHEN kind LIKE 'bonus_%' OR kind = 'manual_bonus' THEN 'a grant' ELSE reference END, reason)
+               FROM postings",
+            "SELECT concat_ws(' ', 'lot', player_id, asset, version, earned, remaining, expires_at, play_day)
+              FROM point_lots",
             "SELECT concat_ws(' ', 'movement', player_id, asset, version, lot_version, amount) FROM lot_movements",
-            "SELECT concat_ws(' ', 'grant', player_id, amount, wagering_required, expires_at, status, status_reason, balance, wagering_completed,
+            "SELECT concat_ws(' ', 'grant', player_id, amount, wagering_required, expires_at, status, status_reason,
+              balance, wagering_completed,
                converted, transitions) FROM grants",
             "SELECT concat_ws(' ', 'step', h.player_id, g.amount, h.step, h.from_status, h.to_status, h.reason)
              FROM grant_history h JOIN grants g USING (player_id, grant_id)",
             "SELECT concat_ws(' ', 'wagering', w.player_id, w.event_id, g.amount, w.contribution, w.bonus, w.released)
              FROM grant_wagering w JOIN grants g USING (player_id, grant_id)",
-            "SELECT concat_ws(' ', 'totals', player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours,
+            "SELECT concat_ws(' ', 'totals', player_id, total_deposited, total_wagered, total_won, total_withdrawn,
+              session_count, playtime_hours,
                total_bets, last_deposit_date) FROM player_totals",
-            "SELECT concat_ws(' ', 'day', player_id, day, deposited, wagered, won, withdrawn, lp_earned) FROM player_daily",
-            "SELECT concat_ws(' ', 'player', player_id, tier, kyc_completed, profile_depth, profile_at, last_activity_at) FROM players",
-            "SELECT concat_ws(' ', 'event', player_id, event_id, type, occurred_at, amount, bonus_amount, game, round_id, voids, minutes, value,
-               lp, lp_lot, trim_scale((outcome ->> 'real_amount')::numeric), trim_scale((outcome ->> 'forfeited_amount')::numeric), outcome ->> 'remark') FROM activity_events",
+            "SELECT concat_ws(' ', 'day', player_id, day, deposited, wagered, won, withdrawn, lp_earned)
+              FROM player_daily",
+            "SELECT concat_ws(' ', 'player', player_id, tier, kyc_completed, profile_depth, profile_at,
+              last_activity_at) FROM players",
+            "SELECT concat_ws(' ', 'event', player_id, event_id, type, occurred_at, amount, bonus_amount, game,
+              round_id, voids, minutes, value,
+               lp, lp_lot, trim_scale((outcome ->> 'real_amount')::numeric),
+               trim_scale((outcome ->> 'forfeited_amount')::numeric), outcome ->> 'remark') FROM activity_events",
         ];
         let all = TABLES.map(|table| format!("({table})")).join(" UNION ALL ");
         self.text(&format!(

@@ -156,7 +156,8 @@ async fn the_review_finds_who_qualifies_by_now() {
     // Neither change promotes by itself: an import brought the facts, and an operator lowered the threshold.
     let file = "UPDATE players SET kyc_completed = true;
       UPDATE player_daily SET deposited = 0;
-      INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn) SELECT player_id, '2026-11-20', 100, 0, 0, 0 FROM players";
+      INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn) SELECT player_id, '2026-11-20',
+      100, 0, 0, 0 FROM players";
     program.test.tamper(file).await;
     program
         .test

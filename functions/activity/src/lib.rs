@@ -2,8 +2,8 @@
 //!
 //! # Choices
 //!
-//! * `/actions/kyc` and `/actions/profile-depth` record an event of now under an id of its own. Saying it twice changes
-//!   nothing, so they take no key.
+//! * `/actions/kyc` and `/actions/profile-depth` record an event at the current time under a new id. Repeating them
+//!   changes nothing, so they take no idempotency key.
 
 mod body;
 mod view;

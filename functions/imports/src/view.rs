@@ -22,7 +22,7 @@ pub struct Summary {
     pub bucket: String,
     pub object_key: String,
     pub object_version: String,
-    /// `null` until the file was opened.
+    /// `null` until the file is opened.
     pub format: Option<Format>,
     pub size_bytes: Option<i64>,
     pub total_rows: i64,

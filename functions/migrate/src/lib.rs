@@ -3,7 +3,7 @@
 //! # Choices
 //!
 //! * The functions connect as a login role that is a member of `loyalty_runtime`; `migrate` connects as the owner of
-//!   the database, because a migration sets how its sessions plan (`jit`, `random_page_cost`).
+//!   the database, because a migration sets planner options of that database (`jit`, `random_page_cost`).
 
 use app::platform::deployment;
 use app::{Context, Db, migrate};

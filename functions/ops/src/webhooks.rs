@@ -2,10 +2,10 @@
 //!
 //! # Choices
 //!
-//! * A ping is delivered directly, returns what the target said, and leaves no trace. It needs a way out of the VPC, as
-//!   the relay does.
-//! * `POST /webhooks/{id}/deliveries/{delivery_id}/retry` sends a parked delivery again, out of order; `occurred_at`
-//!   tells.
+//! * A ping is delivered directly, returns the target's response and stores nothing. Like the relay it needs outbound
+//!   access from the VPC.
+//! * `POST /webhooks/{id}/deliveries/{delivery_id}/retry` sends a parked delivery again, out of order, which receivers
+//!   see from `occurred_at`.
 
 use crate::Ops;
 use app::platform::webhooks::{self, NewWebhook, Webhook};

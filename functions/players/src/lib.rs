@@ -2,7 +2,7 @@
 //!
 //! # Choices
 //!
-//! * Added to the API: `GET /players/{id}/decisions`, what was decided for and against a player, with figures.
+//! * Added to the API: `GET /players/{id}/decisions`, the decisions about a player, with figures.
 
 mod view;
 

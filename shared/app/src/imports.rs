@@ -3,8 +3,8 @@
 //!
 //! # Choices
 //!
-//! * A row that changes nothing is not evaluated: the same file a second time brings no second reward, and no reward of
-//!   a lower rule either.
+//! * A row that changes nothing is not evaluated, so importing the same file again brings no further reward, not even
+//!   from a rule of lower priority.
 
 use crate::error::{Error, Result};
 use crate::program::Program;

@@ -4,7 +4,7 @@
 //! # Choices
 //!
 //! * The segment follows the totals in the same transaction, so there is no second path through the segmentation queue.
-//!   In a run with rewards, a player whose segment changed is evaluated once, for both reasons.
+//!   In a run with rewards, a player whose segment changed is evaluated once, for the run and the change together.
 
 use crate::error::{Error, Result};
 pub use crate::players::risk::Traces;

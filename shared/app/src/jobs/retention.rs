@@ -2,8 +2,9 @@
 //!
 //! # Choices
 //!
-//! * The players of a run are deleted 90 days after its end; from then on the audit no longer compares an import with
-//!   them (`runs.players_kept`). Triggers and scheduled runs go after 30 days, except the last of each job.
+//! * The player list of a run is deleted 90 days after its end; from then on the audit no longer compares an import
+//!   with it (`runs.players_kept`). Triggers and scheduled runs are deleted after 30 days, except the last run of each
+//!   job.
 
 use crate::error::Result;
 use domain::context::Context;

@@ -3,8 +3,8 @@
 //!
 //! # Choices
 //!
-//! * If the messages of a scheduled recalculation cannot be sent, the run waits for the recovery. One that a person
-//!   asked for is abandoned, and the person is told (503).
+//! * If the messages of a scheduled recalculation cannot be sent, the recovery job resends them. A recalculation that a
+//!   person started is given up instead, with a 503.
 
 use crate::error::{Error, Result};
 use crate::jobs::retention;

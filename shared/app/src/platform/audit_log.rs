@@ -3,7 +3,7 @@
 //! # Choices
 //!
 //! * The differences of an audited write are computed when it is read (`changes` of `GET /audit`: pointer, before,
-//!   after). Lists are compared as a whole. What was created or ended has none.
+//!   after). Lists are compared as a whole. Creations and removals have none.
 
 use crate::{Db, Result};
 use domain::act::Act;

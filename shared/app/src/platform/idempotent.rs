@@ -2,8 +2,9 @@
 //!
 //! # Choices
 //!
-//! * An idempotency key is never forgotten; its answer is, after 30 days. The reference of a manual posting is its key,
-//!   so a second effect would break I6: the same request then gets 409 `idempotency_key_expired`.
+//! * An idempotency key is kept forever, its response for 30 days. After that the same request gets 409
+//!   `idempotency_key_expired`, because the key is the reference of a manual posting and a second effect would break
+//!   I6.
 
 use crate::error::{Error, Result};
 use domain::act::Act;

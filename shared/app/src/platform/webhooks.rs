@@ -6,31 +6,31 @@
 //! # An event on its way
 //!
 //! 1. A use case adds the event to `outbox` in its own transaction, under the player's lock, if a webhook wants it. So
-//!    a player's events are numbered in the order in which they happened, and a later one is never committed before an
-//!    earlier one.
+//!    a player's events are numbered and committed in the order in which they happened.
 //! 2. `outbox-relay` starts every minute. It takes the lowest committed numbers, writes one row of `webhook_deliveries`
 //!    per webhook that wants the event, and removes the event, in one transaction. There is no "last number seen": an
 //!    event whose transaction commits late is still there the next time.
-//! 3. What is due is a row of `webhook_streams`, one per player and webhook while something is pending. A relay claims
-//!    up to 32 streams of a webhook for a minute (`SKIP LOCKED`), so a player's events go one after another whatever
-//!    the number of relays, and reads their heads in the next statement, which sees what was committed before it.
+//! 3. A row of `webhook_streams` exists per player and webhook while something is pending. A relay claims up to 32 due
+//!    streams of a webhook for a minute (`SKIP LOCKED`), so a player's events are sent one after another however many
+//!    relays run. It reads their heads in the next statement, which sees what was committed before it.
 //! 4. `lambda::webhook` signs the body and calls the target outside of any transaction. Its resolver checks each
-//!    address (`domain::webhook::may_connect`) and hands the connector those very addresses.
-//! 5. `record` takes the streams that are still claimed by this relay, writes the results down, and moves each stream
-//!    on: to the next delivery, to a later time, or away. A stream is removed only under its lock, which the
-//!    dispatching transaction takes too, so no event slips in between. If a relay dies before that, its claim ends and
-//!    the event is sent again under its id.
+//!    address (`domain::webhook::may_connect`) and gives the connector exactly those addresses.
+//! 5. `record` takes the streams that this relay still holds, records the results, and advances each stream to the next
+//!    delivery or a later time, or removes it. Removal takes the stream's lock, as the dispatching transaction does, so
+//!    no event is lost in between. If a relay crashes before that, its claim expires and the event is sent again under
+//!    the same id.
 //!
 //! # Choices
 //!
-//! * A target that is away (no answer, 429, 500 and above, for a whole turn) ends its webhook's turns for that
-//!   invocation. An outage costs 32 attempts a minute, whatever the backlog, and what was not tried is not parked.
+//! * If a target is unavailable (no response, 429, 500 or above, for a whole turn), its webhook gets no more turns in
+//!   that invocation. So an outage costs 32 attempts a minute whatever the backlog, and deliveries that were not
+//!   attempted are not parked.
 //! * An event arrives at least once. `X-Event-Id` (also in the body) is the same at each attempt and for each webhook.
-//!   A relay that stood still for longer than its claim may repeat an event after a later one.
-//! * A webhook receives what is written after its registration. Events that no webhook wants are not written at all.
-//!   There are at most 20 webhooks. A deleted one receives nothing more: its row stays without the secret, its
-//!   deliveries go with retention, parked ones stay.
-//! * Secrets are stored in the clear, because each delivery is signed with them. They have 256 random bits and are
+//!   A relay that was paused for longer than its claim may repeat an event after a later one.
+//! * A webhook receives events written after its registration. Events that no webhook subscribes to are not written.
+//!   There are at most 20 webhooks. A deleted one receives nothing more: its row stays without the secret, and
+//!   retention deletes its deliveries.
+//! * Secrets are stored in plain text, because each delivery is signed with them. They have 256 random bits and are
 //!   shown once. To change one, register the target again and delete the old webhook.
 
 use crate::platform::audit_log::{self, Action, Sides, Subject};

@@ -4,9 +4,9 @@
 //!
 //! 1. `POST /api/activity` may name `device_id`, `payment_method` and `ip`; `player_traces` keeps their SHA-256 with
 //!    the event. A mailbox needs no row: `mailbox(email)` is indexed.
-//! 2. The reward worker, under the locks of its shard and before it evaluates, reads what signals are raised from
-//!    (`store::players::risk_facts`) and lets `domain::risk` decide: `detect` finds, `plan` compares with what is
-//!    known, `score` adds up. `scan` does the same for any players. What is found counts at once.
+//! 2. Before it evaluates, the reward worker reads the facts for signals (`store::players::risk_facts`) under the locks
+//!    of its shard, and `domain::risk` decides: `detect` finds signals, `plan` compares them with the known ones,
+//!    `score` adds them up. New signals count at once. `scan` does the same for any players.
 //! 3. A new signal is a row of `signals` and the event `signal.raised`; `players.risk_score` follows in the same
 //!    transaction. The fraud gate and rules read it. `GET /api/players/{id}/risk` shows it with the age, weight and
 //!    contribution of each signal.
@@ -15,8 +15,8 @@
 //!
 //! # Choices
 //!
-//! * What a player was seen with (device, payment method, IP) is not part of an event's content: an event that arrives
-//!   again does not change it. IP addresses are kept and never counted.
+//! * Traces (device, payment method, IP) are not part of an event's content: an event that is sent again does not
+//!   change them. IP addresses are stored but not used for detection.
 
 use crate::error::{Error, Result};
 use crate::platform::audit_log::{self, Action, Sides};

@@ -5,10 +5,10 @@
 //!
 //! # Choices
 //!
-//! * An evaluation that a person asks for needs no trigger, only a rule that is on and within its time. Each shard
-//!   takes the version that is current by then.
-//! * A revocation cancels what is open when its shard is worked on; what has expired expires. Converted money stays,
-//!   the budget stays reserved, and the period stays paid: the player does not get the rule again in it. Players who
+//! * A manual evaluation needs no trigger, only an active rule that applies now. Each shard uses the version that is
+//!   current at its time.
+//! * A revocation cancels the grants that are open when their shard is processed; due grants expire instead. Converted
+//!   money stays, the budget stays reserved, and the player does not get the rule again in the same period. Players who
 //!   are granted the rule during the run may keep it: switch the rule off first.
 
 use crate::error::{Error, Result};

@@ -2,8 +2,8 @@
 //!
 //! # Choices
 //!
-//! * A simulation takes the rule to be on, and `is_live` says whether it is. It compares a draft with the current
-//!   version of its id, each judged as if it were on.
+//! * A simulation assumes that the rule is active; `is_live` says whether it is. It compares a draft with the current
+//!   version of its id, both as if they were active.
 //! * Up to 1,000,000 players the report is returned directly. Above that, or with `as_run`, it is a run: 202, and the
 //!   same report at `GET /rules/simulations/{run_id}` (409 before it ended and after it failed).
 

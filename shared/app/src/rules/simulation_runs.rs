@@ -1,16 +1,13 @@
 //! Simulations of more players than a request can wait for: runs with progress, and a report at the end.
 //!
-//! Budgets and caps are counted by player id, so one worker processes all players. If its message is delivered again,
-//! the new attempt takes over from the start, and the earlier one stops when it sees that.
-//!
 //! # Choices
 //!
-//! * One worker makes the whole pass, because budgets and caps count in the order of ids. The shards only count its
-//!   progress: shard 0, whose message leads the run, is done with the report; messages of other shards change nothing.
-//!   A worker that begins takes the run over from the start, and the one before stops when it notices, at the latest at
-//!   the end.
-//! * What can no longer be simulated (the rule was archived, the ladder lost a benefit) fails the run; so does an
-//!   eleventh attempt.
+//! * One worker makes the whole pass, because budgets and caps are used up in player order. Shards only measure
+//!   progress: the message of shard 0 drives the run and completes with the report; messages of other shards change
+//!   nothing. If the message is delivered again, the new attempt takes over from the start, and the earlier one stops
+//!   when it notices, at the latest at its end.
+//! * The run fails if the rule can no longer be simulated (it was archived, or the ladder lost a benefit), and after
+//!   ten attempts.
 
 use crate::error::{BoxedCause, Error, Result};
 use crate::rules::simulation::{Pass, Plan, Simulated, Subject, Within, simulate};

@@ -5,8 +5,8 @@
 //!
 //! # Choices
 //!
-//! * A decision keeps the profit gate's figures and those of every gate that did more than let the amount pass. All
-//!   five gates for each rule made two thirds of what a run writes; `POST /rules/{id}/test` still shows all.
+//! * A decision stores the figures of the profit gate and of every gate that changed the amount. Storing all five gates
+//!   for each rule took two thirds of what a run writes; `POST /rules/{id}/test` still shows all.
 
 use crate::error::{Error, Result};
 use crate::program::Program;

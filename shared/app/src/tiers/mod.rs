@@ -9,20 +9,20 @@
 //!    loaded only for players who have the points (`applicants`). A climb is part of the same transaction:
 //!    `players.tier`, `tier_history`, `tier.changed`, counters, and a TIER_CHANGED row of `reward_triggers`.
 //!    `promotion` does the same for players whose KYC, profile or totals changed.
-//! 3. `review` walks the players by id without locks, and `Ladder::review` decides. Those who change are locked,
-//!    decided on again, and written: who climbs, who lapses (`tier_downgrades` and `tier.downgrade_due`), who recovers,
-//!    and who steps down because the grace is over.
+//! 3. `review` walks the players by id without locks, and `Ladder::review` decides. Players who change are locked,
+//!    reviewed again and written: promotions, announced downgrades (`tier_downgrades` and `tier.downgrade_due`),
+//!    recoveries, and downgrades after the grace period.
 //! 4. `standing` shows all of it, with the first day on which the points no longer reach the tier.
 //!
 //! # Choices
 //!
-//! * Qualifying LP are those issued less those taken back, on the day they were posted, in the time zone of that time.
-//!   Rewards, credits and stakes count; reversals and voids take back; redemption, expiry and deductions by hand do not
-//!   count. Imports bring none. Taking back demotes nobody at once: that is for the review.
+//! * Qualifying LP are issued LP less reversed LP, on the day of the posting, in the time zone set at that time.
+//!   Rewards, credits and stakes add; reversals and voids subtract; redemptions, expiry and manual deductions do not
+//!   count. Imports bring none. A reversal does not downgrade at once: the review does.
 //! * The period is the last N days including today: a day stops counting N days later, at midnight of the program's
 //!   time zone.
-//! * Editing the ladder moves nobody; the next LP earned, or the nightly review, does. `lp_multiplier` must be 0 to
-//!   1000. An edit that removes a benefit that a rule reads is 409.
+//! * Editing the ladder moves no player; the next earned LP or the nightly review does. `lp_multiplier` must be 0 to
+//!   1000. Removing a benefit that a rule reads returns 409.
 
 mod applicants;
 mod promotion;

@@ -3,9 +3,9 @@
 //! # Choices
 //!
 //! * Blocked and inactive players can neither receive nor spend; self-excluded players cannot receive. Corrections
-//!   (reverse, forfeit) and activity stay open to all: the books must be put right, and what happened happened.
-//! * What has expired is gone, whether or not the sweep has run: every operation first ends what is due, in its own
-//!   transaction. A refused request rolls that back too. GET shows what is stored.
+//!   (reverse, forfeit) and activity stay open to all: the books must be correct and complete.
+//! * Expired money and points cannot be used, even before the sweep: every operation first applies due expiries, in its
+//!   own transaction. A refused request rolls that back too. GET shows stored values.
 
 use crate::error::{Error, Result};
 use crate::players::PlayerError;

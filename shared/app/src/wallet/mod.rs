@@ -3,7 +3,7 @@
 //! # Choices
 //!
 //! * The reference of a manual posting is its Idempotency-Key, or its own transaction id without one.
-//! * A bonus given by hand counts its full amount as cost, and may only name games that contribute.
+//! * A manual bonus counts its full amount as cost, and may only name games that contribute.
 
 pub(crate) mod books;
 pub mod grants;

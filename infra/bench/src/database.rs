@@ -140,7 +140,7 @@ impl Scratch {
             .map_err(|problem| explain(&problem))
     }
 
-    /// An operator's key; answers its text.
+    /// An operator's key; returns its text.
     pub async fn add_key(&self) -> Result<String> {
         let key = format!("bench-{}", self.owner.database);
         let hash = Sha256::digest(key.as_bytes()).to_vec();

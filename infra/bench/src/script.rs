@@ -41,7 +41,7 @@ pub struct Script {
 }
 
 /// # Errors
-/// When no statement of the call reads the wallet's version and balance in the one row it answers, or when a later one
+/// When no statement of the call reads the wallet's version and balance in the one row it returns, or when a later one
 /// does not use them: pgbench could not go on from one transaction to the next.
 pub async fn write(client: &mut Client, sent: &[Sent], call: &Call) -> Result<Script> {
     let mut writer = Writer {
@@ -83,7 +83,7 @@ pub async fn write(client: &mut Client, sent: &[Sent], call: &Call) -> Result<Sc
     })
 }
 
-/// The columns in which a statement answers the wallet's state.
+/// The columns in which a statement returns the wallet's state.
 struct Wallet {
     version: String,
     balance: String,

@@ -240,7 +240,7 @@ impl Caller {
         Ok(Self { way, batches })
     }
 
-    /// Answers how many events were accepted.
+    /// Returns how many events were accepted.
     async fn call_until(mut self, begun: Instant, time: Duration) -> Result<u64> {
         let mut events = 0;
         while begun.elapsed() < time {

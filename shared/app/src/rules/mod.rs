@@ -31,7 +31,7 @@ const RESERVED_IDS: [&str; 2] = ["facts", "simulate"];
 pub enum RuleError {
     #[error("rule {rule_id} already exists")]
     Exists { rule_id: RuleId },
-    #[error("rule {rule_id} has been archived since {at}")]
+    #[error("rule {rule_id} is archived since {at}")]
     Archived { rule_id: String, at: Timestamp },
 }
 

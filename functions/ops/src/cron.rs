@@ -45,18 +45,17 @@ pub async fn expire_points(
     Ok(Answered(answer.map(|_| response)))
 }
 
-async fn work(ops: &Ops, mut claimed: Claimed, started: Instant, clock: &Clock) -> Result<(), Problem> {
-    loop {
-        match schedules::work(&ops.db, &mut claimed, clock.context()).await?.progress {
-            Progress::More if started.elapsed() < WORK_MAX => {}
-            Progress::More => return Ok(schedules::leave(&ops.db, &claimed, clock.context()).await?),
-            Progress::Failed(error) => {
-                tracing::error!(job = %claimed.run.job, cause = causes(&*error), "a manually started job failed");
-                return Ok(());
-            }
-            Progress::Ended | Progress::Started(_) | Progress::Lost => return Ok(()),
-        }
+async fn work(ops: &Ops, claimed: Claimed, started: Instant, clock: &Clock) -> Result<(), Problem> {
+    let is_time_left = || started.elapsed() < WORK_MAX;
+    let page = |mut claimed| async move {
+        let worked = schedules::work(&ops.db, &mut claimed, clock.context()).await?;
+        Ok::<_, Problem>((claimed, worked.progress))
+    };
+    let (claimed, last) = schedules::work_through(&ops.db, claimed, || clock.context(), is_time_left, page).await?;
+    if let Progress::Failed(error) = last {
+        tracing::error!(job = %claimed.run.job, cause = causes(&*error), "a manually started job failed");
     }
+    Ok(())
 }
 
 /// 202 with the run over all players, like `POST /api/runs`.

@@ -92,52 +92,40 @@ impl Scheduler {
     }
 
     /// Runs page after page until the job is done, fails, or time is up.
-    async fn work(&self, mut claimed: Claimed, started: Instant) -> Result<(), TickError> {
+    async fn work(&self, claimed: Claimed, started: Instant) -> Result<(), TickError> {
         let (job, scheduled_for) = (claimed.run.job, claimed.run.scheduled_for);
         if claimed.run.status == RunStatus::Failed {
             tracing::error!(%job, %scheduled_for, error = claimed.run.error, "a scheduled job was given up");
             return Ok(());
         }
-        loop {
-            match self.page(&mut claimed).await? {
-                Progress::More if started.elapsed() < WORK_MAX => {}
-                Progress::More => return Ok(schedules::leave(&self.db, &claimed, (self.clock)()).await?),
-                Progress::Started(run) => {
-                    tracing::info!(
-                        %job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started"
-                    );
-                    if let Err(error) = self.segmentation.send(run.bodies()).await {
-                        tracing::error!(
-                            run_id = %run.run_id,
-                            cause = causes(&error),
-                            "the recovery will send the messages of a run"
-                        );
-                    }
-                    return Ok(());
-                }
-                Progress::Ended => {
-                    tell(&claimed);
-                    return Ok(());
-                }
-                Progress::Failed(error) => {
-                    let given_up = claimed.run.status == RunStatus::Failed;
-                    tracing::error!(%job, %scheduled_for, cause = causes(&*error), given_up, "a scheduled job failed");
-                    return Ok(());
-                }
-                Progress::Lost => {
-                    tracing::warn!(%job, %scheduled_for, "another tick has taken over");
-                    return Ok(());
+        let is_time_left = || started.elapsed() < WORK_MAX;
+        let page = |claimed| self.page(claimed);
+        let (claimed, last) = schedules::work_through(&self.db, claimed, self.clock, is_time_left, page).await?;
+        match last {
+            Progress::More => {}
+            Progress::Started(run) => {
+                tracing::info!(%job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started");
+                if let Err(error) = self.segmentation.send(run.bodies()).await {
+                    tracing::error!(run_id = %run.run_id, cause = causes(&error), "the recovery will send the messages of a run");
                 }
             }
+            Progress::Ended => tell(&claimed),
+            Progress::Failed(error) => {
+                let given_up = claimed.run.status == RunStatus::Failed;
+                tracing::error!(%job, %scheduled_for, cause = causes(&*error), given_up, "a scheduled job failed");
+            }
+            Progress::Lost => tracing::warn!(%job, %scheduled_for, "another tick has taken over"),
         }
+        Ok(())
     }
 
-    async fn page(&self, claimed: &mut Claimed) -> Result<Progress, TickError> {
+    async fn page(&self, mut claimed: Claimed) -> Result<(Claimed, Progress), TickError> {
         if claimed.run.job == Job::Recover {
             let page = self.recover().await.map_err(Failure::from);
-            return Ok(schedules::save(&self.db, claimed, page, (self.clock)()).await?);
+            let progress = schedules::save(&self.db, &mut claimed, page, (self.clock)()).await?;
+            return Ok((claimed, progress));
         }
-        let worked = schedules::work(&self.db, claimed, (self.clock)()).await?;
+        let worked = schedules::work(&self.db, &mut claimed, (self.clock)()).await?;
         if let Some(batch) = worked.triggers
             && let Err(error) = self.rewards.send(vec![batch.to_json()]).await
         {
@@ -145,7 +133,7 @@ impl Scheduler {
                 batch_id = %batch.batch_id, cause = causes(&error), "the recovery will send a batch of triggers"
             );
         }
-        Ok(worked.progress)
+        Ok((claimed, worked.progress))
     }
 
     async fn recover(&self) -> Result<Page, RecoverError> {

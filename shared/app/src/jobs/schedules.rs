@@ -275,6 +275,29 @@ pub async fn work(db: &Db, claimed: &mut Claimed, context: Context) -> Result<Wo
     })
 }
 
+/// Works on a claimed run page by page until it ends or `is_time_left` says no; then whoever claims it next continues.
+/// `page` works on one page; [`work`] is what most do.
+pub async fn work_through<E: From<Error>, F: Future<Output = Result<(Claimed, Progress), E>>>(
+    db: &Db,
+    mut claimed: Claimed,
+    clock: impl Fn() -> Context,
+    is_time_left: impl Fn() -> bool,
+    page: impl Fn(Claimed) -> F,
+) -> Result<(Claimed, Progress), E> {
+    loop {
+        let progress;
+        (claimed, progress) = page(claimed).await?;
+        match progress {
+            Progress::More if is_time_left() => {}
+            Progress::More => {
+                leave(db, &claimed, clock()).await?;
+                return Ok((claimed, progress));
+            }
+            _ => return Ok((claimed, progress)),
+        }
+    }
+}
+
 /// The result of [`work`].
 #[derive(Debug)]
 pub struct Worked {

@@ -144,7 +144,7 @@ async fn a_claim_that_was_lost_writes_nothing_over_the_one_that_holds() {
     assert_eq!(
         next.due
             .iter()
-            .map(|due| due.payload.get().contains("\"n\":2"))
+            .map(|due| due.payload.get().contains("\"qualifying_lp\":2.00"))
             .collect::<Vec<_>>(),
         [true]
     );

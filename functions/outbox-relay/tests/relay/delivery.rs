@@ -140,7 +140,7 @@ async fn what_nobody_wants_is_not_written_or_leaves_the_outbox() {
     assert_eq!(
         program
             .test
-            .text("SELECT min((payload ->> 'n')::integer) FROM outbox")
+            .text("SELECT min((payload ->> 'qualifying_lp')::numeric::integer) FROM outbox")
             .await,
         "1000",
         "the earliest are delivered first"

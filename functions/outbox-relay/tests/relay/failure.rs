@@ -136,7 +136,7 @@ async fn a_parked_delivery_is_sent_again_when_a_person_says_so() {
         .test
         .tamper(
             "UPDATE webhook_deliveries SET status = 'PARKED', attempts = 9, ended_at = now()
-             WHERE payload ->> 'n' = '1';
+             WHERE (payload ->> 'qualifying_lp')::numeric = 1;
                  UPDATE webhook_streams SET head = head + 1",
         )
         .await;

@@ -1,7 +1,7 @@
 //! `/api/rules/{rule_id}/evaluate` and `/revoke`: runs of one rule over all players, through the queues.
 
 use crate::Rules;
-use app::rules::rule_runs;
+use app::runs::rule_runs;
 use app::runs::{self, RunStarted};
 use axum::extract::State;
 use axum::response::Response;

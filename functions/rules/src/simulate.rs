@@ -3,7 +3,7 @@
 use crate::{Rules, runs};
 use app::Db;
 use app::rules::simulation::{Subject, Within};
-use app::rules::simulation_runs::{self, Answer, DIRECT_PLAYERS_MAX, Outcome};
+use app::runs::simulation_runs::{self, Answer, DIRECT_PLAYERS_MAX, Outcome};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

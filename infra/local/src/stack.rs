@@ -6,6 +6,10 @@
 //!   again. Files are lost too; their imports become FAILED.
 //! * A failed message returns after 1, 2, 4, 8 and 16 s instead of after the visibility timeout as on AWS.
 
+mod error;
+
+pub use error::StackError;
+
 use std::{
     collections::BTreeMap,
     env, fs, io,
@@ -26,65 +30,23 @@ use crate::{
     aws::{ACCESS_KEY, ACCOUNT, Aws, REGION, SECRET_KEY},
     function::{Function, Platform},
     gateway::Gateway,
-    keys::{self, KeyError},
-    layout::{Layout, LayoutError, write_private},
-    moto::{Moto, MotoError},
-    outcome::{OutcomeError, drop_file},
+    keys,
+    layout::{Layout, write_private},
+    moto::Moto,
+    outcome::drop_file,
     poller::Poller,
-    postgres::{self, Database, PostgresError},
-    process::{ProcessError, Register, SUPERVISOR, end_leftovers, free_port},
+    postgres::{self, Database},
+    process::{Register, SUPERVISOR, end_leftovers, free_port},
     runtime_api::InvocationError,
-    sample::{self, SampleError},
+    sample,
     stop::StopSign,
-    template::{Names, Template, TemplateError},
+    template::{Names, Template},
     timer::Timer,
-    tools::{ToolsError, find_or_install_moto},
+    tools::find_or_install_moto,
 };
 
 const MIGRATE: &str = "migrate";
 const ADMIN_KEY_NAME: &str = "cargo local";
-
-#[derive(Debug, thiserror::Error)]
-pub enum StackError {
-    #[error("a stack of this workspace is running (process {0}); end it with: cargo local down")]
-    Running(i32),
-    #[error("port {0} is in use by another program; choose another with: cargo local up --port N")]
-    PortInUse(u16),
-    #[error("cannot listen on port {0}: {1}")]
-    Listen(u16, io::Error),
-    #[error("the build failed; its output is above")]
-    Build,
-    #[error("cargo: {0}")]
-    Cargo(String),
-    #[error("the template has no function `{0}`")]
-    NoFunction(&'static str),
-    #[error("the template has no bucket")]
-    NoBucket,
-    #[error("the migrations failed: {0}")]
-    Migrations(InvocationError),
-    #[error("the file of the admin key: {0}")]
-    KeyFile(io::Error),
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    #[error(transparent)]
-    Process(#[from] ProcessError),
-    #[error(transparent)]
-    Postgres(#[from] PostgresError),
-    #[error(transparent)]
-    Tools(#[from] ToolsError),
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    #[error(transparent)]
-    Moto(#[from] MotoError),
-    #[error(transparent)]
-    Sample(#[from] SampleError),
-    #[error(transparent)]
-    Outcome(#[from] OutcomeError),
-    #[error(transparent)]
-    Api(#[from] crate::api::ApiError),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {

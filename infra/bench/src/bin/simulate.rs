@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use app::rules::simulation::{Subject, Within, simulate};
-use app::rules::simulation_runs::{self, Answer};
+use app::runs::simulation_runs::{self, Answer};
 use app::{Act, Db};
 use bench::Result;
 use clap::Parser;

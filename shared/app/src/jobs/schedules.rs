@@ -6,23 +6,27 @@
 //! * If the messages of a scheduled recalculation cannot be sent, the recovery job resends them. A recalculation that a
 //!   person started is given up instead, with a 503.
 
+mod page;
+mod view;
+
+pub use page::{Broken, Page};
+pub use view::{ScheduleRunView, ScheduleView, get, list};
+
 use crate::error::{Error, Result};
-use crate::jobs::retention;
 use crate::platform::idempotent;
 use crate::runs::triggers::TriggerMessage;
 use crate::runs::{self, Rewards, RunStarted};
 use domain::act::Act;
 use domain::context::Context;
-use domain::id::{PlayerId, ScheduleRunId};
+use domain::id::ScheduleRunId;
 use domain::idempotency::Answer;
 pub use domain::run::RunStatus;
 pub use domain::schedule::Job;
-use domain::schedule::Timing;
 use domain::settings::Settings;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
-use serde_json::{Value, json};
+use page::page;
+use serde_json::json;
 use std::collections::BTreeMap;
 use store::jobs::schedules::NewScheduleRun;
 pub use store::jobs::schedules::ScheduleRun;
@@ -31,12 +35,6 @@ use uuid::Uuid;
 
 /// The actor of scheduled runs.
 const SCHEDULE: &str = "schedule";
-/// Players per page: about a second of work.
-const EXPIRE_PLAYERS: u16 = 500;
-const REVIEW_PLAYERS: u16 = 2_000;
-const SCAN_PLAYERS: i64 = 1_000;
-/// Rows named per broken invariant.
-const EXAMPLES_MAX: usize = 5;
 
 /// Adds a run for each job that became due since the last call, and returns the new runs. Repeated calls add nothing. A
 /// job with an unfinished run waits for its end; of several missed due times only the last is made up for.
@@ -210,29 +208,6 @@ fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
-/// The result of one page of a job.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Page {
-    /// Where the next page starts; `None` after the last.
-    pub next: Option<String>,
-    /// Figures, which are added to those of earlier pages.
-    pub counts: Vec<(&'static str, i64)>,
-    /// Broken invariants, of an audit.
-    pub broken: Vec<Broken>,
-    /// Triggers of a tier review, to be sent; otherwise the recovery job sends them.
-    pub triggers: Option<TriggerMessage>,
-}
-
-/// A broken invariant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Broken {
-    pub invariant: &'static str,
-    /// How many rows break it.
-    pub rows: i64,
-    /// Keys of the first few.
-    pub first: Vec<String>,
-}
-
 /// Why a page failed. Operators see its message; its sources go to the log.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -324,111 +299,6 @@ async fn recalculate_in_tx(tx: &Tx<'_>, claimed: &Claimed, context: Context) -> 
     Ok((Progress::Started(started), run))
 }
 
-async fn page(db: &Db, run: &ScheduleRun, context: Context) -> Result<Page> {
-    match run.job {
-        Job::Expire => expire(db, context).await,
-        Job::TierReview => review(db, run.cursor.as_deref(), context).await,
-        Job::RiskScan => scan(db, run.cursor.as_deref(), context).await,
-        Job::Retention => forget(db, run.cursor.as_deref(), context).await,
-        Job::Audit => audit(db).await,
-        Job::Recover | Job::Recalculate => Err(ScheduleError::NotPaged { job: run.job }.into()),
-    }
-}
-
-async fn expire(db: &Db, context: Context) -> Result<Page> {
-    let expired = crate::jobs::expiry::expire_due(db, EXPIRE_PLAYERS, context).await?;
-    let ended = expired.bonuses_expired + expired.bonuses_depleted + expired.point_lots_expired;
-    // Without `ended > 0`, due players of whom nothing expires would be found again forever.
-    let next = (expired.players == usize::from(EXPIRE_PLAYERS) && ended > 0).then(String::new);
-    let counts = vec![
-        ("players", count(expired.players)),
-        ("bonuses_expired", count(expired.bonuses_expired)),
-        ("bonuses_depleted", count(expired.bonuses_depleted)),
-        ("point_lots_expired", count(expired.point_lots_expired)),
-    ];
-    Ok(Page {
-        next,
-        counts,
-        ..Page::default()
-    })
-}
-
-async fn review(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
-    let reviewed = crate::tiers::review::review(db, after, REVIEW_PLAYERS, context).await?;
-    let counts = vec![
-        ("players", count(reviewed.players)),
-        ("promoted", count(reviewed.promoted)),
-        ("demoted", count(reviewed.demoted)),
-        ("due_announced", count(reviewed.due_announced)),
-        ("recovered", count(reviewed.recovered)),
-    ];
-    let triggers = reviewed.batch_id.map(|batch_id| TriggerMessage { batch_id });
-    Ok(Page {
-        next: reviewed.last_player_id.map(String::from),
-        counts,
-        triggers,
-        ..Page::default()
-    })
-}
-
-async fn scan(db: &Db, after: Option<&str>, context: Context) -> Result<Page> {
-    let ids = store::players::ids_after(&db.client().await?, after, SCAN_PLAYERS).await?;
-    let totals = crate::players::risk::scan(db, &ids, context).await?;
-    let is_full = i64::try_from(ids.len()).is_ok_and(|players| players == SCAN_PLAYERS);
-    let next = ids.last().map(PlayerId::to_string).filter(|_| is_full);
-    let counts = vec![
-        ("players", count(totals.players)),
-        ("signals_raised", count(totals.raised)),
-        ("signals_renewed", count(totals.renewed)),
-        ("scores_changed", count(totals.scores_changed)),
-    ];
-    Ok(Page {
-        next,
-        counts,
-        ..Page::default()
-    })
-}
-
-async fn forget(db: &Db, cursor: Option<&str>, context: Context) -> Result<Page> {
-    let kind = retention::Kind::at(cursor);
-    let (rows, next) = retention::forget(db, kind, context).await?;
-    let counts = vec![(kind.as_str(), i64::try_from(rows).unwrap_or(i64::MAX))];
-    Ok(Page {
-        next: next.map(|kind| kind.as_str().to_owned()),
-        counts,
-        ..Page::default()
-    })
-}
-
-async fn audit(db: &Db) -> Result<Page> {
-    let invariants = crate::jobs::audit::run(db).await?;
-    let checked = count(invariants.len());
-    let broken: Vec<Broken> = invariants
-        .into_iter()
-        .filter(|invariant| !invariant.holds())
-        .map(|invariant| Broken {
-            invariant: invariant.name,
-            rows: invariant.broken,
-            first: invariant.examples.into_iter().take(EXAMPLES_MAX).collect(),
-        })
-        .collect();
-    let rows = broken.iter().map(|broken| broken.rows).sum();
-    let counts = vec![
-        ("invariants", checked),
-        ("invariants_broken", count(broken.len())),
-        ("rows_broken", rows),
-    ];
-    Ok(Page {
-        counts,
-        broken,
-        ..Page::default()
-    })
-}
-
-fn count(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 fn add(counts: &mut BTreeMap<String, i64>, more: &[(&'static str, i64)]) {
     for (name, number) in more {
         let sum = counts.entry((*name).to_owned()).or_default();
@@ -505,96 +375,4 @@ pub async fn leave(db: &Db, claimed: &Claimed, context: Context) -> Result<()> {
     };
     save_run(db, &run, claimed.claim).await?;
     Ok(())
-}
-
-/// A scheduled run as the API shows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ScheduleRunView {
-    pub schedule_run_id: ScheduleRunId,
-    pub job: Job,
-    pub scheduled_for: Timestamp,
-    /// `schedule`, or who started the run manually.
-    pub started_by: String,
-    /// Missed due times that this run makes up for.
-    pub skipped: i32,
-    /// `RUNNING` also while waiting for the next attempt; `COMPLETED_WITH_ERRORS` for an audit with findings.
-    pub status: RunStatus,
-    /// Figures so far.
-    pub counts: BTreeMap<String, i64>,
-    /// Broken invariants with their rows, of an audit.
-    pub findings: Option<Value>,
-    /// The run that a recalculation started.
-    pub run_id: Option<domain::id::RunId>,
-    /// Why the last attempt failed.
-    pub error: Option<String>,
-    /// Set while running: when the next attempt may start if no worker holds the claim.
-    pub next_attempt_at: Option<Timestamp>,
-    pub created_at: Timestamp,
-    pub finished_at: Option<Timestamp>,
-}
-
-impl From<ScheduleRun> for ScheduleRunView {
-    fn from(run: ScheduleRun) -> Self {
-        Self {
-            schedule_run_id: run.schedule_run_id,
-            job: run.job,
-            scheduled_for: run.scheduled_for,
-            started_by: run.started_by,
-            skipped: run.skipped,
-            status: run.status,
-            counts: run.counts,
-            findings: run.findings,
-            run_id: run.run_id,
-            error: run.error,
-            next_attempt_at: (run.status == RunStatus::Running).then_some(run.available_at),
-            created_at: run.created_at,
-            finished_at: run.finished_at,
-        }
-    }
-}
-
-pub async fn get(db: &Db, id: ScheduleRunId) -> Result<ScheduleRunView> {
-    let run = store::jobs::schedules::get(&db.client().await?, id).await?;
-    Ok(run.ok_or_else(|| Error::not_found("scheduled run", id))?.into())
-}
-
-/// A job, its schedule and its last run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ScheduleView {
-    pub job: Job,
-    /// `03:00`, in the program's time zone.
-    pub daily_at: Option<String>,
-    pub every_minutes: Option<u32>,
-    /// `null` if the job is switched off.
-    pub next_due: Option<Timestamp>,
-    pub last_run: Option<ScheduleRunView>,
-}
-
-/// All jobs, in order of urgency.
-pub async fn list(db: &Db, now: Timestamp) -> Result<Vec<ScheduleView>> {
-    let client = db.client().await?;
-    let settings = crate::program::settings::load(&client).await?;
-    let zone = zone(&settings)?;
-    let mut latest: BTreeMap<Job, ScheduleRun> = store::jobs::schedules::latest(&client)
-        .await?
-        .into_iter()
-        .map(|run| (run.job, run))
-        .collect();
-    let view = |job: Job| {
-        let timing = settings.schedules.timing(job);
-        let (daily_at, every_minutes) = match timing {
-            Some(Timing::Daily(time)) => (Some(time.to_string()), None),
-            Some(Timing::Every { minutes }) => (None, Some(minutes)),
-            None => (None, None),
-        };
-        let next_due = timing.and_then(|timing| timing.next_due(now, &zone));
-        ScheduleView {
-            job,
-            daily_at,
-            every_minutes,
-            next_due,
-            last_run: latest.remove(&job).map(Into::into),
-        }
-    };
-    Ok(Job::ALL.into_iter().map(view).collect())
 }

@@ -4,9 +4,7 @@
 //!
 //! * An archived rule returns 409 to writes, and its id is never reused.
 
-pub mod rule_runs;
 pub mod simulation;
-pub mod simulation_runs;
 
 use crate::error::{Error, Result};
 use crate::platform::audit_log::{self, Action, Sides, Subject};

@@ -1,12 +1,14 @@
 //! Runs: a fan-out of work over players, in shards.
 
 pub mod rewards;
+pub mod rule_runs;
 pub mod run_view;
 pub mod segmentation;
+pub mod simulation_runs;
 pub mod triggers;
 
 use crate::error::{Error, Result};
-use crate::rules::simulation_runs;
+
 use domain::act::Act;
 use domain::context::Context;
 use domain::id::{PlayerId, RunId};

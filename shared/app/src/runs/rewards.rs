@@ -11,10 +11,10 @@
 use crate::error::{Error, Result};
 use crate::program::Program;
 use crate::program::snapshot;
-use crate::rules::rule_runs;
-use crate::rules::simulation_runs;
 use crate::runs::ShardMessage;
+use crate::runs::rule_runs;
 use crate::runs::segmentation::lock;
+use crate::runs::simulation_runs;
 use crate::wallet::books;
 use domain::account::{Book, Journal};
 use domain::bonus::{GrantedRule, NewGrant};

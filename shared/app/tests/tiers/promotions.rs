@@ -268,7 +268,7 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
     app::rules::create(&db, &rule, &Act::of("test", context()))
         .await
         .unwrap();
-    let run = app::rules::rule_runs::start_evaluation(
+    let run = app::runs::rule_runs::start_evaluation(
         &db,
         &domain::id::RuleId::parse("POINTS").unwrap(),
         &Act::of("test", context()),

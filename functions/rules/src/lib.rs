@@ -85,13 +85,16 @@ async fn create(
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
+/// The body is a JSON merge patch (RFC 7396): fields that it leaves out stay, null clears, objects merge, and lists are
+/// replaced. Conditions are an object, so a new one is added to the others unless the body clears them:
+/// `{"conditions": {"segment": null, "tier": "GOLD"}}`.
 async fn update(
     State(db): State<Db>,
     PathParams(rule_id): PathParams<RuleId>,
     Acting(act): Acting,
-    JsonBody(rule): JsonBody<Value>,
+    JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
-    Ok(Json(app::rules::update(&db, &rule_id, &rule, &act).await?.into()))
+    Ok(Json(app::rules::update(&db, &rule_id, &patch, &act).await?.into()))
 }
 
 async fn archive(

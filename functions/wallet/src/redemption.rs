@@ -53,15 +53,16 @@ async fn create(
     Ok((StatusCode::CREATED, Json(RuleView::from(rule))))
 }
 
-/// The body may omit the entry's id.
+/// The body is a JSON merge patch: fields that it leaves out stay, null clears. To make a bonus a cash entry, clear its
+/// terms: `{"target": "CASH", "wagering_requirement": null}`.
 async fn update(
     State(db): State<Db>,
     PathParams(rule_id): PathParams<RedemptionRuleId>,
     Acting(act): Acting,
-    JsonBody(rule): JsonBody<Value>,
+    JsonBody(patch): JsonBody<Value>,
 ) -> Result<Json<RuleView>, Problem> {
     Ok(Json(
-        app::wallet::redemption::update(&db, &rule_id, &rule, &act)
+        app::wallet::redemption::update(&db, &rule_id, &patch, &act)
             .await?
             .into(),
     ))

@@ -22,6 +22,7 @@ pub mod lots;
 pub mod metrics;
 pub mod money;
 pub mod page;
+pub mod patch;
 pub mod period;
 pub mod player;
 pub mod problem;

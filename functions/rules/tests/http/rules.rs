@@ -71,6 +71,58 @@ async fn every_save_adds_a_version_and_is_audited() {
 }
 
 #[tokio::test]
+async fn a_put_changes_what_it_names_and_null_clears() {
+    let program = Program::new().await;
+    let created = program
+        .send("POST", "/api/rules", Some(loss_cashback()))
+        .await
+        .expect(201);
+    let patch = json!({
+        "rule_id": null,
+        "priority": null,
+        "conditions": { "segment": null, "net_loss_min": 200, "tier": "GOLD" },
+        "reward_config": { "max_amount": null, "expiry_hours": 24 },
+    });
+    let mut expected = created.clone();
+    expected["priority"] = json!(0);
+    expected["conditions"] = json!({ "net_loss_min": 200, "session_count_min": 3, "tier": "GOLD" });
+    expected["reward_config"]["expiry_hours"] = json!(24);
+    expected["reward_config"].as_object_mut().unwrap().remove("max_amount");
+    expected["version"] = json!(2);
+    let mut changed = program
+        .send("PUT", "/api/rules/LOSS_CASHBACK", Some(patch))
+        .await
+        .expect(200);
+    assert_eq!(program.get("/api/rules/LOSS_CASHBACK").await, changed);
+    changed["updated_at"] = created["updated_at"].clone();
+    assert_eq!(changed, expected);
+
+    // What changes nothing makes no version.
+    for patch in [
+        json!({}),
+        json!({ "conditions": { "net_loss_min": 200 }, "budget": null }),
+    ] {
+        let same = program
+            .send("PUT", "/api/rules/LOSS_CASHBACK", Some(patch))
+            .await
+            .expect(200);
+        assert_eq!(same["version"], json!(2));
+    }
+    for (patch, expected) in [
+        (json!({ "name": null }), "/name required"),
+        (json!({ "conditions": null }), "/conditions required"),
+        (json!({ "conditions": { "colour": 1 } }), "/conditions/colour unknown"),
+        (json!([]), " type"),
+    ] {
+        let errors = program.errors("PUT", "/api/rules/LOSS_CASHBACK", patch.clone()).await;
+        assert_eq!(errors, [expected], "{patch}");
+    }
+    let counts =
+        "SELECT (SELECT count(*) FROM rule_versions) || ' ' || count(*) FROM audit_log WHERE subject LIKE 'rule:%'";
+    assert_eq!(program.test.text(counts).await, "2 2");
+}
+
+#[tokio::test]
 async fn concurrent_saves_make_dense_versions() {
     let program = Program::new().await;
     program

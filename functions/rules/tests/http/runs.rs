@@ -117,10 +117,10 @@ async fn only_a_rule_that_applies_now_is_evaluated() {
         ("ends_at", json!("2020-01-01T00:00:00Z"), "not_live"),
         ("cadence", json!("PER_EVENT"), "needs_event"),
     ] {
-        let mut rule = loss_cashback();
-        rule[field] = value;
+        let mut patch = json!({ "is_active": true, "starts_at": null, "ends_at": null, "cadence": null });
+        patch[field] = value;
         program
-            .send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule))
+            .send("PUT", "/api/rules/LOSS_CASHBACK", Some(patch))
             .await
             .expect(200);
         let problem = program
@@ -130,10 +130,9 @@ async fn only_a_rule_that_applies_now_is_evaluated() {
         assert_eq!(problem["type"], format!("urn:loyalty:problem:{code}"));
     }
     // A manual evaluation needs no trigger.
-    let mut rule = loss_cashback();
-    rule["trigger"] = json!(["DEPOSIT"]);
+    let patch = json!({ "cadence": null, "trigger": ["DEPOSIT"] });
     program
-        .send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule))
+        .send("PUT", "/api/rules/LOSS_CASHBACK", Some(patch))
         .await
         .expect(200);
     program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;

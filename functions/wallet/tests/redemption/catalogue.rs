@@ -54,26 +54,34 @@ async fn the_terms_of_a_bonus_come_back_as_they_were_given() {
 }
 
 #[tokio::test]
-async fn a_save_replaces_the_entry_and_is_audited() {
+async fn a_save_changes_what_it_names_and_is_audited() {
     let program = Program::new().await;
-    program
-        .offer(cash(json!({ "monthly_limit": 2, "target": "BONUS", "max_bet": 5 })))
-        .await;
+    let terms = json!({ "monthly_limit": 2, "target": "BONUS", "max_bet": 5, "tier_min": "GOLD" });
+    program.offer(cash(terms)).await;
     let path = "/api/redemption/rules/CASH_5";
-    let updated = program
-        .send(
-            "PUT",
-            path,
-            Some(cash(json!({ "rule_id": null, "cost": 600, "is_active": false }))),
-        )
-        .await
-        .expect(200);
     assert_eq!(
-        (updated["cost"].to_string(), &updated["is_active"], &updated["target"]),
-        ("600.00".into(), &json!(false), &json!("CASH"))
+        program.errors("PUT", path, json!({ "target": "CASH" })).await,
+        ["/wagering_requirement unknown", "/max_bet unknown"]
     );
-    assert_eq!((updated.get("monthly_limit"), updated.get("max_bet")), (None, None));
+    let patch = json!({ "rule_id": null, "cost": 600, "is_active": false, "monthly_limit": null, "target": "TICKETS",
+        "wagering_requirement": null, "max_bet": null });
+    let updated = program.send("PUT", path, Some(patch)).await.expect(200);
+    let mut shown = updated.clone();
+    for time in ["created_at", "updated_at"] {
+        shown.as_object_mut().unwrap().remove(time);
+    }
+    assert_eq!(
+        shown.to_string(),
+        r#"{"amount":5,"cost":600.00,"cost_currency":"RP","is_active":false,"name":"Five in cash","rule_id":"CASH_5","target":"TICKETS","tier_min":"GOLD"}"#
+    );
     assert_eq!(program.get(path).await, updated);
+    for patch in [json!({}), json!({ "cost": "600.0", "balance_min": null })] {
+        assert_eq!(program.send("PUT", path, Some(patch)).await.expect(200), updated);
+    }
+    assert_eq!(
+        program.errors("PUT", path, json!({ "name": null })).await,
+        ["/name required"]
+    );
 
     program
         .send(

@@ -103,7 +103,7 @@ async fn a_bonus_is_a_grant_under_the_terms_of_the_entry() {
 
     // A new price applies to later redemptions; this one keeps its terms.
     program
-        .send("PUT", "/api/redemption/rules/CASH_5", Some(cash(json!({ "cost": 1 }))))
+        .send("PUT", "/api/redemption/rules/CASH_5", Some(json!({ "cost": 1 })))
         .await
         .expect(200);
     assert_eq!(

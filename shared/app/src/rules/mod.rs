@@ -14,10 +14,11 @@ use domain::evaluate::{BudgetRooms, Candidate, Explanation, RuleSet, explain};
 use domain::facts::{FactDef, Facts};
 use domain::id::{PlayerId, RuleId};
 use domain::page::Page;
+use domain::patch;
 use domain::problem::{FieldErrors, child};
 use domain::rule::Rule;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 pub use store::rules::{RuleVersion, StoredRule};
 use store::{Db, Executor, Tx, transaction};
 
@@ -93,28 +94,22 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRule
     load(tx, &rule.rule_id).await
 }
 
-/// Saves a new current version. Existing grants keep theirs. `rule` may omit its id.
+/// Changes what `patch` names, as a JSON merge patch, and saves the result as the new current version. Existing grants
+/// keep theirs. A patch that changes nothing saves nothing.
 ///
 /// # Errors
 /// `NotFound`; [`RuleError::Archived`]; `Validation`.
-pub async fn update(db: &Db, rule_id: &RuleId, rule: &Value, act: &Act) -> Result<StoredRule> {
-    let mut rule = rule.clone();
-    if let Value::Object(fields) = &mut rule {
-        let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
-        if *given != json!(rule_id) {
-            return Err(Error::invalid(
-                "/rule_id",
-                "range",
-                format!("must be {rule_id} or absent"),
-            ));
-        }
-    }
-    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, act))
+pub async fn update(db: &Db, rule_id: &RuleId, patch: &Value, act: &Act) -> Result<StoredRule> {
+    transaction!(db, |tx| update_in_tx(tx, rule_id, patch, act))
 }
 
-async fn update_in_tx(tx: &Tx<'_>, rule_id: &RuleId, rule: &Value, act: &Act) -> Result<StoredRule> {
+async fn update_in_tx(tx: &Tx<'_>, rule_id: &RuleId, patch: &Value, act: &Act) -> Result<StoredRule> {
     let before = lock(tx, rule_id).await?;
-    let rule = parse(tx, rule, act.context.now).await?;
+    let after = patch::identified(&before.definition, patch, "rule_id")?;
+    let rule = parse(tx, &after, act.context.now).await?;
+    if *rule.definition() == before.definition {
+        return Ok(before);
+    }
     store::rules::save(
         tx,
         rule_id,

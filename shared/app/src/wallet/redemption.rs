@@ -10,10 +10,11 @@ use domain::event::Event;
 use domain::id::{PlayerId, RedemptionId, RedemptionRuleId};
 use domain::idempotency::Answer;
 use domain::page::Page;
+use domain::patch;
 use domain::redemption::{Applicant, Order, Redemption, RedemptionRefusal, RedemptionRule};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::platform::stats::Slot;
 pub use store::wallet::redemptions::StoredRedemptionRule;
 use store::{Db, Executor, Tx, transaction};
@@ -74,38 +75,32 @@ async fn create_in_tx(tx: &Tx<'_>, rule: &Value, act: &Act) -> Result<StoredRede
     load(tx, &rule.rule_id).await
 }
 
-/// Replaces an entry. Past redemptions keep their figures. `rule` may omit its id.
+/// Changes what `patch` names in an entry, as a JSON merge patch. Past redemptions keep their figures. A patch that
+/// changes nothing saves nothing.
 ///
 /// # Errors
 /// `NotFound`; `Validation`.
-pub async fn update(db: &Db, rule_id: &RedemptionRuleId, rule: &Value, act: &Act) -> Result<StoredRedemptionRule> {
-    let mut rule = rule.clone();
-    if let Value::Object(fields) = &mut rule {
-        let given = fields.entry("rule_id").or_insert_with(|| json!(rule_id));
-        if *given != json!(rule_id) {
-            return Err(Error::invalid(
-                "/rule_id",
-                "range",
-                format!("must be {rule_id} or absent"),
-            ));
-        }
-    }
-    transaction!(db, |tx| update_in_tx(tx, rule_id, &rule, act))
+pub async fn update(db: &Db, rule_id: &RedemptionRuleId, patch: &Value, act: &Act) -> Result<StoredRedemptionRule> {
+    transaction!(db, |tx| update_in_tx(tx, rule_id, patch, act))
 }
 
 async fn update_in_tx(
     tx: &Tx<'_>,
     rule_id: &RedemptionRuleId,
-    rule: &Value,
+    patch: &Value,
     act: &Act,
 ) -> Result<StoredRedemptionRule> {
     if !store::wallet::redemptions::lock(tx, rule_id).await? {
         return Err(Error::not_found("redemption rule", rule_id));
     }
     let before = load(tx, rule_id).await?;
-    let rule = parse(tx, rule).await?;
+    let definition = Value::Object(before.rule.definition());
+    let rule = parse(tx, &patch::identified(&definition, patch, "rule_id")?).await?;
+    if rule == before.rule {
+        return Ok(before);
+    }
     store::wallet::redemptions::update(tx, &rule, act.context.now).await?;
-    let sides = Sides::changed(&before.rule.definition(), &rule.definition());
+    let sides = Sides::changed(&definition, &Value::Object(rule.definition()));
     let subject = Subject::RedemptionRule(rule_id);
     audit_log::append(tx, act, Action::RedemptionRuleUpdate, subject, sides).await?;
     load(tx, rule_id).await

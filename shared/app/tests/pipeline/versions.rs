@@ -39,6 +39,15 @@ fn version(n: usize) -> Value {
         "reward_config": { "type": "LOYALTY_POINTS", "formula": formula, "max_amount": 5000 + n } })
 }
 
+/// Makes version `n` of the one before it, and clears its condition.
+fn change(n: usize) -> Value {
+    let mut patch = version(n);
+    for condition in version(n - 1)["conditions"].as_object().unwrap().keys() {
+        patch["conditions"][condition] = Value::Null;
+    }
+    patch
+}
+
 /// Makes a hundred edits a second until `done` and returns how many.
 async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
     let rule_id = RuleId::parse("EDITED").unwrap();
@@ -48,7 +57,7 @@ async fn edit(program: Arc<TestProgram>, done: Arc<AtomicBool>) -> usize {
     while !done.load(Ordering::Relaxed) {
         ticks.tick().await;
         edits += 1;
-        app::rules::update(&program.db, &rule_id, &version(edits), &Act::of("editor", context()))
+        app::rules::update(&program.db, &rule_id, &change(edits), &Act::of("editor", context()))
             .await
             .unwrap();
     }

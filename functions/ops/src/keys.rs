@@ -9,12 +9,13 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use domain::access::{ApiKey, Role};
 use domain::problem::FieldErrors;
+use domain::text::TextLimits;
 use jiff::Timestamp;
 use lambda::{Acting, JsonBody, Page, PathParams, Problem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-const NAME_CHARACTERS_MAX: usize = 100;
+const NAME: TextLimits = TextLimits::characters(100).not_blank();
 
 pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
     let keys = app::platform::keys::list(&ops.db, &page.slice()?).await?;
@@ -33,10 +34,8 @@ pub struct Create {
 impl Create {
     fn validate(&self, now: Timestamp) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::default();
-        let characters = self.name.trim().chars().count();
-        if !(1..=NAME_CHARACTERS_MAX).contains(&characters) || self.name.chars().any(char::is_control) {
-            let detail = format!("must have 1 to {NAME_CHARACTERS_MAX} characters and no control characters");
-            errors.push("/name", "format", detail);
+        if let Err(error) = NAME.check(self.name.trim()) {
+            errors.push("/name", "format", error.to_string());
         }
         if self.expires_at.is_some_and(|expires_at| expires_at <= now) {
             errors.push("/expires_at", "range", "must be in the future");

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::response::Response;
 use domain::id::{PlayerId, RunId};
 use domain::problem::Refusal;
+use domain::text_enum;
 use lambda::{Acting, Clock, JsonBody, Page, Params, PathParams, Problem};
 use serde::Deserialize;
 
@@ -29,11 +30,11 @@ pub struct Start {
     trigger_rewards: bool,
 }
 
-/// Runs that can be started without a file or a list.
-#[derive(Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Kind {
-    Recalculation,
+text_enum! {
+    /// Runs that can be started without a file or a list.
+    enum Kind as "kind of run" {
+        Recalculation = "RECALCULATION",
+    }
 }
 
 fn yes() -> bool {

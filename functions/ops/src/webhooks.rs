@@ -16,13 +16,14 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
 use domain::id::WebhookId;
 use domain::problem::{FieldErrors, Refusal};
+use domain::text::TextLimits;
 use domain::webhook::{Attempt, DeliveryStatus, PING, Targets, check_event_types};
 use lambda::webhook::{Letter, Limits, Messenger};
 use lambda::{Acting, Clock, JsonBody, Page, Params, PathParams, Problem};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-const DESCRIPTION_CHARACTERS_MAX: usize = 200;
+const DESCRIPTION: TextLimits = TextLimits::characters(200);
 
 pub async fn list(State(ops): State<Ops>, page: Page) -> Result<Response, Problem> {
     let found = webhooks::list(&ops.db, &page.slice()?).await?;
@@ -46,11 +47,8 @@ impl Create {
         let target = lambda::webhook::check("/url", &self.url, targets).await;
         let target = target.map_err(|error| errors.extend([error])).ok();
         errors.extend(self.event_types.as_deref().map(check_event_types).unwrap_or_default());
-        let wrong =
-            |text: &String| text.chars().count() > DESCRIPTION_CHARACTERS_MAX || text.chars().any(char::is_control);
-        if self.description.as_ref().is_some_and(wrong) {
-            let detail = format!("must have at most {DESCRIPTION_CHARACTERS_MAX} characters and no control characters");
-            errors.push("/description", "format", detail);
+        if let Some(Err(error)) = self.description.as_deref().map(|text| DESCRIPTION.check(text)) {
+            errors.push("/description", "format", error.to_string());
         }
         let Some(target) = target else { return Err(errors) };
         errors.none_or(NewWebhook {

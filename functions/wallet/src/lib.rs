@@ -17,12 +17,13 @@ use domain::access::Role;
 use domain::id::{GrantId, PlayerId, TransactionId};
 use domain::money::{Asset, Money, Points, Positive};
 use domain::problem::FieldErrors;
+use domain::text::TextLimits;
 use lambda::{Answered, Api, Auth, Clock, Keyed, PathParams, Problem, TellsTime};
 use serde::Deserialize;
 use view::{GrantHistoryView, GrantReceiptView, ReceiptView, ReversalView, WalletView};
 
 /// Longest source, description, reason and game name, in characters.
-const TEXT_CHARACTERS_MAX: usize = 500;
+const TEXT: TextLimits = TextLimits::characters(500);
 const GAMES_MAX: usize = 100;
 
 pub fn router(db: Db, clock: impl TellsTime) -> Router {
@@ -218,10 +219,8 @@ fn check_reason(reason: &str) -> Result<(), FieldErrors> {
 }
 
 fn check_text(pointer: &str, text: Option<&str>, errors: &mut FieldErrors) {
-    let is_wrong = |text: &str| text.chars().any(char::is_control) || text.chars().nth(TEXT_CHARACTERS_MAX).is_some();
-    if text.is_some_and(is_wrong) {
-        let detail = format!("must have at most {TEXT_CHARACTERS_MAX} characters and no control characters");
-        errors.push(pointer, "format", detail);
+    if let Some(Err(error)) = text.map(|text| TEXT.check(text)) {
+        errors.push(pointer, "format", error.to_string());
     }
 }
 

@@ -253,3 +253,6 @@ impl<'a> Facts<'a> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

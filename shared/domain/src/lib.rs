@@ -35,6 +35,7 @@ pub mod segment;
 pub mod settings;
 pub mod simulate;
 mod spelling;
+pub mod text;
 pub mod tier;
 pub mod webhook;
 pub mod word;

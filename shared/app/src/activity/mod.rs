@@ -23,6 +23,7 @@ use domain::ledger::Cause;
 use domain::money::{AmountError, Money, Positive};
 use domain::player::{AccountStanding, Eligibility};
 use domain::segment::{Segment, classify};
+use domain::text::TextLimits;
 use domain::tier::Rank;
 use futures_util::try_join;
 use jiff::{Timestamp, Unit};
@@ -36,7 +37,7 @@ use store::runs::triggers::NewTrigger;
 use store::{Db, Tx, transaction};
 
 /// Longest name of a game or round, in characters.
-const NAME_CHARACTERS_MAX: usize = 64;
+const NAME: TextLimits = TextLimits::characters(64).not_empty();
 
 /// A reported event, not yet validated.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,17 +161,8 @@ fn check<T>(pointer: &str, amount: Result<T, AmountError>) -> Result<()> {
 }
 
 fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {
-    let is_wrong = |name: &str| {
-        name.is_empty() || name.chars().any(char::is_control) || name.chars().nth(NAME_CHARACTERS_MAX).is_some()
-    };
-    if name.is_some_and(is_wrong) {
-        return Err(Error::invalid(
-            pointer,
-            "format",
-            format!("must have 1 to {NAME_CHARACTERS_MAX} characters and no control characters"),
-        ));
-    }
-    Ok(())
+    name.map_or(Ok(()), |name| NAME.check(name))
+        .map_err(|error| Error::invalid(pointer, "format", error.to_string()))
 }
 
 #[derive(Default)]

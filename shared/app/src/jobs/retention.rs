@@ -9,51 +9,31 @@
 use crate::error::Result;
 use domain::context::Context;
 use domain::settings::Settings;
+use domain::text_enum;
 use jiff::{SignedDuration, Timestamp};
 use store::{Db, Tx, transaction};
 
 /// Rows per transaction, which takes a fraction of a second.
 const ROWS_MAX: i64 = 5_000;
 
-/// What is deleted, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Responses under idempotency keys. The keys stay: a manual posting is identified by its key, and a second effect
-    /// of the same key would break I6.
-    Answers,
-    RunPlayers,
-    Triggers,
-    ScheduleRuns,
-    /// Completed deliveries, and all deliveries of deleted webhooks.
-    Deliveries,
+text_enum! {
+    /// What is deleted, in this order. The text is the cursor and the name of the figure.
+    pub enum Kind as "kind of retained rows" {
+        /// Responses under idempotency keys. The keys stay: a manual posting is identified by its key, and a second
+        /// effect of the same key would break I6.
+        Answers = "answers_forgotten",
+        RunPlayers = "run_players_forgotten",
+        Triggers = "triggers_forgotten",
+        ScheduleRuns = "schedule_runs_forgotten",
+        /// Completed deliveries, and all deliveries of deleted webhooks.
+        Deliveries = "deliveries_forgotten",
+    }
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [
-        Self::Answers,
-        Self::RunPlayers,
-        Self::Triggers,
-        Self::ScheduleRuns,
-        Self::Deliveries,
-    ];
-
-    /// Cursor and figure name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answers => "answers_forgotten",
-            Self::RunPlayers => "run_players_forgotten",
-            Self::Triggers => "triggers_forgotten",
-            Self::ScheduleRuns => "schedule_runs_forgotten",
-            Self::Deliveries => "deliveries_forgotten",
-        }
-    }
-
     /// The kind of a cursor; the first one without a cursor.
     pub fn at(cursor: Option<&str>) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|kind| Some(kind.as_str()) == cursor)
-            .unwrap_or(Self::Answers)
+        cursor.and_then(Self::parse).unwrap_or(Self::Answers)
     }
 
     /// The kind to continue with after deleting `rows` rows: after a full page there may be more of the same.

@@ -4,24 +4,21 @@ use super::keys::{self, NewKey};
 use crate::{Context, Db, Error};
 use domain::access::{ApiKey, Role};
 use domain::act::Act;
+use domain::text::{TextError, TextLimits};
 use store::migrate::{self, Login};
 use store::platform::keys as stored;
 use store::{RetryCause, Tx, transaction};
 use uuid::Uuid;
 
 /// PostgreSQL truncates longer names, which could then name another role.
-const ROLE_BYTES_MAX: usize = 63;
-const KEY_NAME_CHARACTERS_MAX: usize = 100;
+const ROLE: TextLimits = TextLimits::bytes(63).not_empty();
+const KEY_NAME: TextLimits = TextLimits::characters(100).not_blank();
 
 /// Shown to the deployer, not to clients of the API.
 #[derive(Debug, thiserror::Error)]
 pub enum DeploymentError {
-    #[error("{field} must have 1 to {length_max} {unit} and no control characters")]
-    Name {
-        field: &'static str,
-        length_max: usize,
-        unit: &'static str,
-    },
+    #[error("{field} {error}")]
+    Name { field: &'static str, error: TextError },
     #[error("there is no role {0:?}: create it with CREATE ROLE … LOGIN PASSWORD …, then invoke migrate again")]
     NoRole(String),
     #[error("the role {0:?} cannot log in: functions connect as a role that was created with LOGIN")]
@@ -49,13 +46,11 @@ impl RetryCause for DeploymentError {
 /// Grants the functions' rights to an existing login role. The deployer creates the role, so that its password never
 /// passes through this program.
 pub async fn grant_runtime(db: &Db, role: &str) -> Result<(), DeploymentError> {
-    if !is_name(role, role.len(), ROLE_BYTES_MAX) {
-        return Err(DeploymentError::Name {
-            field: "runtime_login",
-            length_max: ROLE_BYTES_MAX,
-            unit: "bytes",
-        });
-    }
+    let wrong = |error| DeploymentError::Name {
+        field: "runtime_login",
+        error,
+    };
+    ROLE.check(role).map_err(wrong)?;
     match migrate::login(db, role).await? {
         Login::Missing => Err(DeploymentError::NoRole(role.to_owned())),
         Login::Group => Err(DeploymentError::NoLogin(role.to_owned())),
@@ -72,13 +67,11 @@ pub async fn create_first_admin(
     context: Context,
 ) -> Result<ApiKey, DeploymentError> {
     let name = name.trim();
-    if !is_name(name, name.chars().count(), KEY_NAME_CHARACTERS_MAX) {
-        return Err(DeploymentError::Name {
-            field: "admin_key",
-            length_max: KEY_NAME_CHARACTERS_MAX,
-            unit: "characters",
-        });
-    }
+    let wrong = |error| DeploymentError::Name {
+        field: "admin_key",
+        error,
+    };
+    KEY_NAME.check(name).map_err(wrong)?;
     let new = NewKey {
         name: name.to_owned(),
         role: Role::Admin,
@@ -94,8 +87,4 @@ async fn create_first_admin_in_tx(tx: &Tx<'_>, new: &NewKey, context: Context) -
         Some(ApiKey { key_id, name, .. }) => Err(DeploymentError::AdminKeyExists { key_id, name }),
         None => Ok(keys::create_in_tx(tx, new, &Act::of("migrate", context)).await?),
     }
-}
-
-fn is_name(name: &str, length: usize, length_max: usize) -> bool {
-    (1..=length_max).contains(&length) && !name.chars().any(char::is_control)
 }

@@ -15,6 +15,7 @@ use domain::metrics::Totals;
 use domain::page::Page;
 use domain::problem::FieldErrors;
 use domain::segment::classify;
+use domain::text::TextLimits;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
@@ -28,7 +29,7 @@ use store::{Db, Executor, Tx, transaction};
 use uuid::Uuid;
 
 /// Longest search text, in bytes: an email address.
-const PREFIX_BYTES_MAX: usize = row::EMAIL_BYTES_MAX;
+const PREFIX: TextLimits = TextLimits::bytes(row::EMAIL_BYTES_MAX);
 
 /// Why a player cannot be created, credited or debited.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,10 +72,9 @@ async fn check_filter(executor: &impl Executor, filter: &Filter) -> Result<()> {
         errors.push("?tier", "unknown", format!("there is no tier {tier:?}"));
     }
     if let Some(prefix) = &filter.prefix
-        && (prefix.len() > PREFIX_BYTES_MAX || prefix.chars().any(char::is_control))
+        && let Err(error) = PREFIX.check(prefix)
     {
-        let detail = format!("must have at most {PREFIX_BYTES_MAX} bytes and no control characters");
-        errors.push("?q", "format", detail);
+        errors.push("?q", "format", error.to_string());
     }
     Ok(errors.none_or(())?)
 }

@@ -32,6 +32,7 @@ use domain::problem::{FieldError, FieldErrors};
 use domain::risk::{AlreadyJudged, Contribution, Decision, Finding, RiskFacts, TraceKind, detect, plan, score};
 pub use domain::risk::{Judgement, Signal, SignalStatus, SignalType};
 use domain::settings::Settings;
+use domain::text::TextLimits;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,7 +43,7 @@ use store::{Db, Tx, transaction};
 use uuid::Uuid;
 
 /// Longest note, in characters.
-const NOTE_CHARACTERS_MAX: usize = 1_000;
+const NOTE: TextLimits = TextLimits::characters(1_000).not_blank().of_many_lines();
 
 /// Why a signal is not raised or not judged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -383,15 +384,8 @@ async fn save_score(tx: &Tx<'_>, player_id: &PlayerId, now: Timestamp) -> Result
 }
 
 fn check_note(note: &str) -> Result<()> {
-    let is_wrong = note.trim().is_empty()
-        || note.chars().nth(NOTE_CHARACTERS_MAX).is_some()
-        || note.chars().any(|c| c.is_control() && c != '\n');
-    if is_wrong {
-        let detail =
-            format!("must have 1 to {NOTE_CHARACTERS_MAX} characters, not only blanks, and no control characters");
-        return Err(Error::invalid("/note", "format", detail));
-    }
-    Ok(())
+    NOTE.check(note)
+        .map_err(|error| Error::invalid("/note", "format", error.to_string()))
 }
 
 fn audited(signal: &Signal) -> Value {
@@ -413,7 +407,7 @@ pub struct Traces {
 }
 
 /// Longest trace, in characters.
-const TRACE_CHARACTERS_MAX: usize = 200;
+const TRACE: TextLimits = TextLimits::characters(200).not_blank();
 
 impl Traces {
     pub(crate) fn check(&self) -> Result<()> {
@@ -422,17 +416,10 @@ impl Traces {
             ("/payment_method", &self.payment_method),
             ("/ip", &self.ip),
         ]);
-        let is_wrong = |text: &str| {
-            text.trim().is_empty()
-                || text.chars().nth(TRACE_CHARACTERS_MAX).is_some()
-                || text.chars().any(char::is_control)
-        };
-        let wrong = texts
+        let errors: FieldErrors = texts
             .into_iter()
-            .filter(|(_, text)| text.as_deref().is_some_and(is_wrong));
-        let detail = format!("must have 1 to {TRACE_CHARACTERS_MAX} characters and no control characters");
-        let errors: FieldErrors = wrong
-            .map(|(pointer, _)| FieldError::new(pointer, "format", detail.clone()))
+            .filter_map(|(pointer, text)| Some((pointer, TRACE.check(text.as_deref()?).err()?)))
+            .map(|(pointer, error)| FieldError::new(pointer, "format", error.to_string()))
             .collect();
         Ok(errors.none_or(())?)
     }

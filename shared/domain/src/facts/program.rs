@@ -19,8 +19,8 @@ pub(super) struct Known<'a> {
 }
 
 pub(super) struct StaticFact {
-    name: &'static str,
-    source: FactSource,
+    pub(super) name: &'static str,
+    pub(super) source: FactSource,
     values: Choices,
     fact_type: FactType,
     unit: Option<&'static str>,

@@ -3,6 +3,7 @@
 use crate::money::{AmountError, parse_signed};
 use crate::problem::{FieldErrors, child};
 use crate::spelling::nearest;
+use crate::text::TextLimits;
 use crate::word::Word;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -128,15 +129,9 @@ impl<'a, 'e> Fields<'a, 'e> {
             self.wrong_type(name, "a text", value);
             return None;
         };
-        if text.trim().is_empty()
-            || text.chars().count() > chars_max
-            || text.chars().any(|c| c.is_control() && c != '\n')
-        {
-            self.error(
-                name,
-                "format",
-                format!("must have 1 to {chars_max} characters and no control characters"),
-            );
+        let limits = TextLimits::characters(chars_max).not_blank().of_many_lines();
+        if let Err(error) = limits.check(text) {
+            self.error(name, "format", error.to_string());
             return None;
         }
         Some(text)

@@ -3,7 +3,7 @@
 use app::activity::{Action, Occurrence, Payout, Stake, Traces};
 use domain::activity::{EventType, ProfileDepth, SessionMinutes};
 use domain::id::{EventId, PlayerId};
-use domain::money::Money;
+use domain::money::{Money, Positive};
 use domain::problem::{FieldError, FieldErrors, Refusal};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -63,23 +63,19 @@ fn required<T>(value: Option<T>, pointer: &str) -> Result<T, Refusal> {
 
 pub fn occurrence(body: EventBody) -> Result<Occurrence, Refusal> {
     body.check_fields()?;
-    let amount = || required(body.amount.as_ref(), "/amount").map(|amount| amount.value());
+    let amount = || required(body.amount, "/amount");
+    let positive = || {
+        Positive::above_zero(amount()?).map_err(|error| Refusal::invalid_at("/amount", error.code(), error.to_string()))
+    };
     let action = match body.event_type {
-        EventType::Deposit => Action::Deposit { amount: amount()? },
-        EventType::Withdrawal => Action::Withdrawal { amount: amount()? },
-        EventType::Stake => {
-            let bonus_amount = body
-                .bonus_amount
-                .as_ref()
-                .map(|amount| amount.value())
-                .unwrap_or_default();
-            Action::Stake(Stake {
-                amount: amount()?,
-                game: body.game,
-                round_id: body.round_id,
-                bonus_amount,
-            })
-        }
+        EventType::Deposit => Action::Deposit { amount: positive()? },
+        EventType::Withdrawal => Action::Withdrawal { amount: positive()? },
+        EventType::Stake => Action::Stake(Stake {
+            amount: positive()?,
+            game: body.game,
+            round_id: body.round_id,
+            bonus_amount: body.bonus_amount.unwrap_or_default(),
+        }),
         EventType::Payout => Action::Payout(Payout {
             amount: amount()?,
             round_id: body.round_id,

@@ -352,7 +352,7 @@ impl<U: Unit> Positive<Amount<U>> {
         Self::above_zero(Amount::checked(value)?)
     }
 
-    fn above_zero(amount: Amount<U>) -> Result<Self, AmountError> {
+    pub fn above_zero(amount: Amount<U>) -> Result<Self, AmountError> {
         if amount.is_zero() {
             Err(AmountError::NotAboveZero)
         } else {

@@ -20,7 +20,6 @@ use domain::bonus::GrantStatus;
 use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
 use domain::ledger::Cause;
-use domain::money::{AmountError, Money, Positive};
 use domain::player::{AccountStanding, Eligibility};
 use domain::segment::{Segment, classify};
 use domain::text::TextLimits;
@@ -128,36 +127,25 @@ impl Occurrence {
 
 fn check_action(action: &Action) -> Result<()> {
     match action {
-        Action::Deposit { amount } | Action::Withdrawal { amount } => {
-            check("/amount", Positive::<Money>::checked(*amount))?;
-        }
         Action::Stake(stake) => {
-            check("/amount", Positive::<Money>::checked(stake.amount))?;
-            check("/bonus_amount", Money::checked(stake.bonus_amount))?;
-            if stake.bonus_amount > stake.amount {
-                let detail = format!("{} is more than the stake of {}", stake.bonus_amount, stake.amount);
+            let (bonus, staked) = (stake.bonus_amount.value(), stake.amount.value());
+            if bonus > staked {
+                let detail = format!("{bonus} is more than the stake of {staked}");
                 return Err(Error::invalid("/bonus_amount", "range", detail));
             }
             check_name("/game", stake.game.as_deref())?;
             check_name("/round_id", stake.round_id.as_deref())?;
         }
-        Action::Payout(payout) => {
-            check("/amount", Money::checked(payout.amount))?;
-            check_name("/round_id", payout.round_id.as_deref())?;
-        }
-        Action::Void { .. }
+        Action::Payout(payout) => check_name("/round_id", payout.round_id.as_deref())?,
+        Action::Deposit { .. }
+        | Action::Withdrawal { .. }
+        | Action::Void { .. }
         | Action::Session { .. }
         | Action::KycCompleted
         | Action::Profile { .. }
         | Action::Login => {}
     }
     Ok(())
-}
-
-fn check<T>(pointer: &str, amount: Result<T, AmountError>) -> Result<()> {
-    amount
-        .map(drop)
-        .map_err(|error| Error::invalid(pointer, error.code(), error.to_string()))
 }
 
 fn check_name(pointer: &str, name: Option<&str>) -> Result<()> {
@@ -262,7 +250,7 @@ impl Players {
     /// others.
     async fn load_grants(&mut self, tx: &Tx<'_>, events: &[&Event], cause: &Cause<'_>) -> Result<()> {
         let may_empty = |event: &&&Event| match &event.action {
-            Action::Stake(stake) => stake.bonus_amount > Decimal::ZERO,
+            Action::Stake(stake) => !stake.bonus_amount.is_zero(),
             Action::Void { .. } => true,
             _ => false,
         };

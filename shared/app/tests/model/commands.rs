@@ -2,7 +2,7 @@
 
 use crate::model::{Model, Rule, Terms};
 use crate::operations::{self, AccountChange, Amount, Change, Named, Operation, RuleTerms, Who};
-use domain::activity::{Action, Payout, Stake};
+use crate::play::{Action, Payout, Stake};
 use domain::bonus::GrantStatus;
 use domain::id::EventId;
 use domain::ledger::Kind;

@@ -3,7 +3,8 @@
 //! calculations.
 
 use crate::commands::{Command, Request};
-use domain::activity::{Action, Remark};
+use crate::play::Action;
+use domain::activity::Remark;
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
 use domain::money::Asset;

@@ -3,7 +3,7 @@
 use crate::commands::{CATALOGUE, Entry, Gain, NewBonus, Request, Target};
 use crate::model::{Answer, Given, Grant, LIMIT, Model, Part, Purpose, Refusal, Reply, Rule, Said, Terms};
 use crate::operations::{AccountChange, Change};
-use domain::activity::{Action, Stake};
+use crate::play::{Action, Stake};
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
 use domain::money::Asset;

@@ -1,14 +1,49 @@
 //! The effect of play on the model.
 
 use crate::model::{Answer, Effect, LIMIT, Model, Outcome, Played, Purpose, Refusal, Reply, Said};
-use domain::activity::{Action, Payout, Remark, Stake};
+use domain::activity::{EventType, Remark};
 use domain::bonus::GrantStatus;
+use domain::id::EventId;
 use domain::ledger::Kind;
 use domain::money::Asset;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
+
+/// What a player does. The amounts may be any that a caller sends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Stake(Stake),
+    Payout(Payout),
+    Void { voids: EventId },
+    Withdrawal { amount: Decimal },
+}
+
+impl Action {
+    pub const fn event_type(&self) -> EventType {
+        match self {
+            Action::Stake(_) => EventType::Stake,
+            Action::Payout(_) => EventType::Payout,
+            Action::Void { .. } => EventType::Void,
+            Action::Withdrawal { .. } => EventType::Withdrawal,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stake {
+    pub amount: Decimal,
+    pub game: Option<String>,
+    pub round_id: Option<String>,
+    pub bonus_amount: Decimal,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Payout {
+    pub amount: Decimal,
+    pub round_id: Option<String>,
+}
 
 impl Model {
     /// An event counts once, whoever sends it.
@@ -34,7 +69,6 @@ impl Model {
             Action::Payout(payout) => self.payout(player, payout)?,
             Action::Void { voids } => self.void(player, voids.as_str())?,
             Action::Withdrawal { .. } => self.withdraw(player),
-            _ => Outcome::default(),
         };
         for effect in &mut outcome.effects {
             effect.status = self.grants[effect.grant].status;

@@ -3,7 +3,8 @@
 use crate::commands::{CATALOGUE, Command, Entry, Gain, NewBonus, PLAYERS, Request, Target};
 use crate::model::{Rule, Terms};
 use crate::operations::{AccountChange, Change};
-use app::activity::{Action, Occurrence};
+use crate::play::Action;
+use app::activity::{self, Occurrence};
 use app::jobs::expiry::Expired;
 use app::players::{Changes, Registration};
 use app::runs::Rewards;
@@ -370,10 +371,10 @@ impl World {
             event_id: EventId::parse(name).unwrap(),
             player_id: player_id(player),
             at,
-            action: action.clone(),
-            traces: app::activity::Traces::default(),
+            action: checked(action)?,
+            traces: activity::Traces::default(),
         };
-        app::activity::record_one(&self.db, what, &Act::of(ACTOR, context)).await
+        activity::record_one(&self.db, what, &Act::of(ACTOR, context)).await
     }
 
     async fn expire(&self, players_max: u16, context: Context) -> app::Result<Expired> {
@@ -406,6 +407,26 @@ fn idempotency_key(key: &str, request: &Request) -> IdempotencyKey {
 /// As the functions refuse an amount before a use case sees it.
 fn wall<T>(pointer: &str, amount: Result<T, AmountError>) -> app::Result<T> {
     amount.map_err(|error| app::Error::invalid(pointer, error.code(), error.to_string()))
+}
+
+fn checked(action: &Action) -> app::Result<activity::Action> {
+    let positive = |amount| wall("/amount", Positive::checked(amount));
+    Ok(match action {
+        Action::Stake(stake) => activity::Action::Stake(activity::Stake {
+            amount: positive(stake.amount)?,
+            game: stake.game.clone(),
+            round_id: stake.round_id.clone(),
+            bonus_amount: wall("/bonus_amount", Money::checked(stake.bonus_amount))?,
+        }),
+        Action::Payout(payout) => activity::Action::Payout(activity::Payout {
+            amount: wall("/amount", Money::checked(payout.amount))?,
+            round_id: payout.round_id.clone(),
+        }),
+        Action::Void { voids } => activity::Action::Void { voids: voids.clone() },
+        Action::Withdrawal { amount } => activity::Action::Withdrawal {
+            amount: positive(*amount)?,
+        },
+    })
 }
 
 fn add_bonus(bonus: &NewBonus) -> app::Result<AddBonus> {

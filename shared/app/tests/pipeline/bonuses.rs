@@ -13,12 +13,13 @@ use domain::id::{EventId, GrantId, PlayerId};
 use domain::settings::Settings;
 use futures_util::future::join;
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::str::FromStr;
 
 const ACTOR: &str = "test";
 
-fn d(text: &str) -> Decimal {
+fn d<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 

@@ -6,12 +6,14 @@ use app::players::risk::{self, Judgement, RiskError, ScanTotals, Signal, SignalF
 use app::wallet::{self, AddBonus};
 use app::{Act, Context};
 use domain::id::{EventId, PlayerId};
+use domain::money::Money;
 use domain::page::Page;
 use domain::settings::Settings;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use std::fmt::Debug;
+use std::str::FromStr;
 
 const ACTOR: &str = "ann";
 
@@ -23,7 +25,7 @@ fn ids(count: usize) -> Vec<PlayerId> {
     (1..=count).map(|number| id(&format!("P{number:03}"))).collect()
 }
 
-fn d(text: &str) -> Decimal {
+fn d<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
@@ -83,7 +85,7 @@ impl TestProgram {
             amount: d(amount),
             game: Some(game.into()),
             round_id: None,
-            bonus_amount: Decimal::ZERO,
+            bonus_amount: Money::ZERO,
         };
         self.record(player_id, event_id, Action::Stake(stake), traces, context)
             .await;

@@ -183,10 +183,10 @@ async fn stakes_on_grants_that_are_being_revoked_leave_the_books_right() {
         // Half of the stake is bonus money. It meets the whole requirement, so that the bonus completes if the stake
         // comes first.
         let stake = Stake {
-            amount: 50.into(),
+            amount: "50".parse().unwrap(),
             game: Some("slots".into()),
             round_id: None,
-            bonus_amount: 5.into(),
+            bonus_amount: "5".parse().unwrap(),
         };
         let (event_id, traces) = (EventId::parse("s1").unwrap(), Traces::default());
         let what = Occurrence {

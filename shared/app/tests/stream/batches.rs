@@ -4,6 +4,7 @@ use crate::program::{TestProgram, at, d, occurrence, read, stake, void};
 use app::Act;
 use app::activity::{Action, Occurrence, Payout};
 use domain::activity::{ProfileDepth, SessionMinutes};
+use domain::money::{Money, Positive};
 use rust_decimal::Decimal;
 use testing::day::{Day, numbered};
 
@@ -43,6 +44,7 @@ fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
             format!("e{number}")
         };
         let amount = cents(1 + draw.below(6_000));
+        let positive = Positive::checked(amount).unwrap();
         let action = match draw.below(20) {
             0..=8 => {
                 let bonus = if draw.below(2) == 0 {
@@ -51,15 +53,20 @@ fn hostile(seed: u64, count: u64) -> Vec<Occurrence> {
                     cents(draw.below(4_000)).min(amount)
                 };
                 let game = ["slots", "roulette", "ludo"][usize::try_from(draw.below(3)).unwrap()];
-                stake(amount, bonus, game, (draw.below(4) > 0).then_some(round.as_str()))
+                stake(
+                    positive,
+                    Money::of(bonus),
+                    game,
+                    (draw.below(4) > 0).then_some(round.as_str()),
+                )
             }
             9..=12 => Action::Payout(Payout {
-                amount: cents(draw.below(5_000)),
+                amount: Money::of(cents(draw.below(5_000))),
                 round_id: (draw.below(6) > 0).then_some(round),
             }),
             13..=15 => void(&format!("e{}", draw.below(count))),
-            16 if draw.below(4) == 0 => Action::Withdrawal { amount },
-            17 => Action::Deposit { amount },
+            16 if draw.below(4) == 0 => Action::Withdrawal { amount: positive },
+            17 => Action::Deposit { amount: positive },
             18 => Action::Profile {
                 depth: ProfileDepth::checked(cents(draw.below(10_000))).unwrap(),
             },

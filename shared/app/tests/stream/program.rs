@@ -6,9 +6,11 @@ use app::wallet::{self, AddBonus};
 use app::{Act, Context, Db};
 use domain::activity::{ProfileDepth, SessionMinutes};
 use domain::id::{EventId, PlayerId};
+use domain::money::{Money, Positive};
 use jiff::{SignedDuration, Timestamp};
-use rust_decimal::Decimal;
 use serde_json::Value;
+use std::fmt::Debug;
+use std::str::FromStr;
 use testing::{Player, TestDb};
 
 pub const ACTOR: &str = "test";
@@ -27,7 +29,7 @@ pub fn at(minutes: i64) -> Context {
     }
 }
 
-pub fn d(text: &str) -> Decimal {
+pub fn d<T: FromStr<Err: Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }
 
@@ -46,7 +48,7 @@ pub fn occurrence(player: &str, event: &str, action: Action, at: Timestamp) -> O
     }
 }
 
-pub fn stake(amount: Decimal, bonus_amount: Decimal, game: &str, round: Option<&str>) -> Action {
+pub fn stake(amount: Positive<Money>, bonus_amount: Money, game: &str, round: Option<&str>) -> Action {
     Action::Stake(Stake {
         amount,
         game: Some(game.into()),
@@ -61,39 +63,39 @@ pub fn void(event: &str) -> Action {
     }
 }
 
+/// A field of an event; 0 if it is absent.
+fn number<T: FromStr<Err: Debug>>(event: &Value, field: &str) -> T {
+    let text = event.get(field).map_or_else(|| "0".into(), Value::to_string);
+    d(text.trim_matches('"'))
+}
+
 /// One event of the generator.
 pub fn read(event: &Value) -> Occurrence {
     let text = |field: &str| event.get(field).and_then(Value::as_str).map(str::to_owned);
-    let number = |field: &str| {
-        event
-            .get(field)
-            .map(|value| d(value.to_string().trim_matches('"')))
-            .unwrap_or_default()
-    };
     let action = match event["type"].as_str().unwrap() {
         "DEPOSIT" => Action::Deposit {
-            amount: number("amount"),
+            amount: number(event, "amount"),
         },
         "WITHDRAWAL" => Action::Withdrawal {
-            amount: number("amount"),
+            amount: number(event, "amount"),
         },
         "STAKE" => Action::Stake(Stake {
-            amount: number("amount"),
+            amount: number(event, "amount"),
             game: text("game"),
             round_id: text("round_id"),
-            bonus_amount: number("bonus_amount"),
+            bonus_amount: number(event, "bonus_amount"),
         }),
         "PAYOUT" => Action::Payout(Payout {
-            amount: number("amount"),
+            amount: number(event, "amount"),
             round_id: text("round_id"),
         }),
         "VOID" => void(&text("voids").unwrap()),
         "SESSION" => Action::Session {
-            minutes: SessionMinutes::checked(number("minutes")).unwrap(),
+            minutes: SessionMinutes::checked(number(event, "minutes")).unwrap(),
         },
         "KYC_COMPLETED" => Action::KycCompleted,
         "PROFILE" => Action::Profile {
-            depth: ProfileDepth::checked(number("value")).unwrap(),
+            depth: ProfileDepth::checked(number(event, "value")).unwrap(),
         },
         "LOGIN" => Action::Login,
         other => panic!("event type {other}"),

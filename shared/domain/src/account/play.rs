@@ -72,7 +72,7 @@ impl Account {
             (Action::Stake(stake), _) => self.stake(stake, event, points, cause)?,
             (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, cause)?,
             (Action::Payout(payout), _) => Outcome {
-                real_amount: payout.amount,
+                real_amount: payout.amount.value(),
                 ..Outcome::default()
             },
             (Action::Void { .. }, Past::TakenBack(taken)) => self.void(taken, event, cause)?,
@@ -96,7 +96,7 @@ impl Account {
     ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Stake, cause);
-        let parts = self.bonus_parts(stake.bonus_amount)?;
+        let parts = self.bonus_parts(stake.bonus_amount.value())?;
         if let Some(points) = points {
             self.earn(points, &operation)?;
             outcome.lp = points.amount;
@@ -153,14 +153,15 @@ impl Account {
         outcome: &mut Outcome,
         cause: &Cause<'_>,
     ) -> Result<Option<Remark>> {
-        let mut left = stake.amount;
+        let staked = stake.amount.value();
+        let mut left = staked;
         for index in 0..self.grants.len() {
             let grant = &self.grants[index];
             if !grant.is_fed_at(occurred_at) {
                 continue;
             }
             let (grant_id, required) = (grant.grant_id, grant.wagering_left());
-            if grant.terms.max_bet.is_some_and(|max_bet| stake.amount > max_bet) {
+            if grant.terms.max_bet.is_some_and(|max_bet| staked > max_bet) {
                 if grant.terms.max_bet_action == MaxBetAction::Forfeit {
                     self.end(
                         index,
@@ -204,11 +205,11 @@ impl Account {
 
     fn payout(&mut self, payout: &Payout, round: &Round, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome {
-            real_amount: payout.amount,
+            real_amount: payout.amount.value(),
             ..Outcome::default()
         };
         let operation = of(event, Kind::Payout, cause);
-        let parts = round.split(payout.amount)?;
+        let parts = round.split(payout.amount.value())?;
         for (share, part) in round.shares.iter().zip(parts) {
             outcome.real_amount -= part;
             match self.ended(share.grant_id, share.ended.as_ref()) {

@@ -204,7 +204,7 @@ impl History {
                 if let Some(round_id) = &stake.round_id {
                     let round = self.rounds.entry(round_id.clone()).or_default();
                     if !is_voided {
-                        round.staked += stake.amount;
+                        round.staked += stake.amount.value();
                         share_out(round, outcome, Decimal::NEGATIVE_ONE);
                         if !self.paid.contains(round_id) {
                             self.unsettled.extend(unsettled(round_id, &event.event_id, outcome));
@@ -247,7 +247,7 @@ impl History {
             .as_ref()
             .and_then(|round_id| self.rounds.get_mut(round_id))
         {
-            round.staked -= stake.amount;
+            round.staked -= stake.amount.value();
             share_out(round, outcome, Decimal::ONE);
         }
     }

@@ -8,7 +8,7 @@ pub use player::{Day, Earning, Happened, Player, Profile, Program};
 
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};
-use crate::money::{Money, UpTo};
+use crate::money::{Money, Positive, UpTo};
 use crate::text_enum;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
@@ -32,7 +32,7 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     Deposit {
-        amount: Decimal,
+        amount: Positive<Money>,
     },
     Stake(Stake),
     Payout(Payout),
@@ -41,7 +41,7 @@ pub enum Action {
         voids: EventId,
     },
     Withdrawal {
-        amount: Decimal,
+        amount: Positive<Money>,
     },
     /// A completed visit.
     Session {
@@ -58,20 +58,20 @@ pub enum Action {
 /// Money staked on a game.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stake {
-    /// Above 0, in money, including the bonus part.
-    pub amount: Decimal,
+    /// Includes the bonus part.
+    pub amount: Positive<Money>,
     /// `None`, or a game without a weight, contributes nothing.
     pub game: Option<String>,
     /// The round that its payout will name; `None`: nothing can come back.
     pub round_id: Option<String>,
     /// The part paid from bonus money, 0 to `amount`, as decided by the operator's game wallet.
-    pub bonus_amount: Decimal,
+    pub bonus_amount: Money,
 }
 
 /// What a round paid; 0 ends a lost round.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Payout {
-    pub amount: Decimal,
+    pub amount: Money,
     pub round_id: Option<String>,
 }
 
@@ -107,10 +107,10 @@ impl Action {
 
     pub fn amount(&self) -> Option<Decimal> {
         match self {
-            Action::Deposit { amount }
-            | Action::Stake(Stake { amount, .. })
-            | Action::Payout(Payout { amount, .. })
-            | Action::Withdrawal { amount } => Some(*amount),
+            Action::Deposit { amount } | Action::Stake(Stake { amount, .. }) | Action::Withdrawal { amount } => {
+                Some(amount.value())
+            }
+            Action::Payout(payout) => Some(payout.amount.value()),
             Action::Void { .. }
             | Action::Session { .. }
             | Action::KycCompleted

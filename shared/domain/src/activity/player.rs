@@ -177,32 +177,32 @@ impl Player {
         let day = match &event.action {
             Action::Stake(_) | Action::Payout(_) if *past == Past::Voided => None,
             Action::Deposit { amount } => {
-                totals.deposited = raised(totals.deposited, *amount, "total_deposited")?;
+                totals.deposited = raised(totals.deposited, amount.value(), "total_deposited")?;
                 totals.last_deposit_date = totals.last_deposit_date.max(Some(date));
                 Some(Day {
-                    deposited: *amount,
+                    deposited: amount.value(),
                     ..Day::default()
                 })
             }
             Action::Withdrawal { amount } => {
-                totals.withdrawn = raised(totals.withdrawn, *amount, "total_withdrawn")?;
+                totals.withdrawn = raised(totals.withdrawn, amount.value(), "total_withdrawn")?;
                 Some(Day {
-                    withdrawn: *amount,
+                    withdrawn: amount.value(),
                     ..Day::default()
                 })
             }
             Action::Stake(stake) => {
                 totals.bets = more_bets(&totals);
-                totals.wagered = raised(totals.wagered, stake.amount, "total_wagered")?;
+                totals.wagered = raised(totals.wagered, stake.amount.value(), "total_wagered")?;
                 Some(Day {
-                    wagered: stake.amount,
+                    wagered: stake.amount.value(),
                     ..Day::default()
                 })
             }
             Action::Payout(payout) => {
-                totals.won = raised(totals.won, payout.amount, "total_won")?;
+                totals.won = raised(totals.won, payout.amount.value(), "total_won")?;
                 Some(Day {
-                    won: payout.amount,
+                    won: payout.amount.value(),
                     ..Day::default()
                 })
             }
@@ -231,7 +231,7 @@ impl Player {
         let Some(voided) = voided else { return (totals, None) };
         let day = match &voided.action {
             Action::Stake(stake) => {
-                let wagered = stake.amount.min(totals.wagered);
+                let wagered = stake.amount.value().min(totals.wagered);
                 totals.wagered -= wagered;
                 totals.bets = totals.bets.map(|bets| (bets - 1).max(0));
                 Day {
@@ -240,7 +240,7 @@ impl Player {
                 }
             }
             Action::Payout(payout) => {
-                let won = payout.amount.min(totals.won);
+                let won = payout.amount.value().min(totals.won);
                 totals.won -= won;
                 Day {
                     won: -won,
@@ -261,7 +261,7 @@ impl Player {
             return Ok(None);
         }
         let settings = &program.settings.activity;
-        let points = stake.amount.checked_mul(settings.lp_per_unit_staked);
+        let points = stake.amount.value().checked_mul(settings.lp_per_unit_staked);
         let points = points.and_then(|points| points.checked_mul(program.ladder.lp_multiplier(self.rank)));
         let amount = round_reward(points.ok_or(EventError::OutOfRange { what: POINTS })?, Asset::Lp);
         // Also bounds the points of the day and of its lot, which are parts of the qualifying LP.

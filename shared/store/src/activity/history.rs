@@ -10,7 +10,7 @@ use domain::activity::{
 };
 use domain::bonus::{EndedGrant, GrantTerms, Round, RoundShare};
 use domain::id::{EventId, GrantId, PlayerId};
-use domain::money::AmountError;
+use domain::money::{AmountError, Money, Positive};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use std::collections::HashMap;
@@ -200,7 +200,7 @@ async fn rounds(tx: &Tx<'_>, events: &[&Event]) -> Result<Vec<Row>> {
         .filter_map(|event| {
             let round_id = match &event.action {
                 Action::Payout(payout) => payout.round_id.as_deref(),
-                Action::Stake(stake) if stake.bonus_amount > Decimal::ZERO => stake.round_id.as_deref(),
+                Action::Stake(stake) if !stake.bonus_amount.is_zero() => stake.round_id.as_deref(),
                 _ => None,
             };
             Some(RoundKey {
@@ -237,23 +237,20 @@ fn action(row: &Row) -> Result<Action> {
     let number =
         |column: &str| -> Result<Decimal> { Ok(row.try_get::<_, Option<Decimal>>(column)?.unwrap_or_default()) };
     let bounded = |column: &'static str| move |source: AmountError| Error::Amount { column, source };
+    let positive = || Positive::checked(number("amount")?).map_err(bounded("amount"));
     Ok(match word(row, "type")? {
-        EventType::Deposit => Action::Deposit {
-            amount: number("amount")?,
-        },
+        EventType::Deposit => Action::Deposit { amount: positive()? },
         EventType::Stake => Action::Stake(Stake {
-            amount: number("amount")?,
+            amount: positive()?,
             game: row.try_get("game")?,
             round_id: row.try_get("round_id")?,
-            bonus_amount: number("bonus_amount")?,
+            bonus_amount: Money::of(number("bonus_amount")?),
         }),
         EventType::Payout => Action::Payout(Payout {
-            amount: number("amount")?,
+            amount: Money::of(number("amount")?),
             round_id: row.try_get("round_id")?,
         }),
-        EventType::Withdrawal => Action::Withdrawal {
-            amount: number("amount")?,
-        },
+        EventType::Withdrawal => Action::Withdrawal { amount: positive()? },
         EventType::Void => Action::Void {
             voids: id(row, "voids")?,
         },

@@ -173,7 +173,7 @@ fn event_row(recorded: &Recorded) -> EventRow<'_> {
     };
     match &event.action {
         Action::Stake(stake) => {
-            row.bonus_amount = Some(stake.bonus_amount);
+            row.bonus_amount = Some(stake.bonus_amount.value());
             row.game = stake.game.as_deref();
             row.round_id = stake.round_id.as_deref();
         }

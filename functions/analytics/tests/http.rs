@@ -3,87 +3,65 @@
 
 use app::Act;
 use app::wallet::{AddBonus, AddLp};
-use axum::Router;
 use domain::id::PlayerId;
-use serde_json::{Value, json};
-use testing::{Player, Response, TestDb, api_key, call};
+use serde_json::json;
+use testing::{Player, TestApi, api_key, call, snapshot};
 
-struct Program {
-    test: TestDb,
-    router: Router,
-    key: String,
+/// With players P001 (VIP, GOLD) and P002 (LOSING).
+async fn program() -> TestApi {
+    let api = TestApi::new("viewer", |db, now| analytics::router(db, now)).await;
+    Player::new("P001").segment("VIP").tier("GOLD").insert(&api.db()).await;
+    Player::new("P002").segment("LOSING").insert(&api.db()).await;
+    api
 }
 
-impl Program {
-    /// With players P001 (VIP, GOLD) and P002 (LOSING).
-    async fn new() -> Self {
-        let test = TestDb::new().await;
-        let key = api_key(&test.db(), "viewer").await;
-        Player::new("P001").segment("VIP").tier("GOLD").insert(&test.db()).await;
-        Player::new("P002").segment("LOSING").insert(&test.db()).await;
-        Self {
-            router: analytics::router(test.db(), lambda::clock::now),
-            key,
-            test,
+/// Follows the `Link` headers and returns one field of every item.
+async fn walk(program: &TestApi, path: &str, field: &str) -> Vec<String> {
+    let (mut path, mut found) = (path.to_owned(), Vec::new());
+    loop {
+        let page = program.send("GET", &path, None).await;
+        let link = page
+            .header("link")
+            .and_then(|link| link.split(['<', '>']).nth(1))
+            .map(str::to_owned);
+        found.extend(
+            page.expect(200)
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item[field].to_string()),
+        );
+        match link {
+            Some(next) => path = next,
+            None => return found,
         }
     }
+}
 
-    async fn send(&self, path: &str) -> Response {
-        call(&self.router, "GET", path, Some(&self.key), None).await
-    }
+async fn add_lp(program: &TestApi, player_id: &str, amount: i64) {
+    let command = AddLp {
+        player_id: PlayerId::parse(player_id).unwrap(),
+        amount: amount.to_string().parse().unwrap(),
+        reason: Some("gift".into()),
+    };
+    app::wallet::add_lp(&program.db(), &command, &Act::of("tester", lambda::context()))
+        .await
+        .unwrap();
+}
 
-    async fn get(&self, path: &str) -> Value {
-        self.send(path).await.expect(200)
-    }
-
-    /// Follows the `Link` headers and returns one field of every item.
-    async fn walk(&self, path: &str, field: &str) -> Vec<String> {
-        let (mut path, mut found) = (path.to_owned(), Vec::new());
-        loop {
-            let page = self.send(&path).await;
-            let link = page
-                .header("link")
-                .and_then(|link| link.split(['<', '>']).nth(1))
-                .map(str::to_owned);
-            found.extend(
-                page.expect(200)
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|item| item[field].to_string()),
-            );
-            match link {
-                Some(next) => path = next,
-                None => return found,
-            }
-        }
-    }
-
-    async fn add_lp(&self, player_id: &str, amount: i64) {
-        let command = AddLp {
-            player_id: PlayerId::parse(player_id).unwrap(),
-            amount: amount.to_string().parse().unwrap(),
-            reason: Some("gift".into()),
-        };
-        app::wallet::add_lp(&self.test.db(), &command, &Act::of("tester", lambda::context()))
-            .await
-            .unwrap();
-    }
-
-    async fn add_bonus(&self, player_id: &str, amount: i64, wagering_required: i64) {
-        let command = AddBonus {
-            player_id: PlayerId::parse(player_id).unwrap(),
-            amount: amount.to_string().parse().unwrap(),
-            wagering_required: wagering_required.to_string().parse().unwrap(),
-            expiry_hours: None,
-            max_bet: None,
-            eligible_games: None,
-            reason: None,
-        };
-        app::wallet::add_bonus(&self.test.db(), &command, &Act::of("tester", lambda::context()))
-            .await
-            .unwrap();
-    }
+async fn add_bonus(program: &TestApi, player_id: &str, amount: i64, wagering_required: i64) {
+    let command = AddBonus {
+        player_id: PlayerId::parse(player_id).unwrap(),
+        amount: amount.to_string().parse().unwrap(),
+        wagering_required: wagering_required.to_string().parse().unwrap(),
+        expiry_hours: None,
+        max_bet: None,
+        eligible_games: None,
+        reason: None,
+    };
+    app::wallet::add_bonus(&program.db(), &command, &Act::of("tester", lambda::context()))
+        .await
+        .unwrap();
 }
 
 /// Two grants of rules with their decisions.
@@ -101,27 +79,18 @@ VALUES ('P002', '019b0000-0000-7000-8000-0000000000e1', '2026-03-01Z', '{}',
 
 #[tokio::test]
 async fn the_dashboard_counts_without_scanning() {
-    let program = Program::new().await;
-    program.add_bonus("P001", 100, 1000).await;
+    let program = program().await;
+    add_bonus(&program, "P001", 100, 1000).await;
     // The figures must come from the counters, not the tables.
-    program.test.tamper("DELETE FROM player_segments").await;
+    program.tamper("DELETE FROM player_segments").await;
     let dashboard = program.get("/api/analytics/dashboard").await;
-    assert_eq!(
-        dashboard.to_string(),
-        concat!(
-            r#"{"active_players":2,"segment_distribution":[{"count":0,"percentage":0.00,"segment":"NEW"},"#,
-            r#"{"count":0,"percentage":0.00,"segment":"WINNING"},{"count":0,"percentage":0.00,"segment":"BREAKEVEN"},"#,
-            r#"{"count":1,"percentage":50.00,"segment":"LOSING"},{"count":1,"percentage":50.00,"segment":"VIP"}],"#,
-            r#""tiers":[{"count":1,"tier":"BRONZE"},{"count":0,"tier":"SILVER"},{"count":1,"tier":"GOLD"},{"count":0,"tier":"PLATINUM"}],"#,
-            r#""total_players":2,"total_reward_cost":100.00,"total_rewards_issued":1}"#
-        )
-    );
+    insta::assert_snapshot!("dashboard", snapshot(&dashboard));
 }
 
 #[tokio::test]
 async fn a_reward_shows_the_decision_about_its_rule() {
-    let program = Program::new().await;
-    program.test.tamper(GRANTS).await;
+    let program = program().await;
+    program.tamper(GRANTS).await;
     let rewards = program.get("/api/analytics/rewards?rule_id=LOSS_CASHBACK").await;
     assert_eq!(
         rewards.to_string(),
@@ -137,18 +106,18 @@ async fn a_reward_shows_the_decision_about_its_rule() {
 
 #[tokio::test]
 async fn rewards_are_filtered_and_walked_newest_first() {
-    let program = Program::new().await;
-    program.test.tamper(GRANTS).await;
+    let program = program().await;
+    program.tamper(GRANTS).await;
     assert_eq!(
-        program.walk("/api/analytics/rewards?limit=1", "rule_id").await,
+        walk(&program, "/api/analytics/rewards?limit=1", "rule_id").await,
         ["\"VIP_POINTS\"", "\"LOSS_CASHBACK\""]
     );
     assert_eq!(
-        program.walk("/api/analytics/rewards?player_id=P001", "rule_id").await,
+        walk(&program, "/api/analytics/rewards?player_id=P001", "rule_id").await,
         ["\"VIP_POINTS\""]
     );
     assert_eq!(
-        program.walk("/api/analytics/rewards?status=ACTIVE", "amount").await,
+        walk(&program, "/api/analytics/rewards?status=ACTIVE", "amount").await,
         ["480.00"]
     );
     assert_eq!(program.get("/api/analytics/rewards?status=EXPIRED").await, json!([]));
@@ -160,7 +129,7 @@ async fn rewards_are_filtered_and_walked_newest_first() {
         ("skip=-1", "?skip"),
     ] {
         let problem = program
-            .send(&format!("/api/analytics/rewards?{query}"))
+            .send("GET", &format!("/api/analytics/rewards?{query}"), None)
             .await
             .expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer, "{query}");
@@ -169,9 +138,9 @@ async fn rewards_are_filtered_and_walked_newest_first() {
 
 #[tokio::test]
 async fn transactions_are_signed_from_the_wallets_side() {
-    let program = Program::new().await;
+    let program = program().await;
     // Without wagering the bonus is converted at once.
-    program.add_bonus("P001", 25, 0).await;
+    add_bonus(&program, "P001", 25, 0).await;
     let postings = program.get("/api/analytics/transactions?player_id=P001").await;
     let shown: Vec<String> = postings
         .as_array()
@@ -219,36 +188,42 @@ async fn transactions_are_signed_from_the_wallets_side() {
 
 #[tokio::test]
 async fn transactions_are_walked_one_by_one_without_loss() {
-    let program = Program::new().await;
-    program.add_lp("P001", 1).await;
-    program.add_bonus("P001", 2, 0).await;
-    program.add_lp("P002", 3).await;
-    program.add_lp("P001", 4).await;
+    let program = program().await;
+    add_lp(&program, "P001", 1).await;
+    add_bonus(&program, "P001", 2, 0).await;
+    add_lp(&program, "P002", 3).await;
+    add_lp(&program, "P001", 4).await;
     let path = "/api/analytics/transactions";
     assert_eq!(
-        program.walk(&format!("{path}?limit=1"), "amount").await,
+        walk(&program, &format!("{path}?limit=1"), "amount").await,
         ["4.00", "3.00", "-2.00", "2.00", "1.00"]
     );
     assert_eq!(
-        program.walk(&format!("{path}?limit=2&player_id=P001"), "amount").await,
+        walk(&program, &format!("{path}?limit=2&player_id=P001"), "amount").await,
         ["4.00", "-2.00", "2.00", "1.00"]
     );
     assert_eq!(program.get(&format!("{path}?player_id=P404")).await, json!([]));
-    program.send(&format!("{path}?cursor=x.LP.1")).await.expect(422);
-    program.send(&format!("{path}?colour=red")).await.expect(422);
+    program
+        .send("GET", &format!("{path}?cursor=x.LP.1"), None)
+        .await
+        .expect(422);
+    program
+        .send("GET", &format!("{path}?colour=red"), None)
+        .await
+        .expect(422);
 }
 
 #[tokio::test]
 async fn readers_need_a_key() {
-    let program = Program::new().await;
-    let ingest = api_key(&program.test.db(), "ingest").await;
+    let program = program().await;
+    let ingest = api_key(&program.db(), "ingest").await;
     for path in ["dashboard", "rewards", "transactions"] {
         let path = format!("/api/analytics/{path}");
-        call(&program.router, "GET", &path, None, None).await.expect(401);
-        call(&program.router, "GET", &path, Some("nobody's"), None)
+        program.send_unknown("GET", &path, None).await.expect(401);
+        call(program.router(), "GET", &path, Some("nobody's"), None)
             .await
             .expect(401);
-        call(&program.router, "GET", &path, Some(&ingest), None)
+        call(program.router(), "GET", &path, Some(&ingest), None)
             .await
             .expect(403);
     }

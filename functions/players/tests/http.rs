@@ -3,7 +3,7 @@
 
 use app::Act;
 use serde_json::{Value, json};
-use testing::{Player, TestApi, api_key, call};
+use testing::{Player, TestApi, api_key, call, snapshot};
 
 async fn program() -> TestApi {
     TestApi::new("operator", |db, now| players::router(db, now)).await
@@ -38,26 +38,9 @@ fn p002() -> Player {
 async fn a_player_looks_as_the_api_says() {
     let program = program().await;
     p002().insert(&program.db()).await;
-    let mut player = program.get("/api/players/P002").await;
+    let player = program.get("/api/players/P002").await;
     assert!(player["created_at"].as_str().unwrap().ends_with('Z'));
-    player["created_at"].take();
-    // Compared as text, because the scale of a number must match too.
-    let expected = json!({
-        "player_id": "P002", "email": null, "name": null, "segment": "LOSING", "tier": "BRONZE", "risk_score": 0,
-        "is_active": true, "is_blocked": false, "self_excluded_until": null, "created_at": null,
-        "last_activity_at": null,
-    });
-    for (field, value) in expected.as_object().unwrap() {
-        assert_eq!(&player[field], value, "{field}");
-    }
-    assert_eq!(
-        player["metrics"].to_string(),
-        r#"{"avg_bet_size":null,"last_deposit_date":null,"net_loss":4800.00,"net_pnl":-4800.00,"total_bets":null,"total_deposited":1000.00,"total_playtime_hours":0.00,"total_sessions":10,"total_wagered":5000.00,"total_withdrawn":0.00,"total_won":200.00,"win_loss_ratio":0.04}"#
-    );
-    assert_eq!(
-        player["balances"].to_string(),
-        r#"{"bonus_balance":0.00,"bonus_expiry":null,"bonus_wagering_completed":0.00,"bonus_wagering_required":0.00,"lp_balance":0.00,"rp_balance":0.00,"tickets_balance":0}"#
-    );
+    insta::assert_snapshot!("player", snapshot(&player));
 }
 
 #[tokio::test]
@@ -153,7 +136,7 @@ async fn a_taken_id_is_a_conflict_and_changes_nothing() {
 #[tokio::test]
 async fn wrong_players_are_refused_with_the_place() {
     let program = program().await;
-    let wrong = |pointer: &str, code: &str| vec![(pointer.to_owned(), code.to_owned())];
+    let wrong = |pointer: &str, code: &str| vec![format!("{pointer} {code}")];
     for (body, expected) in [
         (json!({}), wrong("/player_id", "required")),
         (json!({ "player_id": "" }), wrong("/player_id", "format")),
@@ -331,7 +314,7 @@ async fn unknown_filters_are_refused_with_their_name() {
         ("q=%00", "?q", "format"),
     ] {
         let errors = program.errors("GET", &format!("/api/players?{query}"), None).await;
-        assert_eq!((errors[0].0.as_str(), errors[0].1.as_str()), (pointer, code), "{query}");
+        assert_eq!(errors[0], format!("{pointer} {code}"), "{query}");
     }
 }
 

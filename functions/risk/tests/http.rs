@@ -2,128 +2,98 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use app::Act;
-use axum::Router;
 use domain::id::PlayerId;
 use serde_json::{Value, json};
-use testing::{Player, Response, TestDb, api_key, call};
+use testing::{Player, Response, TestApi, api_key, call, snapshot};
 
-struct Program {
-    test: TestDb,
-    router: Router,
-    players: Router,
-    key: String,
+/// With players P001 to P003, who share a device; P003 was rewarded.
+async fn program() -> TestApi {
+    let api = TestApi::new("operator", |db, now| risk::router(db, now)).await;
+    api.subscribe().await;
+    for id in ["P001", "P002", "P003"] {
+        Player::new(id).deposited("100").insert(&api.db()).await;
+        api.tamper(&format!(
+            "INSERT INTO player_traces VALUES ('{id}', 'DEVICE', sha256('phone'), now())"
+        ))
+        .await;
+    }
+    let command = app::wallet::AddBonus {
+        player_id: PlayerId::parse("P003").unwrap(),
+        amount: "10".parse().unwrap(),
+        wagering_required: "100".parse().unwrap(),
+        expiry_hours: None,
+        max_bet: None,
+        eligible_games: None,
+        reason: None,
+    };
+    app::wallet::add_bonus(&api.db(), &command, &Act::of("test", lambda::context()))
+        .await
+        .unwrap();
+    api
 }
 
-impl Program {
-    /// With players P001 to P003, who share a device; P003 has a reward.
-    async fn new() -> Self {
-        let test = TestDb::new().await;
-        test.subscribe().await;
-        let key = api_key(&test.db(), "operator").await;
-        for id in ["P001", "P002", "P003"] {
-            Player::new(id).deposited("100").insert(&test.db()).await;
-            test.tamper(&format!(
-                "INSERT INTO player_traces VALUES ('{id}', 'DEVICE', sha256('phone'), now())"
-            ))
-            .await;
-        }
-        let command = app::wallet::AddBonus {
-            player_id: PlayerId::parse("P003").unwrap(),
-            amount: "10".parse().unwrap(),
-            wagering_required: "100".parse().unwrap(),
-            expiry_hours: None,
-            max_bet: None,
-            eligible_games: None,
-            reason: None,
-        };
-        app::wallet::add_bonus(&test.db(), &command, &Act::of("test", lambda::context()))
-            .await
-            .unwrap();
-        Self {
-            router: risk::router(test.db(), lambda::clock::now),
-            players: players::router(test.db(), lambda::clock::now),
-            key,
-            test,
-        }
-    }
+fn players(program: &TestApi) -> TestApi {
+    program.beside(|db, now| ::players::router(db, now))
+}
 
-    /// P001 and P002 have one signal each.
-    async fn scanned() -> Self {
-        let program = Self::new().await;
-        program.scan().await;
-        program
-    }
+/// P001 and P002 have one signal each.
+async fn scanned() -> TestApi {
+    let program = program().await;
+    scan(&program).await;
+    program
+}
 
-    async fn scan(&self) {
-        let ids = ["P001", "P002", "P003"].map(|id| PlayerId::parse(id).unwrap());
-        app::players::risk::scan(&self.test.db(), &ids, lambda::context())
-            .await
-            .unwrap();
-    }
-
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        call(&self.router, method, path, Some(&self.key), body).await
-    }
-
-    async fn list(&self, query: &str) -> Vec<Value> {
-        let signals = self
-            .send("GET", &format!("/api/risk/signals{query}"), None)
-            .await
-            .expect(200);
-        signals.as_array().unwrap().clone()
-    }
-
-    async fn players_of(&self, query: &str) -> Vec<String> {
-        self.list(query)
-            .await
-            .iter()
-            .map(|signal| signal["player_id"].as_str().unwrap().to_owned())
-            .collect()
-    }
-
-    async fn judge(&self, player_id: &str, verb: &str) -> Response {
-        let signals = self.list(&format!("?player_id={player_id}")).await;
-        let path = format!("/api/risk/signals/{}/{verb}", signals[0]["signal_id"].as_str().unwrap());
-        self.send("POST", &path, Some(json!({ "note": "looked into" }))).await
-    }
-
-    async fn profile(&self, player_id: &str) -> Value {
-        call(
-            &self.players,
-            "GET",
-            &format!("/api/players/{player_id}/risk"),
-            Some(&self.key),
-            None,
-        )
+async fn scan(program: &TestApi) {
+    let ids = ["P001", "P002", "P003"].map(|id| PlayerId::parse(id).unwrap());
+    app::players::risk::scan(&program.db(), &ids, lambda::context())
         .await
-        .expect(200)
-    }
+        .unwrap();
+}
+
+async fn list(program: &TestApi, query: &str) -> Vec<Value> {
+    let signals = program.get(&format!("/api/risk/signals{query}")).await;
+    signals.as_array().unwrap().clone()
+}
+
+async fn players_of(program: &TestApi, query: &str) -> Vec<String> {
+    list(program, query)
+        .await
+        .iter()
+        .map(|signal| signal["player_id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+async fn judge(program: &TestApi, player_id: &str, verb: &str) -> Response {
+    let signals = list(program, &format!("?player_id={player_id}")).await;
+    let path = format!("/api/risk/signals/{}/{verb}", signals[0]["signal_id"].as_str().unwrap());
+    program
+        .send("POST", &path, Some(json!({ "note": "looked into" })))
+        .await
+}
+
+async fn profile_of(program: &TestApi, player_id: &str) -> Value {
+    players(program).get(&format!("/api/players/{player_id}/risk")).await
 }
 
 #[tokio::test]
 async fn signals_are_listed_newest_first_and_filtered() {
-    let program = Program::scanned().await;
-    assert_eq!(program.players_of("").await, ["P002", "P001"]);
+    let program = scanned().await;
+    assert_eq!(players_of(&program, "").await, ["P002", "P001"]);
     assert_eq!(
-        program.players_of("?player_id=P001&open=true&type=MULTI_ACCOUNT").await,
+        players_of(&program, "?player_id=P001&open=true&type=MULTI_ACCOUNT").await,
         ["P001"]
     );
-    assert_eq!(program.players_of("?type=MANUAL_REVIEW").await, [""; 0]);
-    program.judge("P001", "resolve").await.expect(200);
-    assert_eq!(program.players_of("?open=true").await, ["P002"]);
-    assert_eq!(program.players_of("?open=false").await, ["P001"]);
-    let signal = &program.list("?open=true").await[0];
-    let shown = (&signal["type"], &signal["severity"], &signal["status"], &signal["note"]);
-    assert_eq!(
-        shown,
-        (&json!("MULTI_ACCOUNT"), &json!(8), &json!("OPEN"), &Value::Null)
-    );
-    assert_eq!(signal["evidence"]["shared"][0]["rewarded_players"], json!(["P003"]));
+    assert_eq!(players_of(&program, "?type=MANUAL_REVIEW").await, [""; 0]);
+    judge(&program, "P001", "resolve").await.expect(200);
+    assert_eq!(players_of(&program, "?open=true").await, ["P002"]);
+    assert_eq!(players_of(&program, "?open=false").await, ["P001"]);
+    let signal = &list(&program, "?open=true").await[0];
+    insta::assert_snapshot!("signal", snapshot(signal));
 }
 
 #[tokio::test]
 async fn a_page_names_the_next() {
-    let program = Program::scanned().await;
+    let program = scanned().await;
     let page = program.send("GET", "/api/risk/signals?open=true&limit=1", None).await;
     let link = page.header("link").unwrap().to_owned();
     assert_eq!(page.json[0]["player_id"], "P002");
@@ -136,59 +106,54 @@ async fn a_page_names_the_next() {
 
 #[tokio::test]
 async fn a_signal_is_resolved_once_and_audited() {
-    let program = Program::scanned().await;
-    assert_eq!(program.profile("P001").await["risk_score"], 80);
-    let resolved = program.judge("P001", "resolve").await.expect(200);
+    let program = scanned().await;
+    assert_eq!(profile_of(&program, "P001").await["risk_score"], 80);
+    let resolved = judge(&program, "P001", "resolve").await.expect(200);
     assert_eq!(
         (&resolved["status"], &resolved["note"]),
         (&json!("RESOLVED"), &json!("looked into"))
     );
-    assert_eq!(program.profile("P001").await["risk_score"], 0);
+    assert_eq!(profile_of(&program, "P001").await["risk_score"], 0);
     for verb in ["resolve", "confirm"] {
         assert_eq!(
-            program.judge("P001", verb).await.expect(409)["type"],
+            judge(&program, "P001", verb).await.expect(409)["type"],
             "urn:loyalty:problem:signal_not_open"
         );
     }
     let audited = "SELECT string_agg(action || ' ' || reason || ' ' || (before ->> 'status') || '>' || (after ->> 'status'), ', ')
         FROM audit_log WHERE subject LIKE 'signal:%'";
-    assert_eq!(
-        program.test.text(audited).await,
-        "signal.resolve looked into OPEN>RESOLVED"
-    );
-    testing::audit(&program.test.db()).await;
+    assert_eq!(program.text(audited).await, "signal.resolve looked into OPEN>RESOLVED");
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn a_confirmed_signal_stays_open_and_can_be_resolved() {
-    let program = Program::scanned().await;
-    program.judge("P001", "confirm").await.expect(200);
-    program.judge("P001", "confirm").await.expect(409);
-    assert_eq!(program.players_of("?open=true").await, ["P002", "P001"]);
+    let program = scanned().await;
+    judge(&program, "P001", "confirm").await.expect(200);
+    judge(&program, "P001", "confirm").await.expect(409);
+    assert_eq!(players_of(&program, "?open=true").await, ["P002", "P001"]);
     program
-        .test
         .tamper("UPDATE signals SET raised_at = now() - interval '90 days', last_seen_at = now() - interval '90 days'")
         .await;
-    program.scan().await;
+    scan(&program).await;
     let scores = [
-        program.profile("P001").await["risk_score"].clone(),
-        program.profile("P002").await["risk_score"].clone(),
+        profile_of(&program, "P001").await["risk_score"].clone(),
+        profile_of(&program, "P002").await["risk_score"].clone(),
     ];
     assert_eq!(scores, [80, 40]);
-    program.judge("P001", "resolve").await.expect(200);
-    testing::audit(&program.test.db()).await;
+    judge(&program, "P001", "resolve").await.expect(200);
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn a_score_shows_how_it_is_made_up() {
-    let program = Program::scanned().await;
+    let program = scanned().await;
     program
-        .test
         .tamper("UPDATE signals SET raised_at = now() - interval '45 days', last_seen_at = now() - interval '45 days'")
         .await;
     let flag = json!({ "player_id": "P001", "note": "chargeback" });
     program.send("POST", "/api/risk/flag", Some(flag)).await.expect(201);
-    let profile = program.profile("P001").await;
+    let profile = profile_of(&program, "P001").await;
     let score = (
         &profile["risk_score"],
         &profile["current_score"],
@@ -205,7 +170,7 @@ async fn a_score_shows_how_it_is_made_up() {
             "\"MANUAL_REVIEW\" 10 0 1.00 100.00"
         ]
     );
-    let stale = program.profile("P002").await;
+    let stale = profile_of(&program, "P002").await;
     assert_eq!(
         (&stale["risk_score"], &stale["current_score"]),
         (&json!(80), &json!(57)),
@@ -221,7 +186,7 @@ fn part(signal: &Value) -> String {
 
 #[tokio::test]
 async fn a_player_is_flagged_once() {
-    let program = Program::new().await;
+    let program = program().await;
     let flag = |player_id: &str| json!({ "player_id": player_id, "note": "chargeback" });
     let signal = program
         .send("POST", "/api/risk/flag", Some(flag("P001")))
@@ -242,27 +207,25 @@ async fn a_player_is_flagged_once() {
         .send("POST", "/api/risk/flag", Some(flag("P404")))
         .await
         .expect(404);
-    assert_eq!(program.test.text("SELECT count(*) FROM signals").await, "1");
+    assert_eq!(program.text("SELECT count(*) FROM signals").await, "1");
     assert_eq!(
         program
-            .test
             .text("SELECT payload ->> 'type' FROM outbox WHERE event_type = 'signal.raised'")
             .await,
         "MANUAL_REVIEW"
     );
     assert_eq!(
         program
-            .test
             .text("SELECT reason FROM audit_log WHERE action = 'signal.flag'")
             .await,
         "chargeback"
     );
-    testing::audit(&program.test.db()).await;
+    program.audit().await;
 }
 
 #[tokio::test]
 async fn wrong_requests_are_refused_by_their_place() {
-    let program = Program::scanned().await;
+    let program = scanned().await;
     let unknown = "/api/risk/signals/0199a0b0-0000-7000-8000-000000000000/resolve";
     for (method, path, body, status, pointer) in [
         ("GET", "/api/risk/signals?type=RUDENESS", None, 422, "?type"),
@@ -303,7 +266,6 @@ async fn wrong_requests_are_refused_by_their_place() {
     }
     assert_eq!(
         program
-            .test
             .text("SELECT count(*) FROM signals WHERE status <> 'OPEN'")
             .await,
         "0"
@@ -312,20 +274,22 @@ async fn wrong_requests_are_refused_by_their_place() {
 
 #[tokio::test]
 async fn every_route_wants_its_role() {
-    let program = Program::scanned().await;
+    let program = scanned().await;
     let path = format!(
         "/api/risk/signals/{}",
-        program.list("?player_id=P002").await[0]["signal_id"].as_str().unwrap()
+        list(&program, "?player_id=P002").await[0]["signal_id"]
+            .as_str()
+            .unwrap()
     );
     let note = Some(json!({ "note": "seen" }));
     for (role, list, write) in [("viewer", 200, 403), ("ingest", 403, 403)] {
-        let key = api_key(&program.test.db(), role).await;
-        call(&program.router, "GET", "/api/risk/signals", Some(&key), None)
+        let key = api_key(&program.db(), role).await;
+        call(program.router(), "GET", "/api/risk/signals", Some(&key), None)
             .await
             .expect(list);
         for verb in ["resolve", "confirm"] {
             call(
-                &program.router,
+                program.router(),
                 "POST",
                 &format!("{path}/{verb}"),
                 Some(&key),
@@ -335,23 +299,22 @@ async fn every_route_wants_its_role() {
             .expect(write);
         }
         let flag = json!({ "player_id": "P001", "note": "x" });
-        call(&program.router, "POST", "/api/risk/flag", Some(&key), Some(flag))
+        call(program.router(), "POST", "/api/risk/flag", Some(&key), Some(flag))
             .await
             .expect(write);
-        call(&program.players, "GET", "/api/players/P001/risk", Some(&key), None)
-            .await
-            .expect(list);
-    }
-    call(&program.router, "GET", "/api/risk/signals", None, None)
+        call(
+            players(&program).router(),
+            "GET",
+            "/api/players/P001/risk",
+            Some(&key),
+            None,
+        )
         .await
-        .expect(401);
-    call(
-        &program.players,
-        "GET",
-        "/api/players/P404/risk",
-        Some(&program.key),
-        None,
-    )
-    .await
-    .expect(404);
+        .expect(list);
+    }
+    program.send_unknown("GET", "/api/risk/signals", None).await.expect(401);
+    players(&program)
+        .send("GET", "/api/players/P404/risk", None)
+        .await
+        .expect(404);
 }

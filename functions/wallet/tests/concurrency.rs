@@ -1,44 +1,40 @@
 //! Concurrent callers: each response matches what is stored.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
-use testing::{Player, Response, TestDb, api_key, send};
+use std::ops::Deref;
+use testing::{Player, Response, TestApi};
 
-struct Program {
-    test: TestDb,
-    /// One pool per Lambda instance, each with its own connections.
-    instances: Vec<Router>,
-    key: String,
+/// One per Lambda instance: each has connections of its own.
+struct Instances(Vec<TestApi>);
+
+impl Deref for Instances {
+    type Target = TestApi;
+
+    fn deref(&self) -> &TestApi {
+        &self.0[0]
+    }
 }
 
-impl Program {
+impl Instances {
     /// With player P001.
     async fn new() -> Self {
-        let test = TestDb::new().await;
-        test.subscribe().await;
-        let key = api_key(&test.db(), "operator").await;
-        Player::new("P001").deposited("100").insert(&test.db()).await;
-        let instances = (0..4).map(|_| wallet::router(test.db(), lambda::clock::now)).collect();
-        Self { instances, key, test }
+        let first = TestApi::new("operator", |db, now| wallet::router(db, now)).await;
+        first.subscribe().await;
+        Player::new("P001").deposited("100").insert(&first.db()).await;
+        let others = [0; 3].map(|_| first.beside(|db, now| wallet::router(db, now)));
+        Self(std::iter::once(first).chain(others).collect())
     }
 
     async fn post(&self, instance: usize, path: &str, key: Option<&str>, body: &Value) -> Response {
-        let mut request = Request::post(format!("/api/wallet/{path}"))
-            .header("authorization", format!("Bearer {}", self.key))
-            .header("content-type", "application/json");
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+        let instance = &self.0[instance % self.0.len()];
+        let path = format!("/api/wallet/{path}");
+        match key {
+            Some(key) => instance.keyed(&path, key, body.clone()).await,
+            None => instance.post(&path, body.clone()).await,
         }
-        send(
-            &self.instances[instance % self.instances.len()],
-            request.body(Body::from(body.to_string())).unwrap(),
-        )
-        .await
     }
 
     async fn add_lp(&self, amount: i64) -> Value {
@@ -46,19 +42,11 @@ impl Program {
             .await
             .expect(200)
     }
-
-    async fn text(&self, query: &str) -> String {
-        self.test.text(query).await
-    }
-
-    async fn audit(&self) {
-        testing::audit(&self.test.db()).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_callers_spend_the_whole_balance_and_one_succeeds() {
-    let program = Program::new().await;
+    let program = Instances::new().await;
     program.add_lp(500).await;
     let body = json!({ "player_id": "P001", "currency": "LP", "amount": 500 });
     let answers = join_all((0..64).map(|caller| program.post(caller, "deduct", None, &body))).await;
@@ -81,7 +69,7 @@ async fn sixty_four_callers_spend_the_whole_balance_and_one_succeeds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_credits_of_one_make_two_thousand() {
-    let program = Program::new().await;
+    let program = Instances::new().await;
     let body = json!({ "player_id": "P001", "amount": 1 });
     let callers = stream::iter(0..2_000)
         .map(|caller| program.post(caller, "add-lp", None, &body))
@@ -113,7 +101,7 @@ fn whole(amount: &Value) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_fifty_times_at_once_has_one_effect_and_fifty_equal_answers() {
-    let program = Program::new().await;
+    let program = Instances::new().await;
     let body = json!({ "player_id": "P001", "amount": 7 });
     let answers = join_all((0..50).map(|caller| program.post(caller, "add-lp", Some("k"), &body))).await;
     let replayed = answers
@@ -142,7 +130,7 @@ async fn one_key_fifty_times_at_once_has_one_effect_and_fifty_equal_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_transactions_are_each_reversed_by_one_of_two_callers() {
-    let program = Program::new().await;
+    let program = Instances::new().await;
     let mut transactions = Vec::new();
     for _ in 0..500 {
         transactions.push(program.add_lp(3).await["transaction_id"].clone());
@@ -172,7 +160,7 @@ async fn five_hundred_transactions_are_each_reversed_by_one_of_two_callers() {
 /// 160 points each: the seventh credit reaches SILVER and the 63rd GOLD, in any order.
 #[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_credits_over_two_thresholds_make_one_step_each() {
-    let program = Program::new().await;
+    let program = Instances::new().await;
     let body = json!({ "player_id": "P001", "amount": 160 });
     let answers = join_all((0..64).map(|caller| program.post(caller, "add-lp", None, &body))).await;
     assert!(answers.into_iter().all(|answer| answer.status == 200));

@@ -4,7 +4,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use testing::{Player, TestApi, api_key, call, send};
+use testing::{Player, TestApi, api_key, call, send, snapshot};
 
 /// With player P001.
 async fn program() -> TestApi {
@@ -25,10 +25,7 @@ fn lp(amount: Value) -> Value {
 #[tokio::test]
 async fn an_empty_wallet_shows_zeros() {
     let program = program().await;
-    assert_eq!(
-        wallet_of(&program).await.to_string(),
-        r#"{"bonus_balance":0.00,"grants":[],"lots":[],"lp_balance":0.00,"player_id":"P001","rp_balance":0.00,"tickets_balance":0}"#
-    );
+    insta::assert_snapshot!("empty_wallet", snapshot(&wallet_of(&program).await));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A function's router on its own database, with a key and a clock that the test can set.
 
 use crate::http::{Response, api_key, call, send};
+use crate::stand_in::{self, StandIn};
 use crate::{TestDb, audit};
 use axum::Router;
 use axum::body::Body;
@@ -11,6 +12,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use store::Db;
+use uuid::Uuid;
 
 /// The clock that a router takes.
 pub type Now = Box<dyn Fn() -> Timestamp + Send + Sync>;
@@ -45,15 +47,22 @@ impl TestClock {
 
 /// Sends requests to one function with a key. Dereferences to its [`TestDb`].
 ///
-/// ```ignore
-/// let api = TestApi::new("operator", |db, now| wallet::router(db, now)).await;
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use testing::TestApi;
+///
+/// # async fn example() {
+/// let router = |_db, _now| Router::new().route("/api/wallet/{player_id}", get(async || "{}"));
+/// let api = TestApi::new("operator", router).await;
 /// api.get("/api/wallet/P001").await;
+/// # }
 /// ```
 pub struct TestApi {
-    test: TestDb,
+    test: Arc<TestDb>,
     router: Router,
     key: String,
     clock: TestClock,
+    cloud: Option<Arc<StandIn>>,
 }
 
 impl Deref for TestApi {
@@ -67,14 +76,47 @@ impl Deref for TestApi {
 impl TestApi {
     /// Creates a database, a key with `role`, and the router.
     pub async fn new(role: &str, router: impl FnOnce(Db, Now) -> Router) -> Self {
+        Self::start(role, None, router).await
+    }
+
+    /// For a function that calls the cloud, whose stand-in responds as `answer` says. `router` gets its address.
+    pub async fn on_cloud(
+        role: &str,
+        answer: impl Fn(&stand_in::Request) -> (u16, String) + Send + Sync + 'static,
+        router: impl FnOnce(Db, Now, &str) -> Router,
+    ) -> Self {
+        let cloud = Arc::new(StandIn::start(answer).await);
+        let url = cloud.url.clone();
+        Self::start(role, Some(cloud), |db, now| router(db, now, &url)).await
+    }
+
+    async fn start(role: &str, cloud: Option<Arc<StandIn>>, router: impl FnOnce(Db, Now) -> Router) -> Self {
         let test = TestDb::new().await;
         let clock = TestClock::default();
         Self {
             key: api_key(&test.db(), role).await,
             router: router(test.db(), clock.reader()),
-            test,
+            test: Arc::new(test),
             clock,
+            cloud,
         }
+    }
+
+    /// Another function, or another instance of this one, on the same database with the same key and clock.
+    pub fn beside(&self, router: impl FnOnce(Db, Now) -> Router) -> Self {
+        Self {
+            test: self.test.clone(),
+            router: router(self.test.db(), self.clock.reader()),
+            key: self.key.clone(),
+            clock: self.clock.clone(),
+            cloud: self.cloud.clone(),
+        }
+    }
+
+    /// # Panics
+    /// Unless it was made with [`TestApi::on_cloud`].
+    pub fn cloud(&self) -> &StandIn {
+        self.cloud.as_ref().expect("a stand-in for the cloud")
     }
 
     pub fn clock(&self) -> &TestClock {
@@ -103,14 +145,6 @@ impl TestApi {
         self.send("POST", path, Some(body)).await
     }
 
-    pub async fn put(&self, path: &str, body: Value) -> Response {
-        self.send("PUT", path, Some(body)).await
-    }
-
-    pub async fn delete(&self, path: &str) -> Response {
-        self.send("DELETE", path, None).await
-    }
-
     /// Sends a POST with an idempotency key.
     pub async fn keyed(&self, path: &str, key: &str, body: Value) -> Response {
         let request = Request::post(path)
@@ -122,14 +156,14 @@ impl TestApi {
         send(&self.router, request).await
     }
 
-    /// Expects a 422 and returns `(pointer, code)` of each of its errors.
-    pub async fn errors(&self, method: &str, path: &str, body: Option<Value>) -> Vec<(String, String)> {
+    /// Expects a 422 and returns `pointer code` of each of its errors.
+    pub async fn errors(&self, method: &str, path: &str, body: Option<Value>) -> Vec<String> {
         let problem = self.send(method, path, body).await.expect(422);
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = problem["errors"].as_array().expect("the errors of a problem");
         errors
             .iter()
-            .map(|error| (text(&error["pointer"]), text(&error["code"])))
+            .map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"])))
             .collect()
     }
 
@@ -139,8 +173,30 @@ impl TestApi {
         call(&self.router, method, path, Some(&key), body).await
     }
 
+    /// Sends without a key.
+    pub async fn send_unknown(&self, method: &str, path: &str, body: Option<Value>) -> Response {
+        call(&self.router, method, path, None, body).await
+    }
+
     /// Panics unless the books hold.
     pub async fn audit(&self) {
         audit(&self.test.db()).await;
+    }
+}
+
+/// A body for a snapshot: indented, with `[id]` for each UUID and `[time]` for each instant.
+pub fn snapshot(body: &Value) -> String {
+    let mut body = body.clone();
+    mask(&mut body);
+    serde_json::to_string_pretty(&body).expect("a body as text")
+}
+
+fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(mask),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::String(text) if text.parse::<Uuid>().is_ok() => *text = "[id]".into(),
+        Value::String(text) if text.parse::<Timestamp>().is_ok() => *text = "[time]".into(),
+        _ => {}
     }
 }

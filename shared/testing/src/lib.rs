@@ -13,8 +13,8 @@ mod http;
 mod server;
 mod stand_in;
 
-pub use api::{Now, TestApi, TestClock};
+pub use api::{Now, TestApi, TestClock, snapshot};
 pub use database::{TestDb, audit};
 pub use fixtures::{Csv, Player};
 pub use http::{Response, api_key, call, send};
-pub use stand_in::{Request, StandIn};
+pub use stand_in::{Request, StandIn, accept_messages};

@@ -1,5 +1,6 @@
 //! A server that stands in for the cloud: it keeps the requests and responds as the test says.
 
+use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -58,6 +59,34 @@ impl StandIn {
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("the requests").clone()
     }
+
+    /// Queue and body of every message sent to it so far.
+    pub fn messages(&self) -> Vec<(String, Value)> {
+        let mut messages = Vec::new();
+        for request in self.requests() {
+            let batch: Value = serde_json::from_slice(&request.body).expect("a batch of messages");
+            let queue = batch["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next());
+            for entry in batch["Entries"].as_array().expect("its entries") {
+                let body = entry["MessageBody"].as_str().expect("a body");
+                let body = serde_json::from_str(body).expect("a message of ours");
+                messages.push((queue.expect("a queue").to_owned(), body));
+            }
+        }
+        messages
+    }
+}
+
+/// SQS's response to a batch of messages: all of them are accepted.
+pub fn accept_messages(request: &Request) -> (u16, String) {
+    let batch: Value = serde_json::from_slice(&request.body).expect("a batch of messages");
+    let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
+    let accepted: Vec<Value> = batch["Entries"]
+        .as_array()
+        .expect("its entries")
+        .iter()
+        .map(accept)
+        .collect();
+    (200, json!({ "Successful": accepted, "Failed": [] }).to_string())
 }
 
 impl Drop for StandIn {

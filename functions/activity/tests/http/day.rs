@@ -1,6 +1,6 @@
 //! A day of play, as the operator's systems send it.
 
-use crate::Program;
+use crate::{program, record};
 use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use testing::day::{Day, Totals, numbered};
@@ -29,7 +29,7 @@ fn expected(totals: &Totals) -> String {
 
 #[tokio::test]
 async fn a_day_of_play_is_counted_once_however_often_it_is_sent() {
-    let program = Program::new().await;
+    let program = program().await;
     let yesterday = lambda::context()
         .now
         .to_zoned(TimeZone::UTC)
@@ -39,11 +39,11 @@ async fn a_day_of_play_is_counted_once_however_often_it_is_sent() {
     // The twentieth player stakes ten times as much.
     let day = Day::new(3, yesterday, numbered("D", 20), 40);
     for player in numbered("D", 20) {
-        Player::new(&player).insert(&program.test.db()).await;
+        Player::new(&player).insert(&program.db()).await;
     }
     for status in ["accepted", "duplicate"] {
         for body in day.bodies(500) {
-            for result in program.send(body["events"].clone()).await {
+            for result in record(&program, body["events"].clone()).await {
                 assert_eq!(result["status"], status, "{result}");
             }
         }
@@ -56,8 +56,8 @@ async fn a_day_of_play_is_counted_once_however_often_it_is_sent() {
                    (SELECT round(wagered, 2) FROM player_daily d WHERE d.player_id = p.player_id AND day = '{yesterday}'))
                  FROM players p JOIN player_totals USING (player_id) WHERE player_id = '{player}'"
             );
-            assert_eq!(program.test.text(&query).await, expected(&totals), "{player}");
+            assert_eq!(program.text(&query).await, expected(&totals), "{player}");
         }
     }
-    audit(&program.test.owner()).await;
+    audit(&program.owner()).await;
 }

@@ -1,42 +1,32 @@
-use crate::{Program, loss_cashback};
+use crate::{loss_cashback, program, program_with};
 use app::Db;
 use app::runs::ShardMessage;
 use app::runs::{rewards, segmentation};
 use serde_json::{Value, json};
-use testing::{Player, api_key, call};
+use testing::{Player, TestApi, api_key, call};
 
-impl Program {
-    /// Starts a run and returns the response.
-    pub async fn start(&self, path: &str, body: Option<Value>) -> Value {
-        let response = self.send("POST", path, body).await;
-        let place = response.header("location").unwrap().to_owned();
-        let started = response.expect(202);
-        assert_eq!(started["run_url"], json!(place));
-        assert_eq!(place, format!("/api/runs/{}", started["run_id"].as_str().unwrap()));
-        started
-    }
+/// Starts a run and returns the response.
+pub async fn start(program: &TestApi, path: &str, body: Option<Value>) -> Value {
+    let response = program.send("POST", path, body).await;
+    let place = response.header("location").unwrap().to_owned();
+    let started = response.expect(202);
+    assert_eq!(started["run_url"], json!(place));
+    assert_eq!(place, format!("/api/runs/{}", started["run_id"].as_str().unwrap()));
+    started
+}
 
-    fn messages(&self) -> Vec<ShardMessage> {
-        let bodies = self
-            .queue
-            .requests()
-            .into_iter()
-            .map(|request| serde_json::from_slice::<Value>(&request.body).unwrap());
-        let entries: Vec<Value> = bodies
-            .flat_map(|body| body["Entries"].as_array().cloned().unwrap())
-            .collect();
-        entries
-            .iter()
-            .map(|entry| serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap())
-            .collect()
-    }
+fn messages(program: &TestApi) -> Vec<ShardMessage> {
+    let messages = program.cloud().messages().into_iter();
+    messages
+        .map(|(_, message)| serde_json::from_value(message).unwrap())
+        .collect()
+}
 
-    /// Delivers the last message `times` times to both workers.
-    pub async fn work_off(&self, times: usize) {
-        let message = *self.messages().last().unwrap();
-        for _ in 0..times {
-            work(&self.test.db(), message).await;
-        }
+/// Delivers the last message `times` times to both workers.
+pub async fn work_off(program: &TestApi, times: usize) {
+    let message = *messages(program).last().unwrap();
+    for _ in 0..times {
+        work(&program.db(), message).await;
     }
 }
 
@@ -48,9 +38,9 @@ async fn work(db: &Db, message: ShardMessage) {
 
 /// P002 of the domain, who gets 480.00, and one whom the rule does not match. The segment of P004 is not what it would
 /// be.
-async fn with_players() -> Program {
-    let program = Program::new().await;
-    let db = program.test.db();
+async fn with_players() -> TestApi {
+    let program = program().await;
+    let db = program.db();
     Player::new("P002")
         .deposited("1000")
         .wagered("5000")
@@ -77,35 +67,31 @@ async fn with_players() -> Program {
 #[tokio::test]
 async fn switching_a_rule_on_pays_nobody_and_an_evaluation_pays_once() {
     let program = with_players().await;
-    assert_eq!(program.test.text("SELECT count(*) FROM grants").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM grants").await, "0");
     let mut other = loss_cashback();
     (other["rule_id"], other["priority"]) = (json!("OTHER"), json!(99));
     program.send("POST", "/api/rules", Some(other)).await.expect(201);
-    let started = program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
-    assert_eq!((&started["shards"], program.messages().len()), (&json!(1), 1));
-    program.work_off(3).await;
+    let started = start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    assert_eq!((&started["shards"], messages(&program).len()), (&json!(1), 1));
+    work_off(&program, 3).await;
     let grants = "SELECT string_agg(player_id || ' ' || rule_id || ' ' || rule_version || ' ' || round(amount, 2), ', ') FROM grants";
-    assert_eq!(program.test.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
+    assert_eq!(program.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
     let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' || (SELECT players || ' ' || granted FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r";
-    assert_eq!(program.test.text(run).await, "EVALUATION COMPLETED LOSS_CASHBACK 2 1");
+    assert_eq!(program.text(run).await, "EVALUATION COMPLETED LOSS_CASHBACK 2 1");
     assert_eq!(
         program
-            .test
             .text("SELECT segment FROM player_segments WHERE player_id = 'P004'")
             .await,
         "WINNING",
         "segments stay"
     );
 
-    program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
-    program.work_off(1).await;
-    assert_eq!(program.test.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
+    start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    work_off(&program, 1).await;
+    assert_eq!(program.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
     let audited = "SELECT string_agg(action || ' ' || (after ->> 'run_id' IS NOT NULL), ', ') FROM audit_log WHERE action = 'rule.evaluate'";
-    assert_eq!(
-        program.test.text(audited).await,
-        "rule.evaluate true, rule.evaluate true"
-    );
-    testing::audit(&program.test.owner()).await;
+    assert_eq!(program.text(audited).await, "rule.evaluate true, rule.evaluate true");
+    testing::audit(&program.owner()).await;
 }
 
 #[tokio::test]
@@ -135,76 +121,76 @@ async fn only_a_rule_that_applies_now_is_evaluated() {
         .send("PUT", "/api/rules/LOSS_CASHBACK", Some(patch))
         .await
         .expect(200);
-    program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
     program
         .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
         .await
         .expect(200);
     // Archived before the shard was processed: nothing is granted.
-    program.work_off(1).await;
-    assert_eq!(program.test.text("SELECT count(*) FROM grants").await, "0");
+    work_off(&program, 1).await;
+    assert_eq!(program.text("SELECT count(*) FROM grants").await, "0");
     let problem = program
         .send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None)
         .await
         .expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:archived");
     program.send("POST", "/api/rules/NONE/evaluate", None).await.expect(404);
-    assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "1");
+    assert_eq!(program.text("SELECT count(*) FROM runs").await, "1");
 }
 
 #[tokio::test]
 async fn a_revocation_cancels_the_open_grants_of_an_archived_rule_once() {
     let program = with_players().await;
-    program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
-    program.work_off(1).await;
+    start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    work_off(&program, 1).await;
     program
         .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
         .await
         .expect(200);
-    let started = program
-        .start(
-            "/api/rules/LOSS_CASHBACK/revoke",
-            Some(json!({ "reason": "granted in error" })),
-        )
-        .await;
+    let started = start(
+        &program,
+        "/api/rules/LOSS_CASHBACK/revoke",
+        Some(json!({ "reason": "granted in error" })),
+    )
+    .await;
     assert_eq!(started["shards"], json!(1));
-    program.work_off(3).await;
+    work_off(&program, 3).await;
     assert_eq!(
         program
-            .test
             .text("SELECT status || ' ' || status_reason || ' ' || balance FROM grants")
             .await,
         "CANCELLED granted in error 0.0000"
     );
     let postings = "SELECT string_agg(kind || ' ' || house || ' ' || direction * round(amount, 2), ', ' ORDER BY version) FROM postings";
     assert_eq!(
-        program.test.text(postings).await,
+        program.text(postings).await,
         "reward_grant house:issuance 480.00, bonus_cancellation house:issuance -480.00"
     );
     let history = "SELECT string_agg(to_status || ' ' || reason || ' ' || left(actor, 4), ', ') FROM grant_history";
-    assert_eq!(program.test.text(history).await, "CANCELLED granted in error test");
+    assert_eq!(program.text(history).await, "CANCELLED granted in error test");
     assert_eq!(
         program
-            .test
             .text("SELECT count(*) FROM outbox WHERE event_type = 'bonus.cancelled'")
             .await,
         "1"
     );
     let run = "SELECT status || ' ' || reason || ' ' || (SELECT revoked || ' ' || round(taken_back, 2) FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r WHERE kind = 'REVOCATION'";
-    assert_eq!(program.test.text(run).await, "COMPLETED granted in error 1 480.00");
+    assert_eq!(program.text(run).await, "COMPLETED granted in error 1 480.00");
     assert_eq!(
         program
-            .test
             .text("SELECT reason FROM audit_log WHERE action = 'rule.revoke'")
             .await,
         "granted in error"
     );
 
-    let again = program
-        .start("/api/rules/LOSS_CASHBACK/revoke", Some(json!({ "reason": "again" })))
-        .await;
+    let again = start(
+        &program,
+        "/api/rules/LOSS_CASHBACK/revoke",
+        Some(json!({ "reason": "again" })),
+    )
+    .await;
     assert_eq!(again["shards"], json!(0), "nobody holds one any more");
-    testing::audit(&program.test.owner()).await;
+    testing::audit(&program.owner()).await;
 }
 
 #[tokio::test]
@@ -213,14 +199,18 @@ async fn a_revocation_needs_a_reason_and_a_rule() {
     for reason in ["", "  ", "a\u{0}", &"x".repeat(501)] {
         assert_eq!(
             program
-                .errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({ "reason": reason }))
+                .errors(
+                    "POST",
+                    "/api/rules/LOSS_CASHBACK/revoke",
+                    Some(json!({ "reason": reason }))
+                )
                 .await,
             ["/reason format"]
         );
     }
     assert_eq!(
         program
-            .errors("POST", "/api/rules/LOSS_CASHBACK/revoke", json!({}))
+            .errors("POST", "/api/rules/LOSS_CASHBACK/revoke", Some(json!({})))
             .await,
         ["/reason required"]
     );
@@ -228,18 +218,24 @@ async fn a_revocation_needs_a_reason_and_a_rule() {
         .send("POST", "/api/rules/NONE/revoke", Some(json!({ "reason": "x" })))
         .await
         .expect(404);
-    assert_eq!(program.test.text("SELECT count(*) FROM runs").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM runs").await, "0");
     let (operator, viewer) = (
-        api_key(&program.test.db(), "operator").await,
-        api_key(&program.test.db(), "viewer").await,
+        api_key(&program.db(), "operator").await,
+        api_key(&program.db(), "viewer").await,
     );
     for (path, key) in [
         ("/api/rules/LOSS_CASHBACK/revoke", &operator),
         ("/api/rules/LOSS_CASHBACK/evaluate", &viewer),
     ] {
-        call(&program.router, "POST", path, Some(key), Some(json!({ "reason": "x" })))
-            .await
-            .expect(403);
+        call(
+            program.router(),
+            "POST",
+            path,
+            Some(key),
+            Some(json!({ "reason": "x" })),
+        )
+        .await
+        .expect(403);
     }
 }
 
@@ -251,8 +247,8 @@ async fn a_run_of_a_rule_that_cannot_be_sent_is_given_up() {
             json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string(),
         )
     };
-    let program = Program::with_queue(refuse).await;
-    Player::new("P001").insert(&program.test.db()).await;
+    let program = program_with(refuse).await;
+    Player::new("P001").insert(&program.db()).await;
     program
         .send("POST", "/api/rules", Some(loss_cashback()))
         .await
@@ -265,5 +261,5 @@ async fn a_run_of_a_rule_that_cannot_be_sent_is_given_up() {
         "SELECT status FROM runs WHERE run_id = '{}'",
         problem["run_id"].as_str().unwrap()
     );
-    assert_eq!(program.test.text(&run).await, "COMPLETED_WITH_ERRORS");
+    assert_eq!(program.text(&run).await, "COMPLETED_WITH_ERRORS");
 }

@@ -1,12 +1,13 @@
-use crate::{Program, loss_cashback};
+use crate::runs::{start, work_off};
+use crate::{loss_cashback, program, program_with};
 use serde_json::{Value, json};
-use testing::{Player, api_key, call};
+use testing::{Player, TestApi, api_key, call};
 
 /// P002 of the domain gets 480.00, which costs 362.11 and earns 450.00. X is as P002 and suspicious: half of it. P004
 /// is not one for the rule.
-async fn with_players() -> Program {
-    let program = Program::new().await;
-    let db = program.test.db();
+async fn with_players() -> TestApi {
+    let program = program().await;
+    let db = program.db();
     let losing = |id: &str| {
         Player::new(id)
             .deposited("1000")
@@ -18,7 +19,6 @@ async fn with_players() -> Program {
     losing("P002").insert(&db).await;
     losing("X").tier("GOLD").insert(&db).await;
     program
-        .test
         .tamper("UPDATE players SET risk_score = 45 WHERE player_id = 'X'")
         .await;
     Player::new("P004")
@@ -135,7 +135,7 @@ async fn a_draft_is_put_in_front_of_everybody_and_nothing_is_written() {
         (&simulated["difference"], &simulated["budget"]),
         (&Value::Null, &Value::Null)
     );
-    assert_eq!(program.test.text("SELECT count(*) FROM (SELECT 1 FROM rules UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM reward_decisions UNION ALL SELECT 1 FROM audit_log) x").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM (SELECT 1 FROM rules UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM reward_decisions UNION ALL SELECT 1 FROM audit_log) x").await, "0");
 }
 
 #[tokio::test]
@@ -251,7 +251,7 @@ async fn a_simulation_wants_one_rule_and_an_operator() {
         (json!({ "rule_id": "LOSS_CASHBACK", "as_run": 1 }), "/as_run type"),
     ] {
         assert_eq!(
-            program.errors("POST", "/api/rules/simulate", body.clone()).await,
+            program.errors("POST", "/api/rules/simulate", Some(body.clone())).await,
             [expected],
             "{body}"
         );
@@ -266,13 +266,13 @@ async fn a_simulation_wants_one_rule_and_an_operator() {
             .expect(404);
     }
     assert_eq!(
-        program.test.text("SELECT count(*) FROM runs").await,
+        program.text("SELECT count(*) FROM runs").await,
         "0",
         "no run is made of what cannot be simulated"
     );
-    let viewer = api_key(&program.test.db(), "viewer").await;
+    let viewer = api_key(&program.db(), "viewer").await;
     call(
-        &program.router,
+        program.router(),
         "POST",
         "/api/rules/simulate",
         Some(&viewer),
@@ -292,16 +292,16 @@ async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
     let mut draft = loss_cashback();
     draft["reward_config"]["max_amount"] = json!(100.50);
     let body = |as_run| json!({ "rule": draft, "within": "ACTIVE_SET", "as_run": as_run });
-    let started = program.start("/api/rules/simulate", Some(body(true))).await;
+    let started = start(&program, "/api/rules/simulate", Some(body(true))).await;
     let place = format!("/api/rules/simulations/{}", started["run_id"].as_str().unwrap());
     let problem = program.send("GET", &place, None).await.expect(409);
     assert_eq!(
         (&problem["type"], &problem["run_url"]),
         (&json!("urn:loyalty:problem:not_ended"), &started["run_url"])
     );
-    program.work_off(2).await;
-    let viewer = api_key(&program.test.db(), "viewer").await;
-    let mut report = call(&program.router, "GET", &place, Some(&viewer), None)
+    work_off(&program, 2).await;
+    let viewer = api_key(&program.db(), "viewer").await;
+    let mut report = call(program.router(), "GET", &place, Some(&viewer), None)
         .await
         .expect(200);
     let mut direct = program
@@ -315,7 +315,7 @@ async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
     assert_eq!(report.to_string(), direct.to_string());
     assert_eq!(report["amount"].to_string(), "150.75", "100.50, and half of it");
     let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' || shards_done FROM runs";
-    assert_eq!(program.test.text(run).await, "SIMULATION COMPLETED LOSS_CASHBACK 1");
+    assert_eq!(program.text(run).await, "SIMULATION COMPLETED LOSS_CASHBACK 1");
 }
 
 #[tokio::test]
@@ -325,7 +325,7 @@ async fn a_simulation_that_failed_says_why_and_others_are_not_found() {
         .send("POST", "/api/rules", Some(loss_cashback()))
         .await
         .expect(201);
-    let evaluation = program.start("/api/rules/LOSS_CASHBACK/evaluate", None).await;
+    let evaluation = start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
     for other in [
         evaluation["run_id"].as_str().unwrap(),
         "00000000-0000-0000-0000-000000000000",
@@ -335,17 +335,17 @@ async fn a_simulation_that_failed_says_why_and_others_are_not_found() {
             .await
             .expect(404);
     }
-    let started = program
-        .start(
-            "/api/rules/simulate",
-            Some(json!({ "rule_id": "LOSS_CASHBACK", "as_run": true })),
-        )
-        .await;
+    let started = start(
+        &program,
+        "/api/rules/simulate",
+        Some(json!({ "rule_id": "LOSS_CASHBACK", "as_run": true })),
+    )
+    .await;
     program
         .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
         .await
         .expect(200);
-    program.work_off(1).await;
+    work_off(&program, 1).await;
     let place = format!("/api/rules/simulations/{}", started["run_id"].as_str().unwrap());
     let problem = program.send("GET", &place, None).await.expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:simulation_failed");
@@ -366,8 +366,8 @@ async fn a_simulation_whose_message_cannot_be_sent_has_failed() {
             json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string(),
         )
     };
-    let program = Program::with_queue(refuse).await;
-    Player::new("P001").insert(&program.test.db()).await;
+    let program = program_with(refuse).await;
+    Player::new("P001").insert(&program.db()).await;
     program
         .send("POST", "/api/rules", Some(loss_cashback()))
         .await
@@ -382,10 +382,9 @@ async fn a_simulation_whose_message_cannot_be_sent_has_failed() {
         .expect(503);
     assert_eq!(
         program
-            .test
             .text("SELECT status || ' ' || (finished_at IS NOT NULL) FROM runs")
             .await,
         "FAILED true"
     );
-    testing::audit(&program.test.owner()).await;
+    testing::audit(&program.owner()).await;
 }

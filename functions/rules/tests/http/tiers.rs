@@ -1,4 +1,4 @@
-use crate::Program;
+use crate::program;
 use app::Act;
 use serde_json::{Value, json};
 use testing::{Player, call};
@@ -14,7 +14,7 @@ fn names(tiers: &Value) -> Vec<String> {
 
 #[tokio::test]
 async fn an_empty_program_has_the_default_ladder() {
-    let program = Program::new().await;
+    let program = program().await;
     let tiers = program.get("/api/tiers").await;
     assert_eq!(
         names(&tiers),
@@ -28,7 +28,7 @@ async fn an_empty_program_has_the_default_ladder() {
 
 #[tokio::test]
 async fn tiers_are_added_changed_and_deleted() {
-    let program = Program::new().await;
+    let program = program().await;
     let requirements = json!({ "kyc_completed": true, "monthly_active_days_min": 5 });
     let diamond = json!({ "tier_level": "DIAMOND", "lp_min": 100000, "benefits": { "gift_value": 50.5 }, "requirements": requirements });
     assert_eq!(
@@ -64,12 +64,12 @@ async fn tiers_are_added_changed_and_deleted() {
         .await
         .expect(404);
     let audit = "SELECT string_agg(action, ' ' ORDER BY audit_id) FROM audit_log WHERE subject = 'tier:DIAMOND'";
-    assert_eq!(program.test.text(audit).await, "tier.create tier.update tier.delete");
+    assert_eq!(program.text(audit).await, "tier.create tier.update tier.delete");
 }
 
 #[tokio::test]
 async fn a_broken_ladder_is_refused_with_the_place() {
-    let program = Program::new().await;
+    let program = program().await;
     let tier = |lp_min: Value| json!({ "tier_level": "X", "lp_min": lp_min });
     let benefit = |name: &str, value: Value| json!({ "tier_level": "X", "lp_min": 7, "benefits": { name: value } });
     for (body, expected) in [
@@ -89,18 +89,24 @@ async fn a_broken_ladder_is_refused_with_the_place() {
         ),
     ] {
         assert_eq!(
-            program.errors("POST", "/api/tiers", body.clone()).await[0],
+            program.errors("POST", "/api/tiers", Some(body.clone())).await[0],
             expected,
             "{body}"
         );
     }
     assert_eq!(
-        program.errors("PUT", "/api/tiers/BRONZE", json!({ "lp_min": 1 })).await,
+        program
+            .errors("PUT", "/api/tiers/BRONZE", Some(json!({ "lp_min": 1 })))
+            .await,
         ["/lp_min range"]
     );
     assert_eq!(
         program
-            .errors("PUT", "/api/tiers/GOLD", json!({ "tier_level": "SILVER", "lp_min": 1 }))
+            .errors(
+                "PUT",
+                "/api/tiers/GOLD",
+                Some(json!({ "tier_level": "SILVER", "lp_min": 1 }))
+            )
             .await,
         ["/tier_level range"]
     );
@@ -114,9 +120,9 @@ async fn a_broken_ladder_is_refused_with_the_place() {
 
 #[tokio::test]
 async fn a_tier_that_the_redemption_catalogue_names_stays() {
-    let program = Program::new().await;
+    let program = program().await;
     let rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5, "tier_min": "GOLD" });
-    app::wallet::redemption::create(&program.test.db(), &rule, &Act::of("test", lambda::context()))
+    app::wallet::redemption::create(&program.db(), &rule, &Act::of("test", lambda::context()))
         .await
         .unwrap();
     let problem = program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409);
@@ -127,8 +133,8 @@ async fn a_tier_that_the_redemption_catalogue_names_stays() {
 
 #[tokio::test]
 async fn a_tier_with_players_stays() {
-    let program = Program::new().await;
-    Player::new("P001").tier("GOLD").insert(&program.test.db()).await;
+    let program = program().await;
+    Player::new("P001").tier("GOLD").insert(&program.db()).await;
     assert_eq!(
         program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409)["type"],
         "urn:loyalty:problem:tier_in_use"
@@ -138,13 +144,13 @@ async fn a_tier_with_players_stays() {
 
 #[tokio::test]
 async fn a_benefit_that_a_rule_reads_stays_on_the_ladder() {
-    let program = Program::new().await;
+    let program = program().await;
     let rule = json!({
         "rule_id": "GIFT", "name": "Gift", "is_active": false, "conditions": { "gift_value_min": 1 },
         "reward_config": { "type": "LOYALTY_POINTS", "formula": "gift_value * 2" },
     });
     assert_eq!(
-        program.errors("POST", "/api/rules", rule.clone()).await[0],
+        program.errors("POST", "/api/rules", Some(rule.clone())).await[0],
         "/conditions/gift_value_min unknown"
     );
     program
@@ -167,10 +173,10 @@ async fn a_benefit_that_a_rule_reads_stays_on_the_ladder() {
 
 #[tokio::test]
 async fn ladder_edits_wait_for_each_other() {
-    let program = Program::new().await;
+    let program = program().await;
     let tasks: Vec<_> = (0..6)
         .map(|n| {
-            let (router, key) = (program.router.clone(), program.key.clone());
+            let (router, key) = (program.router().clone(), program.key().to_owned());
             let tier = json!({ "tier_level": format!("T{n}"), "lp_min": 777 });
             tokio::spawn(async move { call(&router, "POST", "/api/tiers", Some(&key), Some(tier)).await.status })
         })
@@ -186,8 +192,8 @@ async fn ladder_edits_wait_for_each_other() {
 
 #[tokio::test]
 async fn nobody_enters_a_tier_while_it_is_deleted() {
-    let program = Program::new().await;
-    let client = program.test.owner();
+    let program = program().await;
+    let client = program.owner();
     let mut client = client.client().await.unwrap();
     // An uncommitted transaction that moves a player into GOLD.
     let tx = store::begin(&mut client).await.unwrap();
@@ -195,14 +201,14 @@ async fn nobody_enters_a_tier_while_it_is_deleted() {
     tx.batch_execute("INSERT INTO players (player_id, tier, created_at) VALUES ('P001', 'GOLD', now())")
         .await
         .unwrap();
-    let (router, key) = (program.router.clone(), program.key.clone());
+    let (router, key) = (program.router().clone(), program.key().to_owned());
     let delete = tokio::spawn(async move {
         call(&router, "DELETE", "/api/tiers/GOLD", Some(&key), None)
             .await
             .status
     });
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'tiers'::regclass AND NOT granted";
-    while program.test.text(waiting).await == "0" && !delete.is_finished() {}
+    while program.text(waiting).await == "0" && !delete.is_finished() {}
     store::commit(tx).await.unwrap();
     assert_eq!(delete.await.unwrap(), 409);
 }

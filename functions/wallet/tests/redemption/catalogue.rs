@@ -1,15 +1,13 @@
 //! Maintaining the catalogue.
 
-use crate::{Program, RULES, cash};
+use super::*;
 use serde_json::{Value, json};
 use testing::{api_key, call};
 
 #[tokio::test]
 async fn a_saved_entry_is_given_back_with_its_defaults() {
-    let program = Program::new().await;
-    let created = program
-        .offer(cash(json!({ "tier_min": "GOLD", "monthly_limit": 2 })))
-        .await;
+    let program = program().await;
+    let created = offer(&program, cash(json!({ "tier_min": "GOLD", "monthly_limit": 2 }))).await;
     let mut shown = created.clone();
     for time in ["created_at", "updated_at"] {
         assert!(
@@ -35,10 +33,10 @@ async fn a_saved_entry_is_given_back_with_its_defaults() {
 
 #[tokio::test]
 async fn the_terms_of_a_bonus_come_back_as_they_were_given() {
-    let program = Program::new().await;
+    let program = program().await;
     let terms = json!({ "target": "BONUS", "wagering_requirement": 10, "expiry_hours": 48,
         "eligible_games": ["slots"], "max_bet": "5.50" });
-    let created = program.offer(cash(terms)).await;
+    let created = offer(&program, cash(terms)).await;
     assert_eq!(
         (
             created["wagering_requirement"].to_string(),
@@ -55,12 +53,12 @@ async fn the_terms_of_a_bonus_come_back_as_they_were_given() {
 
 #[tokio::test]
 async fn a_save_changes_what_it_names_and_is_audited() {
-    let program = Program::new().await;
+    let program = program().await;
     let terms = json!({ "monthly_limit": 2, "target": "BONUS", "max_bet": 5, "tier_min": "GOLD" });
-    program.offer(cash(terms)).await;
+    offer(&program, cash(terms)).await;
     let path = "/api/redemption/rules/CASH_5";
     assert_eq!(
-        program.errors("PUT", path, json!({ "target": "CASH" })).await,
+        program.errors("PUT", path, Some(json!({ "target": "CASH" }))).await,
         ["/wagering_requirement unknown", "/max_bet unknown"]
     );
     let patch = json!({ "rule_id": null, "cost": 600, "is_active": false, "monthly_limit": null, "target": "TICKETS",
@@ -79,7 +77,7 @@ async fn a_save_changes_what_it_names_and_is_audited() {
         assert_eq!(program.send("PUT", path, Some(patch)).await.expect(200), updated);
     }
     assert_eq!(
-        program.errors("PUT", path, json!({ "name": null })).await,
+        program.errors("PUT", path, Some(json!({ "name": null }))).await,
         ["/name required"]
     );
 
@@ -92,27 +90,28 @@ async fn a_save_changes_what_it_names_and_is_audited() {
         .await
         .expect(404);
     assert_eq!(
-        program.errors("PUT", path, cash(json!({ "rule_id": "OTHER" }))).await,
+        program
+            .errors("PUT", path, Some(cash(json!({ "rule_id": "OTHER" }))))
+            .await,
         ["/rule_id range"]
     );
     assert_eq!(
-        program.errors("PUT", path, cash(json!({ "cost": 0 }))).await,
+        program.errors("PUT", path, Some(cash(json!({ "cost": 0 })))).await,
         ["/cost range"]
     );
     let audit = "SELECT string_agg(action || ' ' || coalesce(before ->> 'cost', '-') || '>' || (after ->> 'cost'),
         ',' ORDER BY audit_id)
                  FROM audit_log WHERE subject = 'redemption_rule:CASH_5'";
     assert_eq!(
-        program.test.text(audit).await,
+        program.text(audit).await,
         "redemption_rule.create ->500.00,redemption_rule.update 500.00>600.00"
     );
 }
 
 #[tokio::test]
 async fn wrong_entries_are_refused_with_the_places() {
-    let program = Program::new().await;
+    let program = program().await;
     program
-        .test
         .tamper("INSERT INTO settings VALUES ('max_wagering_multiplier', '10', now(), 'test')")
         .await;
     for (rule, expected) in [
@@ -136,19 +135,21 @@ async fn wrong_entries_are_refused_with_the_places() {
         ),
         (cash(json!({ "monthly_limt": 1 })), vec!["/monthly_limt unknown"]),
     ] {
-        assert_eq!(program.errors("POST", RULES, rule.clone()).await, expected, "{rule}");
+        assert_eq!(
+            program.errors("POST", RULES, Some(rule.clone())).await,
+            expected,
+            "{rule}"
+        );
     }
-    assert_eq!(program.test.text("SELECT count(*) FROM redemption_rules").await, "0");
-    assert_eq!(program.test.text("SELECT count(*) FROM audit_log").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM redemption_rules").await, "0");
+    assert_eq!(program.text("SELECT count(*) FROM audit_log").await, "0");
 }
 
 #[tokio::test]
 async fn the_catalogue_is_filtered_and_walked() {
-    let program = Program::new().await;
+    let program = program().await;
     for (id, is_active) in [("C", true), ("A", false), ("B", true)] {
-        program
-            .offer(cash(json!({ "rule_id": id, "is_active": is_active })))
-            .await;
+        offer(&program, cash(json!({ "rule_id": id, "is_active": is_active }))).await;
     }
     let ids = |rules: Value| -> Vec<String> {
         rules
@@ -180,19 +181,19 @@ async fn the_catalogue_is_filtered_and_walked() {
 
 #[tokio::test]
 async fn everybody_reads_the_catalogue_and_admins_write_it() {
-    let program = Program::new().await;
-    program.offer(cash(json!({}))).await;
+    let program = program().await;
+    offer(&program, cash(json!({}))).await;
     let path = "/api/redemption/rules/CASH_5";
     for role in ["viewer", "operator"] {
-        let key = api_key(&program.test.db(), role).await;
-        call(&program.router, "GET", RULES, Some(&key), None).await.expect(200);
-        call(&program.router, "GET", path, Some(&key), None).await.expect(200);
-        call(&program.router, "POST", RULES, Some(&key), Some(cash(json!({}))))
+        let key = api_key(&program.db(), role).await;
+        call(program.router(), "GET", RULES, Some(&key), None).await.expect(200);
+        call(program.router(), "GET", path, Some(&key), None).await.expect(200);
+        call(program.router(), "POST", RULES, Some(&key), Some(cash(json!({}))))
             .await
             .expect(403);
-        call(&program.router, "PUT", path, Some(&key), Some(cash(json!({}))))
+        call(program.router(), "PUT", path, Some(&key), Some(cash(json!({}))))
             .await
             .expect(403);
     }
-    call(&program.router, "GET", RULES, None, None).await.expect(401);
+    program.send_unknown("GET", RULES, None).await.expect(401);
 }

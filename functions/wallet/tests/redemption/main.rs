@@ -6,9 +6,6 @@ mod redeem;
 
 use app::Act;
 use app::wallet::redemption::Redeemed;
-use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
 use domain::context::Context;
 use domain::id::{PlayerId, RedemptionRuleId};
 use domain::idempotency::Answer;
@@ -18,147 +15,104 @@ use domain::problem::Refusal;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use testing::{Player, Response, TestDb, api_key, call, send};
+use testing::{Player, Response, TestApi, call};
 
-struct Program {
-    test: TestDb,
-    router: Router,
-    admin: String,
+/// With player P001, at SILVER and without points.
+async fn program() -> TestApi {
+    let api = TestApi::new("admin", |db, now| ::wallet::router(db, now)).await;
+    api.subscribe().await;
+    Player::new("P001").tier("SILVER").insert(&api.db()).await;
+    api
 }
 
-impl Program {
-    /// With player P001, at SILVER and without points.
-    async fn new() -> Self {
-        let test = TestDb::new().await;
-        test.subscribe().await;
-        let admin = api_key(&test.db(), "admin").await;
-        Player::new("P001").tier("SILVER").insert(&test.db()).await;
-        Self {
-            router: wallet::router(test.db(), lambda::clock::now),
-            admin,
-            test,
-        }
-    }
+async fn offer(program: &TestApi, rule: Value) -> Value {
+    program.post(RULES, rule).await.expect(201)
+}
 
-    async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Response {
-        call(&self.router, method, path, Some(&self.admin), body).await
-    }
+/// Credits points directly, because the API credits neither RP nor points that expire.
+async fn give(program: &TestApi, asset: Asset, amount: i64, expires_at: Option<&str>) {
+    let (db, expires_at) = (program.db(), expires_at.map(|at| at.parse().unwrap()));
+    let credited: store::Result<()> = store::transaction!(db, |tx| credit(tx, asset, amount, expires_at));
+    credited.unwrap();
+}
 
-    async fn get(&self, path: &str) -> Value {
-        self.send("GET", path, None).await.expect(200)
-    }
+async fn redeem(program: &TestApi, rule_id: &str) -> Response {
+    program.post(REDEEM, order(rule_id)).await
+}
 
-    async fn offer(&self, rule: Value) -> Value {
-        self.send("POST", RULES, Some(rule)).await.expect(201)
-    }
+/// Returns the refusal's code and checks that nothing changed.
+async fn refusal(program: &TestApi, body: Value, status: u16) -> Value {
+    let before = state(program).await;
+    let problem = program.keyed(REDEEM, "refused", body).await.expect(status);
+    assert_eq!(state(program).await, before);
+    program.audit().await;
+    problem
+}
 
-    /// Credits points directly, because the API credits neither RP nor points that expire.
-    async fn credit(&self, asset: Asset, amount: i64, expires_at: Option<&str>) {
-        let (db, expires_at) = (self.test.db(), expires_at.map(|at| at.parse().unwrap()));
-        let credited: store::Result<()> = store::transaction!(db, |tx| credit(tx, asset, amount, expires_at));
-        credited.unwrap();
-    }
-
-    async fn redeem(&self, rule_id: &str) -> Response {
-        self.send("POST", REDEEM, Some(order(rule_id))).await
-    }
-
-    /// Returns the refusal's code and checks that nothing changed.
-    async fn refusal(&self, body: Value, status: u16) -> Value {
-        let before = self.state().await;
-        let problem = self.keyed("refused", body).await.expect(status);
-        assert_eq!(self.state().await, before);
-        testing::audit(&self.test.db()).await;
-        problem
-    }
-
-    async fn keyed(&self, key: &str, body: Value) -> Response {
-        let request = Request::post(REDEEM)
-            .header("authorization", format!("Bearer {}", self.admin))
-            .header("content-type", "application/json")
-            .header("idempotency-key", key)
-            .body(Body::from(body.to_string()))
-            .unwrap();
-        send(&self.router, request).await
-    }
-
-    /// Redeems at this instant.
-    async fn redeem_at(&self, rule_id: &str, now: &str) -> Result<Redeemed, Refusal> {
-        let context = Context {
-            now: now.parse().unwrap(),
-            ..lambda::context()
-        };
-        let rule_id = RedemptionRuleId::parse(rule_id).unwrap();
-        Ok(
-            app::wallet::redemption::redeem(&self.test.db(), &player(), &rule_id, &Act::of("test", context))
-                .await
-                .map(Answer::into_inner)?,
-        )
-    }
-
-    /// Status and body of `count` redemptions at once.
-    async fn redeem_at_once(&self, rule_id: &str, count: usize) -> Vec<Response> {
-        let calls: Vec<_> = (0..count)
-            .map(|_| {
-                let (router, key, body) = (self.router.clone(), self.admin.clone(), order(rule_id));
-                tokio::spawn(async move { call(&router, "POST", REDEEM, Some(&key), Some(body)).await })
-            })
-            .collect();
-        let mut answers = Vec::new();
-        for call in calls {
-            answers.push(call.await.unwrap());
-        }
-        answers
-    }
-
-    async fn wallet(&self) -> Value {
-        self.get("/api/wallet/P001").await
-    }
-
-    /// `RP LP TICKETS BONUS`
-    async fn balances(&self) -> String {
-        let wallet = self.wallet().await;
-        ["rp_balance", "lp_balance", "tickets_balance", "bonus_balance"]
-            .map(|name| wallet[name].to_string())
-            .join(" ")
-    }
-
-    /// A digest of everything a redemption can change.
-    async fn state(&self) -> String {
-        let tables = [
-            "postings",
-            "wallets",
-            "point_lots",
-            "lot_movements",
-            "grants",
-            "grant_history",
-            "redemptions",
-            "outbox",
-        ];
-        let rows: Vec<String> = tables
-            .iter()
-            .chain(&["idempotency_keys", "stats", "players"])
-            .map(|t| format!("SELECT '{t}' || x::text AS x FROM {t} x"))
-            .collect();
-        self.test
-            .text(&format!(
-                "SELECT md5(string_agg(x, ',' ORDER BY x)) FROM ({}) AS rows",
-                rows.join(" UNION ALL ")
-            ))
+/// Redeems at this instant.
+async fn redeem_at(program: &TestApi, rule_id: &str, now: &str) -> Result<Redeemed, Refusal> {
+    let context = Context {
+        now: now.parse().unwrap(),
+        ..lambda::context()
+    };
+    let rule_id = RedemptionRuleId::parse(rule_id).unwrap();
+    Ok(
+        app::wallet::redemption::redeem(&program.db(), &player(), &rule_id, &Act::of("test", context))
             .await
-    }
+            .map(Answer::into_inner)?,
+    )
+}
 
-    /// `pointer code` of every error of a 422.
-    async fn errors(&self, method: &str, path: &str, body: Value) -> Vec<String> {
-        let problem = self.send(method, path, Some(body)).await.expect(422);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        problem["errors"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|error| format!("{} {}", text(&error["pointer"]), text(&error["code"])))
-            .collect()
+/// Status and body of `count` redemptions at once.
+async fn redeem_at_once(program: &TestApi, rule_id: &str, count: usize) -> Vec<Response> {
+    let calls: Vec<_> = (0..count)
+        .map(|_| {
+            let (router, key, body) = (program.router().clone(), program.key().to_owned(), order(rule_id));
+            tokio::spawn(async move { call(&router, "POST", REDEEM, Some(&key), Some(body)).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
     }
+    answers
+}
+
+async fn wallet_of(program: &TestApi) -> Value {
+    program.get("/api/wallet/P001").await
+}
+
+/// `RP LP TICKETS BONUS`
+async fn balances(program: &TestApi) -> String {
+    let wallet = wallet_of(program).await;
+    ["rp_balance", "lp_balance", "tickets_balance", "bonus_balance"]
+        .map(|name| wallet[name].to_string())
+        .join(" ")
+}
+
+/// A digest of everything a redemption can change.
+async fn state(program: &TestApi) -> String {
+    let tables = [
+        "postings",
+        "wallets",
+        "point_lots",
+        "lot_movements",
+        "grants",
+        "grant_history",
+        "redemptions",
+        "outbox",
+    ];
+    let rows: Vec<String> = tables
+        .iter()
+        .chain(&["idempotency_keys", "stats", "players"])
+        .map(|t| format!("SELECT '{t}' || x::text AS x FROM {t} x"))
+        .collect();
+    program
+        .text(&format!(
+            "SELECT md5(string_agg(x, ',' ORDER BY x)) FROM ({}) AS rows",
+            rows.join(" UNION ALL ")
+        ))
+        .await
 }
 
 const RULES: &str = "/api/redemption/rules";

@@ -5,22 +5,15 @@ use axum::Json;
 use axum::extract::State;
 use domain::settings::Settings;
 use lambda::{Acting, JsonText, Problem};
-use serde_json::{Map, Value};
 
 pub async fn get(State(ops): State<Ops>) -> Result<Json<Settings>, Problem> {
     Ok(Json(app::program::settings::get(&ops.db).await?))
 }
 
-/// The body holds the keys to change, each with its complete new value.
+/// A JSON merge patch, deep: `{"caps": {"day": 400}}` changes that cap and leaves the others. Null is "none" for settings
+/// that have such a value, and removes an entry of a map, such as a game's edge.
 pub async fn put(State(ops): State<Ops>, Acting(act): Acting, body: JsonText) -> Result<Json<Settings>, Problem> {
-    let given: Settings = body.read()?;
-    let keys: Vec<String> = body
-        .read::<Map<String, Value>>()?
-        .into_iter()
-        .map(|(key, _)| key)
-        .collect();
-    if keys.is_empty() {
-        return get(State(ops)).await;
-    }
-    Ok(Json(app::program::settings::put(&ops.db, &given, &keys, &act).await?))
+    // Names and types first, with their places.
+    body.read::<Settings>()?;
+    Ok(Json(app::program::settings::put(&ops.db, &body.read()?, &act).await?))
 }

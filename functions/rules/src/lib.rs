@@ -17,9 +17,9 @@ use domain::money::Points;
 use domain::problem::Refusal;
 use domain::tier::Tier;
 use lambda::sqs::Queue;
-use lambda::{Acting, Api, Auth, Clock, Flag, JsonBody, Page, Params, PathParams, Problem, TellsTime};
+use lambda::{Acting, Api, Auth, Clock, Flag, JsonBody, JsonText, Page, Params, PathParams, Problem, TellsTime};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use view::{RuleView, TrialView, VersionView};
 
 #[derive(Clone)]
@@ -153,17 +153,20 @@ struct TierBody {
     #[serde(default)]
     benefits: Map<String, Value>,
     requirements: Option<Value>,
+    /// Where the tier ends, as the sender has it.
+    lp_max: Option<Points>,
 }
 
-impl TierBody {
-    fn into_tier(self, tier_level: String) -> Tier {
-        Tier {
-            tier_level,
-            lp_min: self.lp_min.value(),
-            benefits: self.benefits,
-            requirements: self.requirements,
-        }
-    }
+/// As [`TierBody`], with what is to change only.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "it checks names and types; the patch itself is applied")]
+struct TierPatch {
+    tier_level: Option<String>,
+    lp_min: Option<Points>,
+    benefits: Option<Map<String, Value>>,
+    requirements: Option<Value>,
+    lp_max: Option<Points>,
 }
 
 async fn create_tier(
@@ -175,21 +178,34 @@ async fn create_tier(
         .tier_level
         .take()
         .ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
-    let tier = app::tiers::create(&db, &body.into_tier(tier_level), &act).await?;
+    let tier = Tier {
+        tier_level,
+        lp_min: body.lp_min.value(),
+        benefits: body.benefits,
+        requirements: body.requirements,
+    };
+    let tier = app::tiers::create(&db, &tier, body.lp_max, &act).await?;
     Ok((StatusCode::CREATED, Json(tier)))
 }
 
-/// The body may omit the tier's name.
+/// A JSON merge patch: `{"benefits": {"gift_value": null}}` removes that benefit and leaves the rest of the tier.
 async fn update_tier(
     State(db): State<Db>,
     PathParams(tier_level): PathParams<String>,
     Acting(act): Acting,
-    JsonBody(body): JsonBody<TierBody>,
+    body: JsonText,
 ) -> Result<Json<Tier>, Problem> {
-    if body.tier_level.as_ref().is_some_and(|given| *given != tier_level) {
-        return Err(Refusal::invalid_at("/tier_level", "range", format!("must be {tier_level} or absent")).into());
+    let TierPatch { lp_min, lp_max, .. } = body.read()?;
+    let mut patch: Map<String, Value> = body.read()?;
+    patch.remove("lp_max");
+    match (lp_min, patch.get_mut("lp_min")) {
+        (Some(points), Some(given)) => *given = json!(points.value()),
+        (None, Some(_)) => return Err(Refusal::invalid_at("/lp_min", "required", "is required").into()),
+        _ => {}
     }
-    Ok(Json(app::tiers::update(&db, &body.into_tier(tier_level), &act).await?))
+    Ok(Json(
+        app::tiers::update(&db, &tier_level, &Value::Object(patch), lp_max, &act).await?,
+    ))
 }
 
 async fn delete_tier(

@@ -6,16 +6,32 @@ use serde_json::Value;
 /// `target` with the changes of `patch`, a JSON merge patch (RFC 7396): objects merge field by field, null removes a
 /// field, and any other value replaces what was there.
 pub fn merged(target: &Value, patch: &Value) -> Value {
+    apply(target, patch, Null::Removes)
+}
+
+/// As [`merged`], for a document in which null is a value of its own: it stays where the patch puts it.
+pub fn named(target: &Value, patch: &Value) -> Value {
+    apply(target, patch, Null::Stays)
+}
+
+/// What a null of the patch does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Null {
+    Removes,
+    Stays,
+}
+
+fn apply(target: &Value, patch: &Value, null: Null) -> Value {
     let Value::Object(changes) = patch else {
         return patch.clone();
     };
     let mut fields = target.as_object().cloned().unwrap_or_default();
     for (name, change) in changes {
-        if change.is_null() {
+        if change.is_null() && null == Null::Removes {
             fields.remove(name);
         } else {
             let before = fields.get(name).unwrap_or(&Value::Null);
-            fields.insert(name.clone(), merged(before, change));
+            fields.insert(name.clone(), apply(before, change, null));
         }
     }
     Value::Object(fields)
@@ -73,6 +89,13 @@ mod tests {
         ] {
             assert_eq!(merged(&target, &patch), expected, "{target} with {patch}");
         }
+    }
+
+    #[test]
+    fn a_null_can_be_a_value() {
+        let target = json!({"a": {"b": 1, "c": 2}, "d": 3});
+        let after = named(&target, &json!({"a": {"b": null}, "d": null}));
+        assert_eq!(after, json!({"a": {"b": null, "c": 2}, "d": null}));
     }
 
     #[test]

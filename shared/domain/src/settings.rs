@@ -6,11 +6,36 @@ use crate::schedule::{RetentionSettings, ScheduleSettings};
 use crate::segment::{Segment, SegmentThresholds};
 use crate::text_enum;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 fn dec(mantissa: i64, scale: u32) -> Decimal {
     Decimal::new(mantissa, scale)
+}
+
+/// A map without its entries that are null: a patch removes them so.
+fn entries<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    Ok(present(BTreeMap::deserialize(deserializer)?))
+}
+
+/// As [`entries`], on both levels.
+fn nested_entries<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Segment, BTreeMap<String, Decimal>>, D::Error> {
+    let outer = BTreeMap::<Segment, Option<BTreeMap<String, Option<Decimal>>>>::deserialize(deserializer)?;
+    Ok(present(outer)
+        .into_iter()
+        .map(|(segment, inner)| (segment, present(inner)))
+        .collect())
+}
+
+fn present<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> BTreeMap<K, V> {
+    map.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// Stored as one row per top-level key. A key without a row has its default.
@@ -110,12 +135,15 @@ pub struct ProfitSettings {
     /// House edge for an unknown mix of games.
     pub house_edge: Decimal,
     /// House edge by game, for a reward that names its eligible games.
+    #[serde(deserialize_with = "entries")]
     pub game_edge: BTreeMap<String, Decimal>,
     /// Standard deviation of one bet, in bets.
     pub bet_sd: Decimal,
     /// Expected stake over 30 days for a player without history.
+    #[serde(deserialize_with = "entries")]
     pub prior_wager: BTreeMap<Segment, Decimal>,
     /// By segment, then by reward type; a missing entry counts as 1.
+    #[serde(deserialize_with = "nested_entries")]
     pub retention_multiplier: BTreeMap<Segment, BTreeMap<String, Decimal>>,
 }
 

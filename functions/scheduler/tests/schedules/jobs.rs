@@ -299,19 +299,15 @@ async fn who_climbs_in_a_tier_review_has_rules_evaluated_because_of_it() {
     app::wallet::add_lp(&db, &points, &Act::of("ann", program.context()))
         .await
         .unwrap();
-    let silver = app::tiers::list(&db)
-        .await
-        .unwrap()
-        .into_iter()
-        .find(|tier| tier.tier_level == "SILVER")
-        .unwrap();
-    let lower = domain::tier::Tier {
-        lp_min: 500.into(),
-        ..silver
-    };
-    app::tiers::update(&db, &lower, &Act::of("ann", program.context()))
-        .await
-        .unwrap();
+    app::tiers::update(
+        &db,
+        "SILVER",
+        &json!({ "lp_min": 500 }),
+        None,
+        &Act::of("ann", program.context()),
+    )
+    .await
+    .unwrap();
 
     program.set("2026-11-23T02:30:00Z");
     assert_eq!(program.tick().await, [Job::TierReview]);

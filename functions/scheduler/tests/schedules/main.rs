@@ -111,9 +111,7 @@ impl Program {
     }
 
     pub async fn settings(&self, settings: Value) {
-        let keys: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
-        let given = serde_json::from_value(settings).unwrap();
-        app::program::settings::put(&self.test.db(), &given, &keys, &Act::of("test", clock()))
+        app::program::settings::put(&self.test.db(), &settings, &Act::of("test", clock()))
             .await
             .unwrap();
     }

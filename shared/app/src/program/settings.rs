@@ -4,6 +4,7 @@ use crate::error::BoxedCause;
 use crate::platform::audit_log::{self, Action, Sides, Subject};
 use crate::{Db, Error, Result};
 use domain::act::Act;
+use domain::patch::named;
 use domain::settings::Settings;
 use serde_json::{Map, Value};
 use store::{Executor, Tx};
@@ -17,30 +18,36 @@ pub async fn load(executor: &impl Executor) -> Result<Settings> {
     read(store::program::settings::load(executor).await?)
 }
 
-/// Replaces the values of `keys` (top-level names of [`Settings`]) by those of `given`, and returns all settings. A key
-/// is replaced as a whole: fields left out inside it get their defaults. Refuses values out of range, each with its
-/// place.
-pub async fn put(db: &Db, given: &Settings, keys: &[String], act: &Act) -> Result<Settings> {
-    store::transaction!(db, |tx| put_in_tx(tx, given, keys, act))
+/// Changes what `patch` names, deeply, and leaves the rest; returns all settings. Null stands for "none" where a setting
+/// has such a value, and removes an entry of a map. A patch that changes nothing writes nothing.
+///
+/// # Errors
+/// `Validation` with the place of each value out of range.
+pub async fn put(db: &Db, patch: &Value, act: &Act) -> Result<Settings> {
+    store::transaction!(db, |tx| put_in_tx(tx, patch, act))
 }
 
-async fn put_in_tx(tx: &Tx<'_>, given: &Settings, keys: &[String], act: &Act) -> Result<Settings> {
+async fn put_in_tx(tx: &Tx<'_>, patch: &Value, act: &Act) -> Result<Settings> {
     store::program::settings::lock(tx).await?;
     let before = object(&load(tx).await?)?;
-    let given = object(given)?;
-    let pick = |from: &Map<String, Value>| -> Map<String, Value> {
-        keys.iter()
-            .filter_map(|key| Some((key.clone(), from.get(key)?.clone())))
-            .collect()
-    };
-    let changed = pick(&given);
-    let mut after = before.clone();
-    after.extend(changed.clone());
-    let settings = read(after)?;
+    let settings: Settings = serde_json::from_value(named(&Value::Object(before.clone()), patch)).map_err(unusable)?;
     settings.validate().none_or(())?;
-    store::program::settings::save(tx, &changed, &act.actor, act.context.now).await?;
-    let sides = Sides::changed(&pick(&before), &changed);
-    audit_log::append(tx, act, Action::SettingsUpdate, Subject::Settings, sides).await?;
+    let after = object(&settings)?;
+    let (changed, replaced): (Map<_, _>, Map<_, _>) = after
+        .into_iter()
+        .filter(|(key, value)| before.get(key) != Some(value))
+        .map(|(key, value)| {
+            (
+                (key.clone(), value),
+                (key.clone(), before.get(&key).cloned().unwrap_or_default()),
+            )
+        })
+        .unzip();
+    if !changed.is_empty() {
+        store::program::settings::save(tx, &changed, &act.actor, act.context.now).await?;
+        let sides = Sides::changed(&replaced, &changed);
+        audit_log::append(tx, act, Action::SettingsUpdate, Subject::Settings, sides).await?;
+    }
     Ok(settings)
 }
 

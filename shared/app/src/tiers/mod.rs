@@ -39,12 +39,13 @@ use crate::error::{Error, Result};
 use crate::platform::audit_log::{self, Action, Sides, Subject};
 use domain::act::Act;
 use domain::facts::Catalogue;
-use domain::money::{MONEY_SCALE, check_amount, parse_signed};
+use domain::money::{MONEY_SCALE, Points, check_amount, parse_signed};
+use domain::patch::identified;
 use domain::problem::{FieldErrors, child};
 use domain::rule::{Condition, Rule};
 use domain::tier::{LP_MULTIPLIER, Ladder, Tier};
 use rust_decimal::Decimal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{Db, Executor, Tx, transaction};
 
 /// Longest name of a tier or benefit, in bytes.
@@ -94,18 +95,19 @@ pub async fn list(db: &Db) -> Result<Vec<Tier>> {
 /// Adds a tier to the ladder.
 ///
 /// # Errors
-/// [`TierError::Exists`]; `Validation` if the ladder would become invalid.
-pub async fn create(db: &Db, tier: &Tier, act: &Act) -> Result<Tier> {
-    transaction!(db, |tx| create_in_tx(tx, tier, act))
+/// [`TierError::Exists`]; `Validation` if the ladder would become invalid, or `lp_max` does not fit it.
+pub async fn create(db: &Db, tier: &Tier, lp_max: Option<Points>, act: &Act) -> Result<Tier> {
+    transaction!(db, |tx| create_in_tx(tx, tier, lp_max, act))
 }
 
-async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
+async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, lp_max: Option<Points>, act: &Act) -> Result<Tier> {
     let mut tiers = locked(tx).await?;
     if tiers.iter().any(|other| other.tier_level == tier.tier_level) {
         let tier_level = tier.tier_level.clone();
         return Err(TierError::Exists { tier_level }.into());
     }
     tiers.push(tier.clone());
+    check_lp_max(&tiers, tier, lp_max)?;
     check(tx, tiers, Some(tier)).await?;
     store::tiers::insert(tx, tier, act.context.now).await?;
     let subject = Subject::Tier(&tier.tier_level);
@@ -113,25 +115,48 @@ async fn create_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
     Ok(tier.clone())
 }
 
-/// Replaces a tier. Players stay in their tiers until they earn another one.
+/// Changes what `patch` names (a JSON merge patch). Players stay in their tiers until they earn another one.
 ///
 /// # Errors
-/// `NotFound`; `Validation` if the ladder would become invalid; [`TierError`] if a rule or another tier reads a benefit
-/// that would be removed.
-pub async fn update(db: &Db, tier: &Tier, act: &Act) -> Result<Tier> {
-    transaction!(db, |tx| update_in_tx(tx, tier, act))
+/// `NotFound`; `Validation` if the ladder would become invalid, or `lp_max` does not fit it; [`TierError`] if a rule or
+/// another tier reads a benefit that would be removed.
+pub async fn update(db: &Db, tier_level: &str, patch: &Value, lp_max: Option<Points>, act: &Act) -> Result<Tier> {
+    transaction!(db, |tx| update_in_tx(tx, tier_level, patch, lp_max, act))
 }
 
-async fn update_in_tx(tx: &Tx<'_>, tier: &Tier, act: &Act) -> Result<Tier> {
+async fn update_in_tx(tx: &Tx<'_>, tier_level: &str, patch: &Value, lp_max: Option<Points>, act: &Act) -> Result<Tier> {
     let mut tiers = locked(tx).await?;
-    let place = tiers.iter_mut().find(|other| other.tier_level == tier.tier_level);
-    let place = place.ok_or_else(|| Error::not_found("tier", &tier.tier_level))?;
-    let before = std::mem::replace(place, tier.clone());
-    check(tx, tiers, Some(tier)).await?;
-    store::tiers::update(tx, tier, act.context.now).await?;
-    let subject = Subject::Tier(&tier.tier_level);
-    audit_log::append(tx, act, Action::TierUpdate, subject, Sides::changed(&before, tier)).await?;
-    Ok(tier.clone())
+    let place = tiers.iter_mut().find(|other| other.tier_level == tier_level);
+    let place = place.ok_or_else(|| Error::not_found("tier", tier_level))?;
+    let before = place.clone();
+    let after = identified(&json!(before), patch, "tier_level").map_err(Error::Validation)?;
+    let tier: Tier = serde_json::from_value(after).map_err(|error| Error::stored("tier", error))?;
+    *place = tier.clone();
+    check_lp_max(&tiers, &tier, lp_max)?;
+    if tier == before {
+        return Ok(tier);
+    }
+    check(tx, tiers, Some(&tier)).await?;
+    store::tiers::update(tx, &tier, act.context.now).await?;
+    let subject = Subject::Tier(tier_level);
+    audit_log::append(tx, act, Action::TierUpdate, subject, Sides::changed(&before, &tier)).await?;
+    Ok(tier)
+}
+
+/// A tier ends where the next one begins. People write the end as that point, or as the last one before it: with the next
+/// tier at 10000, all from 9999 to 10000 fit. The highest tier has no end.
+fn check_lp_max(tiers: &[Tier], tier: &Tier, lp_max: Option<Points>) -> Result<()> {
+    let Some(lp_max) = lp_max else { return Ok(()) };
+    let above = tiers.iter().filter(|other| other.lp_min > tier.lp_min);
+    let detail = match above.min_by_key(|other| other.lp_min) {
+        None => "must be absent or null: this is the highest tier, which has no end".to_owned(),
+        Some(next) if (next.lp_min - Decimal::ONE..=next.lp_min).contains(&lp_max.value()) => return Ok(()),
+        Some(next) => format!(
+            "must be {}, where the next tier, {}, begins",
+            next.lp_min, next.tier_level
+        ),
+    };
+    Err(Error::Validation(FieldErrors::one("/lp_max", "range", detail)))
 }
 
 /// Removes a tier from the ladder.

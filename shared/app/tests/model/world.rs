@@ -179,8 +179,7 @@ impl World {
         ) = (1_000, 0, 1_000_000);
         (risk.bet_stakes_min, risk.bet_stakes_last) = (1_000, 1_000);
         risk.win_staked_min = plenty;
-        let changed = ["profit", "caps", "risk", "tier_qualification_days"].map(String::from);
-        app::program::settings::put(&db, &settings, &changed, &Act::of(ACTOR, context(now)))
+        app::program::settings::put(&db, &json!(settings), &Act::of(ACTOR, context(now)))
             .await
             .unwrap();
         for player in 0..PLAYERS {

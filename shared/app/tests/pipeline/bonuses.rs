@@ -60,14 +60,9 @@ async fn with_rules(terms: &[Value]) -> TestProgram {
         max_rewards_per_evaluation: 2,
         ..Settings::default()
     };
-    app::program::settings::put(
-        &program.db,
-        &settings,
-        &["max_rewards_per_evaluation".to_owned()],
-        &Act::of(ACTOR, context()),
-    )
-    .await
-    .unwrap();
+    app::program::settings::put(&program.db, &json!(settings), &Act::of(ACTOR, context()))
+        .await
+        .unwrap();
     let csv = "player_id,total_deposited,total_wagered,total_won,sessions\nP001,100000,90000,60000,50\n";
     program.import("p.csv", csv).await;
     assert_eq!(

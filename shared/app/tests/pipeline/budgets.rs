@@ -77,14 +77,9 @@ async fn the_budget_of_a_day_begins_anew_at_midnight_of_the_program_also_when_th
             time_zone: "Europe/Berlin".to_owned(),
             ..Settings::default()
         };
-        app::program::settings::put(
-            &program.db,
-            &berlin,
-            &["time_zone".to_owned()],
-            &Act::of("test", context()),
-        )
-        .await
-        .unwrap();
+        app::program::settings::put(&program.db, &json!(berlin), &Act::of("test", context()))
+            .await
+            .unwrap();
 
         // Staked a week before, so that the players' revenue is in the last 30 days.
         let context = Context {

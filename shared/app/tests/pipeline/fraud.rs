@@ -654,7 +654,7 @@ async fn settings_move_the_thresholds() {
     let program = ring(5, &device("phone-1")).await;
     let mut settings = Settings::default();
     settings.risk.hub_accounts = 4;
-    app::program::settings::put(&program.db, &settings, &["risk".to_owned()], &Act::of(ACTOR, at(1)))
+    app::program::settings::put(&program.db, &json!(settings), &Act::of(ACTOR, at(1)))
         .await
         .unwrap();
     program.scan(&ids(5), at(2)).await;

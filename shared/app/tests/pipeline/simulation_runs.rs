@@ -385,10 +385,9 @@ async fn a_rule_that_no_longer_holds_fails_the_run_with_the_reason() {
     for tier in tiers::list(&program.db).await.unwrap() {
         tiers::update(
             &program.db,
-            &Tier {
-                benefits: Map::new(),
-                ..tier
-            },
+            &tier.tier_level,
+            &json!({ "benefits": null }),
+            None,
             &Act::of("staff", context()),
         )
         .await

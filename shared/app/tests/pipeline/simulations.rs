@@ -96,15 +96,9 @@ pub async fn with_everything_in_play() -> TestProgram {
     let loyal = json!({ "BONUS_BALANCE": 100, "CASHBACK": 100 });
     let open = json!({ "profit": { "retention_multiplier": { "NEW": loyal, "WINNING": loyal, "BREAKEVEN": loyal,
         "LOSING": loyal, "VIP": loyal } } });
-    let settings = serde_json::from_value(open).unwrap();
-    app::program::settings::put(
-        &program.db,
-        &settings,
-        &["profit".to_owned()],
-        &Act::of("test", context()),
-    )
-    .await
-    .unwrap();
+    app::program::settings::put(&program.db, &open, &Act::of("test", context()))
+        .await
+        .unwrap();
     program.work_off_in_order(program.evaluate("EARLIER").await).await;
     program
 }

@@ -256,14 +256,9 @@ async fn play_counts_for_the_days_of_the_program_over_both_clock_changes() {
             ..Default::default()
         };
         settings.activity.lp_expiry_days = Some(1);
-        app::program::settings::put(
-            &program.db,
-            &settings,
-            &["time_zone".to_owned(), "activity".to_owned()],
-            &Act::of("test", at(0)),
-        )
-        .await
-        .unwrap();
+        app::program::settings::put(&program.db, &json!(settings), &Act::of("test", at(0)))
+            .await
+            .unwrap();
         let instant = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
         let second = jiff::SignedDuration::from_secs(1);
         let instants = [
@@ -308,14 +303,9 @@ async fn points_beyond_their_range_refuse_their_stake_alone() {
         let program = TestProgram::new(&["P1".to_owned()]).await;
         let mut settings = domain::settings::Settings::default();
         settings.activity.lp_per_unit_staked = d(per_unit);
-        app::program::settings::put(
-            &program.db,
-            &settings,
-            &["activity".to_owned()],
-            &Act::of("test", at(0)),
-        )
-        .await
-        .unwrap();
+        app::program::settings::put(&program.db, &json!(settings), &Act::of("test", at(0)))
+            .await
+            .unwrap();
         let staked = |(number, amount): (usize, &&str)| {
             occurrence(
                 "P1",

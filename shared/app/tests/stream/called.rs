@@ -26,14 +26,9 @@ async fn promising() -> TestProgram {
         *wager = d("1000000");
     }
     settings.profit.on_unprofitable = domain::settings::OnUnprofitable::Refuse;
-    app::program::settings::put(
-        &program.db,
-        &settings,
-        &["profit".to_owned()],
-        &Act::of("test", at(-60)),
-    )
-    .await
-    .unwrap();
+    app::program::settings::put(&program.db, &json!(settings), &Act::of("test", at(-60)))
+        .await
+        .unwrap();
     program
 }
 

@@ -41,30 +41,16 @@ impl Program {
 
     /// The default tier of this name, with requirements.
     pub async fn require(&self, tier_level: &str, requirements: Value) {
-        let tiers = app::tiers::list(&self.db).await.unwrap();
-        let tier = tiers.into_iter().find(|tier| tier.tier_level == tier_level).unwrap();
-        app::tiers::update(
-            &self.db,
-            &Tier {
-                requirements: Some(requirements),
-                ..tier
-            },
-            &Act::of("test", context()),
-        )
-        .await
-        .unwrap();
+        let patch = json!({ "requirements": requirements });
+        app::tiers::update(&self.db, tier_level, &patch, None, &Act::of("test", context()))
+            .await
+            .unwrap();
     }
 
     pub async fn set(&self, settings: Value) {
-        let keys: Vec<String> = settings.as_object().unwrap().keys().cloned().collect();
-        app::program::settings::put(
-            &self.db,
-            &serde_json::from_value(settings).unwrap(),
-            &keys,
-            &Act::of("test", context()),
-        )
-        .await
-        .unwrap();
+        app::program::settings::put(&self.db, &settings, &Act::of("test", context()))
+            .await
+            .unwrap();
     }
 
     pub async fn add_lp(&self, player_id: &str, amount: &str, context: Context) -> TransactionId {

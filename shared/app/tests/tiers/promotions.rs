@@ -209,11 +209,8 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
         .await;
     let tiers = app::tiers::list(&program.db).await.unwrap();
     for tier in tiers.iter().rev() {
-        let bare = domain::tier::Tier {
-            benefits: Default::default(),
-            ..tier.clone()
-        };
-        let changed = app::tiers::update(&program.db, &bare, &Act::of("test", context())).await;
+        let (level, bare) = (&tier.tier_level, json!({ "benefits": null }));
+        let changed = app::tiers::update(&program.db, level, &bare, None, &Act::of("test", context())).await;
         // The last tier with the benefit must keep it.
         assert_eq!(changed.is_err(), tier.tier_level == "BRONZE", "{}", tier.tier_level);
     }
@@ -225,16 +222,11 @@ async fn a_benefit_that_another_tier_asks_for_stays() {
         ("-0.1", false),
         ("true", false),
     ] {
-        let benefits = serde_json::Map::from_iter([("lp_multiplier".to_owned(), text(value))]);
-        let changed = app::tiers::update(
-            &program.db,
-            &domain::tier::Tier {
-                benefits,
-                ..tiers[2].clone()
-            },
-            &Act::of("test", context()),
-        )
-        .await;
+        let (level, patch) = (
+            &tiers[2].tier_level,
+            json!({ "benefits": { "lp_multiplier": text(value) } }),
+        );
+        let changed = app::tiers::update(&program.db, level, &patch, None, &Act::of("test", context())).await;
         assert_eq!(changed.is_ok(), is_multiplier, "{value}");
     }
 }
@@ -246,14 +238,9 @@ async fn rewards_of_a_run_promote_in_the_transaction_that_gives_them() {
     test.subscribe().await;
     let db = test.db();
     let plenty = json!({ "prior_wager": { "NEW": 1_000_000 } });
-    app::program::settings::put(
-        &db,
-        &serde_json::from_value(json!({ "profit": plenty })).unwrap(),
-        &["profit".into()],
-        &Act::of("test", context()),
-    )
-    .await
-    .unwrap();
+    app::program::settings::put(&db, &json!({ "profit": plenty }), &Act::of("test", context()))
+        .await
+        .unwrap();
     for number in 0..40 {
         testing::Player::new(&format!("P{number:03}"))
             .deposited(if number % 2 == 0 { "1000" } else { "999.99" })

@@ -9,7 +9,7 @@ use testing::{Player, TestApi, api_key, call, snapshot};
 
 /// With players P001 (VIP, GOLD) and P002 (LOSING).
 async fn program() -> TestApi {
-    let api = TestApi::new("viewer", |db, now| analytics::router(db, now)).await;
+    let api = TestApi::new("viewer", analytics::router).await;
     Player::new("P001").segment("VIP").tier("GOLD").insert(&api.db()).await;
     Player::new("P002").segment("LOSING").insert(&api.db()).await;
     api

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testing::{Player, TestApi, api_key, call, snapshot};
 
 async fn program() -> TestApi {
-    TestApi::new("operator", |db, now| players::router(db, now)).await
+    TestApi::new("operator", players::router).await
 }
 
 async fn ids(api: &TestApi, path: &str) -> Vec<String> {

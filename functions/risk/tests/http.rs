@@ -8,7 +8,7 @@ use testing::{Player, Response, TestApi, api_key, call, snapshot};
 
 /// With players P001 to P003, who share a device; P003 was rewarded.
 async fn program() -> TestApi {
-    let api = TestApi::new("operator", |db, now| risk::router(db, now)).await;
+    let api = TestApi::new("operator", risk::router).await;
     api.subscribe().await;
     for id in ["P001", "P002", "P003"] {
         Player::new(id).deposited("100").insert(&api.db()).await;
@@ -33,7 +33,7 @@ async fn program() -> TestApi {
 }
 
 fn players(program: &TestApi) -> TestApi {
-    program.beside(|db, now| ::players::router(db, now))
+    program.beside(::players::router)
 }
 
 /// P001 and P002 have one signal each.

@@ -21,10 +21,10 @@ impl Deref for Instances {
 impl Instances {
     /// With player P001.
     async fn new() -> Self {
-        let first = TestApi::new("operator", |db, now| wallet::router(db, now)).await;
+        let first = TestApi::new("operator", wallet::router).await;
         first.subscribe().await;
         Player::new("P001").deposited("100").insert(&first.db()).await;
-        let others = [0; 3].map(|_| first.beside(|db, now| wallet::router(db, now)));
+        let others = [0; 3].map(|_| first.beside(wallet::router));
         Self(std::iter::once(first).chain(others).collect())
     }
 

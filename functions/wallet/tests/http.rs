@@ -8,7 +8,7 @@ use testing::{Player, TestApi, api_key, call, send, snapshot};
 
 /// With player P001.
 async fn program() -> TestApi {
-    let api = TestApi::new("operator", |db, now| wallet::router(db, now)).await;
+    let api = TestApi::new("operator", wallet::router).await;
     api.subscribe().await;
     Player::new("P001").deposited("100").insert(&api.db()).await;
     api

@@ -1,4 +1,5 @@
 //! Tests TLS with a PostgreSQL server whose certificate comes from a private authority.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use postgres_server::{Plan, Shared};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

@@ -26,7 +26,7 @@ pub async fn program_with(queue: impl Fn(&testing::Request) -> (u16, String) + S
 }
 
 pub fn wallet(program: &TestApi) -> TestApi {
-    program.beside(|db, now| ::wallet::router(db, now))
+    program.beside(::wallet::router)
 }
 
 pub async fn record(program: &TestApi, events: Value) -> Vec<Value> {

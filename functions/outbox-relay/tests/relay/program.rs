@@ -24,7 +24,7 @@ const START_S: i64 = 1_772_366_400;
 fn numbered(player: &str, n: u64) -> Event {
     let player_id = PlayerId::parse(player).unwrap();
     let qualifying_lp = Points::of(n.into());
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         Event::TierChanged(TierChanged {
             from: "BRONZE".into(),
             player_id,

@@ -19,7 +19,7 @@ use testing::{Player, Response, TestApi, call};
 
 /// With player P001, at SILVER and without points.
 async fn program() -> TestApi {
-    let api = TestApi::new("admin", |db, now| ::wallet::router(db, now)).await;
+    let api = TestApi::new("admin", ::wallet::router).await;
     api.subscribe().await;
     Player::new("P001").tier("SILVER").insert(&api.db()).await;
     api

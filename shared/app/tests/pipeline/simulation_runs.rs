@@ -11,11 +11,10 @@ use app::runs::simulation_runs::{self, Answer, Outcome};
 use app::runs::{self, RunStatus, ShardMessage};
 use app::{Act, rules, tiers};
 use domain::id::{RuleId, RunId};
-use domain::tier::Tier;
 use futures_util::future::{join_all, poll_immediate};
 use jiff::SignedDuration;
 use rust_decimal::Decimal;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::pin::Pin;
 
 impl TestProgram {

@@ -6,6 +6,7 @@ use app::activity::{Action, Occurrence, Payout};
 use domain::activity::{ProfileDepth, SessionMinutes};
 use domain::money::{Money, Positive};
 use rust_decimal::Decimal;
+use serde_json::json;
 use testing::day::{Day, numbered};
 
 /// Deterministic random numbers from a seed.

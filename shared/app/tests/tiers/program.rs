@@ -5,7 +5,6 @@ use app::{Act, Context, Db, wallet};
 use domain::id::{PlayerId, TransactionId};
 use domain::idempotency::Answer;
 use domain::money::Asset;
-use domain::tier::Tier;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use testing::{Player, TestDb};

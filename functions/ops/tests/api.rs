@@ -223,7 +223,7 @@ async fn settings_begin_with_their_defaults() {
 }
 
 #[tokio::test]
-async fn a_put_replaces_the_keys_it_names_and_is_audited() {
+async fn a_put_changes_the_keys_it_names_and_is_audited() {
     let stack = Stack::new().await;
     let body = json!({"caps": {"day": 500}, "time_zone": "Europe/Vienna"});
     let settings = stack.admin("PUT", "/api/settings", Some(body)).await.expect(200);
@@ -267,6 +267,27 @@ async fn a_put_replaces_the_keys_it_names_and_is_audited() {
         "{}",
         audit[1]["actor"]
     );
+}
+
+#[tokio::test]
+async fn a_put_is_deep_and_null_removes_an_entry_of_a_map() {
+    let stack = Stack::new().await;
+    let put = async |body: Value| stack.admin("PUT", "/api/settings", Some(body)).await.expect(200);
+    let edges = json!({"slots": 0.04, "roulette": 0.027});
+    put(json!({"caps": {"day": 400, "days_7": 4000}, "profit": {"game_edge": edges}})).await;
+    let patch = json!({"caps": {"day": 300}, "profit": {"game_edge": {"slots": null}, "min_roi": 0.1}});
+    let settings = put(patch.clone()).await;
+    assert_eq!(
+        settings["caps"].to_string(),
+        r#"{"day":300,"days_30":20000,"days_7":4000}"#
+    );
+    assert_eq!(settings["profit"]["game_edge"].get("slots"), None);
+    assert_eq!(settings["profit"]["game_edge"]["roulette"].to_string(), "0.027");
+    // The same again changes nothing and leaves no trace.
+    put(patch).await;
+    put(json!({})).await;
+    assert_eq!(stack.test.text("SELECT count(*) FROM audit_log").await, "2");
+    assert_eq!(stack.test.text("SELECT count(*) FROM settings").await, "2");
 }
 
 #[tokio::test]

@@ -45,6 +45,27 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         changed.to_string(),
+        r#"{"benefits":{"gift_value":50.5},"lp_min":20000.5,"requirements":{"kyc_completed":true,"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+    );
+    // Deeply: a benefit more, and a requirement less.
+    let patch =
+        json!({ "benefits": { "vip_perks": true }, "requirements": { "kyc_completed": null }, "lp_max": 49999 });
+    let changed = program
+        .send("PUT", "/api/tiers/DIAMOND", Some(patch.clone()))
+        .await
+        .expect(200);
+    assert_eq!(
+        changed.to_string(),
+        r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.5,"requirements":{"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+    );
+    program.send("PUT", "/api/tiers/DIAMOND", Some(patch)).await.expect(200);
+    let cleared = json!({ "benefits": null, "requirements": null });
+    let cleared = program
+        .send("PUT", "/api/tiers/DIAMOND", Some(cleared))
+        .await
+        .expect(200);
+    assert_eq!(
+        cleared.to_string(),
         r#"{"benefits":{},"lp_min":20000.5,"tier_level":"DIAMOND"}"#
     );
     assert_eq!(
@@ -64,7 +85,42 @@ async fn tiers_are_added_changed_and_deleted() {
         .await
         .expect(404);
     let audit = "SELECT string_agg(action, ' ' ORDER BY audit_id) FROM audit_log WHERE subject = 'tier:DIAMOND'";
-    assert_eq!(program.text(audit).await, "tier.create tier.update tier.delete");
+    // The patch that came twice changed nothing the second time.
+    assert_eq!(
+        program.text(audit).await,
+        "tier.create tier.update tier.update tier.update tier.delete"
+    );
+}
+
+/// SILVER begins at 1000, GOLD at 10000, and PLATINUM is the highest.
+#[tokio::test]
+async fn the_end_of_a_tier_is_accepted_where_it_fits_the_ladder() {
+    let program = program().await;
+    for end in [json!(10000), json!("9999.99"), json!(9999), json!(null)] {
+        let patch = json!({ "lp_max": end });
+        program.send("PUT", "/api/tiers/SILVER", Some(patch)).await.expect(200);
+    }
+    for (tier, end) in [("SILVER", 9998), ("SILVER", 10001), ("PLATINUM", 1_000_000)] {
+        let place = format!("/api/tiers/{tier}");
+        let patch = json!({ "lp_max": end });
+        assert_eq!(
+            program.errors("PUT", &place, Some(patch)).await,
+            ["/lp_max range"],
+            "{tier} {end}"
+        );
+    }
+    let tier = |end: u32| json!({ "tier_level": "X", "lp_min": 5000, "lp_max": end });
+    assert_eq!(
+        program.errors("POST", "/api/tiers", Some(tier(50000))).await,
+        ["/lp_max range"]
+    );
+    program.send("POST", "/api/tiers", Some(tier(10000))).await.expect(201);
+    assert_eq!(
+        program
+            .errors("PUT", "/api/tiers/X", Some(json!({ "lp_min": null })))
+            .await,
+        ["/lp_min required"]
+    );
 }
 
 #[tokio::test]
@@ -163,7 +219,11 @@ async fn a_benefit_that_a_rule_reads_stays_on_the_ladder() {
         .expect(200);
     program.send("POST", "/api/rules", Some(rule)).await.expect(201);
     program
-        .send("PUT", "/api/tiers/GOLD", Some(json!({ "lp_min": 10000 })))
+        .send(
+            "PUT",
+            "/api/tiers/GOLD",
+            Some(json!({ "benefits": { "gift_value": null } })),
+        )
         .await
         .expect(409);
     program.send("DELETE", "/api/tiers/GOLD", None).await.expect(409);

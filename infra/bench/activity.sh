@@ -11,4 +11,4 @@ if [ -z "${DATABASE_URL:-}" ]; then
   . "${LOYALTY_LOCAL_DIR:-.local}/env"
   set +a
 fi
-exec cargo run --quiet --release --package bench --bin activity -- "$@"
+exec cargo run --quiet --release --package bench --bin stakes -- "$@"

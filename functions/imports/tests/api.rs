@@ -2,9 +2,8 @@
 //! results.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
-use app::Context;
+use app::Db;
 use app::imports::Object;
-use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use domain::access::Role;
@@ -12,7 +11,7 @@ use imports::{Imports, Patience};
 use lambda::{Access, aws, s3::Bucket};
 use serde_json::{Value, json};
 use std::time::Duration;
-use testing::{Response, StandIn, TestDb, api_key, call, send};
+use testing::{Response, TestApi, send};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 const NOBODY: &str = "0199a0b0-0000-7000-8000-000000000001";
@@ -31,13 +30,14 @@ const IMPATIENT: Patience = Patience {
 };
 
 struct Stack {
-    test: TestDb,
-    cloud: StandIn,
+    api: TestApi,
     /// Keys of the objects put into the bucket.
     puts: UnboundedReceiver<String>,
-    imports: Imports,
-    router: Router,
-    key: String,
+}
+
+fn imports(db: Db, url: &str, patience: Patience) -> Imports {
+    let bucket = Bucket::with_config(&aws::stand_in(url), "imports");
+    Imports { db, bucket, patience }
 }
 
 impl Stack {
@@ -46,86 +46,63 @@ impl Stack {
     }
 
     async fn answering(status: u16, patience: Patience) -> Self {
-        let test = TestDb::new().await;
         let (told, puts) = unbounded_channel();
-        let cloud = StandIn::start(move |request| {
+        let answer = move |request: &testing::Request| {
             let path = request.path.split('?').next().unwrap_or_default();
             // A test may have dropped the receiver.
             let _ = told.send(path.trim_start_matches("/imports/").to_owned());
             (status, String::new())
-        })
-        .await;
-        let imports = Imports {
-            db: test.db(),
-            bucket: Bucket::with_config(&aws::stand_in(&cloud.url), "imports"),
-            patience,
         };
-        let router = imports::api(&imports).into_router(imports.clone(), lambda::clock::now);
-        let key = api_key(&test.db(), "ingest").await;
-        Self {
-            test,
-            cloud,
-            puts,
-            imports,
-            router,
-            key,
-        }
-    }
-
-    /// Acts as the worker: creates the import of this object, sets its columns, then runs `more`, which uses `$import`
-    /// and `$run`.
-    async fn work(test: &TestDb, key: &str, columns: &str, more: &str) -> String {
-        let object = Object {
-            bucket: "imports".into(),
-            key: key.into(),
-            version: "v1".into(),
-            size_bytes: Some(9),
-        };
-        let context = Context {
-            now: lambda::clock::now(),
-            new_id: lambda::id::uuid_v7,
-        };
-        let import = app::imports::open(&test.db(), &object, context).await.unwrap();
-        let (import_id, run_id) = (import.import_id.to_string(), import.run_id.to_string());
-        let more = more.replace("$import", &import_id).replace("$run", &run_id);
-        test.tamper(&format!(
-            "BEGIN; {more}; UPDATE imports SET {columns} WHERE import_id = '{import_id}'; COMMIT"
-        ))
-        .await;
-        import_id
+        let api = TestApi::on_cloud("ingest", answer, |db, now, url| {
+            let imports = imports(db, url, patience);
+            imports::api(&imports).into_router(imports, now)
+        });
+        Self { api: api.await, puts }
     }
 
     /// Uploads a file while the worker waits for it.
     async fn upload_and_work(&mut self, columns: &str, more: &str) -> Response {
-        let Self {
-            router,
-            key,
-            puts,
-            test,
-            ..
-        } = self;
-        let uploading = upload(router, key, form("file", b"player_id\n"), FORM);
+        let Self { api, puts } = self;
         let working = async {
             let object_key = puts.recv().await.unwrap();
-            Self::work(test, &object_key, columns, more).await;
+            work(api, &object_key, columns, more).await;
         };
-        tokio::join!(uploading, working).0
+        tokio::join!(upload(api, form("file", b"player_id\n"), FORM), working).0
     }
 
     async fn upload(&self, body: impl Into<Body>, content_type: &str) -> Response {
-        upload(&self.router, &self.key, body, content_type).await
+        upload(&self.api, body, content_type).await
     }
 
     async fn get(&self, path: &str) -> Response {
-        call(&self.router, "GET", path, Some(&self.key), None).await
+        self.api.send("GET", path, None).await
     }
 }
 
-async fn upload(router: &Router, key: &str, body: impl Into<Body>, content_type: &str) -> Response {
+/// Acts as the worker: creates the import of this object, sets its columns, then runs `more`, which uses `$import`
+/// and `$run`.
+async fn work(api: &TestApi, key: &str, columns: &str, more: &str) -> String {
+    let object = Object {
+        bucket: "imports".into(),
+        key: key.into(),
+        version: "v1".into(),
+        size_bytes: Some(9),
+    };
+    let import = app::imports::open(&api.db(), &object, lambda::context()).await.unwrap();
+    let (import_id, run_id) = (import.import_id.to_string(), import.run_id.to_string());
+    let more = more.replace("$import", &import_id).replace("$run", &run_id);
+    api.tamper(&format!(
+        "BEGIN; {more}; UPDATE imports SET {columns} WHERE import_id = '{import_id}'; COMMIT"
+    ))
+    .await;
+    import_id
+}
+
+async fn upload(api: &TestApi, body: impl Into<Body>, content_type: &str) -> Response {
     let request = Request::post("/api/import/excel")
-        .header("authorization", format!("Bearer {key}"))
+        .header("authorization", format!("Bearer {}", api.key()))
         .header("content-type", content_type);
-    send(router, request.body(body.into()).unwrap()).await
+    send(api.router(), request.body(body.into()).unwrap()).await
 }
 
 /// A form with another part before the file's.
@@ -148,32 +125,30 @@ fn run(status: &str, done: i32) -> String {
 #[tokio::test]
 async fn each_route_lets_in_its_roles_and_no_other() {
     let stack = Stack::new(IMPATIENT).await;
-    let api = imports::api(&stack.imports);
-    for role in Role::ALL {
-        let key = api_key(&stack.test.db(), role.as_str()).await;
-        for route in api.routes() {
-            assert_ne!(route.access, Access::Public);
-            let path = route.path.replace("{import_id}", NOBODY);
-            let method = route.method.as_str();
-            assert_eq!(call(&stack.router, method, &path, None, None).await.status, 401);
-            let status = call(&stack.router, method, &path, Some(&key), Some(json!({})))
-                .await
-                .status;
+    let Stack { api, .. } = &stack;
+    let table = imports::api(&imports(api.db(), &api.cloud().url, IMPATIENT));
+    for route in table.routes() {
+        assert_ne!(route.access, Access::Public);
+        let path = route.path.replace("{import_id}", NOBODY);
+        let method = route.method.as_str();
+        assert_eq!(api.send_unknown(method, &path, None).await.status, 401);
+        for role in Role::ALL {
+            let status = api.send_as(role.as_str(), method, &path, Some(json!({}))).await.status;
             assert_eq!(
                 status != 403,
                 route.access.allows(role),
-                "{method} {path} as {role} answered {status}"
+                "{method} {path} as {role} returned {status}"
             );
         }
     }
-    let closed_to_viewers: Vec<_> = api
+    let closed_to_viewers: Vec<_> = table
         .routes()
         .iter()
         .filter(|route| !route.access.allows(Role::Viewer))
         .map(|route| route.path)
         .collect();
     assert_eq!(closed_to_viewers, ["/api/import/excel", "/api/imports"]);
-    assert!(api.routes().iter().all(|route| route.access.allows(Role::Ingest)));
+    assert!(table.routes().iter().all(|route| route.access.allows(Role::Ingest)));
 }
 
 #[tokio::test]
@@ -194,7 +169,7 @@ async fn an_upload_is_put_into_the_bucket_and_answered_with_its_import() {
     });
     assert_eq!(body, expected);
 
-    let requests = stack.cloud.requests();
+    let requests = stack.api.cloud().requests();
     let [put] = requests.as_slice() else {
         panic!("{requests:?}")
     };
@@ -251,7 +226,7 @@ async fn an_import_that_takes_longer_is_202_with_its_address() {
     );
 
     let object_key = stack.puts.recv().await.unwrap();
-    let import_id = Stack::work(&stack.test, &object_key, "status = 'RUNNING'", "SELECT 1").await;
+    let import_id = work(&stack.api, &object_key, "status = 'RUNNING'", "SELECT 1").await;
     assert_eq!(stack.get(&place).await.expect(200)[0]["import_id"], json!(import_id));
     let import = stack.get(&format!("/api/imports/{import_id}")).await.expect(200);
     assert_eq!((&import["status"], &import["run"]), (&json!("RUNNING"), &Value::Null));
@@ -286,7 +261,7 @@ async fn what_is_no_form_with_a_file_is_refused_and_nothing_is_put() {
     stack.upload("--x\r\nnonsense", FORM).await.expect(400);
     let problem = stack.upload(form("data", b"player_id\n"), FORM).await.expect(422);
     assert_eq!(problem["errors"][0]["pointer"], "/file");
-    assert_eq!(stack.cloud.requests().len(), 0);
+    assert_eq!(stack.api.cloud().requests().len(), 0);
 }
 
 #[tokio::test]
@@ -304,7 +279,8 @@ async fn files_of_5_mib_are_taken_and_larger_ones_are_413() {
         .expect(413);
     assert_eq!(
         stack
-            .cloud
+            .api
+            .cloud()
             .requests()
             .iter()
             .map(|put| put.body.len())
@@ -328,14 +304,15 @@ async fn a_bucket_that_refuses_is_503() {
 async fn a_larger_file_gets_an_address_of_its_own_for_15_minutes() {
     let stack = Stack::new(IMPATIENT).await;
     let body = json!({"file_name": "all players.csv", "size": 2_000_000_000});
-    let announced = call(&stack.router, "POST", "/api/imports", Some(&stack.key), Some(body))
-        .await
-        .expect(201);
+    let announced = stack.api.post("/api/imports", body).await.expect(201);
     let (url, key) = (
         announced["upload_url"].as_str().unwrap(),
         announced["object_key"].as_str().unwrap(),
     );
-    assert!(url.starts_with(&format!("{}/imports/{key}?", stack.cloud.url)), "{url}");
+    assert!(
+        url.starts_with(&format!("{}/imports/{key}?", stack.api.cloud().url)),
+        "{url}"
+    );
     assert!(
         url.contains("X-Amz-Expires=900") && url.contains("X-Amz-Signature=") && !url.contains("checksum"),
         "{url}"
@@ -350,9 +327,7 @@ async fn a_larger_file_gets_an_address_of_its_own_for_15_minutes() {
         (json!({"file_name": " "}), "/file_name"),
         (json!({"file_name": "x.csv", "dry_run": true}), "/dry_run"),
     ] {
-        let problem = call(&stack.router, "POST", "/api/imports", Some(&stack.key), Some(body))
-            .await
-            .expect(422);
+        let problem = stack.api.post("/api/imports", body).await.expect(422);
         assert_eq!(problem["errors"][0]["pointer"], pointer);
     }
 }
@@ -360,8 +335,8 @@ async fn a_larger_file_gets_an_address_of_its_own_for_15_minutes() {
 #[tokio::test]
 async fn imports_are_listed_newest_first() {
     let stack = Stack::new(IMPATIENT).await;
-    let first = Stack::work(&stack.test, "a.csv", "status = 'COMPLETED'", "SELECT 1").await;
-    let second = Stack::work(&stack.test, "b.csv", "status = 'COMPLETED'", "SELECT 1").await;
+    let first = work(&stack.api, "a.csv", "status = 'COMPLETED'", "SELECT 1").await;
+    let second = work(&stack.api, "b.csv", "status = 'COMPLETED'", "SELECT 1").await;
     let response = stack.get("/api/imports?limit=1").await;
     assert_eq!(
         response.header("link"),
@@ -383,7 +358,7 @@ async fn errors_are_csv_that_no_spreadsheet_runs() {
         ('$import', 2, 0, 'name', '=HYPERLINK(\"http://x\",\"y\")', 'is not a name'),
         ('$import', 10, 0, NULL, NULL, 'the row has 3 fields, not 5'),
         ('$import', 10, 1, 'total_won', '1,5', 'is not a decimal number')";
-    let import_id = Stack::work(&stack.test, "a.csv", "status = 'COMPLETED_WITH_ERRORS'", errors).await;
+    let import_id = work(&stack.api, "a.csv", "status = 'COMPLETED_WITH_ERRORS'", errors).await;
     let response = stack.get(&format!("/api/imports/{import_id}/errors")).await;
     assert_eq!(
         (response.status, response.header("content-type")),
@@ -399,7 +374,7 @@ async fn errors_are_csv_that_no_spreadsheet_runs() {
 async fn a_long_list_of_errors_is_walked_by_cursor() {
     let stack = Stack::new(IMPATIENT).await;
     let errors = "INSERT INTO import_errors SELECT '$import', line, 0, 'name', 'x', 'bad' FROM generate_series(2, 10003) AS line";
-    let import_id = Stack::work(&stack.test, "a.csv", "status = 'COMPLETED_WITH_ERRORS'", errors).await;
+    let import_id = work(&stack.api, "a.csv", "status = 'COMPLETED_WITH_ERRORS'", errors).await;
     let first = stack.get(&format!("/api/imports/{import_id}/errors")).await;
     let link = first.header("link").unwrap().to_owned();
     assert_eq!(String::from_utf8(first.body).unwrap().lines().count(), 10_001);

@@ -3,8 +3,9 @@
 
 use app::jobs::recovery;
 use app::jobs::schedules::{self, Claimed, Failure, Job, Page, Progress, RunStatus, ScheduleRunView};
-use app::{Act, Context, Db};
+use app::{Act, Db};
 use jiff::Timestamp;
+use lambda::Clock;
 use lambda::problem::causes;
 use lambda::sqs::{Queue, SqsError};
 use serde::{Deserialize, Serialize};
@@ -42,8 +43,7 @@ pub struct Scheduler {
     pub segmentation: Queue,
     pub rewards: Queue,
     pub imports: Queue,
-    /// Gives the time and new ids.
-    pub clock: fn() -> Context,
+    pub clock: Clock,
 }
 
 impl Scheduler {
@@ -68,8 +68,8 @@ impl Scheduler {
 
     /// Runs one job by hand. One already started for this time is returned as it is, or continued.
     async fn start(&self, job: Job, scheduled_for: Option<Timestamp>) -> Result<Vec<ScheduleRunView>, TickError> {
-        let id = schedules::start(&self.db, job, scheduled_for, &Act::of(BY_HAND, (self.clock)())).await?;
-        if let Some(claimed) = schedules::claim(&self.db, Some(id), (self.clock)()).await? {
+        let id = schedules::start(&self.db, job, scheduled_for, &Act::of(BY_HAND, self.clock.context())).await?;
+        if let Some(claimed) = schedules::claim(&self.db, Some(id), self.clock.context()).await? {
             self.work(claimed, Instant::now()).await?;
         }
         Ok(vec![schedules::get(&self.db, id).await?])
@@ -78,10 +78,10 @@ impl Scheduler {
     /// Runs everything that is due, and what an earlier tick left.
     async fn tick(&self) -> Result<Vec<ScheduleRunView>, TickError> {
         let started = Instant::now();
-        schedules::plan(&self.db, (self.clock)()).await?;
+        schedules::plan(&self.db, self.clock.context()).await?;
         let mut worked = Vec::new();
         while started.elapsed() < WORK_MAX {
-            let Some(claimed) = schedules::claim(&self.db, None, (self.clock)()).await? else {
+            let Some(claimed) = schedules::claim(&self.db, None, self.clock.context()).await? else {
                 break;
             };
             let id = claimed.run.schedule_run_id;
@@ -100,7 +100,8 @@ impl Scheduler {
         }
         let is_time_left = || started.elapsed() < WORK_MAX;
         let page = |claimed| self.page(claimed);
-        let (claimed, last) = schedules::work_through(&self.db, claimed, self.clock, is_time_left, page).await?;
+        let (claimed, last) =
+            schedules::work_through(&self.db, claimed, || self.clock.context(), is_time_left, page).await?;
         match last {
             Progress::More => {}
             Progress::Started(run) => {
@@ -122,10 +123,10 @@ impl Scheduler {
     async fn page(&self, mut claimed: Claimed) -> Result<(Claimed, Progress), TickError> {
         if claimed.run.job == Job::Recover {
             let page = self.recover().await.map_err(Failure::from);
-            let progress = schedules::save(&self.db, &mut claimed, page, (self.clock)()).await?;
+            let progress = schedules::save(&self.db, &mut claimed, page, self.clock.context()).await?;
             return Ok((claimed, progress));
         }
-        let worked = schedules::work(&self.db, &mut claimed, (self.clock)()).await?;
+        let worked = schedules::work(&self.db, &mut claimed, self.clock.context()).await?;
         if let Some(batch) = worked.triggers
             && let Err(error) = self.rewards.send(vec![batch.to_json()]).await
         {
@@ -137,7 +138,7 @@ impl Scheduler {
     }
 
     async fn recover(&self) -> Result<Page, RecoverError> {
-        let lost = recovery::find(&self.db, (self.clock)()).await?;
+        let lost = recovery::find(&self.db, self.clock.context()).await?;
         for (queue, bodies) in [
             (&self.segmentation, &lost.to_segment),
             (&self.rewards, &lost.to_reward),
@@ -147,7 +148,7 @@ impl Scheduler {
                 queue.send(bodies.clone()).await?;
             }
         }
-        recovery::sent(&self.db, &lost, (self.clock)()).await?;
+        recovery::sent(&self.db, &lost, self.clock.context()).await?;
         Ok(Page {
             counts: lost.counts(),
             ..Page::default()

@@ -1,6 +1,7 @@
 //! Scheduler: see the library.
 
 use app::Db;
+use lambda::Clock;
 use lambda::config::Env;
 use lambda::sqs::Queue;
 use scheduler::Scheduler;
@@ -15,7 +16,7 @@ async fn main() -> Result<(), lambda::Error> {
         segmentation: Queue::new(env.required("SEGMENTATION_QUEUE_URL")?).await,
         rewards: Queue::new(env.required("REWARD_QUEUE_URL")?).await,
         imports: Queue::new(env.required("IMPORT_QUEUE_URL")?).await,
-        clock: lambda::context,
+        clock: Clock::new(lambda::clock::now),
     };
     lambda::serve_events(|event| scheduler.handle(event)).await
 }

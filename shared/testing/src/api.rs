@@ -17,16 +17,26 @@ use uuid::Uuid;
 /// The clock that a router takes.
 pub type Now = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The system clock, moved ahead by as much as the test says.
+/// The system clock, or one that stands still; moved ahead by as much as the test says.
 #[derive(Clone, Default)]
 pub struct TestClock {
+    /// `None`: the system clock.
+    stands_at: Option<Timestamp>,
     ahead_us: Arc<AtomicI64>,
 }
 
 impl TestClock {
+    /// A clock that only the test moves.
+    pub fn standing_at(now: Timestamp) -> Self {
+        Self {
+            stands_at: Some(now),
+            ..Self::default()
+        }
+    }
+
     pub fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "what the test moves")]
-        let now = Timestamp::now().as_microsecond();
+        let now = self.stands_at.unwrap_or_else(Timestamp::now).as_microsecond();
         Timestamp::from_microsecond(now + self.ahead_us.load(Ordering::SeqCst)).expect("a time within range")
     }
 

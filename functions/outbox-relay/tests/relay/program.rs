@@ -10,10 +10,9 @@ use domain::webhook::{DeliveryStatus, Target, Targets};
 use jiff::{SignedDuration, Timestamp};
 use lambda::webhook::{Limits, Messenger};
 use outbox_relay::{Relay, Relayed};
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use store::platform::outbox;
-use testing::TestDb;
+use testing::{TestClock, TestDb};
 use uuid::Uuid;
 
 pub const SECRET: &str = "whsec_of_the_test";
@@ -47,7 +46,7 @@ fn numbered(player: &str, n: u64) -> Event {
 pub struct Program {
     pub test: TestDb,
     pub db: Db,
-    now_s: AtomicI64,
+    clock: TestClock,
 }
 
 impl Program {
@@ -56,12 +55,12 @@ impl Program {
         Self {
             db: test.db(),
             test,
-            now_s: AtomicI64::new(START_S),
+            clock: TestClock::standing_at(Timestamp::from_second(START_S).unwrap()),
         }
     }
 
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_second(self.now_s.load(Ordering::Relaxed)).unwrap()
+        self.clock.now()
     }
 
     pub fn context(&self) -> Context {
@@ -72,7 +71,7 @@ impl Program {
     }
 
     pub fn wait(&self, seconds: i64) {
-        self.now_s.fetch_add(seconds, Ordering::Relaxed);
+        self.clock.advance(SignedDuration::from_secs(seconds));
     }
 
     /// Writes numbered events of players in one transaction.

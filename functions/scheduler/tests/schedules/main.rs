@@ -10,25 +10,12 @@ use app::Act;
 use app::Context;
 use app::jobs::schedules::Job;
 use jiff::{SignedDuration, Timestamp};
-use lambda::{aws, sqs::Queue};
+use lambda::{Clock, aws, sqs::Queue};
 use scheduler::{Event, Scheduler};
 use serde_json::{Value, json};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use testing::{StandIn, TestDb};
-
-thread_local! {
-    // Each test runs on its own thread.
-    static NOW: Cell<Timestamp> = const { Cell::new(Timestamp::UNIX_EPOCH) };
-}
-
-fn clock() -> Context {
-    Context {
-        now: NOW.get(),
-        new_id: lambda::id::uuid_v7,
-    }
-}
+use testing::{StandIn, TestClock, TestDb, accept_messages};
 
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -42,6 +29,7 @@ pub struct Program {
     pub test: TestDb,
     queues: StandIn,
     is_reachable: Arc<AtomicBool>,
+    clock: TestClock,
     pub scheduler: Scheduler,
 }
 
@@ -52,7 +40,7 @@ impl Program {
         let is_reachable = Arc::new(AtomicBool::new(true));
         let answers = is_reachable.clone();
         let queues = StandIn::start(move |request| match answers.load(Ordering::Relaxed) {
-            true => (200, accept(&request.text())),
+            true => accept_messages(request),
             false => (
                 400,
                 json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}).to_string(),
@@ -60,32 +48,34 @@ impl Program {
         })
         .await;
         let queue = |name: &str| Queue::with_config(&aws::stand_in(&queues.url), format!("{}/1/{name}", queues.url));
+        let clock = TestClock::standing_at(at(now));
+        let reader = clock.clone();
         let scheduler = Scheduler {
             db: test.db(),
             segmentation: queue("segmentation"),
             rewards: queue("rewards"),
             imports: queue("imports"),
-            clock,
+            clock: Clock::new(move || reader.now()),
         };
-        NOW.set(at(now));
         Self {
             test,
             queues,
             is_reachable,
+            clock,
             scheduler,
         }
     }
 
     pub fn context(&self) -> Context {
-        clock()
+        self.scheduler.clock.context()
     }
 
     pub fn set(&self, now: &str) {
-        NOW.set(at(now));
+        self.clock.set(at(now));
     }
 
     pub fn wait(&self, time: SignedDuration) {
-        NOW.set(NOW.get().checked_add(time).unwrap());
+        self.clock.advance(time);
     }
 
     pub fn reachable(&self, is_reachable: bool) {
@@ -111,7 +101,7 @@ impl Program {
     }
 
     pub async fn settings(&self, settings: Value) {
-        app::program::settings::put(&self.test.db(), &settings, &Act::of("test", clock()))
+        app::program::settings::put(&self.test.db(), &settings, &Act::of("test", self.context()))
             .await
             .unwrap();
     }
@@ -127,33 +117,8 @@ impl Program {
 
     /// Queue and body of every message sent so far.
     pub fn sent(&self) -> Vec<(String, Value)> {
-        let mut sent = Vec::new();
-        for request in self.queues.requests() {
-            let body: Value = serde_json::from_slice(&request.body).unwrap();
-            let queue = body["QueueUrl"]
-                .as_str()
-                .unwrap()
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .to_owned();
-            for entry in body["Entries"].as_array().unwrap() {
-                sent.push((
-                    queue.clone(),
-                    serde_json::from_str(entry["MessageBody"].as_str().unwrap()).unwrap(),
-                ));
-            }
-        }
-        sent
+        self.queues.messages()
     }
-}
-
-/// SQS's response to a batch of messages.
-fn accept(batch: &str) -> String {
-    let batch: Value = serde_json::from_str(batch).unwrap();
-    let accept = |entry: &Value| json!({ "Id": entry["Id"], "MessageId": "m", "MD5OfMessageBody": "" });
-    let accepted: Vec<Value> = batch["Entries"].as_array().unwrap().iter().map(accept).collect();
-    json!({ "Successful": accepted, "Failed": [] }).to_string()
 }
 
 /// Only these jobs, each with its default settings or as given.

@@ -229,7 +229,7 @@ impl From<TierStanding> for TierView {
              }| NextTierView {
                 tier: tier.tier_level,
                 rank: rank.0,
-                lp_min: Points::of(tier.lp_min),
+                lp_min: tier.lp_min,
                 lp_missing: Points::of(lp_missing),
                 unmet,
             },

@@ -19,7 +19,7 @@ use domain::tier::Tier;
 use lambda::sqs::Queue;
 use lambda::{Acting, Api, Auth, Clock, Flag, JsonBody, JsonText, Page, Params, PathParams, Problem, TellsTime};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use view::{RuleView, TrialView, VersionView};
 
 #[derive(Clone)]
@@ -180,7 +180,7 @@ async fn create_tier(
         .ok_or_else(|| Refusal::invalid_at("/tier_level", "required", "is required"))?;
     let tier = Tier {
         tier_level,
-        lp_min: body.lp_min.value(),
+        lp_min: body.lp_min,
         benefits: body.benefits,
         requirements: body.requirements,
     };
@@ -198,10 +198,8 @@ async fn update_tier(
     let TierPatch { lp_min, lp_max, .. } = body.read()?;
     let mut patch: Map<String, Value> = body.read()?;
     patch.remove("lp_max");
-    match (lp_min, patch.get_mut("lp_min")) {
-        (Some(points), Some(given)) => *given = json!(points.value()),
-        (None, Some(_)) => return Err(Refusal::invalid_at("/lp_min", "required", "is required").into()),
-        _ => {}
+    if lp_min.is_none() && patch.contains_key("lp_min") {
+        return Err(Refusal::invalid_at("/lp_min", "required", "is required").into());
     }
     Ok(Json(
         app::tiers::update(&db, &tier_level, &Value::Object(patch), lp_max, &act).await?,

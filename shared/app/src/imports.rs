@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet};
 use store::imports::players::MetPlayer;
 use store::imports::{Advance, stored_line};
 pub use store::imports::{Import, Object, StoredRowError};
-use store::platform::stats::{self, Counter, Slot};
+use store::platform::stats::{self, Counter, Slot, Total};
 use store::players::totals;
 use store::runs::NewRun;
 use store::{Db, Tx, transaction};
@@ -128,8 +128,8 @@ async fn apply_in_tx(
     };
     store::imports::advance(tx, import.import_id, &advance, context.now).await?;
     let created = [
-        (Counter::PlayersTotal, counts.created),
-        (Counter::PlayersActive, counts.created),
+        (Counter::Total(Total::Players), counts.created),
+        (Counter::Total(Total::PlayersActive), counts.created),
         (Counter::Tier(lowest), counts.created),
     ];
     let deltas: Vec<(Counter, Decimal)> = created

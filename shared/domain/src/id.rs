@@ -1,6 +1,7 @@
 //! Typed ids. Ids of players, rules and other things of the operator are the operator's text; all others are
 //! UUIDv7, created by the caller.
 
+use crate::text::is_one_word;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ fn check_text_id(text: &str) -> Result<(), TextIdError> {
         Err(TextIdError::Empty)
     } else if text.len() > TEXT_ID_BYTES_MAX {
         Err(TextIdError::TooLong)
-    } else if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    } else if !is_one_word(text) {
         Err(TextIdError::Character)
     } else {
         Ok(())

@@ -1,7 +1,9 @@
 //! What a PUT does to a document: it changes what is named, leaves the rest, and null clears.
 
 use crate::problem::{FieldErrors, child};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// `target` with the changes of `patch`, a JSON merge patch (RFC 7396): objects merge field by field, null removes a
 /// field, and any other value replaces what was there.
@@ -57,6 +59,33 @@ pub fn identified(target: &Value, patch: &Value, id: &str) -> Result<Value, Fiel
             Ok(after)
         }
     }
+}
+
+/// Deserialises a map without its entries that are null: with [`named`], that is how a patch removes an entry.
+pub(crate) fn entries<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    Ok(present(BTreeMap::deserialize(deserializer)?))
+}
+
+/// As [`entries`], on both levels.
+pub(crate) fn nested_entries<'de, D, K, L, V>(deserializer: D) -> Result<BTreeMap<K, BTreeMap<L, V>>, D::Error>
+where
+    D: Deserializer<'de>,
+    K: Deserialize<'de> + Ord,
+    L: Deserialize<'de> + Ord,
+    V: Deserialize<'de>,
+{
+    let outer = BTreeMap::<K, Option<BTreeMap<L, Option<V>>>>::deserialize(deserializer)?;
+    let inner = present(outer).into_iter().map(|(key, inner)| (key, present(inner)));
+    Ok(inner.collect())
+}
+
+fn present<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> BTreeMap<K, V> {
+    map.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 #[cfg(test)]

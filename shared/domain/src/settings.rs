@@ -1,41 +1,17 @@
 //! Settings of the program: every number of the domain that an operator may change, with its default.
 
 use crate::money::STORED_SCALE;
+use crate::patch::{entries, nested_entries};
 use crate::problem::{FieldErrors, child};
 use crate::schedule::{RetentionSettings, ScheduleSettings};
 use crate::segment::{Segment, SegmentThresholds};
 use crate::text_enum;
 use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 fn dec(mantissa: i64, scale: u32) -> Decimal {
     Decimal::new(mantissa, scale)
-}
-
-/// A map without its entries that are null: a patch removes them so.
-fn entries<'de, D, K, V>(deserializer: D) -> Result<BTreeMap<K, V>, D::Error>
-where
-    D: Deserializer<'de>,
-    K: Deserialize<'de> + Ord,
-    V: Deserialize<'de>,
-{
-    Ok(present(BTreeMap::deserialize(deserializer)?))
-}
-
-/// As [`entries`], on both levels.
-fn nested_entries<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<Segment, BTreeMap<String, Decimal>>, D::Error> {
-    let outer = BTreeMap::<Segment, Option<BTreeMap<String, Option<Decimal>>>>::deserialize(deserializer)?;
-    Ok(present(outer)
-        .into_iter()
-        .map(|(segment, inner)| (segment, present(inner)))
-        .collect())
-}
-
-fn present<K: Ord, V>(map: BTreeMap<K, Option<V>>) -> BTreeMap<K, V> {
-    map.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
 /// Stored as one row per top-level key. A key without a row has its default.

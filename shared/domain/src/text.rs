@@ -102,6 +102,16 @@ impl TextLimits {
     }
 }
 
+/// Whether the text has neither blanks nor control characters.
+pub(crate) fn is_one_word(text: &str) -> bool {
+    !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// Whether the text has no control characters, such as line breaks.
+pub(crate) fn is_one_line(text: &str) -> bool {
+    !text.contains(char::is_control)
+}
+
 /// A text outside its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must have {} and no control characters", self.0.length())]

@@ -9,6 +9,7 @@ mod review;
 
 pub use review::{Candidacy, Finding, Grace, MoveReason};
 
+use crate::money::Points;
 use crate::problem::FieldErrors;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,7 @@ pub const LP_MULTIPLIER: &str = "lp_multiplier";
 pub struct Tier {
     pub tier_level: String,
     /// Qualifying LP needed for the tier.
-    pub lp_min: Decimal,
+    pub lp_min: Points,
     #[serde(default)]
     pub benefits: Map<String, Value>,
     /// Written in the rule-condition language.
@@ -61,7 +62,8 @@ impl Ladder {
                 "range",
                 format!(
                     "the ladder must start at 0; its lowest tier {} starts at {}",
-                    first.tier_level, first.lp_min
+                    first.tier_level,
+                    first.lp_min.value()
                 ),
             ),
             Some(_) => {}
@@ -70,7 +72,9 @@ impl Ladder {
             if pair[0].lp_min == pair[1].lp_min {
                 let detail = format!(
                     "{} and {} both start at {}; tiers must rise strictly",
-                    pair[0].tier_level, pair[1].tier_level, pair[1].lp_min
+                    pair[0].tier_level,
+                    pair[1].tier_level,
+                    pair[1].lp_min.value()
                 );
                 errors.push("/lp_min", "range", detail);
             }
@@ -113,7 +117,7 @@ impl Ladder {
     pub fn reached(&self, qualifying_lp: Decimal) -> Rank {
         Rank(
             self.0
-                .partition_point(|tier| tier.lp_min <= qualifying_lp)
+                .partition_point(|tier| tier.lp_min.value() <= qualifying_lp)
                 .saturating_sub(1),
         )
     }
@@ -134,7 +138,7 @@ impl Ladder {
         rank.0 == 0
             || self
                 .get(rank)
-                .is_some_and(|tier| tier.lp_min <= qualifying_lp && meets(tier))
+                .is_some_and(|tier| tier.lp_min.value() <= qualifying_lp && meets(tier))
     }
 
     /// Whether any tier has requirements beyond points.
@@ -169,7 +173,7 @@ mod tests {
     fn tier(tier_level: &str, lp_min: i64) -> Tier {
         Tier {
             tier_level: tier_level.into(),
-            lp_min: lp_min.into(),
+            lp_min: Points::of(lp_min.into()),
             benefits: Map::new(),
             requirements: None,
         }

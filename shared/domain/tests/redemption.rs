@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)] // the helpers of tests are not `#[test]` functions
 
 use domain::bonus::GrantTerms;
-use domain::money::Asset;
+use domain::money::{Asset, Points};
 use domain::redemption::{Applicant, RedemptionRefusal, RedemptionRule, Target};
 use domain::settings::Settings;
 use domain::tier::{Ladder, Tier};
@@ -17,7 +17,7 @@ fn d(text: &str) -> Decimal {
 fn ladder() -> Ladder {
     let tier = |name: &str, lp_min: i64| Tier {
         tier_level: name.into(),
-        lp_min: lp_min.into(),
+        lp_min: Points::of(lp_min.into()),
         benefits: Default::default(),
         requirements: None,
     };

@@ -45,7 +45,7 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         changed.to_string(),
-        r#"{"benefits":{"gift_value":50.5},"lp_min":20000.5,"requirements":{"kyc_completed":true,"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+        r#"{"benefits":{"gift_value":50.5},"lp_min":20000.50,"requirements":{"kyc_completed":true,"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
     );
     // Deeply: a benefit more, and a requirement less.
     let patch =
@@ -56,7 +56,7 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         changed.to_string(),
-        r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.5,"requirements":{"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+        r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.50,"requirements":{"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
     );
     program.send("PUT", "/api/tiers/DIAMOND", Some(patch)).await.expect(200);
     let cleared = json!({ "benefits": null, "requirements": null });
@@ -66,7 +66,7 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         cleared.to_string(),
-        r#"{"benefits":{},"lp_min":20000.5,"tier_level":"DIAMOND"}"#
+        r#"{"benefits":{},"lp_min":20000.50,"tier_level":"DIAMOND"}"#
     );
     assert_eq!(
         names(&program.get("/api/tiers").await),

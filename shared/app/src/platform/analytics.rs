@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use store::Db;
 pub use store::platform::analytics::{PostedLine, PostingKey, Reward, RewardFilter};
-use store::platform::stats::Counter;
+use store::platform::stats::{Counter, Total};
 use uuid::Uuid;
 
 /// The program's figures, from counters: reads no player.
@@ -49,10 +49,10 @@ pub async fn dashboard(db: &Db) -> Result<DashboardView> {
     let segments = Segment::ALL.map(|segment| (segment, of(Counter::Segment(segment))));
     let classified: Decimal = segments.iter().map(|(_, count)| count).sum();
     Ok(DashboardView {
-        total_players: of(Counter::PlayersTotal),
-        active_players: of(Counter::PlayersActive),
-        total_rewards_issued: of(Counter::RewardsIssued),
-        total_reward_cost: Money::of(of(Counter::RewardCost)),
+        total_players: of(Counter::Total(Total::Players)),
+        active_players: of(Counter::Total(Total::PlayersActive)),
+        total_rewards_issued: of(Counter::Total(Total::RewardsIssued)),
+        total_reward_cost: Money::of(of(Counter::Total(Total::RewardCost))),
         segment_distribution: segments
             .map(|(segment, count)| SegmentShare {
                 segment,

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use store::platform::analytics::RewardFilter;
-use store::platform::stats::{self, Counter, Slot};
+use store::platform::stats::{self, Counter, Slot, Total};
 use store::players::segments::SegmentChange;
 pub use store::players::{Filter, Player};
 use store::players::{NewPlayer, Profile, SegmentMove};
@@ -134,8 +134,8 @@ async fn create_in_tx(tx: &Tx<'_>, registration: &Registration, act: &Act) -> Re
     let sides = Sides::made(&player.profile);
     audit_log::append(tx, act, Action::PlayerCreate, Subject::Player(player_id), sides).await?;
     let counters = [
-        Counter::PlayersTotal,
-        Counter::PlayersActive,
+        Counter::Total(Total::Players),
+        Counter::Total(Total::PlayersActive),
         Counter::Segment(segment),
         Counter::Tier(tier),
     ];
@@ -204,7 +204,12 @@ async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, act:
         let sides = Sides::changed(&before, &after);
         audit_log::append(tx, act, Action::PlayerUpdate, Subject::Player(player_id), sides).await?;
         let delta = Decimal::from(i32::from(after.is_active) - i32::from(before.is_active));
-        stats::add(tx, &[(Counter::PlayersActive, delta)], Slot::of(player_id)).await?;
+        stats::add(
+            tx,
+            &[(Counter::Total(Total::PlayersActive), delta)],
+            Slot::of(player_id),
+        )
+        .await?;
     }
     load(tx, player_id).await
 }

@@ -26,14 +26,14 @@ use domain::ledger::Cause;
 use domain::period::{Cadence, Moment};
 use domain::rule::Rule;
 use domain::run::{Rewards, RunKind, Scope};
+use domain::text::TextLimits;
 use serde_json::json;
 use store::platform::stats::Slot;
 use store::runs::NewRun;
 use store::runs::shards::{self, RewardTotals, Shard};
 use store::{Db, Tx, transaction};
 
-/// Longest reason, in characters.
-const REASON_CHARS_MAX: usize = 500;
+const REASON: TextLimits = TextLimits::characters(500).not_blank().of_many_lines();
 
 /// Why a rule cannot be evaluated now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,11 +96,9 @@ fn applies_now(rule: &Rule, moment: &Moment) -> Result<(), RuleRunError> {
 /// # Errors
 /// `NotFound`; `Validation` of the reason.
 pub async fn start_revocation(db: &Db, rule_id: &RuleId, reason: &str, act: &Act) -> Result<RunStarted> {
-    let chars = reason.chars().count();
-    if !(1..=REASON_CHARS_MAX).contains(&chars) || reason.trim().is_empty() || reason.contains('\0') {
-        let detail = format!("must have 1 to {REASON_CHARS_MAX} characters, not only blanks, and no U+0000");
-        return Err(Error::invalid("/reason", "format", detail));
-    }
+    REASON
+        .check(reason)
+        .map_err(|error| Error::invalid("/reason", "format", error.to_string()))?;
     transaction!(db, |tx| start_revocation_in_tx(tx, rule_id, reason, act))
 }
 

@@ -39,7 +39,7 @@ use crate::error::{Error, Result};
 use crate::platform::audit_log::{self, Action, Sides, Subject};
 use domain::act::Act;
 use domain::facts::Catalogue;
-use domain::money::{MONEY_SCALE, Points, check_amount, parse_signed};
+use domain::money::{Points, parse_signed};
 use domain::patch::identified;
 use domain::problem::{FieldErrors, child};
 use domain::rule::{Condition, Rule};
@@ -143,17 +143,18 @@ async fn update_in_tx(tx: &Tx<'_>, tier_level: &str, patch: &Value, lp_max: Opti
     Ok(tier)
 }
 
-/// A tier ends where the next one begins. People write the end as that point, or as the last one before it: with the next
-/// tier at 10000, all from 9999 to 10000 fit. The highest tier has no end.
+/// A tier ends where the next one begins. People write the end as that point, or as the last one before it: with the
+/// next tier at 10000, all from 9999 to 10000 fit. The highest tier has no end.
 fn check_lp_max(tiers: &[Tier], tier: &Tier, lp_max: Option<Points>) -> Result<()> {
     let Some(lp_max) = lp_max else { return Ok(()) };
     let above = tiers.iter().filter(|other| other.lp_min > tier.lp_min);
     let detail = match above.min_by_key(|other| other.lp_min) {
         None => "must be absent or null: this is the highest tier, which has no end".to_owned(),
-        Some(next) if (next.lp_min - Decimal::ONE..=next.lp_min).contains(&lp_max.value()) => return Ok(()),
+        Some(next) if (next.lp_min - Points::of(Decimal::ONE)..=next.lp_min).contains(&lp_max) => return Ok(()),
         Some(next) => format!(
             "must be {}, where the next tier, {}, begins",
-            next.lp_min, next.tier_level
+            next.lp_min.value(),
+            next.tier_level
         ),
     };
     Err(Error::Validation(FieldErrors::one("/lp_max", "range", detail)))
@@ -240,9 +241,6 @@ fn check_tier(tier: &Tier) -> FieldErrors {
         let detail = format!("must have 1 to {NAME_BYTES_MAX} letters, digits, - or _");
         errors.push("/tier_level", "format", detail);
     }
-    if let Err(error) = check_amount(tier.lp_min, MONEY_SCALE) {
-        errors.push("/lp_min", "range", format!("{} {error}", tier.lp_min));
-    }
     if tier.benefits.len() > BENEFITS_MAX {
         errors.push(
             "/benefits",
@@ -302,7 +300,7 @@ fn is_fact_name(name: &str) -> bool {
 fn facts_of_the_program() -> Option<Catalogue> {
     let bare = Tier {
         tier_level: "X".into(),
-        lp_min: Decimal::ZERO,
+        lp_min: Points::ZERO,
         benefits: Default::default(),
         requirements: None,
     };

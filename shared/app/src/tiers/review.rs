@@ -174,7 +174,7 @@ fn announcement(
     let (from, to) = (tier(program, from)?, tier(program, to)?);
     let told = Event::TierDowngradeDue(TierDowngradeDue {
         due_at,
-        lp_missing: Points::of((from.lp_min - qualification.qualifying_lp).max(Decimal::ZERO)),
+        lp_missing: Points::of((from.lp_min.value() - qualification.qualifying_lp).max(Decimal::ZERO)),
         player_id: qualification.player_id.clone(),
         qualifying_lp: Points::of(qualification.qualifying_lp),
         tier: from.tier_level.clone(),

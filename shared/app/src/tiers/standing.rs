@@ -85,7 +85,7 @@ pub async fn standing(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<T
         .any(|tier| tier.requirements.is_some());
     let asked = if asks { vec![player_id.as_str()] } else { Vec::new() };
     let applicants = Applicants::load(&tx, &asked, &program).await?;
-    let lp_missing = |tier: &Tier| (tier.lp_min - qualifying_lp).max(Decimal::ZERO);
+    let lp_missing = |tier: &Tier| (tier.lp_min.value() - qualifying_lp).max(Decimal::ZERO);
     let next = tier(next_rank).map(|tier| Next {
         tier: tier.clone(),
         rank: next_rank,
@@ -123,13 +123,13 @@ async fn falls_below_on(
     tier: &Tier,
     program: &Program,
 ) -> Result<Option<Date>> {
-    if qualifying_lp < tier.lp_min {
+    if qualifying_lp < tier.lp_min.value() {
         return Ok(Some(program.moment.today()));
     }
     let Some((days, since)) = program.settings.tier_qualification_days.zip(program.qualifying_since()) else {
         return Ok(None);
     };
-    let day = store::tiers::lapsing_day(executor, player_id, since, tier.lp_min).await?;
+    let day = store::tiers::lapsing_day(executor, player_id, since, tier.lp_min.value()).await?;
     // A day's LP count on that day and on the `days - 1` days that follow.
     Ok(day.map(|day| day.saturating_add(Span::new().days(days))))
 }

@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 use store::Tx;
-use store::platform::stats::{self, Counter, Slot};
+use store::platform::stats::{self, Counter, Slot, Total};
 use store::players::Profile;
 
 /// Which players an operation is open to.
@@ -127,7 +127,10 @@ pub(crate) async fn write_changed(
         .chain(climbed.events());
     store::platform::outbox::add(tx, &events.collect::<Vec<_>>(), context.now).await?;
     let issued = Decimal::from(journal.new_grants.len());
-    let rewards = [(Counter::RewardsIssued, issued), (Counter::RewardCost, journal.cost())];
+    let rewards = [
+        (Counter::Total(Total::RewardsIssued), issued),
+        (Counter::Total(Total::RewardCost), journal.cost()),
+    ];
     stats::add(
         tx,
         &rewards.into_iter().chain(climbed.counters()).collect::<Vec<_>>(),

@@ -4,6 +4,7 @@ use super::columns::{Column, Columns};
 use super::shown;
 use crate::id::{PlayerId, TextIdError};
 use crate::money::{self, AmountError, STORED_SCALE};
+use crate::text::{is_one_line, is_one_word};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, date};
 use jiff::tz::Offset;
@@ -388,7 +389,7 @@ pub fn email(text: &str) -> Result<String, RowProblem> {
     let both_sides = text
         .split_once('@')
         .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    if !both_sides || text.len() > EMAIL_BYTES_MAX || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+    if !both_sides || text.len() > EMAIL_BYTES_MAX || !is_one_word(text) {
         return Err(RowProblem::Email);
     }
     Ok(text.to_owned())
@@ -396,7 +397,7 @@ pub fn email(text: &str) -> Result<String, RowProblem> {
 
 /// Keeps the text as it is and never interprets it: `=HYPERLINK(…)` is a valid name.
 pub fn name(text: &str) -> Result<String, RowProblem> {
-    if text.chars().any(char::is_control) {
+    if !is_one_line(text) {
         Err(RowProblem::ControlCharacter)
     } else if text.chars().nth(NAME_CHARS_MAX).is_some() {
         Err(RowProblem::NameTooLong)

@@ -111,12 +111,13 @@ impl Ladder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::money::Points;
     use crate::settings::Settings;
 
     fn ladder() -> Ladder {
         let tier = |name: &str, lp_min: i64| Tier {
             tier_level: name.into(),
-            lp_min: lp_min.into(),
+            lp_min: Points::of(lp_min.into()),
             benefits: Default::default(),
             requirements: None,
         };

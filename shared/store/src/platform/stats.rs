@@ -6,6 +6,7 @@ use crate::db::{Executor, Tx};
 use crate::error::Result;
 use crate::statement::{self, text};
 use domain::segment::Segment;
+use domain::text_enum;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -40,13 +41,28 @@ GROUP BY counter";
 /// Every statement of this file, for the test that prepares each.
 pub const STATEMENTS: &[&str] = &[ADD, READ];
 
+text_enum! {
+    /// What is counted over all players.
+    pub enum Total as "counter" {
+        Players = "players_total",
+        PlayersActive = "players_active",
+        RewardsIssued = "rewards_issued",
+        /// Expected cost of the rewards issued, in money.
+        RewardCost = "reward_cost",
+    }
+}
+
+text_enum! {
+    /// What players are counted by: the key of such a counter is `tier:GOLD`.
+    enum Group as "group of players" {
+        Segment = "segment",
+        Tier = "tier",
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Counter {
-    PlayersTotal,
-    PlayersActive,
-    RewardsIssued,
-    /// Expected cost of the rewards issued, in money.
-    RewardCost,
+    Total(Total),
     /// Players in a segment.
     Segment(Segment),
     /// Players in a tier.
@@ -56,26 +72,19 @@ pub enum Counter {
 impl Counter {
     fn key(&self) -> String {
         match self {
-            Self::PlayersTotal => "players_total".into(),
-            Self::PlayersActive => "players_active".into(),
-            Self::RewardsIssued => "rewards_issued".into(),
-            Self::RewardCost => "reward_cost".into(),
-            Self::Segment(segment) => format!("segment:{segment}"),
-            Self::Tier(tier_level) => format!("tier:{tier_level}"),
+            Self::Total(total) => total.to_string(),
+            Self::Segment(segment) => format!("{}:{segment}", Group::Segment),
+            Self::Tier(tier_level) => format!("{}:{tier_level}", Group::Tier),
         }
     }
 
     fn parse(key: &str) -> Option<Self> {
-        match key {
-            "players_total" => Some(Self::PlayersTotal),
-            "players_active" => Some(Self::PlayersActive),
-            "rewards_issued" => Some(Self::RewardsIssued),
-            "reward_cost" => Some(Self::RewardCost),
-            _ => match key.split_once(':')? {
-                ("segment", name) => Segment::parse(name).map(Self::Segment),
-                ("tier", name) => Some(Self::Tier(name.to_owned())),
-                _ => None,
-            },
+        let Some((group, name)) = key.split_once(':') else {
+            return Total::parse(key).map(Self::Total);
+        };
+        match Group::parse(group)? {
+            Group::Segment => Segment::parse(name).map(Self::Segment),
+            Group::Tier => Some(Self::Tier(name.to_owned())),
         }
     }
 }
@@ -134,8 +143,8 @@ mod tests {
     #[test]
     fn a_counter_is_read_back_from_its_key() {
         let counters = [
-            Counter::PlayersTotal,
-            Counter::RewardCost,
+            Counter::Total(Total::Players),
+            Counter::Total(Total::RewardCost),
             Counter::Segment(Segment::Vip),
             Counter::Tier("A:B".into()),
         ];

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::row::{player_id, word};
 use crate::statement::{self, text};
 use domain::id::PlayerId;
+use domain::money::Points;
 use domain::tier::{MoveReason, Tier};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -235,7 +236,7 @@ pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
             let lp_min: Decimal = row.try_get("lp_min")?;
             Ok(Tier {
                 tier_level: row.try_get("tier_level")?,
-                lp_min: lp_min.normalize(),
+                lp_min: Points::of(lp_min.normalize()),
                 benefits,
                 requirements: row.try_get("requirements")?,
             })
@@ -273,7 +274,7 @@ async fn write(tx: &Tx<'_>, sql: &str, tier: &Tier, now: Timestamp) -> Result<()
         sql,
         &[
             &tier.tier_level,
-            &tier.lp_min,
+            &tier.lp_min.value(),
             &Json(&tier.benefits),
             &tier.requirements,
             &now,

@@ -1,16 +1,20 @@
 //! Set-based statements send one array per column. [`columns!`](crate::columns) declares the columns of such a
 //! statement once: their names, their PostgreSQL types and their Rust types.
 
+use domain::access::Role;
 use domain::activity::EventType;
 use domain::bonus::GrantStatus;
 use domain::event;
 use domain::id::{
-    EvaluationId, EventId, GrantId, ImportId, PlayerId, RuleId, RunId, SignalId, TransactionId, TriggerBatchId,
+    EvaluationId, EventId, GrantId, ImportId, PlayerId, RedemptionId, RedemptionRuleId, RuleId, RunId, ScheduleRunId,
+    SignalId, TransactionId, TriggerBatchId,
 };
 use domain::ledger::{Direction, House, Kind};
 use domain::money::Asset;
+use domain::redemption::Target;
 use domain::risk::{SignalType, TraceKind};
 use domain::rule::{RewardType, Trigger};
+use domain::run::{RunKind, RunStatus, Scope};
 use domain::schedule::Job;
 use domain::segment::Segment;
 use domain::tier::MoveReason;
@@ -30,6 +34,7 @@ pub type Param<'a> = &'a (dyn ToSql + Sync);
 pub mod pg {
     pub enum bigint {}
     pub enum boolean {}
+    pub enum bytea {}
     pub enum date {}
     pub enum integer {}
     pub enum json {}
@@ -83,6 +88,7 @@ macro_rules! column {
 column! {
     bigint: i64 => i64, value => value;
     boolean: bool => bool, value => value;
+    bytea: &'a [u8] => &'a [u8], value => value;
     date: Date => Date, value => value;
     integer: i32 => i32, value => value;
     json: &'a Value => &'a Value, value => value;
@@ -93,12 +99,14 @@ column! {
     smallint: Direction => i16, value => value.sign();
     text: &'a str => &'a str, value => value;
     text: String => String, value => value;
-    text: Asset, DeliveryStatus, EventType, GrantStatus, House, Job, Kind, RewardType, Segment, SignalType, TraceKind,
-        Trigger, MoveReason, event::EventType => &'static str, word => word.as_str();
-    text: &'a PlayerId, &'a RuleId, &'a EventId => &'a str, id => id.as_str();
+    text: Asset, DeliveryStatus, EventType, GrantStatus, House, Job, Kind, RewardType, Role, RunKind, RunStatus, Scope,
+        Segment, SignalType, Target, TraceKind, Trigger, MoveReason,
+        event::EventType => &'static str, word => word.as_str();
+    text: &'a PlayerId, &'a RuleId, &'a EventId, &'a RedemptionRuleId => &'a str, id => id.as_str();
     timestamptz: Timestamp => Timestamp, value => value;
     uuid: Uuid => Uuid, value => value;
-    uuid: GrantId, TransactionId, EvaluationId, RunId, ImportId, SignalId, TriggerBatchId => Uuid, id => id.0;
+    uuid: GrantId, TransactionId, RedemptionId, EvaluationId, RunId, ImportId, SignalId, TriggerBatchId,
+        ScheduleRunId => Uuid, id => id.0;
 }
 
 /// Declares the columns of a set-based statement: a row with named fields, and a struct of arrays. Fill the arrays

@@ -22,10 +22,26 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
 
-const OPEN: &str = "
-INSERT INTO imports (import_id, run_id, bucket, object_key, object_version, size_bytes, status, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, 'RUNNING', $7)
-ON CONFLICT (bucket, object_key, object_version) DO NOTHING";
+columns! {
+    struct OpenedRow<'a> => Opened () {
+        import_id: uuid = ImportId,
+        run_id: uuid = RunId,
+        bucket: text = &'a str,
+        object_key: text = &'a str,
+        object_version: text = &'a str,
+        size_bytes: bigint = Option<i64>,
+        status: text = RunStatus,
+        created_at: timestamptz = Timestamp,
+    }
+}
+
+const OPEN: &str = text!(
+    "INSERT INTO imports (",
+    Opened::NAMES,
+    ")\n",
+    Opened::SELECT,
+    "\nON CONFLICT (bucket, object_key, object_version) DO NOTHING"
+);
 
 const COLUMNS: &str = "import_id, run_id, bucket, object_key, object_version, format, size_bytes, status, failure, \
                        warnings, total_rows, created_rows, updated_rows, unchanged_rows, rejected_rows, next_byte, \
@@ -191,16 +207,17 @@ pub async fn open(
     run_id: RunId,
     now: Timestamp,
 ) -> Result<Import> {
-    let params: statement::Params<'_> = &[
-        &import_id.0,
-        &run_id.0,
-        &object.bucket,
-        &object.key,
-        &object.version,
-        &object.size_bytes,
-        &now,
-    ];
-    statement::execute(executor, OPEN, params).await?;
+    let opened = OpenedRow {
+        import_id,
+        run_id,
+        bucket: &object.bucket,
+        object_key: &object.key,
+        object_version: &object.version,
+        size_bytes: object.size_bytes,
+        status: RunStatus::Running,
+        created_at: now,
+    };
+    statement::execute(executor, OPEN, &Opened::from_iter([opened]).params([])).await?;
     import(&statement::row(executor, FIND, &[&object.bucket, &object.key, &Some(&object.version)]).await?)
 }
 

@@ -1,6 +1,7 @@
 //! Scheduled runs of jobs and their progress. A worker holds a claim on the run it works on. When a claim is not
 //! renewed in time, another worker may take the run.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
 use crate::row::word;
@@ -41,10 +42,25 @@ SELECT DISTINCT job
 FROM schedule_runs
 WHERE status = 'RUNNING'";
 
-const ADD: &str = "
-INSERT INTO schedule_runs (job, scheduled_for, schedule_run_id, started_by, skipped, status, available_at, created_at)
-VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $6)
-ON CONFLICT (job, scheduled_for) DO NOTHING";
+columns! {
+    struct AddedRow<'a> => Added (now) {
+        job: text = Job,
+        scheduled_for: timestamptz = Timestamp,
+        schedule_run_id: uuid = ScheduleRunId,
+        started_by: text = &'a str,
+        skipped: integer = i32,
+    }
+}
+
+const ADD: &str = text!(
+    "INSERT INTO schedule_runs (status, available_at, created_at, ",
+    Added::NAMES,
+    ")\nSELECT 'RUNNING', $1, $1, ",
+    Added::NAMES,
+    "\nFROM ",
+    Added::UNNEST,
+    "\nON CONFLICT (job, scheduled_for) DO NOTHING"
+);
 
 const COLUMNS: &str = "schedule_run_id, job, scheduled_for, started_by, skipped, status, available_at, attempts, \
                        cursor, counts, findings, run_id, error, created_at, finished_at";
@@ -202,16 +218,14 @@ pub async fn open_jobs(executor: &impl Executor) -> Result<BTreeSet<Job>> {
 
 /// Returns whether the run was added: a job has one run for each scheduled time.
 pub async fn add(tx: &Tx<'_>, new: &NewScheduleRun, now: Timestamp) -> Result<bool> {
-    let skipped = i32::try_from(new.skipped).unwrap_or(i32::MAX);
-    let params: statement::Params<'_> = &[
-        &new.job.as_str(),
-        &new.scheduled_for,
-        &new.schedule_run_id.0,
-        &new.started_by,
-        &skipped,
-        &now,
-    ];
-    Ok(statement::execute(tx, ADD, params).await? == 1)
+    let added = AddedRow {
+        job: new.job,
+        scheduled_for: new.scheduled_for,
+        schedule_run_id: new.schedule_run_id,
+        started_by: &new.started_by,
+        skipped: i32::try_from(new.skipped).unwrap_or(i32::MAX),
+    };
+    Ok(statement::execute(tx, ADD, &Added::from_iter([added]).params([&now])).await? == 1)
 }
 
 /// Claims the most urgent available run, or only the run `only`. The caller must set in the same transaction until

@@ -1,17 +1,29 @@
 //! The audit log of writes by people: who, what, before, after, why.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
-use crate::statement;
+use crate::statement::{self, text};
 use domain::page::Page;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-const APPEND: &str = "
-INSERT INTO audit_log (audit_id, at, actor, action, subject, before, after, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+columns! {
+    struct EntryRow<'a> => Entries () {
+        audit_id: uuid = Uuid,
+        at: timestamptz = Timestamp,
+        actor: text = &'a str,
+        action: text = &'a str,
+        subject: text = &'a str,
+        before: jsonb = Option<&'a Value>,
+        after: jsonb = Option<&'a Value>,
+        reason: text = Option<&'a str>,
+    }
+}
+
+const APPEND: &str = text!("INSERT INTO audit_log (", Entries::NAMES, ")\n", Entries::SELECT);
 
 const LIST: &str = "
 SELECT audit_id, at, actor, action, subject, before, after, reason
@@ -44,22 +56,17 @@ pub struct Entry {
 
 /// Belongs in the transaction of the write it records.
 pub async fn append(tx: &Tx<'_>, entry: &Entry) -> Result<()> {
-    let Entry {
-        audit_id,
-        at,
-        actor,
-        action,
-        subject,
-        before,
-        after,
-        reason,
-    } = entry;
-    statement::execute(
-        tx,
-        APPEND,
-        &[audit_id, at, actor, action, subject, before, after, reason],
-    )
-    .await?;
+    let entry = EntryRow {
+        audit_id: entry.audit_id,
+        at: entry.at,
+        actor: &entry.actor,
+        action: &entry.action,
+        subject: &entry.subject,
+        before: entry.before.as_ref(),
+        after: entry.after.as_ref(),
+        reason: entry.reason.as_deref(),
+    };
+    statement::execute(tx, APPEND, &Entries::from_iter([entry]).params([])).await?;
     Ok(())
 }
 

@@ -1,18 +1,28 @@
 //! API keys. Only their hashes are stored.
 
+use crate::columns;
 use crate::db::Executor;
 use crate::error::Result;
 use crate::row::word;
-use crate::statement;
-use domain::access::ApiKey;
+use crate::statement::{self, text};
+use domain::access::{ApiKey, Role};
 use domain::page::Page;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-const INSERT: &str = "
-INSERT INTO api_keys (key_id, key_hash, name, role, created_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6)";
+columns! {
+    struct KeyRow<'a> => Keys () {
+        key_id: uuid = Uuid,
+        key_hash: bytea = &'a [u8],
+        name: text = &'a str,
+        role: text = Role,
+        created_at: timestamptz = Timestamp,
+        expires_at: timestamptz = Option<Timestamp>,
+    }
+}
+
+const INSERT: &str = text!("INSERT INTO api_keys (", Keys::NAMES, ")\n", Keys::SELECT);
 
 const FIND: &str = "
 SELECT key_id, name, role, created_at, expires_at, revoked_at
@@ -52,15 +62,15 @@ LIMIT 1";
 pub const STATEMENTS: &[&str] = &[INSERT, FIND, LIST, LOCK, REVOKE, LOCK_ALL, VALID_ADMIN];
 
 pub async fn insert(executor: &impl Executor, key: &ApiKey, hash: &[u8; 32]) -> Result<()> {
-    let params: statement::Params<'_> = &[
-        &key.key_id,
-        &hash.as_slice(),
-        &key.name,
-        &key.role.as_str(),
-        &key.created_at,
-        &key.expires_at,
-    ];
-    statement::execute(executor, INSERT, params).await?;
+    let key = KeyRow {
+        key_id: key.key_id,
+        key_hash: hash,
+        name: &key.name,
+        role: key.role,
+        created_at: key.created_at,
+        expires_at: key.expires_at,
+    };
+    statement::execute(executor, INSERT, &Keys::from_iter([key]).params([])).await?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 pub mod shards;
 pub mod triggers;
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
 use crate::row::{optional_id, word};
@@ -13,10 +14,23 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 
-const CREATE: &str = "
-INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, created_at, created_by, finished_at, rule_id,
-  reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+columns! {
+    struct RunRow<'a> => Runs () {
+        run_id: uuid = RunId,
+        kind: text = RunKind,
+        scope: text = Scope,
+        rewards: boolean = bool,
+        status: text = RunStatus,
+        shards_total: integer = i32,
+        created_at: timestamptz = Timestamp,
+        created_by: text = &'a str,
+        finished_at: timestamptz = Option<Timestamp>,
+        rule_id: text = Option<&'a RuleId>,
+        reason: text = Option<&'a str>,
+    }
+}
+
+const CREATE: &str = text!("INSERT INTO runs (", Runs::NAMES, ")\n", Runs::SELECT);
 
 const CUT_LISTED: &str = "
 INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id)
@@ -153,25 +167,24 @@ pub async fn create(tx: &Tx<'_>, run: &NewRun, shard_players: i32) -> Result<i32
         statement::execute(tx, SKIP_SEGMENTS, &[&run.run_id.0, &run.created_at]).await?;
     }
     let shards = i32::try_from(shards).map_err(Error::ShardsMax)?;
-    let rewards = run.rewards == Rewards::Evaluate;
     let (status, finished_at) = match shards {
         0 => (RunStatus::Completed, Some(run.created_at)),
         _ => (RunStatus::Running, None),
     };
-    let params: statement::Params<'_> = &[
-        &run.run_id.0,
-        &run.kind.as_str(),
-        &run.scope.as_str(),
-        &rewards,
-        &status.as_str(),
-        &shards,
-        &run.created_at,
-        &run.created_by,
-        &finished_at,
-        &rule_id,
-        &run.reason,
-    ];
-    statement::execute(tx, CREATE, params).await?;
+    let created = RunRow {
+        run_id: run.run_id,
+        kind: run.kind,
+        scope: run.scope,
+        rewards: run.rewards == Rewards::Evaluate,
+        status,
+        shards_total: shards,
+        created_at: run.created_at,
+        created_by: &run.created_by,
+        finished_at,
+        rule_id: run.rule_id.as_ref(),
+        reason: run.reason.as_deref(),
+    };
+    statement::execute(tx, CREATE, &Runs::from_iter([created]).params([])).await?;
     Ok(shards)
 }
 

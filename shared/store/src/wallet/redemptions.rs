@@ -1,14 +1,16 @@
 //! The redemption catalogue, and the redemptions of players.
 
+use crate::columns;
 use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
 use crate::row::{id, player_id, word};
 use crate::select::Select;
-use crate::statement::{self, Params};
+use crate::statement::{self, text};
 use domain::bonus::GrantTerms;
 use domain::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
+use domain::money::Asset;
 use domain::page::Page;
-use domain::redemption::{Redemption, RedemptionRule};
+use domain::redemption::{Redemption, RedemptionRule, Target};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -33,27 +35,53 @@ FROM redemption_rules
 WHERE rule_id = $1
 FOR NO KEY UPDATE";
 
-const INSERT: &str = "
-INSERT INTO redemption_rules (rule_id, name, description, cost, cost_asset, target, amount, tier_min, balance_min,
-  monthly_limit, is_active, terms, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
-ON CONFLICT (rule_id) DO NOTHING";
+columns! {
+    struct RuleRow<'a> => Rules (now) {
+        rule_id: text = &'a RedemptionRuleId,
+        name: text = &'a str,
+        description: text = Option<&'a str>,
+        cost: numeric = Decimal,
+        cost_asset: text = Asset,
+        target: text = Target,
+        amount: numeric = Decimal,
+        tier_min: text = Option<&'a str>,
+        balance_min: numeric = Option<Decimal>,
+        monthly_limit: integer = Option<i32>,
+        is_active: boolean = bool,
+        terms: jsonb = Option<Json<&'a GrantTerms>>,
+    }
+}
 
-const UPDATE: &str = "
-UPDATE redemption_rules
-SET name = $2,
-  description = $3,
-  cost = $4,
-  cost_asset = $5,
-  target = $6,
-  amount = $7,
-  tier_min = $8,
-  balance_min = $9,
-  monthly_limit = $10,
-  is_active = $11,
-  terms = $12,
-  updated_at = $13
-WHERE rule_id = $1";
+const INSERT: &str = text!(
+    "INSERT INTO redemption_rules (created_at, updated_at, ",
+    Rules::NAMES,
+    ")\nSELECT $1, $1, ",
+    Rules::NAMES,
+    "\nFROM ",
+    Rules::UNNEST,
+    "\nON CONFLICT (rule_id) DO NOTHING"
+);
+
+const UPDATE: &str = text!(
+    "
+UPDATE redemption_rules AS r
+SET name = n.name,
+  description = n.description,
+  cost = n.cost,
+  cost_asset = n.cost_asset,
+  target = n.target,
+  amount = n.amount,
+  tier_min = n.tier_min,
+  balance_min = n.balance_min,
+  monthly_limit = n.monthly_limit,
+  is_active = n.is_active,
+  terms = n.terms,
+  updated_at = $1
+FROM ",
+    Rules::UNNEST,
+    "
+WHERE r.rule_id = n.rule_id"
+);
 
 const NAMING_TIER: &str = "
 SELECT rule_id
@@ -76,10 +104,28 @@ SELECT p.tier,
 FROM players p
 WHERE p.player_id = $1";
 
-const ADD: &str = "
-INSERT INTO redemptions (player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount,
-  grant_id, month, redeemed_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+columns! {
+    struct RedemptionRow<'a> => Redemptions () {
+        player_id: text = &'a PlayerId,
+        redemption_id: uuid = RedemptionId,
+        rule_id: text = &'a RedemptionRuleId,
+        transaction_id: uuid = TransactionId,
+        cost: numeric = Decimal,
+        cost_asset: text = Asset,
+        target: text = Target,
+        amount: numeric = Decimal,
+        grant_id: uuid = Option<GrantId>,
+        month: date = Date,
+        redeemed_at: timestamptz = Timestamp,
+    }
+}
+
+const ADD: &str = text!(
+    "INSERT INTO redemptions (",
+    Redemptions::NAMES,
+    ")\n",
+    Redemptions::SELECT
+);
 
 const OF_TRANSACTION: &str = "
 SELECT player_id, redemption_id, rule_id, transaction_id, cost, cost_asset, target, amount, grant_id, month,
@@ -172,22 +218,21 @@ async fn write(tx: &Tx<'_>, sql: &str, rule: &RedemptionRule, now: Timestamp) ->
             column: "monthly_limit".into(),
             source,
         })?;
-    let params: Params<'_> = &[
-        &rule.rule_id.as_str(),
-        &rule.name,
-        &rule.description,
-        &rule.cost,
-        &rule.cost_asset.as_str(),
-        &rule.target.as_str(),
-        &rule.amount,
-        &rule.tier_min,
-        &rule.balance_min,
-        &monthly_limit,
-        &rule.is_active,
-        &rule.terms.as_ref().map(Json),
-        &now,
-    ];
-    statement::execute(tx, sql, params).await
+    let rule = RuleRow {
+        rule_id: &rule.rule_id,
+        name: &rule.name,
+        description: rule.description.as_deref(),
+        cost: rule.cost,
+        cost_asset: rule.cost_asset,
+        target: rule.target,
+        amount: rule.amount,
+        tier_min: rule.tier_min.as_deref(),
+        balance_min: rule.balance_min,
+        monthly_limit,
+        is_active: rule.is_active,
+        terms: rule.terms.as_ref().map(Json),
+    };
+    statement::execute(tx, sql, &Rules::from_iter([rule]).params([&now])).await
 }
 
 /// An entry whose minimum tier is this one, if there is any.
@@ -221,20 +266,20 @@ pub async fn redeemer(
 
 /// Inserts a redemption. The caller holds the player's lock.
 pub async fn add(tx: &Tx<'_>, redemption: &Redemption) -> Result<()> {
-    let params: Params<'_> = &[
-        &redemption.player_id.as_str(),
-        &redemption.redemption_id.0,
-        &redemption.rule_id.as_str(),
-        &redemption.transaction_id.0,
-        &redemption.cost,
-        &redemption.cost_asset.as_str(),
-        &redemption.target.as_str(),
-        &redemption.amount,
-        &redemption.grant_id.map(|id| id.0),
-        &redemption.month,
-        &redemption.redeemed_at,
-    ];
-    statement::execute(tx, ADD, params).await?;
+    let redemption = RedemptionRow {
+        player_id: &redemption.player_id,
+        redemption_id: redemption.redemption_id,
+        rule_id: &redemption.rule_id,
+        transaction_id: redemption.transaction_id,
+        cost: redemption.cost,
+        cost_asset: redemption.cost_asset,
+        target: redemption.target,
+        amount: redemption.amount,
+        grant_id: redemption.grant_id,
+        month: redemption.month,
+        redeemed_at: redemption.redeemed_at,
+    };
+    statement::execute(tx, ADD, &Redemptions::from_iter([redemption]).params([])).await?;
     Ok(())
 }
 

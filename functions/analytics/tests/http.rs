@@ -66,7 +66,8 @@ async fn add_bonus(program: &TestApi, player_id: &str, amount: i64, wagering_req
 
 /// Two grants of rules with their decisions.
 const GRANTS: &str = r#"
-INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount, cost,
+INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount,
+  cost,
   expected_revenue, status, balance, wagering_required, issued_at, expires_at, closed_at)
 VALUES
   ('P002', '019b0000-0000-7000-8000-000000000001', 'LOSS_CASHBACK', 3, 'ONCE', '019b0000-0000-7000-8000-0000000000e1',
@@ -75,7 +76,8 @@ VALUES
    'LOYALTY_POINTS', 'LP', 150, 1.5, 2, 'COMPLETED', 0, 0, '2026-03-02Z', NULL, '2026-03-02Z');
 INSERT INTO reward_decisions (player_id, evaluation_id, evaluated_at, facts, decisions)
 VALUES ('P002', '019b0000-0000-7000-8000-0000000000e1', '2026-03-01Z', '{}',
-  '[{"rule_id": "BIG_LOSS_CASHBACK", "verdict": "REFUSED"}, {"rule_id": "LOSS_CASHBACK", "verdict": "GRANTED", "amount": 480.00}]')"#;
+  '[{"rule_id": "BIG_LOSS_CASHBACK", "verdict": "REFUSED"},
+    {"rule_id": "LOSS_CASHBACK", "verdict": "GRANTED", "amount": 480.00}]')"#;
 
 #[tokio::test]
 async fn the_dashboard_counts_without_scanning() {
@@ -97,8 +99,10 @@ async fn a_reward_shows_the_decision_about_its_rule() {
         concat!(
             r#"[{"amount":480.00,"balance":480.00,"closed_at":null,"cost":362.1129,"currency_type":"BONUS","#,
             r#""decision":{"amount":480.00,"rule_id":"LOSS_CASHBACK","verdict":"GRANTED"},"expected_revenue":450.00,"#,
-            r#""expires_at":"2026-03-03T00:00:00Z","id":"019b0000-0000-7000-8000-000000000001","issued_at":"2026-03-01T00:00:00Z","#,
-            r#""player_id":"P002","reward_type":"BONUS_BALANCE","rule_id":"LOSS_CASHBACK","rule_version":3,"status":"ACTIVE","#,
+            r#""expires_at":"2026-03-03T00:00:00Z","id":"019b0000-0000-7000-8000-000000000001","#,
+            r#""issued_at":"2026-03-01T00:00:00Z","#,
+            r#""player_id":"P002","reward_type":"BONUS_BALANCE","rule_id":"LOSS_CASHBACK","#,
+            r#""rule_version":3,"status":"ACTIVE","#,
             r#""status_reason":null,"wagering_completed":0.00,"wagering_required":4800.00}]"#
         )
     );

@@ -109,7 +109,8 @@ async fn upload(api: &TestApi, body: impl Into<Body>, content_type: &str) -> Res
 fn form(name: &str, file: &[u8]) -> Vec<u8> {
     let note = "--x\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n";
     let head = format!(
-        "Content-Disposition: form-data; name=\"{name}\"; filename=\"../my players.csv\"\r\nContent-Type: text/csv\r\n\r\n"
+        "Content-Disposition: form-data; name=\"{name}\"; filename=\"../my players.csv\"\r\n\
+         Content-Type: text/csv\r\n\r\n"
     );
     [note.as_bytes(), b"--x\r\n", head.as_bytes(), file, b"\r\n--x--\r\n"].concat()
 }
@@ -118,7 +119,8 @@ fn run(status: &str, done: i32) -> String {
     format!(
         "INSERT INTO runs (run_id, kind, scope, rewards, status, shards_total, shards_done, created_at, created_by)
          VALUES ('$run', 'IMPORT', 'LISTED', true, '{status}', 1, {done}, now(), 'import:$import');
-         INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, players, granted) VALUES ('$run', 0, 'P1', 'P9', 9, 4)"
+         INSERT INTO run_shards (run_id, shard, first_player_id, last_player_id, players, granted)
+         VALUES ('$run', 0, 'P1', 'P9', 9, 4)"
     )
 }
 
@@ -163,8 +165,9 @@ async fn an_upload_is_put_into_the_bucket_and_answered_with_its_import() {
     let ids = (body["import_id"].take(), body["run_id"].take());
     assert!(ids.0.is_string() && ids.1.is_string());
     let expected = json!({
-        "success": true, "import_id": null, "run_id": null, "total_rows": 12, "players_created": 6, "players_updated": 2,
-        "players_unchanged": 1, "rows_rejected": 3, "rewards_issued": 4, "warnings": ["colour is not known"],
+        "success": true, "import_id": null, "run_id": null, "total_rows": 12, "players_created": 6,
+        "players_updated": 2, "players_unchanged": 1, "rows_rejected": 3, "rewards_issued": 4,
+        "warnings": ["colour is not known"],
         "errors": [{"line": 3, "column": "total_wagered", "value": "NaN", "reason": "is not a decimal number"}],
     });
     assert_eq!(body, expected);
@@ -373,7 +376,8 @@ async fn errors_are_csv_that_no_spreadsheet_runs() {
 #[tokio::test]
 async fn a_long_list_of_errors_is_walked_by_cursor() {
     let stack = Stack::new(IMPATIENT).await;
-    let errors = "INSERT INTO import_errors SELECT '$import', line, 0, 'name', 'x', 'bad' FROM generate_series(2, 10003) AS line";
+    let errors = "INSERT INTO import_errors SELECT '$import', line, 0, 'name', 'x', 'bad'
+        FROM generate_series(2, 10003) AS line";
     let import_id = work(&stack.api, "a.csv", "status = 'COMPLETED_WITH_ERRORS'", errors).await;
     let first = stack.get(&format!("/api/imports/{import_id}/errors")).await;
     let link = first.header("link").unwrap().to_owned();

@@ -10,8 +10,8 @@ pub async fn get(State(ops): State<Ops>) -> Result<Json<Settings>, Problem> {
     Ok(Json(app::program::settings::get(&ops.db).await?))
 }
 
-/// A JSON merge patch, deep: `{"caps": {"day": 400}}` changes that cap and leaves the others. Null is "none" for settings
-/// that have such a value, and removes an entry of a map, such as a game's edge.
+/// A JSON merge patch, deep: `{"caps": {"day": 400}}` changes that cap and leaves the others. Null is "none" for
+/// settings that have such a value, and removes an entry of a map, such as a game's edge.
 pub async fn put(State(ops): State<Ops>, Acting(act): Acting, body: JsonText) -> Result<Json<Settings>, Problem> {
     // Names and types first, with their places.
     body.read::<Settings>()?;

@@ -122,7 +122,9 @@ async fn health_needs_no_key_and_names_the_schema() {
     let health = api.send_unknown("GET", "/health", None).await.expect(200);
     assert_eq!(
         health,
-        json!({"status": "ok", "version": env!("CARGO_PKG_VERSION"), "schema_version": store::migrate::newest_version()})
+        json!({
+            "status": "ok", "version": env!("CARGO_PKG_VERSION"), "schema_version": store::migrate::newest_version(),
+        })
     );
 }
 
@@ -192,7 +194,10 @@ async fn a_put_changes_the_keys_it_names_and_is_audited() {
     assert_eq!(audit[1]["before"]["time_zone"], "UTC");
     assert_eq!(
         audit[1]["changes"],
-        json!([{"pointer": "/caps/day", "before": 1000, "after": 500}, {"pointer": "/time_zone", "before": "UTC", "after": "Europe/Vienna"}])
+        json!([
+            {"pointer": "/caps/day", "before": 1000, "after": 500},
+            {"pointer": "/time_zone", "before": "UTC", "after": "Europe/Vienna"},
+        ])
     );
     assert!(
         audit[1]["actor"].as_str().unwrap().starts_with("test ("),
@@ -476,8 +481,10 @@ async fn a_run_that_cannot_be_sent_is_given_up_and_says_so() {
 async fn with_points_that_are_over(api: &TestApi) {
     Player::new("P001").insert(&api.db()).await;
     let lot = "INSERT INTO wallets VALUES ('P001', 'LP', 10, 1);
-        INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, actor, created_at)
-        VALUES ('P001', 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:adjustment', 1, 10, 10, 'key-1', 'test', '2026-01-01');
+        INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
+          reference, actor, created_at)
+        VALUES ('P001', 'LP', 1, gen_random_uuid(), 'manual_credit', 'house:adjustment', 1, 10, 10,
+          'key-1', 'test', '2026-01-01');
         INSERT INTO point_lots VALUES ('P001', 'LP', 1, 10, 10, '2026-01-01', '2026-01-02')";
     api.tamper(lot).await;
 }

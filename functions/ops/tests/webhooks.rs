@@ -93,7 +93,9 @@ async fn a_target_that_is_not_public_is_refused_with_its_place() {
             "{url}"
         );
     }
-    let all = json!({"url": "https://8.8.8.8:22/", "event_types": ["bonus.complete", "tier.changed"], "description": "x".repeat(201)});
+    let all = json!({
+        "url": "https://8.8.8.8:22/", "event_types": ["bonus.complete", "tier.changed"], "description": "x".repeat(201),
+    });
     assert_eq!(
         refused(&api, all).await,
         ["/url format", "/event_types/0 unknown", "/description format"]

@@ -67,7 +67,10 @@ async fn open_bonuses_show_in_the_balances() {
     }
     assert_eq!(
         program.get("/api/players/P002").await["balances"].to_string(),
-        r#"{"bonus_balance":500.00,"bonus_expiry":"2026-03-02T12:00:00Z","bonus_wagering_completed":0.00,"bonus_wagering_required":4900.50,"lp_balance":0.00,"rp_balance":0.00,"tickets_balance":0}"#
+        concat!(
+            r#"{"bonus_balance":500.00,"bonus_expiry":"2026-03-02T12:00:00Z","bonus_wagering_completed":0.00,"#,
+            r#""bonus_wagering_required":4900.50,"lp_balance":0.00,"rp_balance":0.00,"tickets_balance":0}"#
+        )
     );
     let grants = program.get("/api/players/P002/grants").await;
     let shown: Vec<String> = grants

@@ -120,7 +120,8 @@ async fn a_signal_is_resolved_once_and_audited() {
             "urn:loyalty:problem:signal_not_open"
         );
     }
-    let audited = "SELECT string_agg(action || ' ' || reason || ' ' || (before ->> 'status') || '>' || (after ->> 'status'), ', ')
+    let audited = "SELECT string_agg(action || ' ' || reason || ' ' ||
+          (before ->> 'status') || '>' || (after ->> 'status'), ', ')
         FROM audit_log WHERE subject LIKE 'signal:%'";
     assert_eq!(program.text(audited).await, "signal.resolve looked into OPEN>RESOLVED");
     program.audit().await;

@@ -107,7 +107,9 @@ impl Scheduler {
             Progress::Started(run) => {
                 tracing::info!(%job, %scheduled_for, run_id = %run.run_id, shards = run.shards, "a run was started");
                 if let Err(error) = self.segmentation.send(run.bodies()).await {
-                    tracing::error!(run_id = %run.run_id, cause = causes(&error), "the recovery will send the messages of a run");
+                    tracing::error!(
+                        run_id = %run.run_id, cause = causes(&error), "the recovery will send the messages of a run"
+                    );
                 }
             }
             Progress::Ended => tell(&claimed),

@@ -127,7 +127,8 @@ impl Scratch {
                RETURNING 1
              )
              INSERT INTO stats (counter, slot, value)
-             SELECT counter, 0, (SELECT count(*) FROM added) FROM unnest(ARRAY['players_total', 'players_active', 'tier:BRONZE']) AS counter
+             SELECT counter, 0, (SELECT count(*) FROM added)
+             FROM unnest(ARRAY['players_total', 'players_active', 'tier:BRONZE']) AS counter
              ON CONFLICT (counter, slot) DO UPDATE SET value = stats.value + excluded.value",
             numbers.start,
             numbers.end - 1
@@ -144,7 +145,8 @@ impl Scratch {
     pub async fn add_key(&self) -> Result<String> {
         let key = format!("bench-{}", self.owner.database);
         let hash = Sha256::digest(key.as_bytes()).to_vec();
-        let sql = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at) VALUES (gen_random_uuid(), $1, 'bench', 'operator', now())";
+        let sql = "INSERT INTO api_keys (key_id, key_hash, name, role, created_at)
+            VALUES (gen_random_uuid(), $1, 'bench', 'operator', now())";
         self.owner
             .connect()
             .await?

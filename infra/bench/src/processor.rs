@@ -17,7 +17,8 @@ pub struct Used {
 /// Zero where there is no `/proc`.
 pub fn used() -> Used {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name of the program, in parentheses, may have blanks; `utime stime cutime cstime` are the 12th field after it on.
+    // The name of the program, in parentheses, may have blanks; `utime stime cutime cstime` are the 12th field after it
+    // on.
     let fields: Vec<u32> = stat
         .rsplit(')')
         .next()

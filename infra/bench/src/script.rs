@@ -1,9 +1,9 @@
-//! The script that makes pgbench do what one call did: its statements, word for word and in its order, with what differs
-//! from call to call put in the place of the captured parameters.
+//! The script that makes pgbench do what one call did: its statements, word for word and in its order, with what
+//! differs from call to call put in the place of the captured parameters.
 //!
 //! So the script follows the code. What it has to find are the parameters that must change: the player and the key of
-//! the call by their text, instants and UUIDs by their type, and the wallet's version and balance by their values, which
-//! are read by an earlier statement of the call and advanced here as the call advanced them.
+//! the call by their text, instants and UUIDs by their type, and the wallet's version and balance by their values,
+//! which are read by an earlier statement of the call and advanced here as the call advanced them.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -18,7 +18,8 @@ use crate::capture::Sent;
 use crate::database::explain;
 
 /// UUIDv7 of the clock and of chance, as the handler makes them: the index over them grows at its end.
-const NEW_UUID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 19))::uuid";
+const NEW_UUID: &str = "(lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') || '7' \
+                        || substr(md5(random()::text), 1, 19))::uuid";
 
 /// The call that was captured: a credit to a wallet, from the version below `version`.
 #[derive(Debug)]

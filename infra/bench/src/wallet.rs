@@ -97,7 +97,8 @@ async fn measure(plan: &Plan, scratch: &Scratch) -> Result<()> {
     scratch.audit().await?;
     println!("\nratio: goal 0.6. p50, p99: of our calls. processor: time of our process and of pgbench, a call.");
     println!(
-        "{ours_told} credits were told to our callers and are stored, {theirs_done} those of pgbench; the audit is clean"
+        "{ours_told} credits were told to our callers and are stored, {theirs_done} those of pgbench; \
+         the audit is clean"
     );
     Ok(())
 }
@@ -172,7 +173,8 @@ fn tell(sent: &[Sent]) {
 
 /// LP of the players under these numbers, together.
 async fn points(scratch: &Scratch, numbers: Range<u64>) -> Result<Decimal> {
-    let sql = "SELECT coalesce(sum(balance), 0) FROM wallets WHERE asset = 'LP' AND player_id::bigint >= $1 AND player_id::bigint < $2";
+    let sql = "SELECT coalesce(sum(balance), 0) FROM wallets
+        WHERE asset = 'LP' AND player_id::bigint >= $1 AND player_id::bigint < $2";
     let bounds = (i64::try_from(numbers.start)?, i64::try_from(numbers.end)?);
     Ok(scratch
         .owner

@@ -309,7 +309,11 @@ done
         }
     }
 
-    const RESPOND: &str = r#"printf 'POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\ndone' "$id" >&3; read -r _ <&3"#;
+    const RESPOND: &str = concat!(
+        r"printf 'POST /2018-06-01/runtime/invocation/%s/response HTTP/1.1\r\nhost: x\r\n",
+        r"content-length: 4\r\n\r\ndone'",
+        r#" "$id" >&3; read -r _ <&3"#
+    );
 
     #[tokio::test]
     async fn a_process_that_dies_fails_its_invocation_at_once_and_another_takes_the_next() {

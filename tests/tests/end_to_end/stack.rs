@@ -200,8 +200,8 @@ fn root() -> &'static Path {
         .expect("the workspace is around this package")
 }
 
-/// Builds the stack's programs with the features that the workspace's tests have been built with, so that nothing but them
-/// is left to compile. Returns where they are.
+/// Builds the stack's programs with the features that the workspace's tests have been built with, so that nothing but
+/// them is left to compile. Returns where they are.
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     let built = cargo

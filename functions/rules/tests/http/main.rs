@@ -30,6 +30,9 @@ pub fn loss_cashback() -> Value {
     json!({
         "rule_id": "LOSS_CASHBACK", "name": "Ten per cent of the loss", "priority": 10, "is_active": true,
         "conditions": { "segment": "LOSING", "net_loss_min": 100, "session_count_min": 3 },
-        "reward_config": { "type": "BONUS_BALANCE", "formula": "net_loss * 0.10", "max_amount": 500, "wagering_requirement": 10, "expiry_hours": 48 },
+        "reward_config": {
+            "type": "BONUS_BALANCE", "formula": "net_loss * 0.10", "max_amount": 500, "wagering_requirement": 10,
+            "expiry_hours": 48,
+        },
     })
 }

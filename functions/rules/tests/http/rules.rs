@@ -55,8 +55,8 @@ async fn every_save_adds_a_version_and_is_audited() {
     assert_eq!(shown, ["2 11", "1 10"]);
     assert!(versions[0]["created_by"].as_str().unwrap().starts_with("test ("));
 
-    let audit =
-        "SELECT string_agg(action || ' ' || coalesce(before ->> 'priority', '-') || '>' || (after ->> 'priority'), ',' ORDER BY audit_id)
+    let audit = "SELECT string_agg(action || ' ' || coalesce(before ->> 'priority', '-') || '>' ||
+           (after ->> 'priority'), ',' ORDER BY audit_id)
                  FROM audit_log WHERE subject = 'rule:LOSS_CASHBACK'";
     assert_eq!(program.text(audit).await, "rule.create ->10,rule.update 10>11");
 }

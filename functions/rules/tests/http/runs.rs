@@ -74,9 +74,13 @@ async fn switching_a_rule_on_pays_nobody_and_an_evaluation_pays_once() {
     let started = start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
     assert_eq!((&started["shards"], messages(&program).len()), (&json!(1), 1));
     work_off(&program, 3).await;
-    let grants = "SELECT string_agg(player_id || ' ' || rule_id || ' ' || rule_version || ' ' || round(amount, 2), ', ') FROM grants";
+    let grants =
+        "SELECT string_agg(player_id || ' ' || rule_id || ' ' || rule_version || ' ' || round(amount, 2), ', ')
+        FROM grants";
     assert_eq!(program.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
-    let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' || (SELECT players || ' ' || granted FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r";
+    let run = "SELECT kind || ' ' || status || ' ' || rule_id || ' ' ||
+          (SELECT players || ' ' || granted FROM run_shards s WHERE s.run_id = r.run_id)
+        FROM runs r";
     assert_eq!(program.text(run).await, "EVALUATION COMPLETED LOSS_CASHBACK 2 1");
     assert_eq!(
         program
@@ -89,7 +93,8 @@ async fn switching_a_rule_on_pays_nobody_and_an_evaluation_pays_once() {
     start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
     work_off(&program, 1).await;
     assert_eq!(program.text(grants).await, "P002 LOSS_CASHBACK 1 480.00");
-    let audited = "SELECT string_agg(action || ' ' || (after ->> 'run_id' IS NOT NULL), ', ') FROM audit_log WHERE action = 'rule.evaluate'";
+    let audited = "SELECT string_agg(action || ' ' || (after ->> 'run_id' IS NOT NULL), ', ')
+        FROM audit_log WHERE action = 'rule.evaluate'";
     assert_eq!(program.text(audited).await, "rule.evaluate true, rule.evaluate true");
     testing::audit(&program.owner()).await;
 }
@@ -161,7 +166,9 @@ async fn a_revocation_cancels_the_open_grants_of_an_archived_rule_once() {
             .await,
         "CANCELLED granted in error 0.0000"
     );
-    let postings = "SELECT string_agg(kind || ' ' || house || ' ' || direction * round(amount, 2), ', ' ORDER BY version) FROM postings";
+    let postings =
+        "SELECT string_agg(kind || ' ' || house || ' ' || direction * round(amount, 2), ', ' ORDER BY version)
+        FROM postings";
     assert_eq!(
         program.text(postings).await,
         "reward_grant house:issuance 480.00, bonus_cancellation house:issuance -480.00"
@@ -174,7 +181,9 @@ async fn a_revocation_cancels_the_open_grants_of_an_archived_rule_once() {
             .await,
         "1"
     );
-    let run = "SELECT status || ' ' || reason || ' ' || (SELECT revoked || ' ' || round(taken_back, 2) FROM run_shards s WHERE s.run_id = r.run_id) FROM runs r WHERE kind = 'REVOCATION'";
+    let run = "SELECT status || ' ' || reason || ' ' ||
+          (SELECT revoked || ' ' || round(taken_back, 2) FROM run_shards s WHERE s.run_id = r.run_id)
+        FROM runs r WHERE kind = 'REVOCATION'";
     assert_eq!(program.text(run).await, "COMPLETED granted in error 1 480.00");
     assert_eq!(
         program

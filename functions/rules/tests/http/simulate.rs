@@ -135,7 +135,10 @@ async fn a_draft_is_put_in_front_of_everybody_and_nothing_is_written() {
         (&simulated["difference"], &simulated["budget"]),
         (&Value::Null, &Value::Null)
     );
-    assert_eq!(program.text("SELECT count(*) FROM (SELECT 1 FROM rules UNION ALL SELECT 1 FROM grants UNION ALL SELECT 1 FROM reward_decisions UNION ALL SELECT 1 FROM audit_log) x").await, "0");
+    let written = "SELECT count(*)
+        FROM (SELECT FROM rules UNION ALL SELECT FROM grants UNION ALL SELECT FROM reward_decisions
+              UNION ALL SELECT FROM audit_log) x";
+    assert_eq!(program.text(written).await, "0");
 }
 
 #[tokio::test]

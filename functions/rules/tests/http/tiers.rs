@@ -30,7 +30,9 @@ async fn an_empty_program_has_the_default_ladder() {
 async fn tiers_are_added_changed_and_deleted() {
     let program = program().await;
     let requirements = json!({ "kyc_completed": true, "monthly_active_days_min": 5 });
-    let diamond = json!({ "tier_level": "DIAMOND", "lp_min": 100000, "benefits": { "gift_value": 50.5 }, "requirements": requirements });
+    let diamond = json!({
+        "tier_level": "DIAMOND", "lp_min": 100000, "benefits": { "gift_value": 50.5 }, "requirements": requirements,
+    });
     assert_eq!(
         program
             .send("POST", "/api/tiers", Some(diamond.clone()))
@@ -45,7 +47,10 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         changed.to_string(),
-        r#"{"benefits":{"gift_value":50.5},"lp_min":20000.50,"requirements":{"kyc_completed":true,"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+        concat!(
+            r#"{"benefits":{"gift_value":50.5},"lp_min":20000.50,"#,
+            r#""requirements":{"kyc_completed":true,"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+        )
     );
     // Deeply: a benefit more, and a requirement less.
     let patch =
@@ -56,7 +61,10 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         changed.to_string(),
-        r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.50,"requirements":{"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+        concat!(
+            r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.50,"#,
+            r#""requirements":{"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
+        )
     );
     program.send("PUT", "/api/tiers/DIAMOND", Some(patch)).await.expect(200);
     let cleared = json!({ "benefits": null, "requirements": null });
@@ -177,7 +185,9 @@ async fn a_broken_ladder_is_refused_with_the_place() {
 #[tokio::test]
 async fn a_tier_that_the_redemption_catalogue_names_stays() {
     let program = program().await;
-    let rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5, "tier_min": "GOLD" });
+    let rule = json!({
+        "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5, "tier_min": "GOLD",
+    });
     app::wallet::redemption::create(&program.db(), &rule, &Act::of("test", lambda::context()))
         .await
         .unwrap();

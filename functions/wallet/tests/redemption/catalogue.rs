@@ -17,7 +17,10 @@ async fn a_saved_entry_is_given_back_with_its_defaults() {
     }
     assert_eq!(
         shown.to_string(),
-        r#"{"amount":5.00,"cost":500.00,"cost_currency":"RP","is_active":true,"monthly_limit":2,"name":"Five in cash","rule_id":"CASH_5","target":"CASH","tier_min":"GOLD"}"#
+        concat!(
+            r#"{"amount":5.00,"cost":500.00,"cost_currency":"RP","is_active":true,"monthly_limit":2,"#,
+            r#""name":"Five in cash","rule_id":"CASH_5","target":"CASH","tier_min":"GOLD"}"#
+        )
     );
     assert_eq!(program.get("/api/redemption/rules/CASH_5").await, created);
     assert_eq!(program.get(RULES).await, json!([created]));
@@ -70,7 +73,10 @@ async fn a_save_changes_what_it_names_and_is_audited() {
     }
     assert_eq!(
         shown.to_string(),
-        r#"{"amount":5,"cost":600.00,"cost_currency":"RP","is_active":false,"name":"Five in cash","rule_id":"CASH_5","target":"TICKETS","tier_min":"GOLD"}"#
+        concat!(
+            r#"{"amount":5,"cost":600.00,"cost_currency":"RP","is_active":false,"name":"Five in cash","#,
+            r#""rule_id":"CASH_5","target":"TICKETS","tier_min":"GOLD"}"#
+        )
     );
     assert_eq!(program.get(path).await, updated);
     for patch in [json!({}), json!({ "cost": "600.0", "balance_min": null })] {

@@ -16,7 +16,11 @@ async fn cash_is_paid_by_the_cashier_who_is_told() {
     let (redemption_id, transaction_id) = (taken("redemption_id"), taken("transaction_id"));
     assert_eq!(
         answer.to_string(),
-        r#"{"amount":5.00,"cost":500.00,"cost_currency":"RP","grant_id":null,"message":"500.00 RP became 5.00 CASH; the RP balance is 250.00","new_balance":250.00,"rule_id":"CASH_5","success":true,"target":"CASH"}"#
+        concat!(
+            r#"{"amount":5.00,"cost":500.00,"cost_currency":"RP","grant_id":null,"#,
+            r#""message":"500.00 RP became 5.00 CASH; the RP balance is 250.00","#,
+            r#""new_balance":250.00,"rule_id":"CASH_5","success":true,"target":"CASH"}"#
+        )
     );
     assert_eq!(balances(&program).await, "250.00 0.00 0 0.00");
     let posted = format!(
@@ -33,7 +37,11 @@ async fn cash_is_paid_by_the_cashier_who_is_told() {
             .text("SELECT string_agg(event_type || ' ' || payload, ',') FROM outbox")
             .await,
         format!(
-            r#"redemption.created {{"amount":5.00,"cost":500.00,"cost_currency":"RP","player_id":"P001","redemption_id":{redemption_id},"rule_id":"CASH_5","target":"CASH"}}"#
+            concat!(
+                r#"redemption.created {{"amount":5.00,"cost":500.00,"cost_currency":"RP","player_id":"P001","#,
+                r#""redemption_id":{redemption_id},"rule_id":"CASH_5","target":"CASH"}}"#
+            ),
+            redemption_id = redemption_id
         )
     );
     program.audit().await;

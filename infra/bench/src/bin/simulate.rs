@@ -29,18 +29,27 @@ SELECT number, 'P' || lpad(number::text, 9, '0') AS player_id, (500 + number::bi
 FROM generate_series(1, $PLAYERS) AS number;
 INSERT INTO players (player_id, tier, created_at, registered_at)
 SELECT player_id, 'BRONZE', now(), now() - interval '90 days' FROM numbered;
-INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
+INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count,
+  playtime_hours, updated_at)
 SELECT player_id, 1000, wagered, round(wagered * (80 + number % 40) / 100, 2), 0, number % 120, 10, now() FROM numbered;
 INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
-SELECT player_id, (now() AT TIME ZONE 'UTC')::date - day, 500, round(wagered / 2, 2), round(wagered * (80 + number % 40) / 200, 2), 0
+SELECT player_id, (now() AT TIME ZONE 'UTC')::date - day, 500, round(wagered / 2, 2),
+  round(wagered * (80 + number % 40) / 200, 2), 0
 FROM numbered CROSS JOIN generate_series(0, 1) AS day;
 INSERT INTO player_segments (player_id, segment, since)
-SELECT player_id, CASE WHEN wagered < 1000 THEN 'NEW' WHEN number % 40 > 25 THEN 'WINNING' WHEN number % 40 < 15 THEN 'LOSING' ELSE 'BREAKEVEN' END, now()
+SELECT player_id, CASE
+    WHEN wagered < 1000 THEN 'NEW'
+    WHEN number % 40 > 25 THEN 'WINNING'
+    WHEN number % 40 < 15 THEN 'LOSING'
+    ELSE 'BREAKEVEN'
+  END, now()
 FROM numbered;
 INSERT INTO wallets (player_id, asset, balance, version)
 SELECT player_id, 'LP', 100, 1 FROM numbered;
-INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, reward_type, asset, amount, cost, status, balance, issued_at)
-SELECT player_id, gen_random_uuid(), 'EARLIER', 1, 'ONCE', 'BONUS_BALANCE', 'BONUS', 10, 8, 'ACTIVE', 10, now() - interval '1 day'
+INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, reward_type, asset, amount, cost, status,
+  balance, issued_at)
+SELECT player_id, gen_random_uuid(), 'EARLIER', 1, 'ONCE', 'BONUS_BALANCE', 'BONUS', 10, 8, 'ACTIVE', 10,
+  now() - interval '1 day'
 FROM numbered WHERE number % 4 = 0;
 DROP TABLE numbered;";
 
@@ -128,7 +137,10 @@ async fn as_run(db: &Db, subject: &Subject) -> Result<f64> {
 
 fn rule(conditions: Value, budget: Value) -> Value {
     let mut rule = json!({ "rule_id": "TRIED", "name": "Cashback", "priority": 19, "conditions": conditions,
-        "reward_config": { "type": "BONUS_BALANCE", "formula": "net_loss * 0.10", "min_amount": 1, "max_amount": 500, "wagering_requirement": 10 } });
+        "reward_config": {
+            "type": "BONUS_BALANCE", "formula": "net_loss * 0.10", "min_amount": 1, "max_amount": 500,
+            "wagering_requirement": 10,
+        } });
     if budget != json!({}) {
         rule["budget"] = budget;
     }

@@ -1,4 +1,5 @@
-//! Stakes through the handler in batches, beside a set-based floor of the same rows. `activity.sh` says how to start it.
+//! Stakes through the handler in batches, beside a set-based floor of the same rows. `activity.sh` says how to start
+//! it.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -269,7 +270,14 @@ async fn post(router: &Router, key: &str, players: &[String], ids: &[String]) ->
     let now = lambda::context().now;
     let event = |(player, id): (&String, &String)| {
         format!(
-            r#"{{"event_id":"{id}","player_id":"{player}","type":"STAKE","occurred_at":"{now}","amount":{AMOUNT},"game":"slots"}}"#
+            concat!(
+                r#"{{"event_id":"{id}","player_id":"{player}","type":"STAKE","occurred_at":"{now}","#,
+                r#""amount":{AMOUNT},"game":"slots"}}"#
+            ),
+            id = id,
+            player = player,
+            now = now,
+            AMOUNT = AMOUNT
         )
     };
     let events: Vec<String> = players.iter().zip(ids).map(event).collect();
@@ -288,14 +296,17 @@ async fn post(router: &Router, key: &str, players: &[String], ids: &[String]) ->
     }
 }
 
-/// The rows that the handler writes for stakes, in as few statements as sets allow: players locked in order, events, postings
-/// with their balances, the lot of the day and its movements, wallets, totals, the day, and the players' last activity.
+/// The rows that the handler writes for stakes, in as few statements as sets allow: players locked in order, events,
+/// postings with their balances, the lot of the day and its movements, wallets, totals, the day, and the players' last
+/// activity.
 const FLOOR: [&str; 10] = [
     "SELECT player_id FROM players WHERE player_id = ANY($1) ORDER BY player_id FOR NO KEY UPDATE",
-    "INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, bonus_amount, game, lp, lp_lot, outcome)
+    "INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, bonus_amount, game, lp,
+       lp_lot, outcome)
      SELECT player_id, event_id, 'STAKE', now(), now(), 0.10, 0, 'slots', 0.01, 1, '{\"lp\":0.01}'
      FROM unnest($1::text[], $2::text[]) AS n (player_id, event_id)",
-    "INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after, reference, actor, created_at)
+    "INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
+       reference, actor, created_at)
      SELECT n.player_id, 'LP', coalesce(w.version, 0) + n.place, gen_random_uuid(), 'stake', 'house:issuance', 1, 0.01,
        coalesce(w.balance, 0) + n.place * 0.01, n.event_id, 'bench', now()
      FROM (
@@ -326,19 +337,23 @@ const FLOOR: [&str; 10] = [
      SELECT player_id, 'LP', count(*) * 0.01, count(*)
      FROM unnest($1::text[]) AS n (player_id)
      GROUP BY player_id
-     ON CONFLICT (player_id, asset) DO UPDATE SET balance = w.balance + EXCLUDED.balance, version = w.version + EXCLUDED.version",
+     ON CONFLICT (player_id, asset) DO UPDATE
+     SET balance = w.balance + EXCLUDED.balance, version = w.version + EXCLUDED.version",
     "UPDATE player_totals t
-     SET total_wagered = t.total_wagered + n.stakes * 0.10, total_bets = coalesce(t.total_bets, 0) + n.stakes, updated_at = now()
+     SET total_wagered = t.total_wagered + n.stakes * 0.10, total_bets = coalesce(t.total_bets, 0) + n.stakes,
+       updated_at = now()
      FROM (SELECT player_id, count(*) AS stakes FROM unnest($1::text[]) AS n (player_id) GROUP BY player_id) AS n
      WHERE t.player_id = n.player_id",
     "INSERT INTO player_daily AS d (player_id, day, deposited, wagered, won, withdrawn, lp_earned)
      SELECT player_id, current_date, 0, count(*) * 0.10, 0, 0, count(*) * 0.01
      FROM unnest($1::text[]) AS n (player_id)
      GROUP BY player_id
-     ON CONFLICT (player_id, day) DO UPDATE SET wagered = d.wagered + EXCLUDED.wagered, lp_earned = d.lp_earned + EXCLUDED.lp_earned",
+     ON CONFLICT (player_id, day) DO UPDATE
+     SET wagered = d.wagered + EXCLUDED.wagered, lp_earned = d.lp_earned + EXCLUDED.lp_earned",
     "UPDATE players SET last_activity_at = now() WHERE player_id = ANY($1)",
     // Which of the events are known already; the last, so that nothing waits for it.
-    "SELECT count(*) FROM unnest($1::text[], $2::text[]) AS n (player_id, event_id) JOIN activity_events e USING (player_id, event_id)",
+    "SELECT count(*) FROM unnest($1::text[], $2::text[]) AS n (player_id, event_id)
+     JOIN activity_events e USING (player_id, event_id)",
 ];
 
 async fn write(client: &mut Client, statements: &[Statement], players: Vec<String>, ids: Vec<String>) -> Result<()> {
@@ -357,7 +372,8 @@ async fn add_players(scratch: &Scratch, numbers: std::ops::Range<u64>) -> Result
     scratch.add_players(numbers.clone()).await?;
     let of = format!("FROM generate_series({}, {}) AS number", numbers.start, numbers.end - 1);
     let sql = format!(
-        "INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn, session_count, playtime_hours, updated_at)
+        "INSERT INTO player_totals (player_id, total_deposited, total_wagered, total_won, total_withdrawn,
+           session_count, playtime_hours, updated_at)
          SELECT number::text, 0, 0, 0, 0, 0, 0, now() {of};
          INSERT INTO player_segments (player_id, segment, since) SELECT number::text, 'NEW', now() {of};
          INSERT INTO segment_history (player_id, at, to_segment) SELECT number::text, now(), 'NEW' {of};

@@ -1,10 +1,12 @@
 //! The rules of the sample over the same players by our evaluation and by zen-engine, on one thread of one process.
 //!
-//! zen-engine holds them as one decision table that collects every row that matches, compiled and indexed beforehand. Beside it
-//! stands zen-expression alone, its evaluator of conditions and amounts, without the engine's walk through graph and table.
+//! zen-engine holds them as one decision table that collects every row that matches, compiled and indexed beforehand.
+//! Beside it stands zen-expression alone, its evaluator of conditions and amounts, without the engine's walk through
+//! graph and table.
 //!
-//! Compared is the matching of every rule and the amount of every rule that matches, within its limit and rounded. Gates
-//! are ours alone, and a figure of their own. Rates are of processor time, so that other work on the machine does not count.
+//! Both sides match every rule and compute the amount of every rule that matches, within its limit and rounded. Gates
+//! are ours alone, and a figure of their own. Rates are of processor time, so that other work on the machine does not
+//! count.
 
 mod other;
 mod players;
@@ -27,20 +29,34 @@ use zen_expression::vm::VM;
 const ROUNDS: usize = 5;
 
 fn main() {
-    let count = std::env::args().nth(1).map_or(100_000, |count| count.parse().expect("a number of players"));
+    let count = std::env::args()
+        .nth(1)
+        .map_or(100_000, |count| count.parse().expect("a number of players"));
     let settings = Settings::default();
     let moment = Moment::new("2026-11-23T12:00:00Z".parse().expect("a time"), &settings).expect("a time zone");
     let tiers = serde_json::from_str(include_str!("../../../../events/sample/tiers.json")).expect("tiers");
     let catalogue = Catalogue::new(&Ladder::new(tiers).expect("a ladder"));
-    let definitions: Vec<serde_json::Value> = serde_json::from_str(include_str!("../../../../events/sample/rules.json")).expect("rules");
-    let parsed = definitions.iter().map(|rule| (Rule::parse(rule, &catalogue, &settings).expect("a rule"), 1)).collect();
+    let definitions: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../../events/sample/rules.json")).expect("rules");
+    let parsed = definitions
+        .iter()
+        .map(|rule| (Rule::parse(rule, &catalogue, &settings).expect("a rule"), 1))
+        .collect();
     let set = RuleSet::new(parsed);
     let rules: Vec<&Rule> = set.iter().map(|(rule, _)| rule).collect();
     let mut read: Vec<FactId> = rules.iter().flat_map(|rule| rule.reads().iter().copied()).collect();
     read.sort_unstable();
     read.dedup();
     let players = players::players(count, 1, moment.today());
-    let bench = Bench { catalogue, moment, settings, set: &set, rules, read, players: &players };
+    let bench = Bench {
+        catalogue,
+        moment,
+        settings,
+        set: &set,
+        rules,
+        read,
+        players: &players,
+    };
     bench.run();
 }
 
@@ -68,18 +84,39 @@ impl Bench<'_> {
         let mut seconds = [f64::INFINITY; 8];
         for _ in 0..ROUNDS {
             let ready = timed(|| facts.iter().for_each(|facts| _ = black_box(self.ours(facts))));
-            let built = timed(|| self.players.iter().for_each(|player| _ = black_box(self.ours(&self.facts(player)))));
+            let built = timed(|| {
+                self.players
+                    .iter()
+                    .for_each(|player| _ = black_box(self.ours(&self.facts(player))))
+            });
             let mut vm = VM::new();
             let table_ready = timed(|| variables.iter().for_each(|facts| _ = black_box(table.evaluate(facts))));
             let table_built = timed(|| {
-                self.players.iter().for_each(|player| _ = black_box(table.evaluate(&self.variable(&self.facts(player)))));
+                self.players
+                    .iter()
+                    .for_each(|player| _ = black_box(table.evaluate(&self.variable(&self.facts(player)))));
             });
-            let theirs_ready = timed(|| variables.iter().for_each(|facts| _ = black_box(expressions.evaluate(facts, &mut vm))));
+            let theirs_ready = timed(|| {
+                variables
+                    .iter()
+                    .for_each(|facts| _ = black_box(expressions.evaluate(facts, &mut vm)))
+            });
             let theirs_built = timed(|| {
-                self.players.iter().for_each(|player| _ = black_box(expressions.evaluate(&self.variable(&self.facts(player)), &mut vm)));
+                self.players.iter().for_each(|player| {
+                    _ = black_box(expressions.evaluate(&self.variable(&self.facts(player)), &mut vm))
+                });
             });
             let [one, all] = [1, 15].map(|rewards_max| timed(|| _ = self.with_gates(rewards_max)));
-            for (best, now) in seconds.iter_mut().zip([ready, built, table_ready, table_built, theirs_ready, theirs_built, one, all]) {
+            for (best, now) in seconds.iter_mut().zip([
+                ready,
+                built,
+                table_ready,
+                table_built,
+                theirs_ready,
+                theirs_built,
+                one,
+                all,
+            ]) {
                 *best = best.min(now);
             }
         }
@@ -110,12 +147,24 @@ impl Bench<'_> {
 
     /// The whole evaluation, up to `rewards_max` grants for a player. How many were made.
     fn with_gates(&self, rewards_max: u32) -> usize {
-        let settings = Settings { max_rewards_per_evaluation: rewards_max, ..self.settings.clone() };
+        let settings = Settings {
+            max_rewards_per_evaluation: rewards_max,
+            ..self.settings.clone()
+        };
         let live = self.set.live(Trigger::Import, &self.moment);
         let mut budgets = BudgetRooms::default();
         let grants = self.players.iter().map(|player| {
             let facts = self.facts(player);
-            let evaluation = evaluate(&Candidate { player, facts: &facts, event: None }, &live, &settings, &mut budgets);
+            let evaluation = evaluate(
+                &Candidate {
+                    player,
+                    facts: &facts,
+                    event: None,
+                },
+                &live,
+                &settings,
+                &mut budgets,
+            );
             black_box(evaluation).grants.len()
         });
         grants.sum()
@@ -123,7 +172,13 @@ impl Bench<'_> {
 
     /// # Panics
     /// When they do not agree on a player.
-    fn check(&self, facts: &[Facts<'_>], variables: &[Variable], expressions: &other::Expressions, table: &table::Table) {
+    fn check(
+        &self,
+        facts: &[Facts<'_>],
+        variables: &[Variable],
+        expressions: &other::Expressions,
+        table: &table::Table,
+    ) {
         let mut matches = vec![0_u64; self.rules.len()];
         let mut vm = VM::new();
         for ((player, facts), variable) in self.players.iter().zip(facts).zip(variables) {
@@ -136,21 +191,53 @@ impl Bench<'_> {
             println!("{:<24}{count:>8} players", rule.rule_id.as_str());
         }
         let players = self.players.len();
-        println!("all {players} players: the same rules and amounts on all sides, {} in all\n", matches.iter().sum::<u64>());
+        println!(
+            "all {players} players: the same rules and amounts on all sides, {} in all\n",
+            matches.iter().sum::<u64>()
+        );
     }
 
     fn tell(&self, seconds: [f64; 8]) {
         let rates = seconds.map(|seconds| self.players.len() as f64 / seconds);
-        let [ready, built, table_ready, table_built, theirs_ready, theirs_built, one, all] = rates;
-        println!("players a second of processor time, {} rules each, the fastest of {ROUNDS} rounds", self.rules.len());
-        println!("{:<44}{:>12}{:>12}{:>8}{:>16}{:>8}", "", "ours", "zen-engine", "ratio", "zen-expression", "ratio");
+        let [
+            ready,
+            built,
+            table_ready,
+            table_built,
+            theirs_ready,
+            theirs_built,
+            one,
+            all,
+        ] = rates;
+        println!(
+            "players a second of processor time, {} rules each, the fastest of {ROUNDS} rounds",
+            self.rules.len()
+        );
+        println!(
+            "{:<44}{:>12}{:>12}{:>8}{:>16}{:>8}",
+            "", "ours", "zen-engine", "ratio", "zen-expression", "ratio"
+        );
         let line = |what: &str, ours: f64, engine: f64, expressions: f64| {
-            println!("{what:<44}{ours:>12.0}{engine:>12.0}{:>8.1}{expressions:>16.0}{:>8.1}", ours / engine, ours / expressions);
+            println!(
+                "{what:<44}{ours:>12.0}{engine:>12.0}{:>8.1}{expressions:>16.0}{:>8.1}",
+                ours / engine,
+                ours / expressions
+            );
         };
         line("facts ready", ready, table_ready, theirs_ready);
         line("facts built for the call", built, table_built, theirs_built);
-        line("the same, ours with all gates and one grant", one, table_built, theirs_built);
-        line("the same, ours with all gates and all grants", all, table_built, theirs_built);
+        line(
+            "the same, ours with all gates and one grant",
+            one,
+            table_built,
+            theirs_built,
+        );
+        line(
+            "the same, ours with all gates and all grants",
+            all,
+            table_built,
+            theirs_built,
+        );
     }
 }
 
@@ -163,6 +250,10 @@ fn timed(work: impl FnOnce()) -> f64 {
 /// Of this thread, as Linux counts it.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts processor time");
-    let nanoseconds: f64 = stat.split_whitespace().next().and_then(|field| field.parse().ok()).expect("a number");
+    let nanoseconds: f64 = stat
+        .split_whitespace()
+        .next()
+        .and_then(|field| field.parse().ok())
+        .expect("a number");
     nanoseconds / 1e9
 }

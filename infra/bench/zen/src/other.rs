@@ -49,7 +49,9 @@ pub fn cells(rule: &Rule) -> Cells {
 /// The amount within its limit and rounded down; a fixed one needs neither.
 pub fn amount(rule: &Rule) -> String {
     let config = &rule.definition()["reward_config"];
-    let Some(formula) = config["formula"].as_str() else { return config["amount"].to_string() };
+    let Some(formula) = config["formula"].as_str() else {
+        return config["amount"].to_string();
+    };
     let most = &config["max_amount"];
     assert!(most.is_number() && config["min_amount"].is_null() && rule.reward.reward_type.asset().scale() == 2);
     format!("floor(min([{formula}, {most}]) * 100) / 100")
@@ -69,7 +71,12 @@ impl Expressions {
             });
             terms.collect::<Vec<_>>().join(" and ")
         };
-        Self(rules.iter().map(|rule| (compile(&condition(rule)), compile(&amount(rule)))).collect())
+        Self(
+            rules
+                .iter()
+                .map(|rule| (compile(&condition(rule)), compile(&amount(rule))))
+                .collect(),
+        )
     }
 
     /// Places of the rules that match, and their amounts. A comparison with null is an error, which does not match.

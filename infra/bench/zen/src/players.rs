@@ -1,9 +1,9 @@
-//! Players as make_players.py draws them, and besides a last deposit for half of them and up to 999 points. Of the rules of
-//! the sample only WINNING_STREAK meets none: nobody wins one and a half times the stake.
+//! Players as make_players.py draws them, and besides a last deposit for half of them and up to 999 points. Of the
+//! rules of the sample only WINNING_STREAK meets none: nobody wins one and a half times the stake.
 
 use domain::id::PlayerId;
 use domain::metrics::{Totals, Windows};
-use domain::player::{Balances, PlayerSnapshot, RewardSpend, AccountStanding};
+use domain::player::{AccountStanding, Balances, PlayerSnapshot, RewardSpend};
 use domain::segment::{SegmentThresholds, classify};
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -38,12 +38,19 @@ fn player(number: u64, random: &mut Random, today: Date) -> PlayerSnapshot {
     };
     PlayerSnapshot {
         player_id: PlayerId::parse(&format!("B{number:08}")).expect("an id"),
-        standing: Some(AccountStanding { is_active: true, is_blocked: false, self_excluded_until: None }),
+        standing: Some(AccountStanding {
+            is_active: true,
+            is_blocked: false,
+            self_excluded_until: None,
+        }),
         segment: Some(classify(&totals, &SegmentThresholds::default())),
         tier: "BRONZE".to_owned(),
         totals,
         windows,
-        balances: Balances { lp: Decimal::from(random.below(1_000)), ..Balances::default() },
+        balances: Balances {
+            lp: Decimal::from(random.below(1_000)),
+            ..Balances::default()
+        },
         risk_score: 0,
         kyc_completed: false,
         profile_depth: Decimal::ZERO,

@@ -25,13 +25,18 @@ impl Table {
         let mut decision = Decision::from(content);
         decision.validate().expect("a graph");
         decision.compile();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
         Self { decision, runtime }
     }
 
     /// Places of the rules that match, and their amounts.
     pub fn evaluate(&self, facts: &Variable) -> Vec<(usize, Decimal)> {
-        let response = self.runtime.block_on(self.decision.evaluate(facts.clone())).expect("a decision");
+        let response = self
+            .runtime
+            .block_on(self.decision.evaluate(facts.clone()))
+            .expect("a decision");
         let rows = response.result.as_array().expect("a list of rows");
         let rows = rows.borrow();
         rows.iter().map(row).collect()
@@ -49,9 +54,16 @@ fn row(row: &Variable) -> (usize, Decimal) {
 /// Facts in, a table with a column for each fact that a rule asks for, the rows that match out.
 fn graph(rules: &[&Rule]) -> Value {
     let facts: BTreeSet<String> = rules.iter().flat_map(|rule| cells(rule).into_keys()).collect();
-    let inputs: Vec<Value> = facts.iter().map(|fact| json!({"id": fact, "name": fact, "field": fact})).collect();
+    let inputs: Vec<Value> = facts
+        .iter()
+        .map(|fact| json!({"id": fact, "name": fact, "field": fact}))
+        .collect();
     let outputs = ["place", "amount"].map(|field| json!({"id": field, "name": field, "field": field}));
-    let rows: Vec<Value> = rules.iter().enumerate().map(|(place, rule)| table_row(place, rule)).collect();
+    let rows: Vec<Value> = rules
+        .iter()
+        .enumerate()
+        .map(|(place, rule)| table_row(place, rule))
+        .collect();
     json!({
         "nodes": [
             {"id": "in", "name": "in", "type": "inputNode"},
@@ -67,7 +79,10 @@ fn graph(rules: &[&Rule]) -> Value {
 }
 
 fn table_row(place: usize, rule: &Rule) -> Value {
-    let mut row: Map<String, Value> = cells(rule).into_iter().map(|(fact, cell)| (fact, cell.into())).collect();
+    let mut row: Map<String, Value> = cells(rule)
+        .into_iter()
+        .map(|(fact, cell)| (fact, cell.into()))
+        .collect();
     row.insert("place".to_owned(), place.to_string().into());
     row.insert("amount".to_owned(), amount(rule).into());
     row.into()

@@ -18,8 +18,8 @@ pub async fn load(executor: &impl Executor) -> Result<Settings> {
     read(store::program::settings::load(executor).await?)
 }
 
-/// Changes what `patch` names, deeply, and leaves the rest; returns all settings. Null stands for "none" where a setting
-/// has such a value, and removes an entry of a map. A patch that changes nothing writes nothing.
+/// Changes what `patch` names, deeply, and leaves the rest; returns all settings. Null stands for "none" where a
+/// setting has such a value, and removes an entry of a map. A patch that changes nothing writes nothing.
 ///
 /// # Errors
 /// `Validation` with the place of each value out of range.

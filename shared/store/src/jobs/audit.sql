@@ -182,7 +182,7 @@ FULL JOIN (
 ) AS w USING (player_id, grant_id)
 WHERE g.wagering_completed IS DISTINCT FROM coalesce(w.contribution, 0)
 
--- name: I8 bonus money played = what events say
+-- name: I8 bonus money in play = bonus parts of its events
 SELECT concat_ws(' ', player_id, grant_id, event_id, 'posted', p.amount, 'event', w.bonus) AS key
 FROM (
   SELECT player_id, grant_id, reference AS event_id, sum(direction * amount) AS amount
@@ -193,13 +193,13 @@ FROM (
 FULL JOIN grant_wagering AS w USING (player_id, grant_id, event_id)
 WHERE coalesce(p.amount, 0) <> coalesce(w.bonus, 0)
 
--- name: I8 every effect has its event
+-- name: I8 every contribution to wagering has its event
 SELECT concat_ws(' ', w.player_id, w.grant_id, w.event_id) AS key
 FROM grant_wagering AS w
 LEFT JOIN activity_events AS e USING (player_id, event_id)
 WHERE e.event_id IS NULL
 
--- name: points of play = what events say
+-- name: LP posted for stakes and voids = LP of their events
 -- A stake earns points once, and a void takes back at most as many. The event names the lot of its points.
 SELECT concat_ws(' ', player_id, event_id, 'posted', p.amount, 'event', e.lp) AS key
 FROM (
@@ -220,7 +220,7 @@ FULL JOIN (
 WHERE e.lp IS DISTINCT FROM p.amount
    OR (kind = 'stake' AND (e.stored IS DISTINCT FROM e.lp OR e.lp_lot IS DISTINCT FROM p.lot_version))
 
--- name: what calls rules has happened
+-- name: every trigger of an event has its event
 SELECT concat_ws(' ', t.player_id, t.trigger, t.trigger_id) AS key
 FROM reward_triggers AS t
 LEFT JOIN activity_events AS e ON e.player_id = t.player_id AND e.event_id = t.trigger_id
@@ -247,7 +247,7 @@ WHERE house IN ('house:conversion', 'house:cash_out')
 GROUP BY grant_id
 HAVING count(*) > 1
 
--- name: I10 what a bonus became = what was paid for it
+-- name: I10 converted bonus = cash paid for it
 SELECT concat_ws(' ', player_id, grant_id, g.status, 'converted', g.converted, 'paid', p.paid) AS key
 FROM grants AS g
 LEFT JOIN (
@@ -260,7 +260,7 @@ LEFT JOIN (
 WHERE g.converted <> coalesce(p.paid, 0)
    OR (g.converted <> 0 AND g.status <> 'COMPLETED')
 
--- name: a bonus is what its history says
+-- name: the status of a bonus is the last of its history
 SELECT concat_ws(' ', player_id, grant_id, g.status, 'history', h.to_status, h.steps, 'of', g.transitions) AS key
 FROM grants AS g
 FULL JOIN (
@@ -272,7 +272,7 @@ WHERE g.transitions IS DISTINCT FROM coalesce(h.steps, 0)
    OR (h.steps > 0 AND h.to_status <> g.status)
    OR (h.steps IS NULL AND g.asset = 'BONUS' AND g.status NOT IN ('PENDING', 'ACTIVE'))
 
--- name: steps of a history follow each other
+-- name: steps of a bonus's history follow each other
 SELECT concat_ws(' ', player_id, grant_id, step) AS key
 FROM (
   SELECT player_id, grant_id, step, from_status,
@@ -433,14 +433,14 @@ FROM (
 ) AS owned
 WHERE NOT EXISTS (SELECT FROM players AS p WHERE p.player_id = owned.player_id)
 
--- name: one signal of a type that is not resolved
+-- name: at most one unresolved signal per player and type
 SELECT concat_ws(' ', player_id, type) AS key
 FROM signals
 WHERE status <> 'RESOLVED'
 GROUP BY player_id, type
 HAVING count(*) > 1
 
--- name: a risk score is made of signals
+-- name: a risk score is within the weights of the player's signals
 -- Confirmed signals count in full: the lower bound. Open signals decay, so their full weight gives the upper bound.
 SELECT concat_ws(' ', player_id, 'score', p.risk_score,
   'between', coalesce(s.least, 0), 'and', coalesce(s.most, 0)) AS key
@@ -454,7 +454,7 @@ LEFT JOIN (
 ) AS s USING (player_id)
 WHERE p.risk_score NOT BETWEEN coalesce(s.least, 0) AND coalesce(s.most, 0)
 
--- name: every judgement of a signal is in the audit log
+-- name: every decision about a signal is in the audit log
 SELECT concat_ws(' ', s.player_id, s.signal_id, s.status) AS key
 FROM signals AS s
 WHERE s.status <> 'OPEN'
@@ -480,7 +480,7 @@ FROM webhook_deliveries AS d
 LEFT JOIN webhooks AS w USING (webhook_id)
 WHERE w.webhook_id IS NULL
 
--- name: what is still to be told is due
+-- name: every pending delivery is in the stream of its player
 -- A player's stream starts at or before the first pending delivery. Deleted webhooks receive nothing.
 SELECT concat_ws(' ', player_id, webhook_id, 'from', s.head, 'pending', p.head) AS key
 FROM webhook_streams AS s
@@ -557,7 +557,7 @@ FULL JOIN (
 ) AS p USING (player_id)
 WHERE coalesce(d.earned, 0) <> coalesce(p.issued, 0)
 
--- name: a step down is announced for the tier that the player is in
+-- name: an announced downgrade leaves the player's current tier
 SELECT concat_ws(' ', d.player_id, d.tier, 'is in', p.tier) AS key
 FROM tier_downgrades AS d
 LEFT JOIN players AS p USING (player_id)
@@ -612,7 +612,7 @@ WHERE i.total_rows <> i.created_rows + i.updated_rows + i.unchanged_rows + i.rej
      AND i.created_rows + i.updated_rows + i.unchanged_rows <> coalesce(p.players, 0))
    OR (coalesce(r.players_kept, 'ALL') = 'ALL' AND i.created_rows + i.updated_rows <> coalesce(p.changed, 0))
 
--- name: players are forgotten of runs that are over
+-- name: a run whose player list was deleted has ended
 SELECT concat_ws(' ', r.run_id, r.status, r.players_kept) AS key
 FROM runs AS r
 WHERE r.players_kept <> 'ALL'

@@ -252,6 +252,11 @@ impl<U: Unit> Amount<U> {
         self.value.is_zero()
     }
 
+    /// Serialises without the trailing zeros of the scale: for `#[serde(serialize_with)]` on a threshold.
+    pub fn brief<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Serialize::serialize(&self.value.normalize(), serializer)
+    }
+
     /// Serialises a decimal as an amount: for `#[serde(serialize_with)]` on a figure used in calculations.
     pub fn show<S: Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
         Self::of(*value).serialize(serializer)

@@ -24,6 +24,7 @@ pub const LP_MULTIPLIER: &str = "lp_multiplier";
 pub struct Tier {
     pub tier_level: String,
     /// Qualifying LP needed for the tier.
+    #[serde(serialize_with = "Points::brief")]
     pub lp_min: Points,
     #[serde(default)]
     pub benefits: Map<String, Value>,

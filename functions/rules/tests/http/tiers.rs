@@ -48,7 +48,7 @@ async fn tiers_are_added_changed_and_deleted() {
     assert_eq!(
         changed.to_string(),
         concat!(
-            r#"{"benefits":{"gift_value":50.5},"lp_min":20000.50,"#,
+            r#"{"benefits":{"gift_value":50.5},"lp_min":20000.5,"#,
             r#""requirements":{"kyc_completed":true,"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
         )
     );
@@ -62,7 +62,7 @@ async fn tiers_are_added_changed_and_deleted() {
     assert_eq!(
         changed.to_string(),
         concat!(
-            r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.50,"#,
+            r#"{"benefits":{"gift_value":50.5,"vip_perks":true},"lp_min":20000.5,"#,
             r#""requirements":{"monthly_active_days_min":5},"tier_level":"DIAMOND"}"#
         )
     );

@@ -74,7 +74,7 @@ async fn tiers_are_added_changed_and_deleted() {
         .expect(200);
     assert_eq!(
         cleared.to_string(),
-        r#"{"benefits":{},"lp_min":20000.50,"tier_level":"DIAMOND"}"#
+        r#"{"benefits":{},"lp_min":20000.5,"tier_level":"DIAMOND"}"#
     );
     assert_eq!(
         names(&program.get("/api/tiers").await),

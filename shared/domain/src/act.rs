@@ -35,8 +35,12 @@ impl Act {
         }
     }
 
-    /// The business key of its postings: the caller's key, or the id of what it makes.
+    /// The business key of its postings: `key:` and the caller's key, or the id of what it makes. The prefix keeps the
+    /// two apart: a caller may choose a key that is the id of an earlier transaction or grant.
     pub fn reference(&self, id: impl Display) -> String {
-        self.key.as_ref().map_or_else(|| id.to_string(), |key| key.key.clone())
+        match &self.key {
+            Some(key) => format!("key:{}", key.key),
+            None => id.to_string(),
+        }
     }
 }

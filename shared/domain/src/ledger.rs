@@ -60,11 +60,11 @@ text_enum! {
         RewardGrant = "reward_grant",
         /// A grant given by a person. Reference: the grant.
         ManualBonus = "manual_bonus",
-        /// By a person. Reference: the idempotency key.
+        /// By a person. Reference: `key:` and the idempotency key, or the transaction.
         ManualCredit = "manual_credit",
-        /// By a person. Reference: the idempotency key.
+        /// By a person. Reference: `key:` and the idempotency key, or the transaction.
         ManualDebit = "manual_debit",
-        /// Reference: the idempotency key.
+        /// Reference: `key:` and the idempotency key, or the redemption.
         Redemption = "redemption",
         /// Reference: the event.
         Stake = "stake",

@@ -66,8 +66,21 @@ async fn tickets_come_to_the_wallet() {
                   WHERE kind = 'redemption'";
     assert_eq!(
         program.text(posted).await,
-        "RP house:redemption -1 99.5000 k1,TICKETS house:redemption 1 3.0000 k1"
+        "RP house:redemption -1 99.5000 key:k1,TICKETS house:redemption 1 3.0000 key:k1"
     );
+    program.audit().await;
+}
+
+#[tokio::test]
+async fn a_key_may_equal_the_id_of_an_earlier_redemption() {
+    let program = program().await;
+    offer(&program, cash(json!({}))).await;
+    give(&program, Asset::Rp, 1_000, None).await;
+    let first = redeem(&program, "CASH_5").await.expect(200);
+    let id = first["redemption_id"].as_str().unwrap();
+    let second = program.keyed(REDEEM, id, order("CASH_5")).await.expect(200);
+    assert_ne!(second["redemption_id"], first["redemption_id"]);
+    assert_eq!(balances(&program).await, "0.00 0.00 0 0.00");
     program.audit().await;
 }
 

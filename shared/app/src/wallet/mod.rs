@@ -2,7 +2,7 @@
 //!
 //! # Choices
 //!
-//! * The reference of a manual posting is its Idempotency-Key, or its own transaction id without one.
+//! * The reference of a manual posting is `key:` and its Idempotency-Key, or its own transaction id without one.
 //! * A manual bonus counts its full amount as cost, and may only name games that contribute.
 
 pub(crate) mod books;

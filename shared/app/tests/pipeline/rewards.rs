@@ -4,7 +4,9 @@ use app::imports::{self, Applied, Ending};
 use app::runs::rewards;
 use app::runs::segmentation::Next;
 use app::runs::{self, Rewards, RunStatus};
+use app::wallet::{AddLp, add_lp};
 use domain::id::PlayerId;
+use domain::idempotency::IdempotencyKey;
 use domain::page::Page;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -310,4 +312,28 @@ async fn a_shard_that_is_given_up_ends_its_run_with_errors() {
     );
     assert_eq!(run.error.as_deref(), Some("rewards: the database failed"));
     assert_eq!(program.segment(message).await, Next::Nothing);
+}
+
+/// A grant of points is known by the reference of its posting, which no caller's key may take.
+#[tokio::test]
+async fn a_key_may_equal_the_id_of_a_grant_of_points() {
+    let program = TestProgram::sample().await;
+    program.import("players.csv", &Csv::sample().to_string()).await;
+    let grant = "SELECT grant_id FROM grants WHERE player_id = 'P010' AND asset = 'LP'";
+    let key = IdempotencyKey {
+        scope: "POST /api/wallet/add-lp".into(),
+        key: program.text(grant).await,
+        request_hash: [1; 32],
+    };
+    let act = Act {
+        key: Some(key),
+        ..Act::of("test", context())
+    };
+    let command = AddLp {
+        player_id: "P010".parse().unwrap(),
+        amount: "5".parse().unwrap(),
+        reason: None,
+    };
+    add_lp(&program.db, &command, &act).await.unwrap();
+    program.audit().await;
 }

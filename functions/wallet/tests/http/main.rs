@@ -1,6 +1,8 @@
 //! `/api/wallet` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod keys;
+
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -53,20 +55,6 @@ async fn points_are_credited_with_their_reason() {
         "crm: sorry manual_credit house:issuance"
     );
     program.audit().await;
-}
-
-#[tokio::test]
-async fn the_same_key_gives_the_first_answer_again() {
-    let program = program().await;
-    let path = "/api/wallet/add-lp";
-    let first = program.keyed(path, "k1", lp(json!(10))).await;
-    assert_eq!(first.header("idempotency-replayed"), None);
-    let again = program.keyed(path, "k1", lp(json!(10))).await;
-    assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    assert_eq!(first.expect(200), again.expect(200));
-    program.keyed(path, "k1", lp(json!(11))).await.expect(422);
-    program.keyed(path, "k2", lp(json!(10))).await.expect(200);
-    assert_eq!(wallet_of(&program).await["lp_balance"].to_string(), "20.00");
 }
 
 #[tokio::test]

@@ -14,10 +14,12 @@
 
 mod book;
 mod play;
+mod points;
 mod reversal;
 
 pub use book::{Book, Journal};
-pub use play::{Past, PlayPoints};
+pub use play::Past;
+pub use points::PlayPoints;
 pub use reversal::{ReversedPosting, Reversible};
 
 use crate::bonus::{Grant, GrantStatus, NewGrant};

@@ -16,17 +16,14 @@
 //! * Money that returns to a finished bonus is real if the bonus was COMPLETED, within what is left of its conversion
 //!   limit; otherwise rounds left open over the completion would escape the limit. In every other case it is forfeited.
 //!   The outcome of the event says so; the ledger does not move, since a terminal grant never does.
-//! * A void takes back points as far as the player still has them, from the lot they went into first.
 
-use super::{Account, Result};
+use super::{Account, PlayPoints, Result};
 use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};
 use crate::bonus::{EndedGrant, GrantStatus, MaxBetAction, OnWithdrawal, Round};
 use crate::id::GrantId;
-use crate::ledger::{Cause, Direction, House, Kind, LedgerError, Operation};
-use crate::lots::Lot;
+use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
 use crate::money::{Asset, STORED_SCALE};
 use jiff::Timestamp;
-use jiff::civil::Date;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 /// The part of an event's past that must be read before it can be applied.
@@ -39,16 +36,6 @@ pub enum Past {
     Round(Round),
     /// For a void: the effects of the voided event.
     TakenBack(TakenBack),
-}
-
-/// LP that a stake earns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlayPoints {
-    /// Above 0.
-    pub amount: Decimal,
-    /// Today: everything that play earns on one day expires together.
-    pub day: Date,
-    pub expires_at: Option<Timestamp>,
 }
 
 impl Account {
@@ -107,42 +94,6 @@ impl Account {
         }
         outcome.remark = self.contribute(stake, event.occurred_at, &mut outcome, cause)?;
         Ok(outcome)
-    }
-
-    /// Credits a stake's points to the lot of the day. The first stake of a day opens it.
-    fn earn(&mut self, points: PlayPoints, operation: &Operation) -> Result<()> {
-        let collects = |lot: &Lot| {
-            lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
-        };
-        match self.lots.iter().position(collects) {
-            Some(index) => {
-                self.book.post(
-                    Direction::Credit,
-                    House::Issuance,
-                    (Asset::Lp, points.amount),
-                    None,
-                    operation,
-                )?;
-                self.lots[index].remaining += points.amount;
-                self.move_lots(Asset::Lp, &[(self.lots[index].version, points.amount)]);
-                Ok(())
-            }
-            None => self.credit_lot(
-                Asset::Lp,
-                points.amount,
-                House::Issuance,
-                (points.expires_at, Some(points.day)),
-                operation,
-            ),
-        }
-    }
-
-    /// The lot that collects the points of this day's play.
-    pub(crate) fn play_lot(&self, points: PlayPoints) -> Option<i64> {
-        let collects = |lot: &&Lot| {
-            lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
-        };
-        self.lots.iter().find(collects).map(|lot| lot.version)
     }
 
     /// Contributes to the first active grant; what exceeds its requirement contributes to the next.
@@ -220,16 +171,11 @@ impl Account {
         Ok(outcome)
     }
 
-    /// Reverses an event: for bonuses only where they are still open, for points as far as the player still has
-    /// them.
+    /// Reverses an event: for bonuses only where they are still open.
     fn void(&mut self, taken: &TakenBack, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Void, cause);
-        let points = taken.lp.min(self.balance(Asset::Lp));
-        if !points.is_zero() {
-            self.take(Asset::Lp, points, House::Issuance, taken.lp_lot, &operation)?;
-            outcome.lp = -points;
-        }
+        outcome.lp = -self.unearn(taken, &operation)?;
         for effect in &taken.effects {
             let back = -effect.bonus;
             match self.ended(effect.grant_id, effect.ended.as_ref()) {

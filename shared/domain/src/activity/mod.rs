@@ -2,9 +2,11 @@
 
 mod history;
 mod player;
+mod points;
 
 pub use history::{EventError, History, Recorded, TakenBack, UnsettledStake};
-pub use player::{Day, Earning, Happened, Player, Profile, Program};
+pub use player::{Day, Happened, Player, Profile, Program};
+pub use points::Earning;
 
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};

@@ -6,19 +6,18 @@
 //! * A withdrawal forfeits ACTIVE bonuses; a self-exclusion forfeits PENDING ones too. Withdrawals and deposits cannot
 //!   be voided.
 //! * An event counts on the day of its `occurred_at` in the program's time zone, and a void takes back on the day of
-//!   what it voids. Points count on the day they are posted. An event more than 24 hours ahead, or older than
-//!   `activity.event_age_days_max` (30), is refused; one that was recorded before is a duplicate, however old.
-//! * Blocked, inactive and self-excluded players earn no points by play, and do not get them later.
+//!   what it voids. An event more than 24 hours ahead, or older than `activity.event_age_days_max` (30), is refused; one
+//!   that was recorded before is a duplicate, however old.
 //! * An identity verified again, or a profile of the same depth, calls no rules. Of several profile events the one with
 //!   the latest `occurred_at` counts.
 
-use super::{Action, Event, EventError, History, Outcome, Recorded};
-use crate::account::{Account, Past, PlayPoints};
+use super::{Action, Earning, Event, EventError, History, Outcome, Recorded};
+use crate::account::{Account, Past};
 use crate::id::PlayerId;
 use crate::idempotency::Answer;
 use crate::ledger::Cause;
 use crate::metrics::Totals;
-use crate::money::{Asset, INTEGER_DIGITS_MAX, STORED_SCALE, round_reward};
+use crate::money::{INTEGER_DIGITS_MAX, STORED_SCALE};
 use crate::period::Moment;
 use crate::rule::Trigger;
 use crate::settings::Settings;
@@ -31,7 +30,6 @@ use std::collections::BTreeMap;
 /// Clocks differ, but an event further ahead than this is an error.
 const HOURS_AHEAD_MAX: i64 = 24;
 const PLAYTIME_HOURS_MAX: i64 = 1_000_000_000;
-const POINTS: &str = "number of LP";
 
 /// The configuration that a batch of events is judged by.
 #[derive(Debug, Clone, Copy)]
@@ -63,14 +61,6 @@ impl Day {
             .iter()
             .all(Decimal::is_zero)
     }
-}
-
-/// Whether stakes earn points.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Earning {
-    Earns,
-    /// Blocked, inactive or self-excluded.
-    Nothing,
 }
 
 /// The filled-in share of the profile, and the time of that report.
@@ -252,40 +242,6 @@ impl Player {
         (totals, Some((program.moment.day_of(voided.occurred_at), day)))
     }
 
-    /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached so far, rounded down to 0.01 points.
-    fn points(&self, event: &Event, past: &Past, program: &Program<'_>) -> Result<Option<PlayPoints>, EventError> {
-        let Action::Stake(stake) = &event.action else {
-            return Ok(None);
-        };
-        if *past == Past::Voided || self.earning == Earning::Nothing {
-            return Ok(None);
-        }
-        let settings = &program.settings.activity;
-        let points = stake.amount.value().checked_mul(settings.lp_per_unit_staked);
-        let points = points.and_then(|points| points.checked_mul(program.ladder.lp_multiplier(self.rank)));
-        let amount = round_reward(points.ok_or(EventError::OutOfRange { what: POINTS })?, Asset::Lp);
-        // Also bounds the points of the day and of its lot, which are parts of the qualifying LP.
-        raised(self.qualifying_lp, amount, POINTS)?;
-        let day = program.moment.today();
-        let expires_at = settings
-            .lp_expiry_days
-            .map(|days| program.moment.start_of(program.moment.day_in(days.saturating_add(1))));
-        Ok((amount > Decimal::ZERO).then_some(PlayPoints {
-            amount,
-            day,
-            expires_at,
-        }))
-    }
-
-    /// Earned points count for the tier at once, so the next stake earns with its multiplier. Tiers with
-    /// requirements beyond points are reached only when the batch is written.
-    fn qualify(&mut self, lp: Decimal, program: &Program<'_>) {
-        self.qualifying_lp += lp;
-        self.rank = program
-            .ladder
-            .climb(self.rank, self.qualifying_lp, |tier| tier.requirements.is_none());
-    }
-
     /// Applies what the event says about the player, and collects the rules it triggers.
     fn stand(&mut self, event: &Event) {
         self.last_activity_at = self.last_activity_at.max(Some(event.occurred_at));
@@ -335,7 +291,7 @@ fn check_time(occurred_at: Timestamp, program: &Program<'_>) -> Result<(), Event
     Ok(())
 }
 
-fn raised(total: Decimal, amount: Decimal, what: &'static str) -> Result<Decimal, EventError> {
+pub(super) fn raised(total: Decimal, amount: Decimal, what: &'static str) -> Result<Decimal, EventError> {
     let raised = total
         .checked_add(amount)
         .filter(|total| *total < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)));

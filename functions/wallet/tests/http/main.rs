@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod keys;
+mod walls;
 
 use axum::body::Body;
 use axum::http::Request;

@@ -7,6 +7,8 @@
 //!
 //! * A decision stores the figures of the profit gate and of every gate that changed the amount. Storing all five gates
 //!   for each rule took two thirds of what a run writes; `POST /rules/{id}/test` still shows all.
+//! * A grant that would leave the range of a wallet is not applicable, with the reason. Its player's other grants of the
+//!   same evaluation are withdrawn too, their budget is free again, and the other players of the shard are paid.
 
 use crate::error::{Error, Result};
 use crate::program::Program;
@@ -16,14 +18,14 @@ use crate::runs::rule_runs;
 use crate::runs::segmentation::lock;
 use crate::runs::simulation_runs;
 use crate::wallet::books;
-use domain::account::{Book, Journal};
+use domain::account::{AccountError, Book, Journal};
 use domain::bonus::{GrantedRule, NewGrant};
 use domain::context::Context;
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, LiveRules, RuleSet, Verdict, evaluate};
 use domain::facts::Facts;
 use domain::gate::GateFigures;
 use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, RunId};
-use domain::ledger::{Cause, Kind};
+use domain::ledger::{Cause, Kind, LedgerError};
 use domain::rule::Trigger;
 use domain::run::RunKind;
 use rust_decimal::Decimal;
@@ -219,12 +221,19 @@ impl<'a> Batch<'a> {
         &mut self.budgets
     }
 
-    pub fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, mut book: Book) -> Result<()> {
+    pub fn add(&mut self, candidate: &Candidate<'_>, mut evaluation: Evaluation, book: Book) -> Result<()> {
         if evaluation.decisions.is_empty() {
             return Ok(());
         }
         let evaluation_id = EvaluationId((self.context.new_id)());
         let player_id = &candidate.player.player_id;
+        match self.issue(player_id, evaluation_id, &evaluation.grants, book) {
+            Ok(journal) => self.journal.append(journal),
+            Err(AccountError::Ledger(full @ LedgerError::OutOfRange { .. })) => {
+                evaluation.withdraw(&full.to_string(), &mut self.budgets);
+            }
+            Err(error) => return Err(error.into()),
+        }
         let facts = candidate.facts.to_json(evaluation.facts_read.iter().copied());
         self.totals.matched += 1;
         self.totals.granted += evaluation.grants.len();
@@ -240,19 +249,28 @@ impl<'a> Batch<'a> {
             facts: to_raw_value(&facts).map_err(unwritable)?,
             decisions: to_raw_value(&evaluation.decisions).map_err(unwritable)?,
         });
-        for intent in evaluation.grants {
-            let expires = intent.lp_expires_at;
-            let grant = self.grant(player_id, evaluation_id, intent);
-            let cause = Cause {
-                actor: ACTOR,
-                reason: None,
-                context: self.context,
-            };
-            let operation = cause.operation(Kind::RewardGrant, grant.grant_id.to_string());
-            book.issue(grant, expires, &operation, &cause)?;
-        }
-        self.journal.append(book.into_journal());
         Ok(())
+    }
+
+    /// What the grants change in the player's book: all of them, or nothing.
+    fn issue(
+        &self,
+        player_id: &PlayerId,
+        evaluation_id: EvaluationId,
+        grants: &[GrantIntent],
+        mut book: Book,
+    ) -> Result<Journal, AccountError> {
+        let cause = Cause {
+            actor: ACTOR,
+            reason: None,
+            context: self.context,
+        };
+        for intent in grants {
+            let grant = self.grant(player_id, evaluation_id, intent.clone());
+            let operation = cause.operation(Kind::RewardGrant, grant.grant_id.to_string());
+            book.issue(grant, intent.lp_expires_at, &operation, &cause)?;
+        }
+        Ok(book.into_journal())
     }
 
     fn grant(&self, player_id: &PlayerId, evaluation_id: EvaluationId, intent: GrantIntent) -> NewGrant {

@@ -13,3 +13,4 @@ mod rule_runs;
 mod simulation_runs;
 mod simulations;
 mod versions;
+mod walls;

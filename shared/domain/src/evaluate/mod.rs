@@ -147,6 +147,10 @@ impl BudgetRooms {
             }
         }
     }
+
+    fn release(&mut self, rule_id: &RuleId, cost: Decimal) {
+        self.reserve(rule_id, -cost);
+    }
 }
 
 /// The player to evaluate. `facts` belong to `player` and `event`.
@@ -219,6 +223,22 @@ pub struct Evaluation {
     pub grants: Vec<GrantIntent>,
     /// The facts named by the decided rules, sorted; they are stored with the decisions.
     pub facts_read: Vec<FactId>,
+}
+
+impl Evaluation {
+    /// Takes back its grants and what they reserved of budgets: nothing is granted, for this reason.
+    pub fn withdraw(&mut self, reason: &str, budgets: &mut BudgetRooms) {
+        for grant in self.grants.drain(..) {
+            budgets.release(&grant.rule_id, grant.cost);
+        }
+        for decision in &mut self.decisions {
+            if matches!(decision.verdict, Verdict::Granted | Verdict::Reduced) {
+                decision.verdict = Verdict::NotApplicable;
+                decision.amount = Decimal::ZERO;
+                decision.reason = Some(reason.to_owned());
+            }
+        }
+    }
 }
 
 /// Evaluates one player. Does not allocate unless a rule matches.

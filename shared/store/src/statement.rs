@@ -46,6 +46,16 @@ pub(crate) async fn rows(executor: &impl Executor, sql: &str, params: Params<'_>
     Ok(executor.query(&statement, params).await?)
 }
 
+/// Collects what `read` makes of each row.
+pub(crate) async fn list<T, C: FromIterator<T>>(
+    executor: &impl Executor,
+    sql: &str,
+    params: Params<'_>,
+    read: impl FnMut(&Row) -> Result<T>,
+) -> Result<C> {
+    rows(executor, sql, params).await?.iter().map(read).collect()
+}
+
 pub(crate) async fn row(executor: &impl Executor, sql: &str, params: Params<'_>) -> Result<Row> {
     let statement = executor.prepare_cached(sql).await?;
     Ok(executor.query_one(&statement, params).await?)
@@ -54,6 +64,20 @@ pub(crate) async fn row(executor: &impl Executor, sql: &str, params: Params<'_>)
 pub(crate) async fn optional_row(executor: &impl Executor, sql: &str, params: Params<'_>) -> Result<Option<Row>> {
     let statement = executor.prepare_cached(sql).await?;
     Ok(executor.query_opt(&statement, params).await?)
+}
+
+/// What `read` makes of the row, if there is one.
+pub(crate) async fn optional<T>(
+    executor: &impl Executor,
+    sql: &str,
+    params: Params<'_>,
+    read: impl FnOnce(&Row) -> Result<T>,
+) -> Result<Option<T>> {
+    optional_row(executor, sql, params)
+        .await?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 /// Returns the number of rows the statement changed.

@@ -224,28 +224,16 @@ pub async fn open(
 /// The newest import of an object with this name, in any version.
 pub async fn find_by_key(executor: &impl Executor, bucket: &str, key: &str) -> Result<Option<Import>> {
     let any_version: Option<&str> = None;
-    statement::optional_row(executor, FIND, &[&bucket, &key, &any_version])
-        .await?
-        .as_ref()
-        .map(import)
-        .transpose()
+    statement::optional(executor, FIND, &[&bucket, &key, &any_version], import).await
 }
 
 pub async fn get(executor: &impl Executor, import_id: ImportId) -> Result<Option<Import>> {
-    statement::optional_row(executor, GET, &[&import_id.0])
-        .await?
-        .as_ref()
-        .map(import)
-        .transpose()
+    statement::optional(executor, GET, &[&import_id.0], import).await
 }
 
 /// Newest first.
 pub async fn list(executor: &impl Executor, skip: i64, limit: i64) -> Result<Vec<Import>> {
-    statement::rows(executor, LIST, &[&skip, &limit])
-        .await?
-        .iter()
-        .map(import)
-        .collect()
+    statement::list(executor, LIST, &[&skip, &limit], import).await
 }
 
 /// Locks the import. Returns its watermark, the next line to read, while it is running.
@@ -321,11 +309,7 @@ pub async fn finish(
     failure: Option<&str>,
     now: Timestamp,
 ) -> Result<Option<Import>> {
-    statement::optional_row(tx, FINISH, &[&import_id.0, &status.as_str(), &failure, &now])
-        .await?
-        .as_ref()
-        .map(import)
-        .transpose()
+    statement::optional(tx, FINISH, &[&import_id.0, &status.as_str(), &failure, &now], import).await
 }
 
 /// One error in a row.
@@ -345,14 +329,11 @@ pub async fn errors(
     after: (i64, i16),
     limit: i64,
 ) -> Result<Vec<StoredRowError>> {
-    let rows = statement::rows(
+    statement::list(
         executor,
         ERRORS,
         &[&import_id.0 as Param<'_>, &after.0, &after.1, &limit],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| {
+        |row| {
             Ok(StoredRowError {
                 line: row.try_get("line")?,
                 ordinal: row.try_get("ordinal")?,
@@ -360,6 +341,7 @@ pub async fn errors(
                 value: row.try_get("value")?,
                 reason: row.try_get("reason")?,
             })
-        })
-        .collect()
+        },
+    )
+    .await
 }

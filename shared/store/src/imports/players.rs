@@ -93,26 +93,24 @@ pub const STATEMENTS: &[&str] = &[FIRST_LINES, EXISTING, CREATE, UPDATE_PROFILES
 
 /// The lines where this import first met these players.
 pub async fn first_lines(tx: &Tx<'_>, run_id: RunId, player_ids: &[&str]) -> Result<HashMap<String, i64>> {
-    let rows = statement::rows(tx, FIRST_LINES, &[&run_id.0, &player_ids]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("player_id")?, row.try_get("line")?)))
-        .collect()
+    statement::list(tx, FIRST_LINES, &[&run_id.0, &player_ids], |row| {
+        Ok((row.try_get("player_id")?, row.try_get("line")?))
+    })
+    .await
 }
 
 /// What is stored about players whom the caller has locked.
 pub async fn existing(tx: &Tx<'_>, player_ids: &[&str]) -> Result<HashMap<String, Existing>> {
-    let rows = statement::rows(tx, EXISTING, &[&player_ids]).await?;
-    rows.iter()
-        .map(|row| {
-            let existing = Existing {
-                totals: totals_of(row, 1)?,
-                email: row.try_get("email")?,
-                name: row.try_get("name")?,
-                registered_at: row.try_get("registered_at")?,
-            };
-            Ok((row.try_get("player_id")?, existing))
-        })
-        .collect()
+    statement::list(tx, EXISTING, &[&player_ids], |row| {
+        let existing = Existing {
+            totals: totals_of(row, 1)?,
+            email: row.try_get("email")?,
+            name: row.try_get("name")?,
+            registered_at: row.try_get("registered_at")?,
+        };
+        Ok((row.try_get("player_id")?, existing))
+    })
+    .await
 }
 
 /// Creates the players that do not exist, in the given tier, and returns their ids. Waits for transactions that are
@@ -127,8 +125,7 @@ pub async fn create(tx: &Tx<'_>, rows: &[&PlayerRow], tier_level: &str, now: Tim
             registered_at: row.registered_at,
         })
         .collect();
-    let created = statement::rows(tx, CREATE, &rows.params([&tier_level, &now])).await?;
-    created.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    statement::list(tx, CREATE, &rows.params([&tier_level, &now]), |row| Ok(row.try_get(0)?)).await
 }
 
 /// Saves profile changes. The players exist.

@@ -184,15 +184,13 @@ async fn stuck<T>(
     limit: i64,
     id: fn(Uuid) -> T,
 ) -> Result<Vec<Stuck<T>>> {
-    let rows = statement::rows(executor, sql, &[&now, &patience.as_secs(), &limit]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Stuck {
-                id: id(row.try_get(0)?),
-                resends: row.try_get("resends")?,
-            })
+    statement::list(executor, sql, &[&now, &patience.as_secs(), &limit], |row| {
+        Ok(Stuck {
+            id: id(row.try_get(0)?),
+            resends: row.try_get("resends")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// Records that the messages of these runs were sent again.

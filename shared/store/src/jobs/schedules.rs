@@ -196,10 +196,10 @@ pub struct NewScheduleRun {
 pub async fn lock(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<Vec<(Job, Timestamp)>> {
     let names = names(jobs);
     statement::execute(tx, SEE_FIRST, &[&names, &now]).await?;
-    let rows = statement::rows(tx, LOCK, &[&names]).await?;
-    rows.iter()
-        .map(|row| Ok((word(row, "job")?, row.try_get("seen_at")?)))
-        .collect()
+    statement::list(tx, LOCK, &[&names], |row| {
+        Ok((word(row, "job")?, row.try_get("seen_at")?))
+    })
+    .await
 }
 
 pub async fn see(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<()> {
@@ -209,11 +209,7 @@ pub async fn see(tx: &Tx<'_>, jobs: &[Job], now: Timestamp) -> Result<()> {
 
 /// The jobs that have a run which has not ended.
 pub async fn open_jobs(executor: &impl Executor) -> Result<BTreeSet<Job>> {
-    statement::rows(executor, OPEN_JOBS, &[])
-        .await?
-        .iter()
-        .map(|row| word(row, "job"))
-        .collect()
+    statement::list(executor, OPEN_JOBS, &[], |row| word(row, "job")).await
 }
 
 /// Returns whether the run was added: a job has one run for each scheduled time.
@@ -237,11 +233,7 @@ pub async fn claim(
     now: Timestamp,
 ) -> Result<Option<ScheduleRun>> {
     let params: statement::Params<'_> = &[&now, &claim, &names(&Job::ALL), &only.map(|id| id.0)];
-    statement::optional_row(tx, CLAIM, params)
-        .await?
-        .as_ref()
-        .map(run)
-        .transpose()
+    statement::optional(tx, CLAIM, params, run).await
 }
 
 /// Locks a run, so that its progress commits together with this transaction's work. Returns false when another worker
@@ -271,28 +263,16 @@ pub async fn save(tx: &Tx<'_>, run: &ScheduleRun, claim: Uuid) -> Result<bool> {
 }
 
 pub async fn get(executor: &impl Executor, id: ScheduleRunId) -> Result<Option<ScheduleRun>> {
-    statement::optional_row(executor, GET, &[&id.0])
-        .await?
-        .as_ref()
-        .map(run)
-        .transpose()
+    statement::optional(executor, GET, &[&id.0], run).await
 }
 
 pub async fn find(executor: &impl Executor, job: Job, scheduled_for: Timestamp) -> Result<Option<ScheduleRun>> {
-    statement::optional_row(executor, FIND, &[&job.as_str(), &scheduled_for])
-        .await?
-        .as_ref()
-        .map(run)
-        .transpose()
+    statement::optional(executor, FIND, &[&job.as_str(), &scheduled_for], run).await
 }
 
 /// The last run of each job that has run.
 pub async fn latest(executor: &impl Executor) -> Result<Vec<ScheduleRun>> {
-    statement::rows(executor, LATEST, &[&names(&Job::ALL)])
-        .await?
-        .iter()
-        .map(run)
-        .collect()
+    statement::list(executor, LATEST, &[&names(&Job::ALL)], run).await
 }
 
 fn names(jobs: &[Job]) -> Vec<&'static str> {

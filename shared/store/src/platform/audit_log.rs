@@ -72,11 +72,7 @@ pub async fn append(tx: &Tx<'_>, entry: &Entry) -> Result<()> {
 
 /// Newest first; for one subject, or for all.
 pub async fn list(executor: &impl Executor, subject: Option<&str>, page: &Page<Uuid>) -> Result<Vec<Entry>> {
-    statement::rows(executor, LIST, &[&page.after, &subject, &page.skip, &page.limit])
-        .await?
-        .iter()
-        .map(entry)
-        .collect()
+    statement::list(executor, LIST, &[&page.after, &subject, &page.skip, &page.limit], entry).await
 }
 
 fn entry(row: &Row) -> Result<Entry> {

@@ -263,10 +263,13 @@ pub async fn claim(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<(PlayerId, i64)>> {
-    let rows = statement::rows(executor, CLAIM, &[&webhook_id.0, &now, &limit, &claim_id, &until]).await?;
-    rows.iter()
-        .map(|row| Ok((player_id(row)?, row.try_get("head")?)))
-        .collect()
+    statement::list(
+        executor,
+        CLAIM,
+        &[&webhook_id.0, &now, &limit, &claim_id, &until],
+        |row| Ok((player_id(row)?, row.try_get("head")?)),
+    )
+    .await
 }
 
 /// The next delivery of a stream.
@@ -288,11 +291,7 @@ pub async fn heads(executor: &impl Executor, webhook_id: WebhookId, streams: &[(
         .iter()
         .map(|(player_id, head)| StreamRow { player_id, head: *head })
         .collect();
-    statement::rows(executor, HEADS, &rows.params([&webhook_id.0]))
-        .await?
-        .iter()
-        .map(due)
-        .collect()
+    statement::list(executor, HEADS, &rows.params([&webhook_id.0]), due).await
 }
 
 fn due(row: &Row) -> Result<Due> {
@@ -313,8 +312,7 @@ fn due(row: &Row) -> Result<Due> {
 
 /// Locks those of these players' streams that this claim still holds, and returns their players.
 pub async fn hold(tx: &Tx<'_>, webhook_id: WebhookId, claim_id: Uuid, players: &[&str]) -> Result<Vec<PlayerId>> {
-    let rows = statement::rows(tx, HOLD, &[&webhook_id.0, &players, &claim_id]).await?;
-    rows.iter().map(player_id).collect()
+    statement::list(tx, HOLD, &[&webhook_id.0, &players, &claim_id], player_id).await
 }
 
 /// One attempt and the resulting state of its delivery.
@@ -397,8 +395,13 @@ pub async fn deliveries(
     limit: i64,
 ) -> Result<Vec<Delivery>> {
     let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
-    let rows = statement::rows(executor, DELIVERIES, &[&webhook_id.0, &statuses, &skip, &limit]).await?;
-    rows.iter().map(delivery).collect()
+    statement::list(
+        executor,
+        DELIVERIES,
+        &[&webhook_id.0, &statuses, &skip, &limit],
+        delivery,
+    )
+    .await
 }
 
 fn delivery(row: &Row) -> Result<Delivery> {
@@ -427,10 +430,10 @@ pub async fn find(
     webhook_id: WebhookId,
     delivery_id: i64,
 ) -> Result<Option<(PlayerId, DeliveryStatus)>> {
-    let row = statement::optional_row(executor, FIND, &[&webhook_id.0, &delivery_id]).await?;
-    row.as_ref()
-        .map(|row| Ok((player_id(row)?, word(row, "status")?)))
-        .transpose()
+    statement::optional(executor, FIND, &[&webhook_id.0, &delivery_id], |row| {
+        Ok((player_id(row)?, word(row, "status")?))
+    })
+    .await
 }
 
 /// Makes a parked delivery pending again and resets its attempts. Returns false when it is not parked.

@@ -76,20 +76,12 @@ pub async fn insert(executor: &impl Executor, key: &ApiKey, hash: &[u8; 32]) -> 
 
 /// The key with this hash, including expired and revoked keys.
 pub async fn find(executor: &impl Executor, hash: &[u8; 32]) -> Result<Option<ApiKey>> {
-    statement::optional_row(executor, FIND, &[&hash.as_slice()])
-        .await?
-        .as_ref()
-        .map(key)
-        .transpose()
+    statement::optional(executor, FIND, &[&hash.as_slice()], key).await
 }
 
 /// Oldest first, including expired and revoked keys.
 pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<ApiKey>> {
-    statement::rows(executor, LIST, &[&page.after, &page.skip, &page.limit])
-        .await?
-        .iter()
-        .map(key)
-        .collect()
+    statement::list(executor, LIST, &[&page.after, &page.skip, &page.limit], key).await
 }
 
 /// Blocks other transactions that create, change or revoke a key until this one ends.
@@ -100,19 +92,11 @@ pub async fn lock_all(executor: &impl Executor) -> Result<()> {
 
 /// The oldest admin key that is neither expired nor revoked.
 pub async fn valid_admin(executor: &impl Executor, now: Timestamp) -> Result<Option<ApiKey>> {
-    statement::optional_row(executor, VALID_ADMIN, &[&now])
-        .await?
-        .as_ref()
-        .map(key)
-        .transpose()
+    statement::optional(executor, VALID_ADMIN, &[&now], key).await
 }
 
 pub async fn lock(executor: &impl Executor, key_id: Uuid) -> Result<Option<ApiKey>> {
-    statement::optional_row(executor, LOCK, &[&key_id])
-        .await?
-        .as_ref()
-        .map(key)
-        .transpose()
+    statement::optional(executor, LOCK, &[&key_id], key).await
 }
 
 pub async fn revoke(executor: &impl Executor, key_id: Uuid, now: Timestamp) -> Result<()> {

@@ -109,11 +109,7 @@ pub async fn try_be_dispatcher(tx: &Tx<'_>) -> Result<bool> {
 /// The lowest committed outbox ids. A lower id may still appear when its transaction commits. It then belongs to
 /// another player, so no player's events change places.
 pub async fn first(tx: &Tx<'_>, limit: i64) -> Result<Vec<i64>> {
-    statement::rows(tx, FIRST, &[&limit])
-        .await?
-        .iter()
-        .map(|row| Ok(row.try_get(0)?))
-        .collect()
+    statement::list(tx, FIRST, &[&limit], |row| Ok(row.try_get(0)?)).await
 }
 
 /// Replaces events by deliveries, one for each webhook that wants the event.

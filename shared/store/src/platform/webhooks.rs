@@ -112,19 +112,11 @@ pub async fn insert(tx: &Tx<'_>, webhook: &Webhook, secret: &str) -> Result<()> 
 
 /// Oldest first.
 pub async fn list(executor: &impl Executor, page: &Page<Uuid>) -> Result<Vec<Webhook>> {
-    statement::rows(executor, LIST, &[&page.after, &page.skip, &page.limit])
-        .await?
-        .iter()
-        .map(webhook)
-        .collect()
+    statement::list(executor, LIST, &[&page.after, &page.skip, &page.limit], webhook).await
 }
 
 pub async fn lock(tx: &Tx<'_>, webhook_id: WebhookId) -> Result<Option<Webhook>> {
-    statement::optional_row(tx, LOCK, &[&webhook_id.0])
-        .await?
-        .as_ref()
-        .map(webhook)
-        .transpose()
+    statement::optional(tx, LOCK, &[&webhook_id.0], webhook).await
 }
 
 /// Marks the webhook as deleted, so that it is no longer called. [`forget_deleted`](super::deliveries::forget_deleted)

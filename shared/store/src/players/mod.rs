@@ -195,20 +195,12 @@ fn beginnings(prefix: &str, select: &mut Select) -> Vec<String> {
 
 /// The players that exist, ordered by id.
 pub async fn load(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<Player>> {
-    statement::rows(executor, LOAD, &[&player_ids])
-        .await?
-        .iter()
-        .map(player)
-        .collect()
+    statement::list(executor, LOAD, &[&player_ids], player).await
 }
 
 /// Returns the player and keeps it locked until the transaction ends.
 pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<Option<Profile>> {
-    statement::optional_row(tx, LOCK, &[&player_id.as_str()])
-        .await?
-        .as_ref()
-        .map(profile_of)
-        .transpose()
+    statement::optional(tx, LOCK, &[&player_id.as_str()], profile_of).await
 }
 
 /// Locks the players that exist, ordered by id, and returns their ids.
@@ -222,8 +214,7 @@ pub async fn lock_all(tx: &Tx<'_>, player_ids: &[&str]) -> Result<Vec<String>> {
 
 /// The next `limit` ids behind `after`, ordered; without `after`, the first ones.
 pub async fn ids_after(executor: &impl Executor, after: Option<&str>, limit: i64) -> Result<Vec<PlayerId>> {
-    let rows = statement::rows(executor, IDS_AFTER, &[&after.unwrap_or_default(), &limit]).await?;
-    rows.iter().map(player_id).collect()
+    statement::list(executor, IDS_AFTER, &[&after.unwrap_or_default(), &limit], player_id).await
 }
 
 pub async fn exists(executor: &impl Executor, player_id: &PlayerId) -> Result<bool> {
@@ -290,18 +281,16 @@ pub async fn segment_history(
     page: &Page<Timestamp>,
 ) -> Result<Vec<SegmentMove>> {
     let params: statement::Params<'_> = &[&player_id.as_str(), &page.after, &page.skip, &page.limit];
-    let rows = statement::rows(executor, SEGMENT_HISTORY, params).await?;
-    rows.iter()
-        .map(|row| {
-            let run_id: Option<Uuid> = row.try_get("run_id")?;
-            Ok(SegmentMove {
-                from: optional_word(row, "from_segment")?,
-                to: word(row, "to_segment")?,
-                run_id: run_id.map(RunId),
-                at: row.try_get("at")?,
-            })
+    statement::list(executor, SEGMENT_HISTORY, params, |row| {
+        let run_id: Option<Uuid> = row.try_get("run_id")?;
+        Ok(SegmentMove {
+            from: optional_word(row, "from_segment")?,
+            to: word(row, "to_segment")?,
+            run_id: run_id.map(RunId),
+            at: row.try_get("at")?,
         })
-        .collect()
+    })
+    .await
 }
 
 fn profile_of(row: &Row) -> Result<Profile> {

@@ -92,16 +92,14 @@ pub struct Classified {
 }
 
 pub async fn totals(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<Classified>> {
-    let rows = statement::rows(executor, CLASSIFIED, &[&player_ids]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Classified {
-                player_id: player_id(row)?,
-                totals: totals_of(row, 1)?,
-                segment: optional_word(row, "segment")?,
-            })
+    statement::list(executor, CLASSIFIED, &[&player_ids], |row| {
+        Ok(Classified {
+            player_id: player_id(row)?,
+            totals: totals_of(row, 1)?,
+            segment: optional_word(row, "segment")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// A change of a player's segment.
@@ -139,6 +137,8 @@ pub async fn change(tx: &Tx<'_>, changes: &[SegmentChange], run_id: Option<RunId
 
 /// The players in a range of ids whom a run moved from one segment to another. First classifications are left out.
 pub async fn changed_by(executor: &impl Executor, run_id: RunId, first: &str, last: &str) -> Result<HashSet<String>> {
-    let rows = statement::rows(executor, CHANGED_BY, &[&run_id.0, &first, &last]).await?;
-    rows.iter().map(|row| Ok(row.try_get("player_id")?)).collect()
+    statement::list(executor, CHANGED_BY, &[&run_id.0, &first, &last], |row| {
+        Ok(row.try_get("player_id")?)
+    })
+    .await
 }

@@ -137,16 +137,14 @@ pub struct Subject {
 
 /// The players that exist, ordered by id.
 pub async fn subjects(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<Subject>> {
-    let rows = statement::rows(executor, SUBJECTS, &[&player_ids]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Subject {
-                player_id: player_id(row)?,
-                totals: totals_of(row, 1)?,
-                risk_score: small(row, "risk_score")?,
-            })
+    statement::list(executor, SUBJECTS, &[&player_ids], |row| {
+        Ok(Subject {
+            player_id: player_id(row)?,
+            totals: totals_of(row, 1)?,
+            risk_score: small(row, "risk_score")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// The latest signal of each type, by player. Players without signals are left out.
@@ -161,19 +159,11 @@ pub async fn latest(executor: &impl Executor, player_ids: &[&str]) -> Result<Has
 
 /// The player's open and confirmed signals, oldest first.
 pub async fn open(executor: &impl Executor, player_id: &PlayerId) -> Result<Vec<Signal>> {
-    statement::rows(executor, OPEN, &[&player_id.as_str()])
-        .await?
-        .iter()
-        .map(signal)
-        .collect()
+    statement::list(executor, OPEN, &[&player_id.as_str()], signal).await
 }
 
 pub async fn get(executor: &impl Executor, signal_id: SignalId) -> Result<Option<Signal>> {
-    statement::optional_row(executor, GET, &[&signal_id.0])
-        .await?
-        .as_ref()
-        .map(signal)
-        .transpose()
+    statement::optional(executor, GET, &[&signal_id.0], signal).await
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

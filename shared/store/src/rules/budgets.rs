@@ -74,16 +74,14 @@ pub async fn lock(tx: &Tx<'_>, rule_ids: &[&str], today: Date) -> Result<Vec<Res
         return Ok(Vec::new());
     }
     statement::execute(tx, OPEN, &[&rule_ids, &today]).await?;
-    let rows = statement::rows(tx, LOCK, &[&rule_ids, &today]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Reserved {
-                rule_id: row.try_get("rule_id")?,
-                day: row.try_get("day")?,
-                reserved: row.try_get("reserved")?,
-            })
+    statement::list(tx, LOCK, &[&rule_ids, &today], |row| {
+        Ok(Reserved {
+            rule_id: row.try_get("rule_id")?,
+            day: row.try_get("day")?,
+            reserved: row.try_get("reserved")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// Adds the cost of grants to the locked budgets of their rules. `costs` names each rule once.
@@ -105,8 +103,8 @@ pub async fn reserved(executor: &impl Executor, rule_id: &RuleId, today: Date) -
 
 /// [`reserved`] of every rule that has reserved anything.
 pub async fn reserved_of_all(executor: &impl Executor, today: Date) -> Result<HashMap<String, (Decimal, Decimal)>> {
-    let rows = statement::rows(executor, RESERVED_OF_ALL, &[&today]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("rule_id")?, (row.try_get("total")?, row.try_get("today")?))))
-        .collect()
+    statement::list(executor, RESERVED_OF_ALL, &[&today], |row| {
+        Ok((row.try_get("rule_id")?, (row.try_get("total")?, row.try_get("today")?)))
+    })
+    .await
 }

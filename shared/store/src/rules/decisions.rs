@@ -84,18 +84,15 @@ pub struct StoredDecisions {
 /// Newest first.
 pub async fn list(executor: &impl Executor, player_id: &PlayerId, page: &Page<Uuid>) -> Result<Vec<StoredDecisions>> {
     let params: statement::Params<'_> = &[&player_id.as_str(), &page.after, &page.skip, &page.limit];
-    statement::rows(executor, LIST, params)
-        .await?
-        .iter()
-        .map(|row| {
-            let run_id: Option<Uuid> = row.try_get("run_id")?;
-            Ok(StoredDecisions {
-                evaluation_id: EvaluationId(row.try_get("evaluation_id")?),
-                run_id: run_id.map(RunId),
-                evaluated_at: row.try_get("evaluated_at")?,
-                facts: row.try_get("facts")?,
-                decisions: row.try_get("decisions")?,
-            })
+    statement::list(executor, LIST, params, |row| {
+        let run_id: Option<Uuid> = row.try_get("run_id")?;
+        Ok(StoredDecisions {
+            evaluation_id: EvaluationId(row.try_get("evaluation_id")?),
+            run_id: run_id.map(RunId),
+            evaluated_at: row.try_get("evaluated_at")?,
+            facts: row.try_get("facts")?,
+            decisions: row.try_get("decisions")?,
         })
-        .collect()
+    })
+    .await
 }

@@ -134,11 +134,7 @@ pub async fn list(executor: &impl Executor, is_active: Option<bool>, page: &Page
 
 /// Returns the rule, archived or not.
 pub async fn get(executor: &impl Executor, rule_id: &RuleId) -> Result<Option<StoredRule>> {
-    statement::optional_row(executor, GET, &[&rule_id.as_str()])
-        .await?
-        .as_ref()
-        .map(rule)
-        .transpose()
+    statement::optional(executor, GET, &[&rule_id.as_str()], rule).await
 }
 
 /// The definition and version of every rule that can grant: active and not archived.
@@ -152,30 +148,28 @@ pub async fn load_unarchived(executor: &impl Executor) -> Result<Vec<(Value, i32
 }
 
 async fn definitions(executor: &impl Executor, sql: &str) -> Result<Vec<(Value, i32)>> {
-    let rows = statement::rows(executor, sql, &[]).await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("definition")?, row.try_get("version")?)))
-        .collect()
+    statement::list(executor, sql, &[], |row| {
+        Ok((row.try_get("definition")?, row.try_get("version")?))
+    })
+    .await
 }
 
 /// Newest first; `page.after` is a version.
 pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i32>) -> Result<Vec<RuleVersion>> {
-    let rows = statement::rows(
+    statement::list(
         executor,
         VERSIONS,
         &[&rule_id.as_str(), &page.after, &page.skip, &page.limit],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| {
+        |row| {
             Ok(RuleVersion {
                 version: row.try_get("version")?,
                 definition: row.try_get("definition")?,
                 created_at: row.try_get("created_at")?,
                 created_by: row.try_get("created_by")?,
             })
-        })
-        .collect()
+        },
+    )
+    .await
 }
 
 /// Returns whether the rule exists. If so, it stays locked until the transaction ends.

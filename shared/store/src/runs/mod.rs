@@ -225,21 +225,13 @@ pub struct Run {
 }
 
 pub async fn get(executor: &impl Executor, run_id: RunId) -> Result<Option<Run>> {
-    statement::optional_row(executor, GET, &[&run_id.0])
-        .await?
-        .as_ref()
-        .map(run)
-        .transpose()
+    statement::optional(executor, GET, &[&run_id.0], run).await
 }
 
 /// Newest first.
 pub async fn list(executor: &impl Executor, status: Option<RunStatus>, skip: i64, limit: i64) -> Result<Vec<Run>> {
     let status = status.map(RunStatus::as_str);
-    statement::rows(executor, LIST, &[&status, &skip, &limit])
-        .await?
-        .iter()
-        .map(run)
-        .collect()
+    statement::list(executor, LIST, &[&status, &skip, &limit], run).await
 }
 
 fn run(row: &Row) -> Result<Run> {

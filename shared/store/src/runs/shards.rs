@@ -253,8 +253,7 @@ pub async fn done(tx: &Tx<'_>, run_id: RunId, now: Timestamp) -> Result<()> {
 
 /// The shards that are neither segmented nor failed.
 pub async fn open(executor: &impl Executor, run_id: RunId) -> Result<Vec<i32>> {
-    let rows = statement::rows(executor, OPEN, &[&run_id.0]).await?;
-    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    statement::list(executor, OPEN, &[&run_id.0], |row| Ok(row.try_get(0)?)).await
 }
 
 fn count(number: usize) -> i32 {

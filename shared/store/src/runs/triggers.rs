@@ -115,28 +115,22 @@ pub async fn add(tx: &Tx<'_>, batch_id: TriggerBatchId, triggers: &[NewTrigger],
 
 /// The players with open triggers in a batch, ordered by id.
 pub async fn players(executor: &impl Executor, batch_id: TriggerBatchId) -> Result<Vec<String>> {
-    statement::rows(executor, PLAYERS, &[&batch_id.0])
-        .await?
-        .iter()
-        .map(|row| Ok(row.try_get("player_id")?))
-        .collect()
+    statement::list(executor, PLAYERS, &[&batch_id.0], |row| Ok(row.try_get("player_id")?)).await
 }
 
 /// The next trigger of each player in a batch, ordered by player id. The caller holds the players' locks.
 pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NewTrigger>> {
-    let rows = statement::rows(tx, NEXT, &[&batch_id.0]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(NewTrigger {
-                player_id: player_id(row)?,
-                trigger: word(row, "trigger")?,
-                trigger_id: row.try_get("trigger_id")?,
-                occurred_at: row.try_get("occurred_at")?,
-                amount: row.try_get("amount")?,
-                game: row.try_get("game")?,
-            })
+    statement::list(tx, NEXT, &[&batch_id.0], |row| {
+        Ok(NewTrigger {
+            player_id: player_id(row)?,
+            trigger: word(row, "trigger")?,
+            trigger_id: row.try_get("trigger_id")?,
+            occurred_at: row.try_get("occurred_at")?,
+            amount: row.try_get("amount")?,
+            game: row.try_get("game")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// Marks triggers as evaluated. Belongs in the transaction of the grants.

@@ -229,19 +229,17 @@ pub const STATEMENTS: &[&str] = &[
 
 /// All tiers, lowest first.
 pub async fn ladder(executor: &impl Executor) -> Result<Vec<Tier>> {
-    let rows = statement::rows(executor, LADDER, &[]).await?;
-    rows.iter()
-        .map(|row| {
-            let Json(benefits) = row.try_get("benefits")?;
-            let lp_min: Decimal = row.try_get("lp_min")?;
-            Ok(Tier {
-                tier_level: row.try_get("tier_level")?,
-                lp_min: Points::of(lp_min.normalize()),
-                benefits,
-                requirements: row.try_get("requirements")?,
-            })
+    statement::list(executor, LADDER, &[], |row| {
+        let Json(benefits) = row.try_get("benefits")?;
+        let lp_min: Decimal = row.try_get("lp_min")?;
+        Ok(Tier {
+            tier_level: row.try_get("tier_level")?,
+            lp_min: Points::of(lp_min.normalize()),
+            benefits,
+            requirements: row.try_get("requirements")?,
         })
-        .collect()
+    })
+    .await
 }
 
 /// Blocks changes of the ladder until the transaction ends. For transactions that write something which must fit the
@@ -311,11 +309,7 @@ pub async fn qualifications(
     player_ids: &[&str],
     since: Option<Date>,
 ) -> Result<Vec<Qualification>> {
-    statement::rows(executor, STANDINGS, &[&player_ids, &since])
-        .await?
-        .iter()
-        .map(qualification)
-        .collect()
+    statement::list(executor, STANDINGS, &[&player_ids, &since], qualification).await
 }
 
 /// Adds LP to what the players earned on a day, and returns their standings including it. `earned` names each player
@@ -330,11 +324,7 @@ pub async fn earn(
         .iter()
         .map(|&(player_id, lp)| EarnedRow { player_id, lp })
         .collect();
-    statement::rows(tx, EARN, &rows.params([&today, &since]))
-        .await?
-        .iter()
-        .map(qualification)
-        .collect()
+    statement::list(tx, EARN, &rows.params([&today, &since]), qualification).await
 }
 
 fn qualification(row: &Row) -> Result<Qualification> {
@@ -389,17 +379,12 @@ pub async fn next(
     limit: i64,
     since: Option<Date>,
 ) -> Result<Vec<Reviewee>> {
-    let rows = statement::rows(executor, NEXT, &[&after.unwrap_or_default(), &limit, &since]).await?;
-    rows.iter().map(reviewee).collect()
+    statement::list(executor, NEXT, &[&after.unwrap_or_default(), &limit, &since], reviewee).await
 }
 
 /// Those of the players that exist, ordered by id.
 pub async fn reviewees(executor: &impl Executor, player_ids: &[&str], since: Option<Date>) -> Result<Vec<Reviewee>> {
-    statement::rows(executor, OF_PLAYERS, &[&player_ids, &since])
-        .await?
-        .iter()
-        .map(reviewee)
-        .collect()
+    statement::list(executor, OF_PLAYERS, &[&player_ids, &since], reviewee).await
 }
 
 fn reviewee(row: &Row) -> Result<Reviewee> {

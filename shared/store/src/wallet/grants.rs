@@ -279,14 +279,12 @@ pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> 
 
 /// The open bonuses of the players. The bonuses of one player are in the order in which stakes feed them.
 pub async fn open(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<(PlayerId, Grant)>> {
-    let rows = statement::rows(executor, OPEN, &[&player_ids]).await?;
-    rows.iter().map(|row| Ok((player_id(row)?, grant(row)?))).collect()
+    statement::list(executor, OPEN, &[&player_ids], |row| Ok((player_id(row)?, grant(row)?))).await
 }
 
 /// A bonus, open or not, and its player.
 pub async fn get(executor: &impl Executor, grant_id: GrantId) -> Result<Option<(PlayerId, Grant)>> {
-    let row = statement::optional_row(executor, GET, &[&grant_id.0]).await?;
-    row.as_ref().map(|row| Ok((player_id(row)?, grant(row)?))).transpose()
+    statement::optional(executor, GET, &[&grant_id.0], |row| Ok((player_id(row)?, grant(row)?))).await
 }
 
 fn grant(row: &Row) -> Result<Grant> {
@@ -324,19 +322,17 @@ pub struct HistoryStep {
 
 /// Oldest first. Not paged, because a bonus changes only a few times.
 pub async fn history(executor: &impl Executor, player_id: &PlayerId, grant_id: GrantId) -> Result<Vec<HistoryStep>> {
-    let rows = statement::rows(executor, HISTORY, &[&player_id.as_str(), &grant_id.0]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(HistoryStep {
-                at: row.try_get("at")?,
-                from: word(row, "from_status")?,
-                to: word(row, "to_status")?,
-                reason: row.try_get("reason")?,
-                actor: row.try_get("actor")?,
-                transaction_id: TransactionId(row.try_get("transaction_id")?),
-            })
+    statement::list(executor, HISTORY, &[&player_id.as_str(), &grant_id.0], |row| {
+        Ok(HistoryStep {
+            at: row.try_get("at")?,
+            from: word(row, "from_status")?,
+            to: word(row, "to_status")?,
+            reason: row.try_get("reason")?,
+            actor: row.try_get("actor")?,
+            transaction_id: TransactionId(row.try_get("transaction_id")?),
         })
-        .collect()
+    })
+    .await
 }
 
 /// The players who have expired bonuses or points, or a bonus that is played out: at most `limit`, ordered by id.
@@ -347,11 +343,7 @@ pub async fn due_players(
     rounds_since: Timestamp,
     limit: i64,
 ) -> Result<Vec<PlayerId>> {
-    statement::rows(executor, DUE_PLAYERS, &[&now, &rounds_since, &limit])
-        .await?
-        .iter()
-        .map(player_id)
-        .collect()
+    statement::list(executor, DUE_PLAYERS, &[&now, &rounds_since, &limit], player_id).await
 }
 
 /// Which of these grants, each given with its player, staked bonus money in a round that may still pay.
@@ -367,6 +359,8 @@ pub async fn in_open_rounds(
         .iter()
         .map(|&(player_id, grant_id)| GrantKey { player_id, grant_id })
         .collect();
-    let rows = statement::rows(executor, IN_OPEN_ROUNDS, &keys.params([&rounds_since])).await?;
-    rows.iter().map(|row| Ok(GrantId(row.try_get("grant_id")?))).collect()
+    statement::list(executor, IN_OPEN_ROUNDS, &keys.params([&rounds_since]), |row| {
+        Ok(GrantId(row.try_get("grant_id")?))
+    })
+    .await
 }

@@ -329,15 +329,13 @@ async fn move_lots(tx: &Tx<'_>, movements: &[LotMovement]) -> Result<()> {
 
 /// The lots that are not empty. The lots of one player are in the order in which they are spent.
 pub async fn open_lots(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<NewLot>> {
-    let rows = statement::rows(executor, OPEN_LOTS, &[&player_ids]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(NewLot {
-                player_id: player_id(row)?,
-                lot: lot(row)?,
-            })
+    statement::list(executor, OPEN_LOTS, &[&player_ids], |row| {
+        Ok(NewLot {
+            player_id: player_id(row)?,
+            lot: lot(row)?,
         })
-        .collect()
+    })
+    .await
 }
 
 fn lot(row: &Row) -> Result<Lot> {
@@ -354,11 +352,7 @@ fn lot(row: &Row) -> Result<Lot> {
 
 /// The player of a transaction.
 pub async fn owner(executor: &impl Executor, transaction_id: TransactionId) -> Result<Option<PlayerId>> {
-    statement::optional_row(executor, OWNER, &[&transaction_id.0])
-        .await?
-        .as_ref()
-        .map(player_id)
-        .transpose()
+    statement::optional(executor, OWNER, &[&transaction_id.0], player_id).await
 }
 
 /// A transaction and the lots it touched, including empty ones.

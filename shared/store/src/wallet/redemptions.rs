@@ -186,11 +186,7 @@ pub async fn list(
 }
 
 pub async fn get(executor: &impl Executor, rule_id: &RedemptionRuleId) -> Result<Option<StoredRedemptionRule>> {
-    statement::optional_row(executor, GET, &[&rule_id.as_str()])
-        .await?
-        .as_ref()
-        .map(stored_rule)
-        .transpose()
+    statement::optional(executor, GET, &[&rule_id.as_str()], stored_rule).await
 }
 
 /// Returns whether the entry exists. If so, it stays locked until the transaction ends.
@@ -289,8 +285,13 @@ pub async fn of_transaction(
     player_id: &PlayerId,
     transaction_id: TransactionId,
 ) -> Result<Option<Redemption>> {
-    let row = statement::optional_row(executor, OF_TRANSACTION, &[&player_id.as_str(), &transaction_id.0]).await?;
-    row.as_ref().map(redemption).transpose()
+    statement::optional(
+        executor,
+        OF_TRANSACTION,
+        &[&player_id.as_str(), &transaction_id.0],
+        redemption,
+    )
+    .await
 }
 
 /// Marks the redemption of a reversed transaction, which then no longer counts towards its monthly limit. Returns

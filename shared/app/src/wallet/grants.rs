@@ -1,10 +1,16 @@
 //! Bonuses: opt-in, forfeiture, cancellation and history.
+//!
+//! # Choices
+//!
+//! * An opt-in passes the gates of eligibility and fraud again, by the player's standing and risk score of now. A
+//!   refusal leaves the bonus PENDING. A lesser penalty changes nothing: the amount and terms are those of the grant.
 
 use crate::error::{Error, Result};
 use crate::platform::idempotent;
 use crate::wallet::books::{self, Purpose};
 use domain::act::Act;
 use domain::bonus::{Grant, GrantStatus};
+use domain::gate::Penalty;
 use domain::id::{GrantId, PlayerId};
 use domain::idempotency::Answer;
 use domain::ledger::Cause;
@@ -42,12 +48,15 @@ pub async fn get(db: &Db, grant_id: GrantId) -> Result<GrantHistory> {
 pub enum GrantError {
     #[error("grant {grant_id} is {status}")]
     Closed { grant_id: GrantId, status: GrantStatus },
+    #[error("player {player_id} gets no bonuses: the risk score is {risk_score}")]
+    Refused { player_id: PlayerId, risk_score: u8 },
 }
 
 impl GrantError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Closed { .. } => "grant_closed",
+            Self::Refused { .. } => "risk_score",
         }
     }
 }
@@ -71,8 +80,8 @@ pub struct GrantReceipt {
 /// The player opts in: a PENDING bonus becomes ACTIVE and gets its money.
 ///
 /// # Errors
-/// `NotFound`; [`GrantError::Closed`]; `AccountError::NotPending`; `PlayerError` for blocked, inactive and
-/// self-excluded players.
+/// `NotFound`; [`GrantError`]; `AccountError::NotPending`; `PlayerError` for blocked, inactive and self-excluded
+/// players.
 pub async fn activate(db: &Db, grant_id: GrantId, act: &Act) -> Result<Answer<GrantReceipt>> {
     transaction!(db, |tx| idempotent::once(
         tx,
@@ -134,6 +143,10 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, cause: Cau
         let status = before.status;
         return Err(GrantError::Closed { grant_id, status }.into());
     }
+    if matches!(change, Change::Activate) {
+        let risk_score = store::players::risk_score(tx, &player_id).await?;
+        check_risk(&player_id, risk_score)?;
+    }
     let mut account = books::account(tx, &player_id, &cause).await?;
     match change {
         Change::Activate => account.activate(grant_id, &cause)?,
@@ -153,4 +166,12 @@ async fn change_in_tx(tx: &Tx<'_>, grant_id: GrantId, change: Change, cause: Cau
     };
     let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(&player_id), cause.context).await?;
     Ok(receipt)
+}
+
+fn check_risk(player_id: &PlayerId, risk_score: u8) -> Result<(), GrantError> {
+    if Penalty::of(risk_score) == Penalty::Refusal {
+        let player_id = player_id.clone();
+        return Err(GrantError::Refused { player_id, risk_score });
+    }
+    Ok(())
 }

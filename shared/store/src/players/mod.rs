@@ -8,7 +8,7 @@ pub mod totals;
 use crate::db::{Executor, Tx};
 use crate::error::Result;
 use crate::players::totals::totals_of;
-use crate::row::{optional_word, player_id, word};
+use crate::row::{optional_word, player_id, small, word};
 use crate::select::Select;
 use crate::statement;
 use domain::id::{PlayerId, RunId};
@@ -53,6 +53,11 @@ SELECT EXISTS (
   WHERE player_id = $1
 ) AS found";
 
+const RISK_SCORE: &str = "
+SELECT risk_score
+FROM players
+WHERE player_id = $1";
+
 const SAVE_PROFILE: &str = "
 UPDATE players
 SET email = $2,
@@ -79,6 +84,7 @@ pub const STATEMENTS: &[&str] = &[
     LOCK_ALL,
     IDS_AFTER,
     EXISTS,
+    RISK_SCORE,
     SAVE_PROFILE,
     SEGMENT_HISTORY,
 ];
@@ -201,6 +207,11 @@ pub async fn load(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<P
 /// Returns the player and keeps it locked until the transaction ends.
 pub async fn lock(tx: &Tx<'_>, player_id: &PlayerId) -> Result<Option<Profile>> {
     statement::optional(tx, LOCK, &[&player_id.as_str()], profile_of).await
+}
+
+/// The risk score of a player that exists. The caller holds the lock.
+pub async fn risk_score(tx: &Tx<'_>, player_id: &PlayerId) -> Result<u8> {
+    small(&statement::row(tx, RISK_SCORE, &[&player_id.as_str()]).await?, 0)
 }
 
 /// Locks the players that exist, ordered by id, and returns their ids.

@@ -4,6 +4,7 @@ use super::*;
 use crate::bonus::{GrantTerms, GrantedRule};
 use crate::id::EvaluationId;
 use crate::ledger::{Direction, House, Operation};
+use crate::player::Claim;
 use crate::risk::SignalStatus;
 use rust_decimal::Decimal;
 use serde_json::json;
@@ -43,7 +44,10 @@ fn granted(asset: Asset, reward_type: RewardType) -> Event {
         rule: Some(GrantedRule {
             rule_id: "welcome".into(),
             version: 3,
-            period_key: "ONCE".into(),
+            claim: Claim {
+                period_key: "ONCE".into(),
+                ..Claim::default()
+            },
             evaluation_id: EvaluationId(id(3)),
         }),
         reward_type,

@@ -1,10 +1,17 @@
 //! Facts: the values that a rule can read about a player. [`Catalogue`] lists them; [`Facts`] holds those of one
 //! player.
+//!
+//! # Choices
+//!
+//! * For an event, facts are those of its moment: totals, windows, losses, segment and tier without what happened after
+//!   it, in the order in which things happened. The balances, the risk score, the depth of the profile, the tier's
+//!   benefits and the thresholds of the segments are those of now. What a file brought counts as if it had been there.
 
 mod program;
 
 use crate::period::Moment;
-use crate::player::PlayerSnapshot;
+use crate::player::{Entry, PlayerSnapshot};
+use crate::rule::Trigger;
 use crate::spelling::nearest;
 use crate::text_enum;
 use crate::tier::{Ladder, benefit_number};
@@ -16,7 +23,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// What must be loaded to compute a fact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FactSource {
     /// The player's own columns.
     Profile,
@@ -26,14 +33,34 @@ pub enum FactSource {
     Turnover,
     /// Sums over recent days.
     Windows,
+    /// Net results by the calendar.
+    Losses,
+    /// The number of deposits.
+    Deposits,
     /// The wallets.
     Balances,
     /// The player's tier and its benefits.
     Tier,
     /// The event that triggered the rule.
     Event,
-    /// The time of the evaluation, and the day of the event.
+    /// The time of the event, otherwise of the evaluation.
     Clock,
+}
+
+impl FactSource {
+    /// Every source, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Profile,
+        Self::Totals,
+        Self::Turnover,
+        Self::Windows,
+        Self::Losses,
+        Self::Deposits,
+        Self::Balances,
+        Self::Tier,
+        Self::Event,
+        Self::Clock,
+    ];
 }
 
 text_enum! {
@@ -91,10 +118,13 @@ pub struct FactDef {
 /// The facts that an event adds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFacts {
+    pub trigger: Trigger,
     pub event_id: String,
     pub occurred_at: Timestamp,
     pub amount: Option<Decimal>,
     pub game: Option<String>,
+    /// For a changed segment or tier.
+    pub entry: Option<Entry>,
 }
 
 /// All facts that rules can read under one tier ladder.

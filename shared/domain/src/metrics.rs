@@ -38,10 +38,56 @@ impl Totals {
         self.won.checked_div(self.wagered).unwrap_or(Decimal::ZERO)
     }
 
+    /// What these were before the player did what `since` sums up. A file may have set smaller totals since, so nothing
+    /// goes below 0. Keeps the day of the last deposit.
+    pub fn before(&self, since: &Since) -> Self {
+        let less = |total: Decimal, later: Decimal| (total - later).max(Decimal::ZERO);
+        Self {
+            deposited: less(self.deposited, since.deposited),
+            wagered: less(self.wagered, since.wagered),
+            won: less(self.won, since.won),
+            withdrawn: less(self.withdrawn, since.withdrawn),
+            session_count: self.session_count.saturating_sub(since.sessions).max(0),
+            playtime_hours: less(self.playtime_hours, since.playtime_hours),
+            bets: self.bets.map(|bets| (bets - since.stakes).max(0)),
+            last_deposit_date: self.last_deposit_date,
+        }
+    }
+
     /// `wagered / bets`; `None` if the number of bets is unknown or 0.
     pub fn avg_bet_size(&self) -> Option<Decimal> {
         self.wagered.checked_div(Decimal::from(self.bets?))
     }
+}
+
+/// What a player did after a moment, by events that count.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Since {
+    pub deposited: Decimal,
+    pub deposits: i64,
+    pub wagered: Decimal,
+    pub stakes: i64,
+    pub won: Decimal,
+    pub withdrawn: Decimal,
+    pub sessions: i32,
+    pub playtime_hours: Decimal,
+}
+
+impl Since {
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Net results by the calendar of the program's time zone: stakes less wins, negative when the player is ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Losses {
+    pub today: Decimal,
+    /// ISO weeks: Monday to Sunday.
+    pub this_week: Decimal,
+    pub last_week: Decimal,
+    pub this_month: Decimal,
+    pub last_month: Decimal,
 }
 
 /// Sums over the daily rollup: the last 7 and 30 days in the program's time zone, including today.

@@ -102,13 +102,18 @@ pub fn check_amount(value: Decimal, scale: u32) -> Result<Decimal, AmountError> 
     if value.is_sign_negative() && !value.is_zero() {
         return Err(AmountError::Negative);
     }
-    if value >= Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)) {
+    if !is_storable(value) {
         return Err(AmountError::TooLarge);
     }
     if value.scale() > scale {
         return Err(AmountError::Scale { scale });
     }
     Ok(value.abs()) // -0 is 0
+}
+
+/// Whether a computed figure of either sign has at most 15 integer digits.
+pub fn is_storable(value: Decimal) -> bool {
+    value.abs() < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX))
 }
 
 /// Parses a number of either sign, within the bounds of [`parse_amount`].

@@ -1,10 +1,17 @@
-//! Days, weeks and months in the program's time zone, and the period keys under which a rule pays once.
+//! Days, weeks and months in the program's time zone, and the periods in which a rule pays once.
+//!
+//! # Choices
+//!
+//! * A period keeps the instants that it covered in the time zone in which it was cut. After a change of the zone, a
+//!   player is not paid again at an instant that a paid period covers, nor for a day, week or month of the same name.
+//! * Keys live in namespaces: an event's begins with `event:`, and no day, week or month does.
 
 use crate::settings::Settings;
 use crate::text_enum;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is not a time zone of the IANA database")]
@@ -33,6 +40,15 @@ impl Moment {
         self.now
     }
 
+    /// Another instant in the same zone.
+    pub fn at(&self, instant: Timestamp) -> Self {
+        Self {
+            now: instant,
+            today: self.day_of(instant),
+            zone: self.zone.clone(),
+        }
+    }
+
     /// Today in the program's time zone: the day of rollups and of daily budgets.
     pub fn today(&self) -> Date {
         self.today
@@ -41,6 +57,16 @@ impl Moment {
     /// The first day of this month in the program's time zone: the month of monthly limits.
     pub fn month(&self) -> Date {
         self.today.first_of_month()
+    }
+
+    /// The first day of the month before this one.
+    pub fn last_month(&self) -> Date {
+        self.month().saturating_sub(Span::new().months(1))
+    }
+
+    /// The Monday of this week in the program's time zone.
+    pub fn week(&self) -> Date {
+        monday(self.today)
     }
 
     /// The day of another instant in the program's time zone.
@@ -86,22 +112,91 @@ text_enum! {
 }
 
 impl Cadence {
-    /// The key of the period that contains `moment`: `ONCE`, `2026-11-23`, `2026-W48`, `2026-11`, or the event's id.
-    ///
-    /// `None` if the rule pays per event and there is no event.
-    pub fn period_key(self, moment: &Moment, event_id: Option<&str>) -> Option<String> {
-        let today = moment.today;
-        Some(match self {
-            Cadence::Once => "ONCE".to_owned(),
-            Cadence::Daily => today.to_string(),
-            Cadence::Weekly => {
-                let week = today.iso_week_date();
-                format!("{:04}-W{:02}", week.year(), week.week())
-            }
-            Cadence::Monthly => format!("{:04}-{:02}", today.year(), today.month()),
-            Cadence::PerEvent => event_id?.to_owned(),
-        })
+    /// The period that contains `moment`; `None` for a rule that pays per event, whose period is [`Period::of_event`].
+    pub fn period(self, moment: &Moment) -> Option<Period> {
+        let key = self.key(moment.today)?;
+        let (first, next) = match self {
+            Cadence::Once | Cadence::PerEvent => return Some(Period { key, span: None }),
+            Cadence::Daily => (moment.today, moment.day_in(1)),
+            Cadence::Weekly => (moment.week(), moment.week().saturating_add(Span::new().weeks(1))),
+            Cadence::Monthly => (moment.month(), moment.month().saturating_add(Span::new().months(1))),
+        };
+        let span = Stretch {
+            from: moment.start_of(first),
+            until: moment.start_of(next),
+        };
+        Some(Period { key, span: Some(span) })
     }
+
+    /// The keys of the periods that contain `moment`, in whatever zone they were cut.
+    pub fn keys(self, moment: &Moment) -> Vec<String> {
+        let day = TimeZone::UTC.to_datetime(moment.now).date();
+        // No zone is a day or more away from UTC.
+        let mut keys: Vec<String> = [-1, 0, 1]
+            .into_iter()
+            .filter_map(|days| self.key(day.saturating_add(Span::new().days(days))))
+            .collect();
+        keys.dedup();
+        keys
+    }
+
+    /// `ONCE`, `2026-11-23`, `2026-W48` or `2026-11`.
+    fn key(self, day: Date) -> Option<String> {
+        match self {
+            Cadence::Once => Some("ONCE".to_owned()),
+            Cadence::Daily => Some(day.to_string()),
+            Cadence::Weekly => {
+                let week = day.iso_week_date();
+                Some(format!("{:04}-W{:02}", week.year(), week.week()))
+            }
+            Cadence::Monthly => Some(format!("{:04}-{:02}", day.year(), day.month())),
+            Cadence::PerEvent => None,
+        }
+    }
+}
+
+/// What one payment of a rule uses up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    /// `ONCE`, `2026-11-23`, `2026-W48`, `2026-11`, or `event:` and the event's id.
+    pub key: String,
+    /// The instants of a day, week or month.
+    pub span: Option<Stretch>,
+}
+
+const EVENT: &str = "event:";
+
+impl Period {
+    /// The period of a rule that pays per event.
+    pub fn of_event(event_id: &str) -> Self {
+        Self {
+            key: format!("{EVENT}{event_id}"),
+            span: None,
+        }
+    }
+}
+
+/// Whether `key` is that of the event's period.
+pub fn is_of_event(key: &str, event_id: &str) -> bool {
+    key.strip_prefix(EVENT) == Some(event_id)
+}
+
+/// From an instant until just before another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stretch {
+    pub from: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Stretch {
+    pub fn contains(self, instant: Timestamp) -> bool {
+        self.from <= instant && instant < self.until
+    }
+}
+
+fn monday(day: Date) -> Date {
+    let days = i64::from(day.weekday().to_monday_zero_offset());
+    day.saturating_sub(Span::new().days(days))
 }
 
 /// Weekdays with their names in JSON, Monday first.
@@ -150,10 +245,85 @@ mod tests {
             moment("2026-11-22T23:30:00Z", "UTC"),
             moment("2026-11-22T23:30:00Z", "Europe/Berlin"),
         );
-        let keys = |moment: &Moment| Cadence::ALL.map(|cadence| cadence.period_key(moment, Some("E1")).unwrap());
-        assert_eq!(keys(&utc), ["ONCE", "2026-11-22", "2026-W47", "2026-11", "E1"]);
-        assert_eq!(keys(&berlin), ["ONCE", "2026-11-23", "2026-W48", "2026-11", "E1"]);
-        assert_eq!(Cadence::PerEvent.period_key(&utc, None), None);
+        let keys = |moment: &Moment| -> Vec<String> {
+            let periods = Cadence::ALL.into_iter().filter_map(|cadence| cadence.period(moment));
+            periods.map(|period| period.key).collect()
+        };
+        assert_eq!(keys(&utc), ["ONCE", "2026-11-22", "2026-W47", "2026-11"]);
+        assert_eq!(keys(&berlin), ["ONCE", "2026-11-23", "2026-W48", "2026-11"]);
+        assert_eq!(Period::of_event("2026-11-22").key, "event:2026-11-22");
+        assert!(is_of_event("event:2026-11-22", "2026-11-22") && !is_of_event("2026-11-22", "2026-11-22"));
+    }
+
+    #[test]
+    fn a_period_keeps_the_instants_of_the_zone_it_was_cut_in() {
+        let span = |cadence: Cadence, zone| {
+            let span = cadence.period(&moment("2026-11-22T23:30:00Z", zone))?.span?;
+            Some(format!("{} {}", span.from, span.until))
+        };
+        assert_eq!(span(Cadence::Once, "UTC"), None);
+        for (cadence, zone, expected) in [
+            (Cadence::Daily, "UTC", "2026-11-22T00:00:00Z 2026-11-23T00:00:00Z"),
+            (Cadence::Weekly, "UTC", "2026-11-16T00:00:00Z 2026-11-23T00:00:00Z"),
+            (Cadence::Monthly, "UTC", "2026-11-01T00:00:00Z 2026-12-01T00:00:00Z"),
+            (
+                Cadence::Daily,
+                "Europe/Berlin",
+                "2026-11-22T23:00:00Z 2026-11-23T23:00:00Z",
+            ),
+            (
+                Cadence::Weekly,
+                "Europe/Berlin",
+                "2026-11-22T23:00:00Z 2026-11-29T23:00:00Z",
+            ),
+            (
+                Cadence::Monthly,
+                "Europe/Berlin",
+                "2026-10-31T23:00:00Z 2026-11-30T23:00:00Z",
+            ),
+        ] {
+            assert_eq!(span(cadence, zone).as_deref(), Some(expected), "{cadence} in {zone}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_an_instant_are_those_of_every_zone() {
+        let utc = moment("2026-11-01T00:30:00Z", "UTC");
+        for (cadence, expected) in [
+            (Cadence::Once, &["ONCE"][..]),
+            (Cadence::Daily, &["2026-10-31", "2026-11-01", "2026-11-02"]),
+            (Cadence::Weekly, &["2026-W44", "2026-W45"]),
+            (Cadence::Monthly, &["2026-10", "2026-11"]),
+            (Cadence::PerEvent, &[]),
+        ] {
+            assert_eq!(cadence.keys(&utc), expected, "{cadence}");
+            for zone in ["Pacific/Kiritimati", "Etc/GMT+12", "America/New_York"] {
+                let there = cadence.period(&utc_in(&utc, zone));
+                assert!(
+                    there.is_none_or(|period| expected.contains(&period.key.as_str())),
+                    "{zone}"
+                );
+            }
+        }
+    }
+
+    fn utc_in(utc: &Moment, zone: &str) -> Moment {
+        moment(&utc.now().to_string(), zone)
+    }
+
+    #[test]
+    fn weeks_begin_on_monday_and_months_on_the_first() {
+        let sunday = moment("2026-03-01T12:00:00Z", "UTC");
+        assert_eq!(sunday.week().to_string(), "2026-02-23");
+        assert_eq!(
+            (sunday.month().to_string(), sunday.last_month().to_string()),
+            ("2026-03-01".into(), "2026-02-01".into())
+        );
+        let january = sunday.at("2026-01-05T00:00:00Z".parse().unwrap());
+        assert_eq!(
+            (january.week().to_string(), january.last_month().to_string()),
+            ("2026-01-05".into(), "2025-12-01".into())
+        );
     }
 
     #[test]
@@ -185,12 +355,8 @@ mod tests {
 
     #[test]
     fn the_last_days_of_december_can_belong_to_the_first_week() {
-        assert_eq!(
-            Cadence::Weekly
-                .period_key(&moment("2024-12-30T12:00:00Z", "UTC"), None)
-                .unwrap(),
-            "2025-W01"
-        );
+        let period = Cadence::Weekly.period(&moment("2024-12-30T12:00:00Z", "UTC")).unwrap();
+        assert_eq!(period.key, "2025-W01");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Everything a decision about one player needs.
 
 use crate::id::PlayerId;
-use crate::metrics::{Totals, Windows};
-use crate::segment::Segment;
+use crate::metrics::{Losses, Since, Totals, Windows};
+use crate::period::Stretch;
+use crate::segment::{Segment, SegmentThresholds, classify};
 use crate::text_enum;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
+use serde::Serialize;
 
 text_enum! {
     /// Whether a player may be rewarded at all.
@@ -63,11 +66,31 @@ pub struct RewardSpend {
     pub days_30: Decimal,
 }
 
-/// A rule that already paid this player in a period.
+/// What a grant of a rule uses up: neither the rule nor another one of its group pays the player for it again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Claim {
+    /// Unique per player and rule, and per player and group.
+    pub period_key: String,
+    /// The instants of a day, week or month.
+    pub span: Option<Stretch>,
+    pub exclusive_group: Option<String>,
+    /// For a rule that pays per event, if the event was a changed segment or tier.
+    pub entry: Option<Entry>,
+}
+
+/// A segment or tier that a player entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The trigger and the segment or tier: `TIER_CHANGED:GOLD`.
+    pub entered: String,
+    pub at: Timestamp,
+}
+
+/// A rule that already paid this player.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastGrant {
     pub rule_id: String,
-    pub period_key: String,
+    pub claim: Claim,
 }
 
 /// Read under the player's lock, with one statement per table.
@@ -80,6 +103,10 @@ pub struct PlayerSnapshot {
     pub tier: String,
     pub totals: Totals,
     pub windows: Windows,
+    /// `None`: not read.
+    pub losses: Option<Losses>,
+    /// Number of deposits that events reported; `None`: not read.
+    pub deposit_count: Option<i64>,
     pub balances: Balances,
     pub risk_score: u8,
     pub kyc_completed: bool,
@@ -87,4 +114,47 @@ pub struct PlayerSnapshot {
     pub registered_at: Option<Timestamp>,
     pub spend: RewardSpend,
     pub past_grants: Vec<PastGrant>,
+}
+
+impl PlayerSnapshot {
+    /// The player as rules see them at an earlier moment. Balances, risk, profile and rewards stay those of now.
+    pub fn at(&self, earlier: Earlier, thresholds: &SegmentThresholds) -> Self {
+        let mut player = self.clone();
+        if !earlier.since.is_nothing() {
+            player.totals = self.totals.before(&earlier.since);
+            player.segment = self.segment.map(|_| classify(&player.totals, thresholds));
+        }
+        if earlier.since.deposits > 0 {
+            player.totals.last_deposit_date = earlier.last_deposit_date;
+        }
+        player.deposit_count = self.deposit_count.map(|count| count - earlier.since.deposits);
+        if let Some(windows) = earlier.windows {
+            player.windows = windows;
+        }
+        if let Some(losses) = earlier.losses {
+            player.losses = Some(losses);
+        }
+        if let Some(tier) = earlier.tier {
+            player.tier = tier;
+        }
+        player.kyc_completed &= !earlier.verified_since;
+        player
+    }
+}
+
+/// What was different about a player at an earlier moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Earlier {
+    /// What the player did since.
+    pub since: Since,
+    /// If the player deposited since: the day of the last deposit before.
+    pub last_deposit_date: Option<Date>,
+    /// Those that end on the day of the moment; `None`: as they are now.
+    pub windows: Option<Windows>,
+    /// `None`: as they are now.
+    pub losses: Option<Losses>,
+    /// `None`: as it is now.
+    pub tier: Option<String>,
+    /// Whether an event verified the identity since.
+    pub verified_since: bool,
 }

@@ -15,12 +15,12 @@ use crate::account::{Account, AccountError};
 use crate::bonus::{GrantTerms, NewGrant, weighted_games};
 use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, TransactionId};
 use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
-use crate::money::{Asset, MONEY_SCALE, Money, Quantity, check_amount};
+use crate::money::{Asset, MONEY_SCALE, Money, Quantity};
 use crate::problem::FieldErrors;
 use crate::rule::RewardType;
 use crate::rule::condition::Checks;
 use crate::rule::fields::{Bounds, Fields, read_name};
-use crate::rule::reward::{EXPIRY_HOURS_MAX, check_terms, multiplier};
+use crate::rule::reward::{EXPIRY_HOURS_MAX, check_requirement, check_terms, multiplier};
 use crate::settings::Settings;
 use crate::spelling::nearest;
 use crate::text_enum;
@@ -457,14 +457,7 @@ fn terms(
         ..GrantTerms::default()
     };
     check_terms(fields, &terms, settings, Checks::Save);
-    let required = terms.wagering_required(amount.unwrap_or_default(), Decimal::ZERO);
-    if required.is_none_or(|required| check_amount(required, MONEY_SCALE).is_err()) {
-        fields.error(
-            "wagering_requirement",
-            "range",
-            "the money to stake would have more than 15 integer digits",
-        );
-    }
+    check_requirement(fields, &terms, amount.unwrap_or_default());
     Some(terms)
 }
 

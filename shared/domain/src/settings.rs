@@ -36,6 +36,10 @@ pub struct Settings {
     pub risk: RiskSettings,
     /// Maximum wagering multiplier that the jurisdiction allows (UK: 10); null: no limit.
     pub max_wagering_multiplier: Option<Decimal>,
+    /// The largest bonus that a rule gives, in money, whatever it is expected to cost.
+    pub bonus_max_amount: Decimal,
+    /// A rule that pays per event for a changed segment or tier pays a player once in so many days for the same one.
+    pub reentry_days: u32,
     pub schedules: ScheduleSettings,
     pub retention: RetentionSettings,
 }
@@ -55,6 +59,8 @@ impl Default for Settings {
             caps: CapSettings::default(),
             risk: RiskSettings::default(),
             max_wagering_multiplier: None,
+            bonus_max_amount: dec(10_000, 0),
+            reentry_days: 30,
             schedules: ScheduleSettings::default(),
             retention: RetentionSettings::default(),
         }
@@ -330,6 +336,11 @@ impl Settings {
         if let Some(multiplier) = self.max_wagering_multiplier {
             check.not_negative("/max_wagering_multiplier", multiplier);
         }
+        if self.bonus_max_amount < dec(1, 2) {
+            check.refuse("/bonus_max_amount", "range", "must be at least 0.01");
+        }
+        check.amount("/bonus_max_amount", self.bonus_max_amount);
+        check.count("/reentry_days", self.reentry_days, 1, 3_650);
         self.segments.validate(&mut check);
         self.profit.validate(&mut check);
         check.not_negative("/unit_cost/lp", self.unit_cost.lp);

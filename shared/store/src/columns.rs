@@ -183,7 +183,8 @@ macro_rules! columns {
         concat!(
             "unnest(",
             $crate::columns!(
-                @arrays [] [$($before)*] [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24] $($pg)+
+                @arrays [] [$($before)*]
+                [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32] $($pg)+
             ),
             ") AS n (",
             $crate::columns!(@names $($name)+),

@@ -14,6 +14,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("budgets", store::rules::budgets::STATEMENTS),
     ("decisions", store::rules::decisions::STATEMENTS),
     ("deliveries", store::platform::deliveries::STATEMENTS),
+    ("earlier", store::program::earlier::STATEMENTS),
     ("grants", store::wallet::grants::STATEMENTS),
     ("idempotency", store::platform::idempotency::STATEMENTS),
     ("imports", store::imports::STATEMENTS),

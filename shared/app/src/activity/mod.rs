@@ -410,5 +410,6 @@ fn new_trigger(player_id: &PlayerId, happened: &Happened) -> NewTrigger {
         occurred_at: happened.occurred_at,
         amount: happened.amount,
         game: None,
+        entered: None,
     }
 }

@@ -227,7 +227,7 @@ async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, act: &Act) -> Result
 pub async fn facts(db: &Db, player_id: &PlayerId, now: Timestamp) -> Result<Map<String, Value>> {
     let client = db.client().await?;
     let program = Program::load(&client, now).await?;
-    let players = crate::program::snapshot::load(&client, &[player_id.as_str()], &program).await?;
+    let players = crate::program::snapshot::load_all(&client, &[player_id.as_str()], &program).await?;
     let player = players.first().ok_or_else(|| missing(player_id))?;
     let facts = Facts::of(player, &program.catalogue, &program.moment, None);
     Ok(facts.to_json(program.catalogue.all()))

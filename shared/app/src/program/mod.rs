@@ -13,7 +13,6 @@ use domain::tier::Ladder;
 use futures_util::future::try_join;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde_json::Value;
 use store::Executor;
 use store::rules::StoredRule;
 
@@ -42,19 +41,18 @@ impl Program {
     /// The active rules, at their current versions.
     pub async fn rules(&self, executor: &impl Executor) -> Result<RuleSet> {
         let mut rules = Vec::new();
-        for (definition, version) in store::rules::load_live(executor).await? {
-            rules.push((self.read(&definition)?, version));
+        for stored in store::rules::load_live(executor).await? {
+            rules.push((self.rule(&stored)?, stored.version));
         }
         Ok(RuleSet::new(rules))
     }
 
     /// A stored rule, active or not.
     pub fn rule(&self, stored: &StoredRule) -> Result<Rule> {
-        self.read(&stored.definition)
-    }
-
-    fn read(&self, definition: &Value) -> Result<Rule> {
-        Rule::load(definition, &self.catalogue, &self.settings).map_err(|errors| Error::stored("rule", errors))
+        let mut rule = Rule::load(&stored.definition, &self.catalogue, &self.settings)
+            .map_err(|errors| Error::stored("rule", errors))?;
+        rule.created_at = Some(stored.created_at);
+        Ok(rule)
     }
 
     /// The first day whose LP count for the tiers; `None`: all days count.

@@ -163,7 +163,29 @@ pub(crate) fn not_archived(rule: StoredRule) -> Result<StoredRule> {
 async fn parse(tx: &Tx<'_>, rule: &Value, now: Timestamp) -> Result<Rule> {
     store::tiers::pin(tx).await?;
     let program = Program::load(tx, now).await?;
-    Ok(check(rule, &program)?)
+    let rule = check(rule, &program)?;
+    check_group(tx, &rule, &program).await?;
+    Ok(rule)
+}
+
+/// The active rules of an exclusive group have one cadence, because they share their period.
+async fn check_group(tx: &Tx<'_>, rule: &Rule, program: &Program) -> Result<()> {
+    let Some(group) = rule.exclusive_group.as_deref().filter(|_| rule.is_active) else {
+        return Ok(());
+    };
+    store::rules::lock_all(tx).await?;
+    let rules = program.rules(tx).await?;
+    let other = rules.iter().map(|(other, _)| other).find(|other| {
+        other.rule_id != rule.rule_id
+            && other.exclusive_group.as_deref() == Some(group)
+            && other.cadence != rule.cadence
+    });
+    let Some(other) = other else { return Ok(()) };
+    let detail = format!(
+        "the rules of the exclusive group {group:?} share their period, and {} pays {}",
+        other.rule_id, other.cadence
+    );
+    Err(Error::invalid("/cadence", "group", detail))
 }
 
 /// Validates a rule before it is saved or simulated.
@@ -217,7 +239,7 @@ pub async fn test(db: &Db, rule_id: &RuleId, player_id: &PlayerId, now: Timestam
     let client = db.client().await?;
     let stored = not_archived(load(&client, rule_id).await?)?;
     let program = Program::load(&client, now).await?;
-    let players = crate::program::snapshot::load(&client, &[player_id.as_str()], &program).await?;
+    let players = crate::program::snapshot::load_all(&client, &[player_id.as_str()], &program).await?;
     let player = players.first().ok_or_else(|| Error::not_found("player", player_id))?;
     let rule = program.rule(&stored)?;
 

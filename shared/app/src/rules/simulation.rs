@@ -12,7 +12,6 @@ use crate::program::Program;
 use crate::program::snapshot::period_keys;
 use crate::rules;
 use domain::evaluate::{BudgetRooms, RuleSet};
-use domain::facts::FactSource;
 use domain::id::{PlayerId, RuleId};
 use domain::period::Cadence;
 use domain::rule::{Rule, Trigger};
@@ -24,7 +23,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashMap};
-use store::rules::population::{Detail, Population, Reading};
+use store::rules::population::{Population, Reading};
 use store::{Db, Executor};
 
 /// What is simulated.
@@ -217,21 +216,13 @@ impl Plan {
     fn reading(&self) -> Reading {
         let sets = [Some(&self.rules), self.current.as_ref()];
         let rules = || sets.into_iter().flatten().flat_map(RuleSet::iter).map(|(rule, _)| rule);
-        let catalogue = &self.program.catalogue;
-        // Windows and balances are sums over rows; all other facts are columns.
-        let reads_rows = rules()
-            .flat_map(|rule| rule.sources(catalogue))
-            .any(|source| matches!(source, FactSource::Windows | FactSource::Balances));
+        let sorted = |names: BTreeSet<String>| names.into_iter().collect();
         Reading {
-            detail: if reads_rows { Detail::All } else { Detail::Gated },
-            now: self.program.moment.now(),
-            today: self.program.moment.today(),
-            period_keys: period_keys(&self.program.moment),
-            rule_ids: rules()
-                .map(|rule| rule.rule_id.to_string())
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
+            sources: rules().flat_map(|rule| rule.sources(&self.program.catalogue)).collect(),
+            moment: self.program.moment.clone(),
+            period_keys: period_keys([&self.program.moment]),
+            rule_ids: sorted(rules().map(|rule| rule.rule_id.to_string()).collect()),
+            exclusive_groups: sorted(rules().filter_map(|rule| rule.exclusive_group.clone()).collect()),
         }
     }
 }

@@ -22,7 +22,7 @@ use domain::account::{AccountError, Book, Journal};
 use domain::bonus::{GrantedRule, NewGrant};
 use domain::context::Context;
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, GrantIntent, LiveRules, RuleSet, Verdict, evaluate};
-use domain::facts::Facts;
+use domain::facts::{FactSource, Facts};
 use domain::gate::GateFigures;
 use domain::id::{EvaluationId, GrantId, PlayerId, RuleId, RunId};
 use domain::ledger::{Cause, Kind, LedgerError};
@@ -30,7 +30,7 @@ use domain::rule::Trigger;
 use domain::run::RunKind;
 use rust_decimal::Decimal;
 use serde_json::value::to_raw_value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use store::platform::stats::Slot;
 use store::rules::decisions::NewDecision;
 pub use store::runs::shards::RewardTotals;
@@ -91,14 +91,14 @@ async fn run_shard_in_tx(tx: &Tx<'_>, message: ShardMessage, context: Context) -
     };
     let ids = shards::lock_players(tx, &shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let mut players = snapshot::load(tx, &ids, &program).await?;
+    let live = Applying::to(&shard, &rules, &program);
+    let mut players = snapshot::load(tx, &ids, &program, live.sources(&program)).await?;
     // An evaluation of one rule must grant what its simulation showed, so it keeps the stored risk scores.
     if shard.kind != RunKind::Evaluation {
         crate::players::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
     }
     let mut books = store::wallet::ledger::books(tx, &ids).await?;
     let mut batch = Batch::open(tx, &rules, &program, context).await?;
-    let live = Applying::to(&shard, &rules, &program);
     let moved = live.moved(tx, &shard).await?;
     for player in &players {
         let facts = Facts::of(player, &program.catalogue, &program.moment, None);
@@ -149,6 +149,15 @@ impl<'a> Applying<'a> {
                 }),
             },
         }
+    }
+
+    /// What the rules read.
+    fn sources(&self, program: &Program) -> BTreeSet<FactSource> {
+        let rules = [&self.to_all, &self.to_moved];
+        rules
+            .into_iter()
+            .flat_map(|rules| rules.sources(&program.catalogue))
+            .collect()
     }
 
     /// Players whose segment the run changed; empty if that makes no difference.
@@ -280,7 +289,7 @@ impl<'a> Batch<'a> {
             rule: Some(GrantedRule {
                 rule_id: intent.rule_id.into(),
                 version: intent.rule_version,
-                period_key: intent.period_key,
+                claim: intent.claim,
                 evaluation_id,
             }),
             reward_type: intent.reward_type,

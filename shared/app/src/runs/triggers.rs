@@ -1,20 +1,30 @@
 //! Triggers: things that happened to players, for each of which rules are evaluated once. The causing transaction
 //! writes them in batches; the reward worker evaluates them.
+//!
+//! # Choices
+//!
+//! * Rules judge the moment of the trigger. Of two deposits in one batch, each is judged by the totals that it made.
+//! * An event that was voided before its turn calls no rules.
 
 use crate::error::Result;
 use crate::program::Program;
-use crate::program::snapshot;
+use crate::program::snapshot::period_keys;
 use crate::runs::rewards::Batch;
 use domain::context::Context;
 use domain::evaluate::{Candidate, LiveRules, RuleSet, evaluate};
 use domain::facts::{EventFacts, Facts};
 use domain::id::TriggerBatchId;
+use domain::period::Period;
+use domain::player::Entry;
 use domain::rule::Trigger;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use store::platform::stats::Slot;
 use store::players::segments::SegmentChange;
+use store::program::earlier::Asked;
+use store::program::snapshots::Reading;
 use store::runs::shards::RewardTotals;
-use store::runs::triggers::NewTrigger;
+use store::runs::triggers::{NewTrigger, Standing};
 use store::{Db, Tx, transaction};
 
 /// The message on the reward queue.
@@ -40,6 +50,7 @@ pub(crate) fn segment_changed(change: &SegmentChange, context: Context) -> Optio
         occurred_at: context.now,
         amount: None,
         game: None,
+        entered: Some(change.to.as_str().to_owned()),
     })
 }
 
@@ -71,80 +82,122 @@ async fn run_wave(tx: &Tx<'_>, batch_id: TriggerBatchId, context: Context) -> Re
     if waiting.is_empty() {
         return Ok(RewardTotals::default());
     }
-    let locked = store::players::lock_all(tx, &waiting.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-    let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
+    store::players::lock_all(tx, &waiting.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     // Read under the locks: another delivery may have evaluated them while this one waited.
     let triggers = store::runs::triggers::next(tx, batch_id).await?;
     let program = Program::load(tx, context.now).await?;
     let rules = program.rules(tx).await?;
-    let live = Live::of(&rules, &triggers, &program);
-    if live.is_empty() {
-        // The common case, for which no facts are read: no rule has these triggers.
-        store::runs::triggers::evaluated(tx, &triggers, context.now).await?;
-        return Ok(RewardTotals {
-            players: triggers.len(),
-            ..RewardTotals::default()
-        });
-    }
-    let mut batch = Batch::open(tx, &rules, &program, context).await?;
-    let event_ids: Vec<&str> = triggers.iter().map(|next| next.trigger_id.as_str()).collect();
-    let mut players = snapshot::load_for_events(tx, &ids, &program, &event_ids).await?;
-    crate::players::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
-    let mut books = store::wallet::ledger::books(tx, &ids).await?;
-    for next in &triggers {
-        let Ok(index) = players.binary_search_by(|player| player.player_id.cmp(&next.player_id)) else {
-            continue;
-        };
-        let Some(book) = books.remove(next.player_id.as_str()) else {
-            continue;
-        };
-        let event = event_facts(next);
-        let facts = Facts::of(&players[index], &program.catalogue, &program.moment, Some(&event));
-        let candidate = Candidate {
-            player: &players[index],
-            facts: &facts,
-            event: Some(&event),
-        };
-        let evaluation = evaluate(&candidate, live.rules(next.trigger), &program.settings, batch.budgets());
-        batch.add(&candidate, evaluation, book)?;
+    let calls: Vec<Call<'_>> = triggers
+        .iter()
+        .filter(|next| next.standing == Standing::Counts)
+        .map(|next| Call::of(&next.trigger, &rules, &program))
+        .filter(|call| !call.rules.is_empty())
+        .collect();
+    let mut totals = RewardTotals::default();
+    // In the common case no rule has these triggers, and no facts are read.
+    if !calls.is_empty() {
+        totals = evaluate_calls(tx, batch_id, &calls, (&rules, &program), context).await?;
     }
     store::runs::triggers::evaluated(tx, &triggers, context.now).await?;
-    let mut totals = batch.write(tx, None, Slot::of(batch_id), &program).await?;
     totals.players = triggers.len();
     Ok(totals)
 }
 
-fn event_facts(next: &NewTrigger) -> EventFacts {
-    EventFacts {
-        event_id: next.trigger_id.clone(),
-        occurred_at: next.occurred_at,
-        amount: next.amount,
-        game: next.game.clone(),
+/// Evaluates triggers of different players, ordered by player id.
+async fn evaluate_calls(
+    tx: &Tx<'_>,
+    batch_id: TriggerBatchId,
+    calls: &[Call<'_>],
+    (rules, program): (&RuleSet, &Program),
+    context: Context,
+) -> Result<RewardTotals> {
+    let ids: Vec<&str> = calls.iter().map(|call| call.trigger.player_id.as_str()).collect();
+    let mut batch = Batch::open(tx, rules, program, context).await?;
+    let reading = reading(calls, program);
+    let mut players = store::program::snapshots::load(tx, &ids, &reading).await?;
+    crate::players::risk::scan_snapshots(tx, &mut players, &program.settings, context).await?;
+    let asked: Vec<Asked<'_>> = calls.iter().map(Call::asked).collect();
+    let mut earlier = store::program::earlier::load(tx, &asked, &reading.sources, &program.moment).await?;
+    let mut books = store::wallet::ledger::books(tx, &ids).await?;
+    for call in calls {
+        let player_id = &call.trigger.player_id;
+        let Ok(index) = players.binary_search_by(|player| player.player_id.cmp(player_id)) else {
+            continue;
+        };
+        let Some(book) = books.remove(player_id.as_str()) else {
+            continue;
+        };
+        let player = &players[index];
+        let earlier = earlier.remove(player_id.as_str()).unwrap_or_default();
+        let then = player.at(earlier, &program.settings.segments);
+        let candidate = Candidate {
+            player,
+            facts: &Facts::of(&then, &program.catalogue, call.rules.moment(), Some(&call.event)),
+            event: Some(&call.event),
+        };
+        let evaluation = evaluate(&candidate, &call.rules, &program.settings, batch.budgets());
+        batch.add(&candidate, evaluation, book)?;
+    }
+    batch.write(tx, None, Slot::of(batch_id), program).await
+}
+
+/// A trigger and the rules that it calls.
+struct Call<'a> {
+    trigger: &'a NewTrigger,
+    event: EventFacts,
+    rules: LiveRules<'a>,
+}
+
+impl<'a> Call<'a> {
+    fn of(trigger: &'a NewTrigger, rules: &'a RuleSet, program: &Program) -> Self {
+        let moment = program.moment.at(trigger.occurred_at);
+        Self {
+            trigger,
+            event: event_facts(trigger),
+            rules: rules.called(trigger.trigger, &moment, program.moment.now()),
+        }
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            player_id: &self.trigger.player_id,
+            moment: self.rules.moment(),
+            trigger: self.trigger.trigger,
+            trigger_id: &self.trigger.trigger_id,
+        }
     }
 }
 
-/// Live rules by trigger.
-struct Live<'a>(Vec<(Trigger, LiveRules<'a>)>, LiveRules<'a>);
-
-impl<'a> Live<'a> {
-    fn of(rules: &'a RuleSet, triggers: &[NewTrigger], program: &Program) -> Self {
-        let mut live: Vec<(Trigger, LiveRules<'a>)> = Vec::new();
-        for next in triggers {
-            if !live.iter().any(|(trigger, _)| *trigger == next.trigger) {
-                live.push((next.trigger, rules.live(next.trigger, &program.moment)));
-            }
-        }
-        Self(live, rules.live_where(&program.moment, |_| false))
+fn event_facts(trigger: &NewTrigger) -> EventFacts {
+    let entry = trigger.entered.as_ref().map(|entered| Entry {
+        entered: format!("{}:{entered}", trigger.trigger),
+        at: trigger.occurred_at,
+    });
+    EventFacts {
+        trigger: trigger.trigger,
+        event_id: trigger.trigger_id.clone(),
+        occurred_at: trigger.occurred_at,
+        amount: trigger.amount,
+        game: trigger.game.clone(),
+        entry,
     }
+}
 
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|(_, rules)| rules.is_empty())
-    }
-
-    fn rules(&self, trigger: Trigger) -> &LiveRules<'a> {
-        self.0
+/// What the called rules read, and the periods in which they may grant.
+fn reading<'a>(calls: &'a [Call<'_>], program: &'a Program) -> Reading<'a> {
+    let mut keys = period_keys(calls.iter().map(|call| call.rules.moment()));
+    keys.extend(calls.iter().map(|call| Period::of_event(&call.event.event_id).key));
+    let entries: BTreeSet<&str> = calls
+        .iter()
+        .filter_map(|call| Some(call.event.entry.as_ref()?.entered.as_str()))
+        .collect();
+    Reading {
+        moment: &program.moment,
+        sources: calls
             .iter()
-            .find(|(known, _)| *known == trigger)
-            .map_or(&self.1, |(_, rules)| rules)
+            .flat_map(|call| call.rules.sources(&program.catalogue))
+            .collect(),
+        period_keys: keys,
+        entered: entries.into_iter().collect(),
     }
 }

@@ -35,7 +35,7 @@ impl<'a> Applicants<'a> {
                 conditions.insert(tier.tier_level.as_str(), condition);
             }
         }
-        let players = snapshot::load(executor, player_ids, program).await?;
+        let players = snapshot::load_all(executor, player_ids, program).await?;
         let players = players
             .into_iter()
             .map(|player| (player.player_id.clone(), player))

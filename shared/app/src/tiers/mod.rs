@@ -310,10 +310,9 @@ fn facts_of_the_program() -> Option<Catalogue> {
 /// Every benefit that a rule reads must exist on some tier.
 async fn check_rules(tx: &Tx<'_>, catalogue: &Catalogue) -> Result<()> {
     let settings = crate::program::settings::load(tx).await?;
-    for (definition, _) in store::rules::load_unarchived(tx).await? {
-        if let Err(errors) = Rule::load(&definition, catalogue, &settings) {
-            let rule_id = definition.get("rule_id").and_then(Value::as_str);
-            let rule_id = rule_id.unwrap_or_default().to_owned();
+    for stored in store::rules::load_unarchived(tx).await? {
+        if let Err(errors) = Rule::load(&stored.definition, catalogue, &settings) {
+            let rule_id = stored.rule_id;
             return Err(TierError::NamedByRule { rule_id, errors }.into());
         }
     }

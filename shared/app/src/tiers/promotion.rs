@@ -171,6 +171,7 @@ pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Conte
         occurred_at: context.now,
         amount: None,
         game: None,
+        entered: Some(step.to.clone()),
     };
     store::runs::triggers::add(
         tx,

@@ -6,12 +6,13 @@ use app::Act;
 use app::Error;
 use app::rules::RuleError;
 use app::rules::simulation::{Outcome, Report, Simulated, Subject, Within, simulate, simulate_with};
+use domain::facts::FactSource;
 use domain::gate::GateKind;
 use domain::id::{PlayerId, RuleId};
 use domain::money::Money;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use store::rules::population::{Detail, Population, Reading};
+use store::rules::population::{Population, Reading};
 use testing::Csv;
 
 fn d(text: &str) -> Decimal {
@@ -358,6 +359,14 @@ async fn the_population_is_read_as_the_workers_read_players() {
     let script = "INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
         SELECT player_id, '2026-11-23'::date - (row_number() OVER () % 40)::integer - 1, 10, 20, 5, 1 FROM players";
     program.database.tamper(script).await;
+    // Two deposits count, the third was voided.
+    let script =
+        "INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, voids, outcome)
+        SELECT player_id, event_id, type, now(), now(), amount, voids, '{}'
+        FROM players, (VALUES ('d1', 'DEPOSIT', 10, NULL), ('d2', 'DEPOSIT', 10, NULL), ('d3', 'DEPOSIT', 10, NULL),
+          ('v3', 'VOID', NULL, 'd3')) AS events (event_id, type, amount, voids)
+        WHERE player_id LIKE '%7'";
+    program.database.tamper(script).await;
     let now = context().now;
     let client = program.db.client().await.unwrap();
     let loaded = app::program::Program::load(&client, now).await.unwrap();
@@ -365,26 +374,28 @@ async fn the_population_is_read_as_the_workers_read_players() {
         .text("SELECT string_agg(player_id, ' ' ORDER BY player_id) FROM players")
         .await;
     let ids: Vec<&str> = ids.split(' ').collect();
-    let expected = app::program::snapshot::load(&client, &ids, &loaded).await.unwrap();
+    let expected = app::program::snapshot::load_all(&client, &ids, &loaded).await.unwrap();
     drop(client);
-    let reading = |detail| Reading {
-        detail,
-        now,
-        today: loaded.moment.today(),
+    let reading = |sources: &[FactSource]| Reading {
+        sources: sources.iter().copied().collect(),
+        moment: loaded.moment.clone(),
         period_keys: vec!["ONCE".into()],
         rule_ids: vec!["EARLIER".into(), "TRIED".into()],
+        exclusive_groups: Vec::new(),
     };
-    for detail in [Detail::All, Detail::Gated] {
-        let mut population = Population::open(&program.db, reading(detail)).await.unwrap();
+    for sources in [&FactSource::ALL[..], &[FactSource::Totals]] {
+        let mut population = Population::open(&program.db, reading(sources)).await.unwrap();
         let mut read = Vec::new();
         while let Some(players) = population.next().await.unwrap() {
             read.extend(players);
         }
         assert_eq!(read.len(), expected.len());
         for (mut read, expected) in read.into_iter().zip(&expected) {
-            if detail == Detail::Gated {
+            if !sources.contains(&FactSource::Windows) {
                 assert_eq!(read.windows.wagered_30d, expected.windows.wagered_30d);
+                assert_eq!((&read.losses, read.deposit_count), (&None, None));
                 (read.windows, read.balances) = (expected.windows.clone(), expected.balances.clone());
+                (read.losses, read.deposit_count) = (expected.losses.clone(), expected.deposit_count);
             }
             assert_eq!(read, *expected);
         }
@@ -392,4 +403,10 @@ async fn the_population_is_read_as_the_workers_read_players() {
     assert!(expected.iter().any(|player| !player.past_grants.is_empty()
         && !player.spend.day.is_zero()
         && !player.balances.bonus.is_zero()));
+    let losses = expected.iter().filter_map(|player| player.losses.as_ref());
+    assert!(
+        losses.clone().any(|losses| !losses.last_week.is_zero())
+            && losses.clone().any(|losses| !losses.last_month.is_zero())
+    );
+    assert!(expected.iter().any(|player| player.deposit_count == Some(2)));
 }

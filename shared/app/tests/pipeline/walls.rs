@@ -145,6 +145,7 @@ async fn a_full_wallet_of_one_player_does_not_stop_the_grant_of_another_in_the_b
         occurred_at: context().now,
         amount: None,
         game: None,
+        entered: None,
     });
     let mut client = program.db.client().await.unwrap();
     let tx = store::begin(&mut client).await.unwrap();

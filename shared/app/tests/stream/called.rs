@@ -146,7 +146,7 @@ async fn every_deposit_of_a_batch_is_an_evaluation_of_its_own() {
         )
         .await;
     let granted = "SELECT string_agg(period_key || ' ' || round(amount, 2), ', ' ORDER BY period_key) FROM grants";
-    assert_eq!(program.text(granted).await, "d1 30.00, d3 50.00");
+    assert_eq!(program.text(granted).await, "event:d1 30.00, event:d3 50.00");
     assert_eq!(
         program
             .text("SELECT count(*) FROM reward_triggers WHERE evaluated_at IS NULL")
@@ -225,7 +225,7 @@ async fn the_first_verification_of_the_identity_calls_its_rules_once() {
     }
     assert_eq!(
         program.text("SELECT string_agg(period_key, ' ') FROM grants").await,
-        "k1"
+        "event:k1"
     );
 }
 

@@ -4,6 +4,7 @@ use super::terms::GrantTerms;
 use crate::id::{EvaluationId, GrantId, PlayerId};
 use crate::ledger::Operation;
 use crate::money::{Asset, round_reward};
+use crate::player::Claim;
 use crate::rule::RewardType;
 use crate::text_enum;
 use jiff::Timestamp;
@@ -58,7 +59,7 @@ pub struct NewGrant {
 pub struct GrantedRule {
     pub rule_id: String,
     pub version: i32,
-    pub period_key: String,
+    pub claim: Claim,
     pub evaluation_id: EvaluationId,
 }
 

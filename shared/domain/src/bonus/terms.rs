@@ -1,6 +1,6 @@
 //! The terms of a bonus: what must be staked before its money becomes real.
 
-use crate::money::round_requirement;
+use crate::money::{is_storable, round_requirement};
 use crate::text_enum;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
@@ -75,13 +75,14 @@ impl GrantTerms {
         }
     }
 
-    /// Money to stake before a bonus of `amount` converts, rounded up to cents. `None` on overflow.
+    /// Money to stake before a bonus of `amount` converts, rounded up to cents. `None` above the range of amounts.
     ///
     /// `deposit` counts only for [`WageringBasis::DepositPlusBonus`].
     pub fn wagering_required(&self, amount: Decimal, deposit: Decimal) -> Option<Decimal> {
         self.basis(amount, deposit)?
             .checked_mul(self.wagering_requirement)
             .map(round_requirement)
+            .filter(|required| is_storable(*required))
     }
 }
 
@@ -166,6 +167,7 @@ mod tests {
         };
         assert_eq!(odd.wagering_required(d("33.33"), Decimal::ZERO), Some(d("103.33"))); // 103.323
         assert_eq!(odd.wagering_required(Decimal::MAX, Decimal::ZERO), None);
+        assert_eq!(odd.wagering_required(d("900000000000000"), Decimal::ZERO), None);
     }
 
     #[test]

@@ -4,9 +4,9 @@ use super::{BudgetRoom, Candidate, Decision, GrantIntent, Verdict};
 use crate::bonus::{GrantTerms, WageringBasis};
 use crate::formula::EvalError;
 use crate::gate::cost::{CostModel, WageredCost, mix_edge};
-use crate::gate::{self, CapRoom, GateFigures, GateKind, GateVerdict, Penalty};
-use crate::money::{Asset, INTEGER_DIGITS_MAX, round_reward};
-use crate::player::PlayerSnapshot;
+use crate::gate::{self, CapRoom, GateFigures, GateKind, GateVerdict, Limits, Penalty};
+use crate::money::{Asset, is_storable, round_reward};
+use crate::player::{Claim, PlayerSnapshot};
 use crate::rule::Rule;
 use crate::settings::Settings;
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +31,8 @@ enum NotApplicable {
     RoundsToZero,
     #[error("the amount or its cost is too large")]
     Overflow,
+    #[error("the wagering requirement is too large")]
+    Requirement,
     #[error("the wagering requirement counts a deposit and there is none")]
     NoDeposit,
 }
@@ -48,7 +50,7 @@ impl Offer {
         self,
         rule: &Rule,
         rule_version: i32,
-        period_key: &str,
+        claim: Claim,
         amount: Decimal,
         now: Timestamp,
     ) -> GrantIntent {
@@ -56,7 +58,7 @@ impl Offer {
         GrantIntent {
             rule_id: rule.rule_id.clone(),
             rule_version,
-            period_key: period_key.to_owned(),
+            claim,
             reward_type: rule.reward.reward_type,
             asset: rule.reward.reward_type.asset(),
             amount,
@@ -197,7 +199,7 @@ impl Case<'_> {
         if amount.is_zero() {
             return Err(NotApplicable::RoundsToZero);
         }
-        if amount >= Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)) {
+        if !is_storable(amount) {
             return Err(NotApplicable::Overflow);
         }
         let counts_deposit = reward
@@ -209,6 +211,12 @@ impl Case<'_> {
             Some(deposit) => deposit,
             None => return Err(NotApplicable::NoDeposit),
         };
+        // Also where the gates would reduce the amount: what the rule says is out of range.
+        if let Some(terms) = &reward.terms {
+            terms
+                .wagering_required(amount, deposit)
+                .ok_or(NotApplicable::Requirement)?;
+        }
         Ok(Ask { value, amount, deposit })
     }
 
@@ -250,23 +258,34 @@ impl Case<'_> {
         passage.step(profit.gate)?;
 
         let capped =
-            gate::caps(self.room, passage.amount, cost, asset.scale(), &model).ok_or(NotApplicable::Overflow)?;
+            gate::caps(self.limits(asset), passage.amount, cost, asset, &model).ok_or(NotApplicable::Overflow)?;
         let cost = capped.cost;
         passage.step(capped.gate)?;
 
         let wagering_required = match &terms {
             Some(terms) => terms
                 .wagering_required(passage.amount, ask.deposit)
-                .ok_or(NotApplicable::Overflow)?,
+                .ok_or(NotApplicable::Requirement)?,
             None => Decimal::ZERO,
         };
         passage.step(gate::budget(self.budget.total, self.budget.day, cost, passage.amount))?;
+        if ![cost, expected_revenue].into_iter().all(is_storable) {
+            return Err(NotApplicable::Overflow.into());
+        }
         Ok(Offer {
             cost,
             expected_revenue,
             wagering_required,
             terms,
         })
+    }
+
+    fn limits(&self, asset: Asset) -> Limits<'_> {
+        let ceiling = round_reward(self.settings.bonus_max_amount, asset);
+        Limits {
+            room: self.room,
+            ceiling: (asset == Asset::Bonus).then_some(ceiling),
+        }
     }
 
     fn cost_model<'t>(&self, terms: Option<&'t GrantTerms>, deposit: Decimal, asset: Asset) -> Option<CostModel<'t>> {

@@ -5,22 +5,24 @@
 //!
 //! # Choices
 //!
+//! * A rule that pays per event for a changed segment or tier pays once per segment or tier entered in
+//!   `reentry_days` (30), so that going back and forth earns nothing.
 //! * A deposit bonus without a deposit amount is NOT_APPLICABLE.
 //! * Doubled wagering (risk 61 to 80) stays below the jurisdiction's `max_wagering_multiplier`.
 
 mod judge;
 
 use crate::bonus::GrantTerms;
-use crate::facts::{EventFacts, FactId, Facts};
+use crate::facts::{Catalogue, EventFacts, FactId, FactSource, Facts};
 use crate::gate::{CapRoom, GateFigures};
 use crate::id::RuleId;
 use crate::money::Asset;
-use crate::period::Moment;
-use crate::player::PlayerSnapshot;
+use crate::period::{Cadence, Moment, Period, is_of_event};
+use crate::player::{Claim, Entry, PastGrant, PlayerSnapshot};
 use crate::rule::{ConditionResult, RewardType, Rule, Trigger};
 use crate::settings::Settings;
 use crate::text_enum;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 pub(crate) use judge::bonus;
 use judge::{Case, Extent};
 use rust_decimal::Decimal;
@@ -57,6 +59,14 @@ impl RuleSet {
         self.live_where(moment, |rule| rule.is_live(trigger, moment))
     }
 
+    /// The rules that an event of this trigger calls, by its moment. Gates and grants are of `now`.
+    pub fn called(&self, trigger: Trigger, moment: &Moment, now: Timestamp) -> LiveRules<'_> {
+        LiveRules {
+            now,
+            ..self.live_where(moment, |rule| rule.is_called(trigger, moment))
+        }
+    }
+
     /// The rules that are active at this moment, whatever their triggers: for an evaluation that a person
     /// requested.
     pub fn switched_on(&self, moment: &Moment) -> LiveRules<'_> {
@@ -65,34 +75,24 @@ impl RuleSet {
 
     /// The rules that `applies` selects at this moment.
     pub fn live_where(&self, moment: &Moment, applies: impl Fn(&Rule) -> bool) -> LiveRules<'_> {
-        let rules = self.iter().filter(|(rule, _)| applies(rule));
-        let rules = rules
-            .map(|(rule, version)| LiveRule {
-                rule,
-                version,
-                period_key: rule.cadence.period_key(moment, None),
-            })
-            .collect();
         LiveRules {
-            rules,
+            rules: self.iter().filter(|(rule, _)| applies(rule)).collect(),
+            now: moment.now(),
+            turns: Turns::at(moment),
             moment: moment.clone(),
         }
     }
 }
 
-#[derive(Debug, Clone)]
-struct LiveRule<'a> {
-    rule: &'a Rule,
-    version: i32,
-    /// `None` for a rule that pays per event.
-    period_key: Option<String>,
-}
-
-/// Rules that apply now, in evaluation order.
+/// Rules that apply at a moment, in evaluation order.
 #[derive(Debug, Clone)]
 pub struct LiveRules<'a> {
-    rules: Vec<LiveRule<'a>>,
+    rules: Vec<(&'a Rule, i32)>,
+    /// Of the event, or of the evaluation.
     moment: Moment,
+    /// Of the evaluation.
+    now: Timestamp,
+    turns: Turns,
 }
 
 impl LiveRules<'_> {
@@ -107,6 +107,100 @@ impl LiveRules<'_> {
     pub fn moment(&self) -> &Moment {
         &self.moment
     }
+
+    /// What has to be loaded for the conditions and the formulas.
+    pub fn sources<'s>(&'s self, catalogue: &'s Catalogue) -> impl Iterator<Item = FactSource> + 's {
+        self.rules.iter().flat_map(|(rule, _)| rule.sources(catalogue))
+    }
+}
+
+/// The periods that contain a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns {
+    moment: Timestamp,
+    /// By cadence, with the keys of the same cadence that the moment has in any zone.
+    calendar: Vec<(Cadence, Period, Vec<String>)>,
+}
+
+impl Turns {
+    pub(crate) fn at(moment: &Moment) -> Self {
+        let calendar = Cadence::ALL.into_iter().filter_map(|cadence| {
+            let period = cadence.period(moment)?;
+            Some((cadence, period, cadence.keys(moment)))
+        });
+        Self {
+            moment: moment.now(),
+            calendar: calendar.collect(),
+        }
+    }
+
+    /// What this rule would be paid for. `None`: it pays per event, and there is none.
+    pub(crate) fn of<'a>(&'a self, rule: &Rule, event: Option<&'a EventFacts>) -> Option<Turn<'a>> {
+        match self.calendar.iter().find(|(cadence, ..)| *cadence == rule.cadence) {
+            Some((_, period, keys)) => Some(Turn::Calendar {
+                period,
+                keys,
+                at: self.moment,
+            }),
+            None => event.map(Turn::Event),
+        }
+    }
+}
+
+/// What a rule is paid for, once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Turn<'a> {
+    Calendar {
+        period: &'a Period,
+        keys: &'a [String],
+        at: Timestamp,
+    },
+    Event(&'a EventFacts),
+}
+
+impl Turn<'_> {
+    /// Whether the rule, or another one of its group, already paid this player for it.
+    pub(crate) fn is_paid(&self, player: &PlayerSnapshot, rule: &Rule, settings: &Settings) -> bool {
+        let is_of_rule = |past: &PastGrant| {
+            past.rule_id == rule.rule_id.as_str()
+                || (rule.exclusive_group.is_some() && past.claim.exclusive_group == rule.exclusive_group)
+        };
+        let mut past = player.past_grants.iter().filter(|past| is_of_rule(past));
+        past.any(|past| self.is_claimed_by(&past.claim, settings))
+    }
+
+    fn is_claimed_by(&self, claim: &Claim, settings: &Settings) -> bool {
+        match self {
+            Turn::Calendar { period, keys, at } => {
+                claim.period_key == period.key
+                    || (keys.contains(&claim.period_key) && claim.span.is_some_and(|span| span.contains(*at)))
+            }
+            Turn::Event(event) => {
+                let entries = event.entry.as_ref().zip(claim.entry.as_ref());
+                is_of_event(&claim.period_key, &event.event_id)
+                    || entries.is_some_and(|(entry, before)| is_same(entry, before, settings.reentry_days))
+            }
+        }
+    }
+
+    fn claim(&self, rule: &Rule) -> Claim {
+        let (period, entry) = match self {
+            Turn::Calendar { period, .. } => ((*period).clone(), None),
+            Turn::Event(event) => (Period::of_event(&event.event_id), event.entry.clone()),
+        };
+        Claim {
+            period_key: period.key,
+            span: period.span,
+            exclusive_group: rule.exclusive_group.clone(),
+            entry,
+        }
+    }
+}
+
+/// Whether two entries into the same segment or tier, in whatever order, are less than `days` apart.
+fn is_same(a: &Entry, b: &Entry, days: u32) -> bool {
+    let limit = SignedDuration::from_hours(24 * i64::from(days));
+    a.entered == b.entered && a.at.duration_since(b.at).abs() < limit
 }
 
 /// What is left of a rule's budget, in money; `None`: no limit.
@@ -153,10 +247,12 @@ impl BudgetRooms {
     }
 }
 
-/// The player to evaluate. `facts` belong to `player` and `event`.
+/// The player to evaluate.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
+    /// As of now, for the gates.
     pub player: &'a PlayerSnapshot,
+    /// Of the moment of the event, or of now without one.
     pub facts: &'a Facts<'a>,
     pub event: Option<&'a EventFacts>,
 }
@@ -198,7 +294,7 @@ pub struct Decision {
 pub struct GrantIntent {
     pub rule_id: RuleId,
     pub rule_version: i32,
-    pub period_key: String,
+    pub claim: Claim,
     pub reward_type: RewardType,
     pub asset: Asset,
     pub amount: Decimal,
@@ -252,17 +348,15 @@ pub fn evaluate(
     let mut room = CapRoom::of(&candidate.player.spend, &settings.caps);
     let mut groups: Vec<&str> = Vec::new();
     let rewards_max = usize::try_from(settings.max_rewards_per_evaluation).unwrap_or(usize::MAX);
-    for live in &rules.rules {
+    for (rule, version) in &rules.rules {
         if evaluation.grants.len() >= rewards_max {
             break;
         }
-        let rule = live.rule;
-        let event_id = candidate.event.map(|event| event.event_id.as_str());
-        let Some(period_key) = live.period_key.as_deref().or(event_id) else {
+        let Some(turn) = rules.turns.of(rule, candidate.event) else {
             continue;
         };
         let group = rule.exclusive_group.as_deref();
-        if is_paid(candidate.player, rule, period_key) || group.is_some_and(|group| groups.contains(&group)) {
+        if group.is_some_and(|group| groups.contains(&group)) || turn.is_paid(candidate.player, rule, settings) {
             continue;
         }
         let (decision, offer) = match rule.condition.hold(candidate.facts) {
@@ -271,13 +365,13 @@ pub fn evaluate(
                 let case = Case {
                     candidate,
                     settings,
-                    now: rules.moment.now(),
+                    now: rules.now,
                     room: &room,
                     budget: budget_room(rule, budgets),
                 };
-                case.assess(rule, live.version, Extent::UntilRefused)
+                case.assess(rule, *version, Extent::UntilRefused)
             }
-            Err(obstacle) => (judge::not_applicable(rule, live.version, &obstacle), None),
+            Err(obstacle) => (judge::not_applicable(rule, *version, &obstacle), None),
         };
         if let Some(offer) = offer {
             room.take(offer.cost);
@@ -285,7 +379,7 @@ pub fn evaluate(
             groups.extend(group);
             evaluation
                 .grants
-                .push(offer.intent(rule, live.version, period_key, decision.amount, rules.moment.now()));
+                .push(offer.intent(rule, *version, turn.claim(rule), decision.amount, rules.now));
         }
         evaluation.facts_read.extend_from_slice(rule.reads());
         evaluation.decisions.push(decision);
@@ -293,14 +387,6 @@ pub fn evaluate(
     evaluation.facts_read.sort_unstable();
     evaluation.facts_read.dedup();
     evaluation
-}
-
-/// Whether the rule already paid this player in this period.
-pub(crate) fn is_paid(player: &PlayerSnapshot, rule: &Rule, period_key: &str) -> bool {
-    player
-        .past_grants
-        .iter()
-        .any(|past| past.period_key == period_key && past.rule_id == rule.rule_id.as_str())
 }
 
 fn budget_room(rule: &Rule, budgets: &BudgetRooms) -> BudgetRoom {
@@ -317,7 +403,7 @@ fn budget_room(rule: &Rule, budgets: &BudgetRooms) -> BudgetRoom {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     pub matches: bool,
-    /// Whether this rule already paid this player in this period, in which case an evaluation would skip it.
+    /// Whether this rule, or its group, already paid this player in this period: an evaluation would skip it.
     pub already_granted: bool,
     /// Every condition, met or not.
     pub conditions: Vec<ConditionResult>,
@@ -344,12 +430,11 @@ pub fn explain(
         budget: budget_room(rule, budgets),
     };
     let (decision, _) = case.assess(rule, rule_version, Extent::AllGates);
-    let period_key = rule
-        .cadence
-        .period_key(moment, candidate.event.map(|event| event.event_id.as_str()));
+    let turns = Turns::at(moment);
+    let turn = turns.of(rule, candidate.event);
     Explanation {
         matches: rule.matches(candidate.facts),
-        already_granted: period_key.is_some_and(|key| is_paid(candidate.player, rule, &key)),
+        already_granted: turn.is_some_and(|turn| turn.is_paid(candidate.player, rule, settings)),
         conditions: rule.condition.explain(candidate.facts),
         decision,
     }

@@ -1,10 +1,11 @@
 //! The facts of every program, in the order of their ids.
 
-use super::FactSource::{self, Balances, Clock, Event, Profile, Tier, Totals, Turnover, Windows};
+use super::FactSource::{self, Balances, Clock, Deposits, Event, Losses, Profile, Tier, Totals, Turnover, Windows};
 use super::{EventFacts, FactDef, FactType, FactValue};
 use crate::metrics;
 use crate::period::{Moment, WEEKDAYS, weekday_name};
 use crate::player::PlayerSnapshot;
+use crate::rule::Trigger;
 use crate::segment::Segment;
 use rust_decimal::Decimal;
 
@@ -103,7 +104,18 @@ fn figure<'a>(number: impl Into<Decimal>) -> Option<FactValue<'a>> {
     Some(FactValue::Number(number.into()))
 }
 
-pub(super) static STATIC_FACTS: [StaticFact; 32] = [
+/// What was lost in a stretch of the calendar; 0 when ahead.
+fn lost<'a>(known: &Known<'a>, of: impl FnOnce(&metrics::Losses) -> Decimal) -> Option<FactValue<'a>> {
+    figure(of(known.player.losses.as_ref()?).max(Decimal::ZERO))
+}
+
+/// The only deposit so far, and no file brought one.
+fn is_first_deposit(known: &Known<'_>) -> Option<bool> {
+    let deposit = known.event.filter(|event| event.trigger == Trigger::Deposit)?;
+    Some(known.player.deposit_count? == 1 && known.totals.deposited <= deposit.amount?)
+}
+
+pub(super) static STATIC_FACTS: [StaticFact; 39] = [
     number(
         Totals,
         "total_deposited",
@@ -201,6 +213,57 @@ pub(super) static STATIC_FACTS: [StaticFact; 32] = [
         "deposited in the last 30 days, today included",
         |s| figure(s.windows.deposited_30d),
     ),
+    number(
+        Losses,
+        "net_loss_today",
+        CURRENCY,
+        "lost today in the program's time zone; 0 when ahead",
+        |s| lost(s, |losses| losses.today),
+    ),
+    number(
+        Losses,
+        "net_loss_this_week",
+        CURRENCY,
+        "lost since Monday; 0 when ahead",
+        |s| lost(s, |losses| losses.this_week),
+    ),
+    number(
+        Losses,
+        "net_loss_last_week",
+        CURRENCY,
+        "lost in the week before this one, Monday to Sunday; 0 when ahead",
+        |s| lost(s, |losses| losses.last_week),
+    ),
+    number(
+        Losses,
+        "net_loss_this_month",
+        CURRENCY,
+        "lost since the first of the month; 0 when ahead",
+        |s| lost(s, |losses| losses.this_month),
+    ),
+    number(
+        Losses,
+        "net_loss_last_month",
+        CURRENCY,
+        "lost in the month before this one; 0 when ahead",
+        |s| lost(s, |losses| losses.last_month),
+    ),
+    number(
+        Deposits,
+        "deposit_count",
+        COUNT,
+        "deposits that events reported, this one included; those in files have no number",
+        |s| figure(s.player.deposit_count?),
+    ),
+    StaticFact {
+        name: "is_first_deposit",
+        source: Deposits,
+        values: Choices::Any,
+        fact_type: FactType::Flag,
+        unit: None,
+        meaning: "the deposit that triggered the rule is the player's first, files included; null without one",
+        read: |s| is_first_deposit(s).map(FactValue::Flag),
+    },
     number(Totals, "session_count", COUNT, "sessions in the player's life", |s| {
         figure(s.totals.session_count)
     }),
@@ -248,16 +311,24 @@ pub(super) static STATIC_FACTS: [StaticFact; 32] = [
         "share of the profile that is filled in, 0 to 100",
         |s| figure(s.player.profile_depth),
     ),
-    number(Balances, "lp_balance", POINTS, "loyalty points in the wallet", |s| {
-        figure(s.player.balances.lp)
-    }),
-    number(Balances, "rp_balance", POINTS, "reward points in the wallet", |s| {
+    number(
+        Balances,
+        "lp_balance",
+        POINTS,
+        "loyalty points in the wallet now",
+        |s| figure(s.player.balances.lp),
+    ),
+    number(Balances, "rp_balance", POINTS, "reward points in the wallet now", |s| {
         figure(s.player.balances.rp)
     }),
-    number(Balances, "bonus_balance", CURRENCY, "bonus money in the wallet", |s| {
-        figure(s.player.balances.bonus)
-    }),
-    number(Balances, "tickets_balance", COUNT, "tickets in the wallet", |s| {
+    number(
+        Balances,
+        "bonus_balance",
+        CURRENCY,
+        "bonus money in the wallet now",
+        |s| figure(s.player.balances.bonus),
+    ),
+    number(Balances, "tickets_balance", COUNT, "tickets in the wallet now", |s| {
         figure(s.player.balances.tickets)
     }),
     text(
@@ -274,7 +345,7 @@ pub(super) static STATIC_FACTS: [StaticFact; 32] = [
         Profile,
         "risk_score",
         None,
-        "0 (none) to 100, from open fraud signals",
+        "0 (none) to 100 now, from open fraud signals",
         |s| figure(s.player.risk_score),
     ),
     number(

@@ -1,8 +1,9 @@
 use super::program::{Known, STATIC_FACTS};
-use super::{EventFacts, FactSource};
-use crate::metrics::{Totals, Windows};
+use super::{EventFacts, FactSource, FactValue};
+use crate::metrics::{Losses, Totals, Windows};
 use crate::period::Moment;
 use crate::player::{Balances, PlayerSnapshot, RewardSpend};
+use crate::rule::Trigger;
 use crate::segment::Segment;
 use crate::settings::Settings;
 use jiff::Timestamp;
@@ -33,6 +34,8 @@ fn empty(windows: Windows) -> Filled {
         tier: "BRONZE".into(),
         totals: Totals::default(),
         windows,
+        losses: Some(Losses::default()),
+        deposit_count: Some(0),
         balances: Balances::default(),
         risk_score: 0,
         kyc_completed: false,
@@ -91,6 +94,16 @@ fn fill(source: FactSource) -> Filled {
                 ..turnover()
             }
         }
+        FactSource::Losses => {
+            player.losses = Some(Losses {
+                today: Decimal::from(1),
+                this_week: Decimal::from(2),
+                last_week: Decimal::from(3),
+                this_month: Decimal::from(4),
+                last_month: Decimal::from(5),
+            })
+        }
+        FactSource::Deposits => player.deposit_count = Some(2),
         FactSource::Balances => {
             player.balances = Balances {
                 lp: Decimal::from(1),
@@ -102,10 +115,12 @@ fn fill(source: FactSource) -> Filled {
         FactSource::Tier => player.tier = "GOLD".into(),
         FactSource::Event => {
             filled.event = Some(EventFacts {
+                trigger: Trigger::Profile,
                 event_id: "E".into(),
                 occurred_at: at(NOW),
                 amount: Some(Decimal::from(7)),
                 game: Some("roulette".into()),
+                entry: None,
             })
         }
         FactSource::Clock => filled.moment = moment("2026-03-03T12:00:00Z"),
@@ -127,32 +142,63 @@ fn known(filled: &Filled) -> Known<'_> {
 fn a_fact_reads_only_its_source() {
     let before = empty(turnover());
     let before = known(&before);
-    let sources = [
-        FactSource::Profile,
-        FactSource::Totals,
-        FactSource::Turnover,
-        FactSource::Windows,
-        FactSource::Balances,
-        FactSource::Tier,
-        FactSource::Event,
-        FactSource::Clock,
-    ];
     let mut compared = 0;
-    for source in sources {
+    for source in FactSource::ALL {
         let after = fill(source);
         let after = known(&after);
         for fact in &STATIC_FACTS {
             let changes = (fact.read)(&before) != (fact.read)(&after);
             // A source that is always loaded may be read beside another.
             let reads_turnover = source == FactSource::Turnover && fact.name == "net_loss_30d";
-            assert_eq!(
-                changes,
-                fact.source == source || reads_turnover,
-                "{} and {source:?}",
-                fact.name
-            );
+            // Without a deposit it is null.
+            let reads = fact.source == source && fact.name != "is_first_deposit";
+            assert_eq!(changes, reads || reads_turnover, "{} and {source:?}", fact.name);
             compared += usize::from(fact.source == source);
         }
     }
     assert_eq!(compared, STATIC_FACTS.len());
+}
+
+#[test]
+fn the_first_deposit_is_the_only_one_and_no_file_brought_one() {
+    let is_first = |count, total: i64, trigger| {
+        let mut filled = empty(turnover());
+        filled.player.deposit_count = count;
+        filled.player.totals.deposited = total.into();
+        filled.event = Some(EventFacts {
+            trigger,
+            event_id: "E".into(),
+            occurred_at: at(NOW),
+            amount: Some(50.into()),
+            game: None,
+            entry: None,
+        });
+        let fact = STATIC_FACTS
+            .iter()
+            .find(|fact| fact.name == "is_first_deposit")
+            .unwrap();
+        (fact.read)(&known(&filled)).map(|value| value == FactValue::Flag(true))
+    };
+    assert_eq!(is_first(Some(1), 50, Trigger::Deposit), Some(true));
+    assert_eq!(is_first(Some(2), 80, Trigger::Deposit), Some(false));
+    // A file brought 100.
+    assert_eq!(is_first(Some(1), 150, Trigger::Deposit), Some(false));
+    assert_eq!(is_first(Some(1), 50, Trigger::KycCompleted), None);
+    assert_eq!(is_first(None, 50, Trigger::Deposit), None);
+}
+
+#[test]
+fn a_loss_by_the_calendar_is_0_when_ahead() {
+    let mut filled = empty(turnover());
+    filled.player.losses = Some(Losses {
+        today: Decimal::from(-20),
+        last_week: Decimal::from(30),
+        ..Losses::default()
+    });
+    let read = |name: &str| {
+        let fact = STATIC_FACTS.iter().find(|fact| fact.name == name).unwrap();
+        (fact.read)(&known(&filled))
+    };
+    assert_eq!(read("net_loss_today"), Some(FactValue::Number(0.into())));
+    assert_eq!(read("net_loss_last_week"), Some(FactValue::Number(30.into())));
 }

@@ -11,6 +11,7 @@ use crate::facts::{Catalogue, FactId, Facts};
 use eval::{Flag, Number};
 use lower::Typed;
 use rust_decimal::Decimal;
+use serde_json::Map;
 
 pub use eval::EvalError;
 pub(crate) use lower::not_a_value;
@@ -123,6 +124,13 @@ impl Formula {
     /// A fact it needs is null, it divides by zero, or a value exceeds 28 digits.
     pub fn eval(&self, facts: &Facts<'_>) -> Result<Decimal, EvalError> {
         self.0.eval(facts)
+    }
+
+    /// What the formula returns for everybody; `None` if it reads facts.
+    pub fn constant_value(&self, catalogue: &Catalogue) -> Option<Result<Decimal, EvalError>> {
+        let mut reads = false;
+        self.visit_facts(&mut |_| reads = true);
+        (!reads).then(|| self.eval(&Facts::from_json(&Map::new(), catalogue)))
     }
 
     /// Calls `visit` with every fact the formula names.

@@ -2,12 +2,14 @@
 //!
 //! # Choices
 //!
+//! * A bonus is reduced to `bonus_max_amount` first, whatever it is expected to cost: a high wagering requirement makes
+//!   any amount cheap.
 //! * A cap reduces the amount to the room that is left. A budget grants the whole amount or refuses it.
 //! * A rule whose budget was not read is refused.
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
-use crate::money::Money;
+use crate::money::{Asset, Money};
 use crate::player::RewardSpend;
 use crate::settings::CapSettings;
 use rust_decimal::Decimal;
@@ -50,6 +52,17 @@ pub struct CapFigures {
     pub room: CapRoom,
     /// Cost of the passed amount, or of the requested amount after a refusal.
     pub cost: Money,
+    /// The ceiling of a bonus, if the requested amount was above it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bonus_max_amount: Option<Money>,
+}
+
+/// What a reward may be and cost at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a> {
+    pub room: &'a CapRoom,
+    /// The largest amount; `None`: any.
+    pub ceiling: Option<Decimal>,
 }
 
 /// The gate's result, and the cost that the caller continues with.
@@ -60,22 +73,29 @@ pub struct Capped {
     pub cost: Decimal,
 }
 
-/// Reduces `amount`, which costs `cost`, so that it costs no more than is left. `None` on overflow.
-pub fn caps(room: &CapRoom, amount: Decimal, cost: Decimal, scale: u32, model: &CostModel<'_>) -> Option<Capped> {
+/// Reduces `amount`, which costs `cost`, to the ceiling, and so that it costs no more than is left. `None` on overflow.
+pub fn caps(limits: Limits<'_>, amount: Decimal, cost: Decimal, asset: Asset, model: &CostModel<'_>) -> Option<Capped> {
+    let Limits { room, ceiling } = limits;
+    let ceiling = ceiling.filter(|ceiling| *ceiling < amount);
+    let (allowed, cost) = match ceiling {
+        Some(ceiling) => (ceiling, model.cost(ceiling)?),
+        None => (amount, cost),
+    };
     let least = room.least();
     let figures = |cost| {
         Figures::Caps(CapFigures {
             room: *room,
             cost: Money::of(cost),
+            bonus_max_amount: ceiling.map(Money::of),
         })
     };
     if cost <= least {
         return Some(Capped {
-            gate: GateFigures::new(figures(cost), amount, amount),
+            gate: GateFigures::new(figures(cost), amount, allowed),
             cost,
         });
     }
-    let reduced = largest_fitting(amount, scale, |amount| {
+    let reduced = largest_fitting(allowed, asset.scale(), |amount| {
         model.cost(amount).is_some_and(|cost| cost <= least)
     });
     let cost = if reduced.is_zero() { cost } else { model.cost(reduced)? };

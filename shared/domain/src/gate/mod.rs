@@ -8,7 +8,7 @@ mod caps;
 mod fraud;
 mod profit;
 
-pub use caps::{BudgetFigures, CapFigures, CapRoom, Capped, budget, caps};
+pub use caps::{BudgetFigures, CapFigures, CapRoom, Capped, Limits, budget, caps};
 pub use fraud::{EligibilityFigures, FraudFigures, Penalty, eligibility, fraud};
 pub use profit::{Profit, ProfitFigures, profit};
 

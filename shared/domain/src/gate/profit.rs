@@ -7,7 +7,7 @@
 
 use super::cost::{CostModel, largest_fitting};
 use super::{Figures, GateFigures};
-use crate::money::{INTEGER_DIGITS_MAX, MONEY_SCALE, Money};
+use crate::money::{MONEY_SCALE, Money, is_storable};
 use crate::player::PlayerSnapshot;
 use crate::rule::RewardType;
 use crate::settings::{OnUnprofitable, ProfitSettings, RevenueBasis};
@@ -61,7 +61,7 @@ fn multiplier(player: &PlayerSnapshot, reward_type: RewardType, settings: &Profi
 fn revenue(base_wager: Decimal, multiplier: Decimal, edge: Decimal) -> Option<Decimal> {
     let revenue = base_wager.checked_mul(multiplier)?.checked_mul(edge)?;
     let revenue = revenue.round_dp_with_strategy(MONEY_SCALE, RoundingStrategy::MidpointAwayFromZero);
-    Some(revenue).filter(|revenue| revenue.abs() < Decimal::from(10_i64.pow(INTEGER_DIGITS_MAX)))
+    Some(revenue).filter(|revenue| is_storable(*revenue))
 }
 
 /// Whether the profit is not negative and the return on the cost is high enough.

@@ -5,8 +5,12 @@
 //! * A rule without `trigger` is called by everything except consequences: a changed segment or tier evaluates only the
 //!   rules that name SEGMENT_CHANGED or TIER_CHANGED. Otherwise one deposit would be evaluated up to three times, and
 //!   each time the next lower rule would pay.
-//! * A rule that pays per event has no period in a run. The facts of an evaluation that an event called are those at
-//!   the time of the evaluation.
+//! * A rule that pays per event has no period in a run.
+//! * A rule judges the moment of the event: `starts_at`, `ends_at`, `days_of_week`, the facts and the period are those of
+//!   `occurred_at`. A rule without `starts_at` begins when its first version is saved, so that it pays nothing that
+//!   happened before; one with an earlier `starts_at` does. Whether it is active, its version and the gates are of now.
+//! * The rules of an `exclusive_group` are one reward and share their period, so they have one cadence: the save of an
+//!   active rule is refused while an active rule of its group has another. What was saved before keeps its own periods.
 
 pub mod condition;
 pub(crate) mod fields;
@@ -81,6 +85,8 @@ pub struct Rule {
     pub days_of_week: Option<Vec<Weekday>>,
     pub budget: Option<Budget>,
     pub exclusive_group: Option<String>,
+    /// When the first version was saved; `None`: it was not.
+    pub created_at: Option<Timestamp>,
     /// Facts named by the conditions and the formula, sorted.
     reads: Vec<FactId>,
     definition: Value,
@@ -189,6 +195,7 @@ impl Rule {
             days_of_week,
             budget,
             exclusive_group,
+            created_at: None,
             definition: Value::Null,
         };
         rule.definition = rule.normal_form(conditions, reward::normalise(config));
@@ -262,6 +269,12 @@ impl Rule {
     /// Whether the rule is active, in its period, on one of its days, and has this trigger.
     pub fn is_live(&self, trigger: Trigger, moment: &Moment) -> bool {
         self.is_called_by(trigger) && self.is_on(moment)
+    }
+
+    /// Whether an event of this trigger at this moment calls the rule.
+    pub fn is_called(&self, trigger: Trigger, moment: &Moment) -> bool {
+        let begins_at = self.starts_at.or(self.created_at);
+        self.is_live(trigger, moment) && begins_at.is_none_or(|begins_at| begins_at <= moment.now())
     }
 
     /// Whether the rule is active, in its period, on one of its days.

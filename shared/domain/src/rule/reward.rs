@@ -4,8 +4,8 @@ use super::condition::Checks;
 use super::fields::{Bounds, Fields, read_decimal};
 use crate::bonus::{GrantTerms, MaxBetAction, OnWithdrawal, WageringBasis, weighted_games};
 use crate::facts::Catalogue;
-use crate::formula::Formula;
-use crate::money::{Asset, MONEY_SCALE, STORED_SCALE};
+use crate::formula::{EvalError, Formula};
+use crate::money::{Asset, INTEGER_DIGITS_MAX, MONEY_SCALE, STORED_SCALE, is_storable, round_reward};
 use crate::problem::{FieldErrors, child};
 use crate::settings::Settings;
 use crate::spelling::nearest;
@@ -129,6 +129,12 @@ impl Reward {
         if let Some(reward_type) = reward_type {
             check_belongs(&mut fields, reward_type);
         }
+        if let (Checks::Save, Some(formula)) = (context.checks, &formula) {
+            let amount = certain_amount(&mut fields, formula, (min_amount, max_amount), context.catalogue);
+            if asset == Asset::Bonus {
+                check_requirement(&mut fields, &terms, round_reward(amount, asset));
+            }
+        }
         let terms = (asset == Asset::Bonus).then_some(terms);
         Some(Self {
             reward_type: reward_type?,
@@ -192,6 +198,39 @@ fn terms(fields: &mut Fields<'_, '_>, context: &Context<'_>) -> GrantTerms {
     };
     check_terms(fields, &terms, context.settings, context.checks);
     terms
+}
+
+/// The amount that the rule gives whenever it gives one, or the least of its amounts. Refuses a formula that is never in
+/// the range of amounts.
+fn certain_amount(
+    fields: &mut Fields<'_, '_>,
+    formula: &Formula,
+    (min, max): (Option<Decimal>, Option<Decimal>),
+    catalogue: &Catalogue,
+) -> Decimal {
+    let constant = formula.constant_value(catalogue);
+    let least = match constant {
+        Some(Ok(amount)) => amount.max(min.unwrap_or(amount)),
+        Some(Err(_)) | None => min.unwrap_or_default(),
+    };
+    let least = max.map_or(least, |max| least.min(max));
+    if is_storable(least) && constant != Some(Err(EvalError::Overflow)) {
+        return least;
+    }
+    fields.error(
+        "formula",
+        "range",
+        format!("the amount always has more than {INTEGER_DIGITS_MAX} integer digits"),
+    );
+    Decimal::ZERO
+}
+
+/// Refuses terms under which a bonus of this amount could not be stored.
+pub(crate) fn check_requirement(fields: &mut Fields<'_, '_>, terms: &GrantTerms, amount: Decimal) {
+    if terms.wagering_required(amount, Decimal::ZERO).is_none() {
+        let detail = format!("the money to stake would have more than {INTEGER_DIGITS_MAX} integer digits");
+        fields.error("wagering_requirement", "range", detail);
+    }
 }
 
 /// Bounds of wagering requirements and conversion limits.

@@ -14,7 +14,7 @@ mod tally;
 pub use report::{AllRules, BudgetUse, Difference, Distribution, GateTally, Group, Report, Sample, Stopped};
 pub use tally::Outcome;
 
-use crate::evaluate::{BudgetRooms, Candidate, Evaluation, LiveRules, evaluate, is_paid};
+use crate::evaluate::{BudgetRooms, Candidate, Evaluation, LiveRules, Turns, evaluate};
 use crate::facts::{Catalogue, Facts};
 use crate::period::Moment;
 use crate::player::PlayerSnapshot;
@@ -36,7 +36,7 @@ pub struct Scenario<'a> {
 /// The running figures of one scenario.
 struct Side<'a> {
     scenario: Scenario<'a>,
-    period_key: Option<String>,
+    turns: Turns,
     tally: Tally,
     all: AllTally,
 }
@@ -44,10 +44,9 @@ struct Side<'a> {
 impl<'a> Side<'a> {
     fn new(scenario: Scenario<'a>) -> Self {
         let rule = scenario.subject.0;
-        let period_key = rule.cadence.period_key(scenario.rules.moment(), None);
         Self {
+            turns: Turns::at(scenario.rules.moment()),
             scenario,
-            period_key,
             tally: Tally::none(rule.reward.reward_type.asset()),
             all: AllTally::default(),
         }
@@ -68,9 +67,9 @@ impl<'a> Side<'a> {
             Some(decision) => decision.verdict.into(),
             None if !rule.matches(candidate.facts) => Outcome::NoMatch,
             None if self
-                .period_key
-                .as_deref()
-                .is_some_and(|key| is_paid(candidate.player, rule, key)) =>
+                .turns
+                .of(rule, None)
+                .is_some_and(|turn| turn.is_paid(candidate.player, rule, settings)) =>
             {
                 Outcome::AlreadyGranted
             }

@@ -6,7 +6,7 @@ use crate::support::{
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, RuleSet, Verdict, evaluate};
 use domain::facts::{EventFacts, Facts};
 use domain::period::Moment;
-use domain::player::{PastGrant, PlayerSnapshot};
+use domain::player::{Claim, PastGrant, PlayerSnapshot};
 use domain::rule::{Rule, Trigger};
 use domain::settings::Settings;
 use serde_json::{Value, json};
@@ -43,6 +43,16 @@ const NEVER: fn() -> Value = || json!({"conditions": {"segment": "VIP"}});
 const REFUSED: fn() -> Value = || json!({"reward_config": {"type": "TICKETS", "amount": 900_000}});
 const NO_AMOUNT: fn() -> Value =
     || json!({"reward_config": {"type": "LOYALTY_POINTS", "formula": "net_loss / total_won * 0"}});
+
+fn past_grant(rule_id: &str, period_key: &str) -> PastGrant {
+    PastGrant {
+        rule_id: rule_id.into(),
+        claim: Claim {
+            period_key: period_key.into(),
+            ..Claim::default()
+        },
+    }
+}
 
 fn in_group(group: &str) -> Value {
     json!({"exclusive_group": group})
@@ -187,7 +197,10 @@ fn what_cannot_be_computed_is_not_applicable_with_the_reason() {
     assert_eq!(reason("net_loss"), "the amount is not above 0");
     assert_eq!(reason("0 - 5"), "the amount is not above 0");
     assert_eq!(reason("0.009"), "the amount rounds down to 0");
-    assert_eq!(reason("999999999999999 * 10"), "the amount or its cost is too large");
+    assert_eq!(
+        reason("999999999999999 * 10 + net_loss"),
+        "the amount or its cost is too large"
+    );
 }
 
 #[test]
@@ -266,10 +279,7 @@ fn amounts_are_held_between_their_limits_and_rounded_down() {
 #[test]
 fn one_reward_per_rule_and_period() {
     let paid = |period_key: &str| PlayerSnapshot {
-        past_grants: vec![PastGrant {
-            rule_id: "A".into(),
-            period_key: period_key.into(),
-        }],
+        past_grants: vec![past_grant("A", period_key)],
         ..anyone()
     };
     for (cadence, period_key) in [
@@ -284,7 +294,7 @@ fn one_reward_per_rule_and_period() {
         assert_eq!(evaluation.decisions.len(), 1);
         let before = evaluate_player(&paid("2025"), &set, &at_most(1));
         assert_eq!(
-            (granted(&before), before.grants[0].period_key.as_str()),
+            (granted(&before), before.grants[0].claim.period_key.as_str()),
             (vec!["A"], period_key)
         );
     }
@@ -301,14 +311,11 @@ fn a_rule_per_event_pays_once_for_each_event_and_never_without_one() {
     assert_eq!(evaluate_player(&anyone(), &set, &at_most(1)), Evaluation::default());
     let first = evaluate_with(&anyone(), &set, &at_most(1), Some(&deposit("E1", "40")), &mut budgets);
     assert_eq!(
-        (first.grants[0].period_key.as_str(), first.grants[0].amount),
-        ("E1", d("40"))
+        (first.grants[0].claim.period_key.as_str(), first.grants[0].amount),
+        ("event:E1", d("40"))
     );
     let paid = PlayerSnapshot {
-        past_grants: vec![PastGrant {
-            rule_id: "A".into(),
-            period_key: "E1".into(),
-        }],
+        past_grants: vec![past_grant("A", "event:E1")],
         ..anyone()
     };
     assert!(
@@ -534,6 +541,7 @@ fn unknown_facts_are_null() {
         "days_since_last_deposit",
         "event_amount",
         "event_game",
+        "is_first_deposit",
         "lp_multiplier",
         "segment",
         "total_bets",

@@ -3,7 +3,7 @@
 use crate::support::{catalogue, d, moment, parse_rule, rule, sample_player, sample_rule};
 use domain::evaluate::{BudgetRooms, Candidate, Explanation, Verdict, explain};
 use domain::facts::Facts;
-use domain::player::{PastGrant, PlayerSnapshot};
+use domain::player::{Claim, PastGrant, PlayerSnapshot};
 use domain::rule::Rule;
 use domain::settings::Settings;
 use serde_json::json;
@@ -109,7 +109,10 @@ fn a_formula_without_a_value_still_shows_the_gates() {
 fn a_player_who_was_paid_before_is_told_apart() {
     let past_grants = vec![PastGrant {
         rule_id: "LOSS_CASHBACK".into(),
-        period_key: "ONCE".into(),
+        claim: Claim {
+            period_key: "ONCE".into(),
+            ..Claim::default()
+        },
     }];
     let explained = explanation(
         &PlayerSnapshot {

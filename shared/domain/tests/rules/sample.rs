@@ -81,7 +81,7 @@ fn p002_is_refused_two_rewards_and_granted_the_third() {
     let grant = &evaluation.grants[0];
     assert_eq!(grant.wagering_required, d("4800.00"));
     assert_eq!(grant.expected_revenue, d("450.00"));
-    assert_eq!(grant.period_key, "ONCE");
+    assert_eq!(grant.claim.period_key, "ONCE");
     assert_eq!(grant.expires_at.unwrap().to_string(), "2026-11-25T12:00:00Z");
 }
 

@@ -3,7 +3,7 @@
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, RuleSet, evaluate};
 use domain::facts::{Catalogue, EventFacts, Facts};
 use domain::id::PlayerId;
-use domain::metrics::{Totals, Windows};
+use domain::metrics::{Losses, Totals, Windows};
 use domain::period::Moment;
 use domain::player::{AccountStanding, Balances, PlayerSnapshot, RewardSpend};
 use domain::rule::{Rule, Trigger};
@@ -82,6 +82,8 @@ pub fn player(player_id: &str, deposited: &str, wagered: &str, won: &str, sessio
         tier: "BRONZE".to_owned(),
         totals,
         windows,
+        losses: Some(Losses::default()),
+        deposit_count: Some(0),
         balances: Balances::default(),
         risk_score: 0,
         kyc_completed: false,
@@ -167,9 +169,11 @@ pub fn evaluate_with(
 
 pub fn deposit(event_id: &str, amount: &str) -> EventFacts {
     EventFacts {
+        trigger: Trigger::Deposit,
         event_id: event_id.to_owned(),
         occurred_at: NOW.parse().unwrap(),
         amount: Some(d(amount)),
         game: None,
+        entry: None,
     }
 }

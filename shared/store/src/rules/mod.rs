@@ -28,7 +28,7 @@ WHERE r.rule_id = $1";
 
 // Archived and inactive rules grant nothing. Every saved definition contains `is_active`.
 const LOAD_LIVE: &str = "
-SELECT v.definition, v.version
+SELECT r.rule_id, r.current_version, r.created_at, r.updated_at, r.archived_at, v.definition
 FROM rules r
 JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version
 WHERE r.archived_at IS NULL
@@ -36,7 +36,7 @@ WHERE r.archived_at IS NULL
 ORDER BY r.rule_id";
 
 const LOAD_UNARCHIVED: &str = "
-SELECT v.definition, v.version
+SELECT r.rule_id, r.current_version, r.created_at, r.updated_at, r.archived_at, v.definition
 FROM rules r
 JOIN rule_versions v ON v.rule_id = r.rule_id AND v.version = r.current_version
 WHERE r.archived_at IS NULL
@@ -56,6 +56,9 @@ SELECT 1
 FROM rules
 WHERE rule_id = $1
 FOR UPDATE";
+
+// Conflicts with itself and with saves, not with reads.
+const LOCK_ALL: &str = "LOCK TABLE rules IN SHARE ROW EXCLUSIVE MODE";
 
 const INSERT: &str = "
 INSERT INTO rules (rule_id, current_version, created_at, updated_at)
@@ -86,6 +89,7 @@ pub const STATEMENTS: &[&str] = &[
     LOAD_UNARCHIVED,
     VERSIONS,
     LOCK,
+    LOCK_ALL,
     INSERT,
     ADD_VERSION,
     SET_VERSION,
@@ -137,21 +141,14 @@ pub async fn get(executor: &impl Executor, rule_id: &RuleId) -> Result<Option<St
     statement::optional(executor, GET, &[&rule_id.as_str()], rule).await
 }
 
-/// The definition and version of every rule that can grant: active and not archived.
-pub async fn load_live(executor: &impl Executor) -> Result<Vec<(Value, i32)>> {
-    definitions(executor, LOAD_LIVE).await
+/// Every rule that can grant: active and not archived.
+pub async fn load_live(executor: &impl Executor) -> Result<Vec<StoredRule>> {
+    statement::list(executor, LOAD_LIVE, &[], rule).await
 }
 
-/// The definition and version of every rule that is not archived, including inactive rules.
-pub async fn load_unarchived(executor: &impl Executor) -> Result<Vec<(Value, i32)>> {
-    definitions(executor, LOAD_UNARCHIVED).await
-}
-
-async fn definitions(executor: &impl Executor, sql: &str) -> Result<Vec<(Value, i32)>> {
-    statement::list(executor, sql, &[], |row| {
-        Ok((row.try_get("definition")?, row.try_get("version")?))
-    })
-    .await
+/// Every rule that is not archived, including inactive rules.
+pub async fn load_unarchived(executor: &impl Executor) -> Result<Vec<StoredRule>> {
+    statement::list(executor, LOAD_UNARCHIVED, &[], rule).await
 }
 
 /// Newest first; `page.after` is a version.
@@ -175,6 +172,13 @@ pub async fn versions(executor: &impl Executor, rule_id: &RuleId, page: &Page<i3
 /// Returns whether the rule exists. If so, it stays locked until the transaction ends.
 pub async fn lock(tx: &Tx<'_>, rule_id: &RuleId) -> Result<bool> {
     Ok(statement::optional_row(tx, LOCK, &[&rule_id.as_str()]).await?.is_some())
+}
+
+/// Keeps other rules from being saved until the transaction ends, for a rule that must fit them. Read them after this
+/// call.
+pub async fn lock_all(tx: &Tx<'_>) -> Result<()> {
+    statement::execute(tx, LOCK_ALL, &[]).await?;
+    Ok(())
 }
 
 /// Adds a rule with version 1. Returns false, and adds nothing, when the id is taken, even by an archived rule.

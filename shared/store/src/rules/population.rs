@@ -7,14 +7,16 @@
 use crate::db::{Client, Db, Tx, snapshot};
 use crate::error::{Error, Result};
 use crate::players::totals::{TOTALS, totals_of};
-use crate::program::snapshots::{self, PLAYER, WINDOW_SUMS};
+use crate::program::snapshots::{self, LOSS_SUMS, PLAYER, WINDOW_SUMS};
 use crate::row::word;
 use crate::statement::{self, text};
+use domain::facts::FactSource;
 use domain::metrics::Windows;
+use domain::period::Moment;
 use domain::player::{PastGrant, PlayerSnapshot};
-use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -75,6 +77,7 @@ SELECT player_id, sum(wagered) AS wagered_30d
 FROM player_daily
 WHERE player_id BETWEEN $2 AND $3
   AND day > $1::date - 30
+  AND day <= $1::date
 GROUP BY player_id
 ORDER BY player_id";
 
@@ -82,23 +85,64 @@ const WINDOWS: &str = text!(
     "SELECT player_id,",
     WINDOW_SUMS,
     "
-FROM player_daily
-WHERE player_id BETWEEN $2 AND $3
-  AND day > $1::date - 30
+FROM (
+  SELECT player_id, day, deposited, wagered, won, withdrawn, $1::date AS today
+  FROM player_daily
+  WHERE player_id BETWEEN $2 AND $3
+    AND day > $1::date - 30
+    AND day <= $1::date
+) AS days
 GROUP BY player_id
 ORDER BY player_id"
 );
 
+const LOSSES: &str = text!(
+    "SELECT player_id,",
+    LOSS_SUMS,
+    "
+FROM (
+  SELECT player_id, day, wagered, won, $1::date AS today, $2::date AS week, $3::date AS month
+  FROM player_daily
+  WHERE player_id BETWEEN $5 AND $6
+    AND day >= $4::date
+    AND day <= $1::date
+) AS days
+GROUP BY player_id
+ORDER BY player_id"
+);
+
+const DEPOSITS: &str = "
+SELECT e.player_id, count(*)
+FROM activity_events e
+WHERE e.player_id BETWEEN $1 AND $2
+  AND e.type = 'DEPOSIT'
+  AND NOT EXISTS (
+    SELECT
+    FROM activity_events v
+    WHERE v.player_id = e.player_id
+      AND v.voids = e.event_id
+  )
+GROUP BY e.player_id
+ORDER BY e.player_id";
+
+// What has been paid is a list of grants: of the rules, and of their groups.
 const GRANTS: &str = "
 SELECT player_id,
   sum(cost) FILTER (WHERE issued_at > $3) AS day,
   sum(cost) FILTER (WHERE issued_at > $4) AS days_7,
   sum(cost) FILTER (WHERE issued_at > $5) AS days_30,
-  array_agg(rule_id) FILTER (WHERE period_key = ANY($6) AND rule_id = ANY($7)) AS rule_ids,
-  array_agg(period_key) FILTER (WHERE period_key = ANY($6) AND rule_id = ANY($7)) AS period_keys
-FROM grants
-WHERE player_id BETWEEN $1 AND $2
-  AND (issued_at > $5 OR rule_id = ANY($7))
+  array_agg(rule_id) FILTER (WHERE is_claim) AS rule_ids,
+  array_agg(period_key) FILTER (WHERE is_claim) AS period_keys,
+  array_agg(period_from) FILTER (WHERE is_claim) AS periods_from,
+  array_agg(period_until) FILTER (WHERE is_claim) AS periods_until,
+  array_agg(exclusive_group) FILTER (WHERE is_claim) AS exclusive_groups
+FROM (
+  SELECT player_id, rule_id, period_key, period_from, period_until, exclusive_group, cost, issued_at,
+    period_key = ANY($6) AND (rule_id = ANY($7) OR exclusive_group = ANY($8)) AS is_claim
+  FROM grants
+  WHERE player_id BETWEEN $1 AND $2
+    AND (issued_at > $5 OR rule_id = ANY($7) OR exclusive_group = ANY($8))
+) AS given
 GROUP BY player_id
 ORDER BY player_id";
 
@@ -118,30 +162,36 @@ pub const STATEMENTS: &[&str] = &[
     SEGMENTS,
     WAGERED,
     WINDOWS,
+    LOSSES,
+    DEPOSITS,
     GRANTS,
     BALANCES,
 ];
 
-/// How much is read of each player.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Detail {
-    /// The player's row, totals and segment, and what the gates need.
-    Gated,
-    /// Also the balances and all windows.
-    All,
-}
-
 /// What to read, and as of when.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    pub detail: Detail,
-    pub now: Timestamp,
-    /// In the program's time zone.
-    pub today: Date,
+    pub moment: Moment,
+    /// What the rules read. Windows, losses, deposits and balances, which are sums over rows, are read only for rules
+    /// that do; the gates need the stake of 30 days.
+    pub sources: BTreeSet<FactSource>,
     /// The periods in which a rule may grant now.
     pub period_keys: Vec<String>,
     /// The rules whose earlier grants count.
     pub rule_ids: Vec<String>,
+    /// The groups whose earlier grants count.
+    pub exclusive_groups: Vec<String>,
+}
+
+impl Reading {
+    fn reads(&self, source: FactSource) -> bool {
+        self.sources.contains(&source)
+    }
+
+    /// The rows of a statement that is sent only if rules read them.
+    async fn rows_for(&self, source: FactSource, rows: impl Future<Output = Result<Vec<Row>>>) -> Result<Vec<Row>> {
+        if self.reads(source) { rows.await } else { Ok(Vec::new()) }
+    }
 }
 
 /// The number of players. Scans an index.
@@ -294,34 +344,32 @@ async fn follow(mut client: Client, exported: String, ranges: Ranges, reader: Re
 
 /// Reads one range. The statements are sent together.
 async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) -> Result<Vec<PlayerSnapshot>> {
-    let Reading {
-        detail,
-        now,
-        today,
-        period_keys,
-        rule_ids,
-    } = reading;
-    let days_ago = |days: i64| *now - SignedDuration::from_hours(24 * days);
+    let moment = &reading.moment;
+    let days_ago = |days: i64| moment.now() - SignedDuration::from_hours(24 * days);
     let (day, days_7, days_30) = (days_ago(1), days_ago(7), days_ago(30));
-    let windows = if *detail == Detail::All { WINDOWS } else { WAGERED };
-    let range: statement::Params<'_> = &[first, last];
-    let of_windows: statement::Params<'_> = &[today, first, last];
-    let of_grants: statement::Params<'_> = &[first, last, &day, &days_7, &days_30, period_keys, rule_ids];
-    let balances = async {
-        match detail {
-            Detail::All => statement::rows(tx, BALANCES, range).await,
-            Detail::Gated => Ok(Vec::new()),
-        }
+    let (today, week, month, last_month) = (moment.today(), moment.week(), moment.month(), moment.last_month());
+    let windows = if reading.reads(FactSource::Windows) {
+        WINDOWS
+    } else {
+        WAGERED
     };
-    let (players, totals, segments, windows, grants, balances) = tokio::try_join!(
+    let range: statement::Params<'_> = &[first, last];
+    let of_windows: statement::Params<'_> = &[&today, first, last];
+    let of_losses: statement::Params<'_> = &[&today, &week, &month, &last_month, first, last];
+    let (keys, rule_ids, groups) = (&reading.period_keys, &reading.rule_ids, &reading.exclusive_groups);
+    let of_grants: statement::Params<'_> = &[first, last, &day, &days_7, &days_30, keys, rule_ids, groups];
+    let (players, totals, segments, windows, losses, deposits, grants, balances) = tokio::try_join!(
         statement::rows(tx, PLAYERS, range),
         statement::rows(tx, TOTALS_OF_RANGE, range),
         statement::rows(tx, SEGMENTS, range),
         statement::rows(tx, windows, of_windows),
+        reading.rows_for(FactSource::Losses, statement::rows(tx, LOSSES, of_losses)),
+        reading.rows_for(FactSource::Deposits, statement::rows(tx, DEPOSITS, range)),
         statement::rows(tx, GRANTS, of_grants),
-        balances,
+        reading.rows_for(FactSource::Balances, statement::rows(tx, BALANCES, range)),
     )?;
     let (mut totals, mut segments, mut windows) = (Rows::of(&totals), Rows::of(&segments), Rows::of(&windows));
+    let (mut losses, mut deposits) = (Rows::of(&losses), Rows::of(&deposits));
     let (mut grants, mut balances) = (Rows::of(&grants), Rows::of(&balances));
     let mut loaded = Vec::with_capacity(players.len());
     for row in &players {
@@ -331,7 +379,14 @@ async fn load(tx: &Tx<'_>, (first, last): &(String, String), reading: &Reading) 
         let segment = segments.next(id)?.map(|row| word(row, 1)).transpose()?;
         let mut snapshot = snapshots::snapshot(row, totals_of(of_player, 1)?, segment)?;
         if let Some(row) = windows.next(id)? {
-            snapshot.windows = windows_of(row, *detail)?;
+            snapshot.windows = windows_of(row, reading)?;
+        }
+        if reading.reads(FactSource::Losses) {
+            snapshot.losses = Some(losses.next(id)?.map(snapshots::losses).transpose()?.unwrap_or_default());
+        }
+        if reading.reads(FactSource::Deposits) {
+            let count = deposits.next(id)?.map(|row| row.try_get(1)).transpose()?;
+            snapshot.deposit_count = Some(count.unwrap_or_default());
         }
         if let Some(row) = grants.next(id)? {
             snapshot.spend = snapshots::spend(row)?;
@@ -366,24 +421,29 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn windows_of(row: &Row, detail: Detail) -> Result<Windows> {
-    match detail {
-        Detail::Gated => Ok(Windows {
-            wagered_30d: snapshots::sum(row, 1)?,
-            ..Windows::default()
-        }),
-        Detail::All => snapshots::windows(row),
+fn windows_of(row: &Row, reading: &Reading) -> Result<Windows> {
+    if reading.reads(FactSource::Windows) {
+        return snapshots::windows(row);
     }
+    Ok(Windows {
+        wagered_30d: snapshots::sum(row, 1)?,
+        ..Windows::default()
+    })
 }
 
 fn past_grants(row: &Row) -> Result<Vec<PastGrant>> {
     let Some(rule_ids) = row.try_get::<_, Option<Vec<String>>>(4)? else {
         return Ok(Vec::new());
     };
-    let period_keys: Vec<String> = row.try_get(5)?;
+    let keys: Vec<String> = row.try_get(5)?;
+    let from: Vec<Option<Timestamp>> = row.try_get(6)?;
+    let until: Vec<Option<Timestamp>> = row.try_get(7)?;
+    let groups: Vec<Option<String>> = row.try_get(8)?;
+    let claims = keys.into_iter().zip(from.into_iter().zip(until)).zip(groups);
+    let claims = claims.map(|((key, span), group)| snapshots::claim(key, span, group, None));
     Ok(rule_ids
         .into_iter()
-        .zip(period_keys)
-        .map(|(rule_id, period_key)| PastGrant { rule_id, period_key })
+        .zip(claims)
+        .map(|(rule_id, claim)| PastGrant { rule_id, claim })
         .collect())
 }

@@ -19,6 +19,7 @@ columns! {
         occurred_at: timestamptz = Timestamp,
         amount: numeric = Option<Decimal>,
         game: text = Option<&'a str>,
+        entered: text = Option<&'a str>,
     }
 }
 
@@ -40,14 +41,21 @@ WHERE batch_id = $1
   AND failed_at IS NULL
 ORDER BY player_id";
 
-// One trigger per player, oldest first, so that the next one is evaluated after the grants of this one.
+// One trigger per player, oldest first, so that the next one is evaluated after the grants of this one. At one instant
+// deposits are first, as in the order of events.
 const NEXT: &str = "
-SELECT DISTINCT ON (player_id) player_id, trigger, trigger_id, occurred_at, amount, game
-FROM reward_triggers
-WHERE batch_id = $1
-  AND evaluated_at IS NULL
-  AND failed_at IS NULL
-ORDER BY player_id, occurred_at, trigger, trigger_id";
+SELECT DISTINCT ON (t.player_id) t.player_id, t.trigger, t.trigger_id, t.occurred_at, t.amount, t.game, t.entered,
+  EXISTS (
+    SELECT
+    FROM activity_events v
+    WHERE v.player_id = t.player_id
+      AND v.voids = t.trigger_id
+  ) AS voided
+FROM reward_triggers t
+WHERE t.batch_id = $1
+  AND t.evaluated_at IS NULL
+  AND t.failed_at IS NULL
+ORDER BY t.player_id, t.occurred_at, t.trigger, t.trigger_id";
 
 columns! {
     struct TriggerKey<'a> => TriggerKeys (evaluated_at) {
@@ -91,6 +99,22 @@ pub struct NewTrigger {
     pub occurred_at: Timestamp,
     pub amount: Option<Decimal>,
     pub game: Option<String>,
+    /// The segment or tier that the player now has, if it changed.
+    pub entered: Option<String>,
+}
+
+/// A trigger whose turn it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NextTrigger {
+    pub trigger: NewTrigger,
+    pub standing: Standing,
+}
+
+/// Whether the event of a trigger still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Counts,
+    Voided,
 }
 
 /// Adds a batch. After the commit, the caller sends one message for it to the reward queue.
@@ -107,6 +131,7 @@ pub async fn add(tx: &Tx<'_>, batch_id: TriggerBatchId, triggers: &[NewTrigger],
             occurred_at: new.occurred_at,
             amount: new.amount,
             game: new.game.as_deref(),
+            entered: new.entered.as_deref(),
         })
         .collect();
     statement::execute(tx, ADD, &rows.params([&batch_id.0, &now])).await?;
@@ -119,24 +144,32 @@ pub async fn players(executor: &impl Executor, batch_id: TriggerBatchId) -> Resu
 }
 
 /// The next trigger of each player in a batch, ordered by player id. The caller holds the players' locks.
-pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NewTrigger>> {
+pub async fn next(tx: &Tx<'_>, batch_id: TriggerBatchId) -> Result<Vec<NextTrigger>> {
     statement::list(tx, NEXT, &[&batch_id.0], |row| {
-        Ok(NewTrigger {
+        let trigger = NewTrigger {
             player_id: player_id(row)?,
             trigger: word(row, "trigger")?,
             trigger_id: row.try_get("trigger_id")?,
             occurred_at: row.try_get("occurred_at")?,
             amount: row.try_get("amount")?,
             game: row.try_get("game")?,
-        })
+            entered: row.try_get("entered")?,
+        };
+        let standing = if row.try_get("voided")? {
+            Standing::Voided
+        } else {
+            Standing::Counts
+        };
+        Ok(NextTrigger { trigger, standing })
     })
     .await
 }
 
 /// Marks triggers as evaluated. Belongs in the transaction of the grants.
-pub async fn evaluated(tx: &Tx<'_>, triggers: &[NewTrigger], now: Timestamp) -> Result<()> {
+pub async fn evaluated(tx: &Tx<'_>, triggers: &[NextTrigger], now: Timestamp) -> Result<()> {
     let keys: TriggerKeys<'_> = triggers
         .iter()
+        .map(|next| &next.trigger)
         .map(|done| TriggerKey {
             player_id: &done.player_id,
             trigger: done.trigger,

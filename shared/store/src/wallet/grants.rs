@@ -23,6 +23,10 @@ columns! {
         rule_id: text = Option<&'a str>,
         rule_version: integer = Option<i32>,
         period_key: text = Option<&'a str>,
+        period_from: timestamptz = Option<Timestamp>,
+        period_until: timestamptz = Option<Timestamp>,
+        exclusive_group: text = Option<&'a str>,
+        entered: text = Option<&'a str>,
         evaluation_id: uuid = Option<EvaluationId>,
         reward_type: text = RewardType,
         asset: text = Asset,
@@ -198,12 +202,19 @@ pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
 
 fn new_grant_row((new, grant): &(NewGrant, Grant)) -> NewGrantRow<'_> {
     let rule = new.rule.as_ref();
+    let claim = rule.map(|rule| &rule.claim);
+    let entry = claim.and_then(|claim| claim.entry.as_ref());
+    let span = claim.and_then(|claim| claim.span);
     NewGrantRow {
         player_id: &new.player_id,
         grant_id: new.grant_id,
         rule_id: rule.map(|rule| rule.rule_id.as_str()),
         rule_version: rule.map(|rule| rule.version),
-        period_key: rule.map(|rule| rule.period_key.as_str()),
+        period_key: claim.map(|claim| claim.period_key.as_str()),
+        period_from: span.map(|span| span.from).or(entry.map(|entry| entry.at)),
+        period_until: span.map(|span| span.until),
+        exclusive_group: claim.and_then(|claim| claim.exclusive_group.as_deref()),
+        entered: entry.map(|entry| entry.entered.as_str()),
         evaluation_id: rule.map(|rule| rule.evaluation_id),
         reward_type: new.reward_type,
         asset: new.asset,

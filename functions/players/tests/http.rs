@@ -3,7 +3,7 @@
 
 use app::Act;
 use serde_json::{Value, json};
-use testing::{Player, TestApi, api_key, call, snapshot};
+use testing::{Player, TestApi, snapshot};
 
 async fn program() -> TestApi {
     TestApi::new("operator", players::router).await
@@ -86,7 +86,7 @@ async fn open_bonuses_show_in_the_balances() {
 async fn a_new_player_has_done_nothing_and_is_counted() {
     let program = program().await;
     let body = json!({ "player_id": "N1", "email": "n@example.com", "name": "=HYPERLINK(\"x\")" });
-    let created = program.send("POST", "/api/players", Some(body)).await.expect(201);
+    let created = program.post("/api/players", body).await.expect(201);
     assert_eq!(created, program.get("/api/players/N1").await);
     assert_eq!(
         [
@@ -123,10 +123,9 @@ async fn a_taken_id_is_a_conflict_and_changes_nothing() {
     p002().insert(&program.db()).await;
     let before = counters(&program).await;
     let problem = program
-        .send(
-            "POST",
+        .post(
             "/api/players",
-            Some(json!({ "player_id": "P002", "email": "other@example.com" })),
+            json!({ "player_id": "P002", "email": "other@example.com" }),
         )
         .await;
     assert_eq!(problem.header("content-type"), Some("application/problem+json"));
@@ -177,10 +176,9 @@ async fn wrong_players_are_refused_with_the_place() {
 async fn a_change_keeps_what_it_does_not_name() {
     let program = program().await;
     program
-        .send(
-            "POST",
+        .post(
             "/api/players",
-            Some(json!({ "player_id": "N1", "email": "n@example.com", "name": "N" })),
+            json!({ "player_id": "N1", "email": "n@example.com", "name": "N" }),
         )
         .await
         .expect(201);
@@ -246,8 +244,8 @@ async fn concurrent_changes_count_a_player_once() {
     let bodies =
         [false, true, false, true, false, true, false, false].map(|is_active| Some(json!({ "is_active": is_active })));
     let tasks = bodies.map(|body| {
-        let (router, key) = (program.router().clone(), program.key().to_owned());
-        tokio::spawn(async move { call(&router, "PUT", "/api/players/P002", Some(&key), body).await.status })
+        let program = program.clone();
+        tokio::spawn(async move { program.send("PUT", "/api/players/P002", body).await.status })
     });
     for task in tasks {
         assert_eq!(task.await.unwrap(), 200);
@@ -267,11 +265,7 @@ async fn lists_are_filtered_and_walked() {
     Player::new("P001").segment("VIP").tier("GOLD").insert(&db).await;
     Player::new("Q001").segment("NEW").insert(&db).await;
     program
-        .send(
-            "POST",
-            "/api/players",
-            Some(json!({ "player_id": "Z9", "email": "P0@Example.com" })),
-        )
+        .post("/api/players", json!({ "player_id": "Z9", "email": "P0@Example.com" }))
         .await
         .expect(201);
     program.send("DELETE", "/api/players/Q001", None).await.expect(200);
@@ -365,24 +359,15 @@ async fn unknown_players_are_not_found() {
 #[tokio::test]
 async fn only_staff_may_write() {
     let program = program().await;
-    let viewer = api_key(&program.db(), "viewer").await;
-    let ingest = api_key(&program.db(), "ingest").await;
     let body = || Some(json!({ "player_id": "N1" }));
-    call(program.router(), "GET", "/api/players", None, None)
-        .await
-        .expect(401);
-    call(program.router(), "POST", "/api/players", None, body())
-        .await
-        .expect(401);
-    call(program.router(), "POST", "/api/players", Some(&viewer), body())
+    program.send_unknown("GET", "/api/players", None).await.expect(401);
+    program.send_unknown("POST", "/api/players", body()).await.expect(401);
+    program
+        .send_as("viewer", "POST", "/api/players", body())
         .await
         .expect(403);
-    call(program.router(), "GET", "/api/players", Some(&ingest), None)
-        .await
-        .expect(403);
-    call(program.router(), "GET", "/api/players", Some(&viewer), None)
-        .await
-        .expect(200);
+    program.send_as("ingest", "GET", "/api/players", None).await.expect(403);
+    program.send_as("viewer", "GET", "/api/players", None).await.expect(200);
     assert_eq!(program.text("SELECT count(*) FROM players").await, "0");
     let unreadable = axum::http::Request::post("/api/players")
         .header("authorization", format!("Bearer {}", program.key()))

@@ -4,7 +4,7 @@
 use app::Act;
 use domain::id::PlayerId;
 use serde_json::{Value, json};
-use testing::{Player, Response, TestApi, api_key, call, snapshot};
+use testing::{Player, Response, TestApi, snapshot};
 
 /// With players P001 to P003, who share a device; P003 was rewarded.
 async fn program() -> TestApi {
@@ -66,9 +66,7 @@ async fn players_of(program: &TestApi, query: &str) -> Vec<String> {
 async fn judge(program: &TestApi, player_id: &str, verb: &str) -> Response {
     let signals = list(program, &format!("?player_id={player_id}")).await;
     let path = format!("/api/risk/signals/{}/{verb}", signals[0]["signal_id"].as_str().unwrap());
-    program
-        .send("POST", &path, Some(json!({ "note": "looked into" })))
-        .await
+    program.post(&path, json!({ "note": "looked into" })).await
 }
 
 async fn profile_of(program: &TestApi, player_id: &str) -> Value {
@@ -98,10 +96,7 @@ async fn a_page_names_the_next() {
     let link = page.header("link").unwrap().to_owned();
     assert_eq!(page.json[0]["player_id"], "P002");
     let next = link.trim_start_matches('<').split('>').next().unwrap();
-    assert_eq!(
-        program.send("GET", next, None).await.expect(200)[0]["player_id"],
-        "P001"
-    );
+    assert_eq!(program.get(next).await[0]["player_id"], "P001");
 }
 
 #[tokio::test]
@@ -153,7 +148,7 @@ async fn a_score_shows_how_it_is_made_up() {
         .tamper("UPDATE signals SET raised_at = now() - interval '45 days', last_seen_at = now() - interval '45 days'")
         .await;
     let flag = json!({ "player_id": "P001", "note": "chargeback" });
-    program.send("POST", "/api/risk/flag", Some(flag)).await.expect(201);
+    program.post("/api/risk/flag", flag).await.expect(201);
     let profile = profile_of(&program, "P001").await;
     let score = (
         &profile["risk_score"],
@@ -189,25 +184,16 @@ fn part(signal: &Value) -> String {
 async fn a_player_is_flagged_once() {
     let program = program().await;
     let flag = |player_id: &str| json!({ "player_id": player_id, "note": "chargeback" });
-    let signal = program
-        .send("POST", "/api/risk/flag", Some(flag("P001")))
-        .await
-        .expect(201);
+    let signal = program.post("/api/risk/flag", flag("P001")).await.expect(201);
     assert_eq!(
         (&signal["type"], &signal["evidence"]["note"]),
         (&json!("MANUAL_REVIEW"), &json!("chargeback"))
     );
     assert_eq!(
-        program
-            .send("POST", "/api/risk/flag", Some(flag("P001")))
-            .await
-            .expect(409)["type"],
+        program.post("/api/risk/flag", flag("P001")).await.expect(409)["type"],
         "urn:loyalty:problem:already_flagged"
     );
-    program
-        .send("POST", "/api/risk/flag", Some(flag("P404")))
-        .await
-        .expect(404);
+    program.post("/api/risk/flag", flag("P404")).await.expect(404);
     assert_eq!(program.text("SELECT count(*) FROM signals").await, "1");
     assert_eq!(
         program
@@ -284,34 +270,25 @@ async fn every_route_wants_its_role() {
     );
     let note = Some(json!({ "note": "seen" }));
     for (role, list, write) in [("viewer", 200, 403), ("ingest", 403, 403)] {
-        let key = api_key(&program.db(), role).await;
-        call(program.router(), "GET", "/api/risk/signals", Some(&key), None)
+        program
+            .send_as(role, "GET", "/api/risk/signals", None)
             .await
             .expect(list);
         for verb in ["resolve", "confirm"] {
-            call(
-                program.router(),
-                "POST",
-                &format!("{path}/{verb}"),
-                Some(&key),
-                note.clone(),
-            )
-            .await
-            .expect(write);
+            program
+                .send_as(role, "POST", &format!("{path}/{verb}"), note.clone())
+                .await
+                .expect(write);
         }
         let flag = json!({ "player_id": "P001", "note": "x" });
-        call(program.router(), "POST", "/api/risk/flag", Some(&key), Some(flag))
+        program
+            .send_as(role, "POST", "/api/risk/flag", Some(flag))
             .await
             .expect(write);
-        call(
-            players(&program).router(),
-            "GET",
-            "/api/players/P001/risk",
-            Some(&key),
-            None,
-        )
-        .await
-        .expect(list);
+        players(&program)
+            .send_as(role, "GET", "/api/players/P001/risk", None)
+            .await
+            .expect(list);
     }
     program.send_unknown("GET", "/api/risk/signals", None).await.expect(401);
     players(&program)

@@ -67,6 +67,7 @@ impl TestClock {
 /// api.get("/api/wallet/P001").await;
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct TestApi {
     test: Arc<TestDb>,
     router: Router,

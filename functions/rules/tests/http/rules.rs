@@ -1,6 +1,6 @@
 use crate::{loss_cashback, program};
 use serde_json::{Value, json};
-use testing::{Player, api_key, call, snapshot};
+use testing::{Player, snapshot};
 
 fn with(field: &str, value: Value) -> Value {
     let mut rule = loss_cashback();
@@ -11,18 +11,12 @@ fn with(field: &str, value: Value) -> Value {
 #[tokio::test]
 async fn a_saved_rule_is_given_back_with_its_version() {
     let program = program().await;
-    let created = program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    let created = program.post("/api/rules", loss_cashback()).await.expect(201);
     insta::assert_snapshot!("rule", snapshot(&created));
     assert_eq!(program.get("/api/rules/LOSS_CASHBACK").await, created);
     assert_eq!(program.get("/api/rules").await, json!([created]));
     assert_eq!(
-        program
-            .send("POST", "/api/rules", Some(loss_cashback()))
-            .await
-            .expect(409)["type"],
+        program.post("/api/rules", loss_cashback()).await.expect(409)["type"],
         "urn:loyalty:problem:duplicate"
     );
 }
@@ -30,10 +24,7 @@ async fn a_saved_rule_is_given_back_with_its_version() {
 #[tokio::test]
 async fn every_save_adds_a_version_and_is_audited() {
     let program = program().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let mut rule = with("priority", json!(11));
     rule.as_object_mut().unwrap().remove("rule_id");
     let updated = program
@@ -64,10 +55,7 @@ async fn every_save_adds_a_version_and_is_audited() {
 #[tokio::test]
 async fn a_put_changes_what_it_names_and_null_clears() {
     let program = program().await;
-    let created = program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    let created = program.post("/api/rules", loss_cashback()).await.expect(201);
     let patch = json!({
         "rule_id": null,
         "priority": null,
@@ -118,19 +106,11 @@ async fn a_put_changes_what_it_names_and_null_clears() {
 #[tokio::test]
 async fn concurrent_saves_make_dense_versions() {
     let program = program().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let tasks: Vec<_> = (0..8)
         .map(|n| {
-            let (router, key) = (program.router().clone(), program.key().to_owned());
-            let rule = with("priority", json!(n));
-            tokio::spawn(async move {
-                call(&router, "PUT", "/api/rules/LOSS_CASHBACK", Some(&key), Some(rule))
-                    .await
-                    .status
-            })
+            let (program, rule) = (program.clone(), with("priority", json!(n)));
+            tokio::spawn(async move { program.send("PUT", "/api/rules/LOSS_CASHBACK", Some(rule)).await.status })
         })
         .collect();
     for task in tasks {
@@ -148,10 +128,7 @@ async fn concurrent_saves_make_dense_versions() {
 #[tokio::test]
 async fn an_archived_rule_stays_readable_and_cannot_be_changed() {
     let program = program().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let archived = program
         .send("DELETE", "/api/rules/LOSS_CASHBACK", None)
         .await
@@ -214,10 +191,7 @@ async fn wrong_rules_are_refused_with_the_place() {
             "{rule}"
         );
     }
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     assert_eq!(
         program
             .errors("PUT", "/api/rules/LOSS_CASHBACK", Some(with("rule_id", json!("OTHER"))))
@@ -233,7 +207,7 @@ async fn lists_are_filtered_and_walked() {
     for (id, is_active) in [("C", true), ("A", false), ("B", true)] {
         let mut rule = with("rule_id", json!(id));
         rule["is_active"] = json!(is_active);
-        program.send("POST", "/api/rules", Some(rule)).await.expect(201);
+        program.post("/api/rules", rule).await.expect(201);
     }
     let ids = |rules: Value| -> Vec<String> {
         rules
@@ -291,16 +265,9 @@ async fn a_test_says_what_the_rule_would_do_and_why() {
         .segment("LOSING")
         .insert(&db)
         .await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let trial = program
-        .send(
-            "POST",
-            "/api/rules/LOSS_CASHBACK/test",
-            Some(json!({ "player_id": "P002" })),
-        )
+        .post("/api/rules/LOSS_CASHBACK/test", json!({ "player_id": "P002" }))
         .await
         .expect(200);
     assert_eq!(trial["matches"], json!(true));
@@ -359,14 +326,10 @@ async fn a_test_shows_the_formula_before_and_after_limits_and_rounding() {
         .await;
     let mut rule = loss_cashback();
     rule["is_active"] = json!(false);
-    program.send("POST", "/api/rules", Some(rule.clone())).await.expect(201);
+    program.post("/api/rules", rule.clone()).await.expect(201);
     let try_on = async |player: &str| {
         let trial = program
-            .send(
-                "POST",
-                "/api/rules/LOSS_CASHBACK/test",
-                Some(json!({ "player_id": player })),
-            )
+            .post("/api/rules/LOSS_CASHBACK/test", json!({ "player_id": player }))
             .await
             .expect(200);
         let amounts = ["formula_amount", "reward_amount", "granted_amount"]
@@ -429,16 +392,9 @@ async fn a_test_explains_a_rule_that_does_not_match() {
         .segment("NEW")
         .insert(&program.db())
         .await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let trial = program
-        .send(
-            "POST",
-            "/api/rules/LOSS_CASHBACK/test",
-            Some(json!({ "player_id": "P004" })),
-        )
+        .post("/api/rules/LOSS_CASHBACK/test", json!({ "player_id": "P004" }))
         .await
         .expect(200);
     assert_eq!(
@@ -458,10 +414,7 @@ async fn a_test_explains_a_rule_that_does_not_match() {
 #[tokio::test]
 async fn unknown_rules_and_players_are_not_found() {
     let program = program().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     for (method, path, body) in [
         ("GET", "/api/rules/NONE", None),
         ("GET", "/api/rules/NONE/versions", None),
@@ -481,7 +434,6 @@ async fn unknown_rules_and_players_are_not_found() {
 #[tokio::test]
 async fn only_admins_save_rules_and_tiers() {
     let program = program().await;
-    let operator = api_key(&program.db(), "operator").await;
     for (method, path) in [
         ("POST", "/api/rules"),
         ("PUT", "/api/rules/X"),
@@ -490,15 +442,12 @@ async fn only_admins_save_rules_and_tiers() {
         ("PUT", "/api/tiers/GOLD"),
         ("DELETE", "/api/tiers/GOLD"),
     ] {
-        call(program.router(), method, path, Some(&operator), Some(json!({})))
+        program
+            .send_as("operator", method, path, Some(json!({})))
             .await
             .expect(403);
         program.send_unknown(method, path, Some(json!({}))).await.expect(401);
     }
-    call(program.router(), "GET", "/api/rules", Some(&operator), None)
-        .await
-        .expect(200);
-    call(program.router(), "GET", "/api/tiers", Some(&operator), None)
-        .await
-        .expect(200);
+    program.send_as("operator", "GET", "/api/rules", None).await.expect(200);
+    program.send_as("operator", "GET", "/api/tiers", None).await.expect(200);
 }

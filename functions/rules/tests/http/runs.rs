@@ -3,7 +3,7 @@ use app::Db;
 use app::runs::ShardMessage;
 use app::runs::{rewards, segmentation};
 use serde_json::{Value, json};
-use testing::{Player, TestApi, api_key, call};
+use testing::{Player, TestApi};
 
 /// Starts a run and returns the response.
 pub async fn start(program: &TestApi, path: &str, body: Option<Value>) -> Value {
@@ -57,10 +57,7 @@ async fn with_players() -> TestApi {
         .segment("WINNING")
         .insert(&db)
         .await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     program
 }
 
@@ -70,7 +67,7 @@ async fn switching_a_rule_on_pays_nobody_and_an_evaluation_pays_once() {
     assert_eq!(program.text("SELECT count(*) FROM grants").await, "0");
     let mut other = loss_cashback();
     (other["rule_id"], other["priority"]) = (json!("OTHER"), json!(99));
-    program.send("POST", "/api/rules", Some(other)).await.expect(201);
+    program.post("/api/rules", other).await.expect(201);
     let started = start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
     assert_eq!((&started["shards"], messages(&program).len()), (&json!(1), 1));
     work_off(&program, 3).await;
@@ -224,27 +221,16 @@ async fn a_revocation_needs_a_reason_and_a_rule() {
         ["/reason required"]
     );
     program
-        .send("POST", "/api/rules/NONE/revoke", Some(json!({ "reason": "x" })))
+        .post("/api/rules/NONE/revoke", json!({ "reason": "x" }))
         .await
         .expect(404);
     assert_eq!(program.text("SELECT count(*) FROM runs").await, "0");
-    let (operator, viewer) = (
-        api_key(&program.db(), "operator").await,
-        api_key(&program.db(), "viewer").await,
-    );
-    for (path, key) in [
-        ("/api/rules/LOSS_CASHBACK/revoke", &operator),
-        ("/api/rules/LOSS_CASHBACK/evaluate", &viewer),
+    for (path, role) in [
+        ("/api/rules/LOSS_CASHBACK/revoke", "operator"),
+        ("/api/rules/LOSS_CASHBACK/evaluate", "viewer"),
     ] {
-        call(
-            program.router(),
-            "POST",
-            path,
-            Some(key),
-            Some(json!({ "reason": "x" })),
-        )
-        .await
-        .expect(403);
+        let body = Some(json!({ "reason": "x" }));
+        program.send_as(role, "POST", path, body).await.expect(403);
     }
 }
 
@@ -258,10 +244,7 @@ async fn a_run_of_a_rule_that_cannot_be_sent_is_given_up() {
     };
     let program = program_with(refuse).await;
     Player::new("P001").insert(&program.db()).await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let problem = program
         .send("POST", "/api/rules/LOSS_CASHBACK/evaluate", None)
         .await

@@ -1,7 +1,7 @@
 use crate::runs::{start, work_off};
 use crate::{loss_cashback, program, program_with};
 use serde_json::{Value, json};
-use testing::{Player, TestApi, api_key, call};
+use testing::{Player, TestApi};
 
 /// P002 of the domain gets 480.00, which costs 362.11 and earns 450.00. X is as P002 and suspicious: half of it. P004
 /// is not one for the rule.
@@ -51,10 +51,7 @@ fn shown(figures: &Value) -> String {
 async fn a_draft_is_put_in_front_of_everybody_and_nothing_is_written() {
     let program = with_players().await;
     let body = json!({ "rule": loss_cashback() });
-    let simulated = program
-        .send("POST", "/api/rules/simulate", Some(body))
-        .await
-        .expect(200);
+    let simulated = program.post("/api/rules/simulate", body).await.expect(200);
     // Half of 480 costs 240 - 0.05 * E[...]; the sum of both costs is what the gates say of each.
     let costs: f64 = simulated["samples"]
         .as_array()
@@ -188,19 +185,13 @@ fn profit_cost(sample: &Value) -> f64 {
 #[tokio::test]
 async fn a_saved_rule_is_simulated_within_the_active_set() {
     let program = with_players().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let mut higher = loss_cashback();
     (higher["rule_id"], higher["priority"]) = (json!("HIGHER"), json!(99));
     higher["conditions"] = json!({ "tier": "GOLD" });
-    program.send("POST", "/api/rules", Some(higher)).await.expect(201);
+    program.post("/api/rules", higher).await.expect(201);
     let body = json!({ "rule_id": "LOSS_CASHBACK", "within": "ACTIVE_SET" });
-    let simulated = program
-        .send("POST", "/api/rules/simulate", Some(body))
-        .await
-        .expect(200);
+    let simulated = program.post("/api/rules/simulate", body).await.expect(200);
     let figures = (
         &simulated["matched"],
         &simulated["granted"],
@@ -211,7 +202,7 @@ async fn a_saved_rule_is_simulated_within_the_active_set() {
     let mut draft = loss_cashback();
     draft["reward_config"]["max_amount"] = json!(100);
     let simulated = program
-        .send("POST", "/api/rules/simulate", Some(json!({ "rule": draft })))
+        .post("/api/rules/simulate", json!({ "rule": draft }))
         .await
         .expect(200);
     assert_eq!(
@@ -225,10 +216,7 @@ async fn a_saved_rule_is_simulated_within_the_active_set() {
 #[tokio::test]
 async fn a_simulation_wants_one_rule_and_an_operator() {
     let program = with_players().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let mut wrong = loss_cashback();
     wrong["reward_config"]["formula"] = json!("net_loss *");
     for (body, expected) in [
@@ -263,35 +251,28 @@ async fn a_simulation_wants_one_rule_and_an_operator() {
         json!({ "rule_id": "NONE" }),
         json!({ "rule_id": "NONE", "as_run": true }),
     ] {
-        program
-            .send("POST", "/api/rules/simulate", Some(body))
-            .await
-            .expect(404);
+        program.post("/api/rules/simulate", body).await.expect(404);
     }
     assert_eq!(
         program.text("SELECT count(*) FROM runs").await,
         "0",
         "no run is made of what cannot be simulated"
     );
-    let viewer = api_key(&program.db(), "viewer").await;
-    call(
-        program.router(),
-        "POST",
-        "/api/rules/simulate",
-        Some(&viewer),
-        Some(json!({ "rule_id": "LOSS_CASHBACK" })),
-    )
-    .await
-    .expect(403);
+    program
+        .send_as(
+            "viewer",
+            "POST",
+            "/api/rules/simulate",
+            Some(json!({ "rule_id": "LOSS_CASHBACK" })),
+        )
+        .await
+        .expect(403);
 }
 
 #[tokio::test]
 async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
     let program = with_players().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let mut draft = loss_cashback();
     draft["reward_config"]["max_amount"] = json!(100.50);
     let body = |as_run| json!({ "rule": draft, "within": "ACTIVE_SET", "as_run": as_run });
@@ -303,14 +284,8 @@ async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
         (&json!("urn:loyalty:problem:not_ended"), &started["run_url"])
     );
     work_off(&program, 2).await;
-    let viewer = api_key(&program.db(), "viewer").await;
-    let mut report = call(program.router(), "GET", &place, Some(&viewer), None)
-        .await
-        .expect(200);
-    let mut direct = program
-        .send("POST", "/api/rules/simulate", Some(body(false)))
-        .await
-        .expect(200);
+    let mut report = program.send_as("viewer", "GET", &place, None).await.expect(200);
+    let mut direct = program.post("/api/rules/simulate", body(false)).await.expect(200);
     // They differ in the evaluation time only.
     for answer in [&mut report, &mut direct] {
         assert!(answer["evaluated_at"].take().is_string());
@@ -324,10 +299,7 @@ async fn a_simulation_as_a_run_has_the_report_of_the_direct_one() {
 #[tokio::test]
 async fn a_simulation_that_failed_says_why_and_others_are_not_found() {
     let program = with_players().await;
-    program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     let evaluation = start(&program, "/api/rules/LOSS_CASHBACK/evaluate", None).await;
     for other in [
         evaluation["run_id"].as_str().unwrap(),
@@ -371,15 +343,11 @@ async fn a_simulation_whose_message_cannot_be_sent_has_failed() {
     };
     let program = program_with(refuse).await;
     Player::new("P001").insert(&program.db()).await;
+    program.post("/api/rules", loss_cashback()).await.expect(201);
     program
-        .send("POST", "/api/rules", Some(loss_cashback()))
-        .await
-        .expect(201);
-    program
-        .send(
-            "POST",
+        .post(
             "/api/rules/simulate",
-            Some(json!({ "rule_id": "LOSS_CASHBACK", "as_run": true })),
+            json!({ "rule_id": "LOSS_CASHBACK", "as_run": true }),
         )
         .await
         .expect(503);

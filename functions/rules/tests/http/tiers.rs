@@ -1,7 +1,7 @@
 use crate::program;
 use app::Act;
 use serde_json::{Value, json};
-use testing::{Player, call};
+use testing::Player;
 
 fn names(tiers: &Value) -> Vec<String> {
     tiers
@@ -33,14 +33,8 @@ async fn tiers_are_added_changed_and_deleted() {
     let diamond = json!({
         "tier_level": "DIAMOND", "lp_min": 100000, "benefits": { "gift_value": 50.5 }, "requirements": requirements,
     });
-    assert_eq!(
-        program
-            .send("POST", "/api/tiers", Some(diamond.clone()))
-            .await
-            .expect(201),
-        diamond
-    );
-    program.send("POST", "/api/tiers", Some(diamond)).await.expect(409);
+    assert_eq!(program.post("/api/tiers", diamond.clone()).await.expect(201), diamond);
+    program.post("/api/tiers", diamond).await.expect(409);
     let changed = program
         .send("PUT", "/api/tiers/DIAMOND", Some(json!({ "lp_min": "20000.50" })))
         .await
@@ -122,7 +116,7 @@ async fn the_end_of_a_tier_is_accepted_where_it_fits_the_ladder() {
         program.errors("POST", "/api/tiers", Some(tier(50000))).await,
         ["/lp_max range"]
     );
-    program.send("POST", "/api/tiers", Some(tier(10000))).await.expect(201);
+    program.post("/api/tiers", tier(10000)).await.expect(201);
     assert_eq!(
         program
             .errors("PUT", "/api/tiers/X", Some(json!({ "lp_min": null })))
@@ -227,7 +221,7 @@ async fn a_benefit_that_a_rule_reads_stays_on_the_ladder() {
         )
         .await
         .expect(200);
-    program.send("POST", "/api/rules", Some(rule)).await.expect(201);
+    program.post("/api/rules", rule).await.expect(201);
     program
         .send(
             "PUT",
@@ -246,9 +240,9 @@ async fn ladder_edits_wait_for_each_other() {
     let program = program().await;
     let tasks: Vec<_> = (0..6)
         .map(|n| {
-            let (router, key) = (program.router().clone(), program.key().to_owned());
+            let program = program.clone();
             let tier = json!({ "tier_level": format!("T{n}"), "lp_min": 777 });
-            tokio::spawn(async move { call(&router, "POST", "/api/tiers", Some(&key), Some(tier)).await.status })
+            tokio::spawn(async move { program.post("/api/tiers", tier).await.status })
         })
         .collect();
     let mut statuses = Vec::new();
@@ -271,12 +265,8 @@ async fn nobody_enters_a_tier_while_it_is_deleted() {
     tx.batch_execute("INSERT INTO players (player_id, tier, created_at) VALUES ('P001', 'GOLD', now())")
         .await
         .unwrap();
-    let (router, key) = (program.router().clone(), program.key().to_owned());
-    let delete = tokio::spawn(async move {
-        call(&router, "DELETE", "/api/tiers/GOLD", Some(&key), None)
-            .await
-            .status
-    });
+    let deleting = program.clone();
+    let delete = tokio::spawn(async move { deleting.send("DELETE", "/api/tiers/GOLD", None).await.status });
     let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'tiers'::regclass AND NOT granted";
     while program.text(waiting).await == "0" && !delete.is_finished() {}
     store::commit(tx).await.unwrap();

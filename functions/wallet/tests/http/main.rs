@@ -7,7 +7,7 @@ mod walls;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use testing::{Player, TestApi, api_key, call, send, snapshot};
+use testing::{Player, TestApi, send, snapshot};
 
 /// With player P001.
 async fn program() -> TestApi {
@@ -179,9 +179,7 @@ async fn hostile_amounts_and_texts_are_refused_with_the_place() {
 #[tokio::test]
 async fn unknown_and_blocked_players_get_nothing() {
     let program = program().await;
-    call(program.router(), "GET", "/api/wallet/P404", Some(program.key()), None)
-        .await
-        .expect(404);
+    program.send("GET", "/api/wallet/P404", None).await.expect(404);
     program
         .post("/api/wallet/add-lp", json!({ "player_id": "P404", "amount": 1 }))
         .await
@@ -201,32 +199,20 @@ async fn unknown_and_blocked_players_get_nothing() {
 async fn only_operators_credit() {
     let program = program().await;
     for role in ["viewer", "ingest"] {
-        let key = api_key(&program.db(), role).await;
-        call(
-            program.router(),
-            "POST",
-            "/api/wallet/add-lp",
-            Some(&key),
-            Some(lp(json!(1))),
-        )
-        .await
-        .expect(403);
-        call(
-            program.router(),
-            "POST",
-            "/api/wallet/add-bonus",
-            Some(&key),
-            Some(lp(json!(1))),
-        )
-        .await
-        .expect(403);
+        program
+            .send_as(role, "POST", "/api/wallet/add-lp", Some(lp(json!(1))))
+            .await
+            .expect(403);
+        program
+            .send_as(role, "POST", "/api/wallet/add-bonus", Some(lp(json!(1))))
+            .await
+            .expect(403);
     }
-    call(program.router(), "POST", "/api/wallet/add-lp", None, Some(lp(json!(1))))
+    program
+        .send_unknown("POST", "/api/wallet/add-lp", Some(lp(json!(1))))
         .await
         .expect(401);
-    call(program.router(), "GET", "/api/wallet/P001", None, None)
-        .await
-        .expect(401);
+    program.send_unknown("GET", "/api/wallet/P001", None).await.expect(401);
 }
 
 fn deduct(currency: &str, amount: Value) -> Value {
@@ -439,15 +425,7 @@ async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
         "urn:loyalty:problem:grant_closed"
     );
 
-    let grant = call(
-        program.router(),
-        "GET",
-        &format!("/api/grants/{grant_id}"),
-        Some(program.key()),
-        None,
-    )
-    .await
-    .expect(200);
+    let grant = program.get(&format!("/api/grants/{grant_id}")).await;
     assert_eq!(
         (&grant["status"], &grant["status_reason"], &grant["player_id"]),
         (&json!("FORFEITED"), &json!("abuse"), &json!("P001"))
@@ -458,9 +436,7 @@ async fn a_bonus_is_forfeited_with_a_reason_and_its_history_says_so() {
         (&json!("ACTIVE"), &json!("FORFEITED"), &json!("abuse"))
     );
     let unknown = "/api/grants/01900000-0000-7000-8000-000000000000";
-    call(program.router(), "GET", unknown, Some(program.key()), None)
-        .await
-        .expect(404);
+    program.send("GET", unknown, None).await.expect(404);
     program
         .post(&format!("{unknown}/forfeit"), json!({ "reason": "x" }))
         .await
@@ -476,9 +452,7 @@ async fn only_what_waits_is_activated_and_no_body_is_needed() {
         .unwrap()
         .to_owned();
     let path = format!("/api/grants/{grant_id}/activate");
-    let problem = call(program.router(), "POST", &path, Some(program.key()), None)
-        .await
-        .expect(409);
+    let problem = program.send("POST", &path, None).await.expect(409);
     assert_eq!(problem["type"], "urn:loyalty:problem:grant_not_pending");
 }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use serde_json::{Value, json};
-use testing::{api_key, call};
 
 #[tokio::test]
 async fn a_saved_entry_is_given_back_with_its_defaults() {
@@ -25,7 +24,7 @@ async fn a_saved_entry_is_given_back_with_its_defaults() {
     assert_eq!(program.get("/api/redemption/rules/CASH_5").await, created);
     assert_eq!(program.get(RULES).await, json!([created]));
     assert_eq!(
-        program.send("POST", RULES, Some(cash(json!({})))).await.expect(409)["type"],
+        program.post(RULES, cash(json!({}))).await.expect(409)["type"],
         "urn:loyalty:problem:duplicate"
     );
     program
@@ -191,13 +190,14 @@ async fn everybody_reads_the_catalogue_and_admins_write_it() {
     offer(&program, cash(json!({}))).await;
     let path = "/api/redemption/rules/CASH_5";
     for role in ["viewer", "operator"] {
-        let key = api_key(&program.db(), role).await;
-        call(program.router(), "GET", RULES, Some(&key), None).await.expect(200);
-        call(program.router(), "GET", path, Some(&key), None).await.expect(200);
-        call(program.router(), "POST", RULES, Some(&key), Some(cash(json!({}))))
+        program.send_as(role, "GET", RULES, None).await.expect(200);
+        program.send_as(role, "GET", path, None).await.expect(200);
+        program
+            .send_as(role, "POST", RULES, Some(cash(json!({}))))
             .await
             .expect(403);
-        call(program.router(), "PUT", path, Some(&key), Some(cash(json!({}))))
+        program
+            .send_as(role, "PUT", path, Some(cash(json!({}))))
             .await
             .expect(403);
     }

@@ -15,7 +15,7 @@ use domain::problem::Refusal;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
-use testing::{Player, Response, TestApi, call};
+use testing::{Player, Response, TestApi};
 
 /// With player P001, at SILVER and without points.
 async fn program() -> TestApi {
@@ -67,8 +67,8 @@ async fn redeem_at(program: &TestApi, rule_id: &str, now: &str) -> Result<Redeem
 async fn redeem_at_once(program: &TestApi, rule_id: &str, count: usize) -> Vec<Response> {
     let calls: Vec<_> = (0..count)
         .map(|_| {
-            let (router, key, body) = (program.router().clone(), program.key().to_owned(), order(rule_id));
-            tokio::spawn(async move { call(&router, "POST", REDEEM, Some(&key), Some(body)).await })
+            let (program, body) = (program.clone(), order(rule_id));
+            tokio::spawn(async move { program.post(REDEEM, body).await })
         })
         .collect();
     let mut answers = Vec::new();

@@ -4,7 +4,7 @@ use super::*;
 use app::wallet::redemption::Redeemed;
 use domain::money::Asset;
 use serde_json::{Value, json};
-use testing::{Player, api_key, call};
+use testing::Player;
 
 #[tokio::test]
 async fn cash_is_paid_by_the_cashier_who_is_told() {
@@ -369,10 +369,7 @@ async fn a_redemption_that_is_taken_back_leaves_room_under_its_limit() {
     let redeemed = redeem(&program, "CASH_5").await.expect(200);
     assert_eq!(redeem(&program, "CASH_5").await.expect(409)["used"], 1);
     let reversal = json!({ "transaction_id": redeemed["transaction_id"], "reason": "the wrong event" });
-    program
-        .send("POST", "/api/wallet/reverse", Some(reversal.clone()))
-        .await
-        .expect(200);
+    program.post("/api/wallet/reverse", reversal.clone()).await.expect(200);
     assert_eq!(balances(&program).await, "500.00 0.00 0 0.00");
     assert_eq!(
         program.text("SELECT reversed_at IS NOT NULL FROM redemptions").await,
@@ -382,10 +379,7 @@ async fn a_redemption_that_is_taken_back_leaves_room_under_its_limit() {
 
     redeem(&program, "CASH_5").await.expect(200);
     redeem(&program, "CASH_5").await.expect(409);
-    program
-        .send("POST", "/api/wallet/reverse", Some(reversal))
-        .await
-        .expect(409);
+    program.post("/api/wallet/reverse", reversal).await.expect(409);
     program.audit().await;
 }
 
@@ -396,10 +390,7 @@ async fn a_redeemed_bonus_is_taken_back_while_it_is_unplayed() {
     give(&program, Asset::Rp, 500, None).await;
     let redeemed = redeem(&program, "CASH_5").await.expect(200);
     let reversal = json!({ "transaction_id": redeemed["transaction_id"], "reason": "changed their mind" });
-    program
-        .send("POST", "/api/wallet/reverse", Some(reversal))
-        .await
-        .expect(200);
+    program.post("/api/wallet/reverse", reversal).await.expect(200);
     assert_eq!(balances(&program).await, "500.00 0.00 0 0.00");
     assert_eq!(program.text("SELECT status FROM grants").await, "CANCELLED");
     program.audit().await;
@@ -414,11 +405,7 @@ async fn spending_loyalty_points_does_not_change_the_tier() {
     )
     .await;
     program
-        .send(
-            "POST",
-            "/api/wallet/add-lp",
-            Some(json!({ "player_id": "P001", "amount": 1500 })),
-        )
+        .post("/api/wallet/add-lp", json!({ "player_id": "P001", "amount": 1500 }))
         .await
         .expect(200);
     assert_eq!(redeem(&program, "CASH_5").await.expect(200)["cost_currency"], "LP");
@@ -462,8 +449,8 @@ async fn only_operators_redeem() {
     offer(&program, cash(json!({}))).await;
     give(&program, Asset::Rp, 500, None).await;
     for role in ["viewer", "ingest"] {
-        let key = api_key(&program.db(), role).await;
-        call(program.router(), "POST", REDEEM, Some(&key), Some(order("CASH_5")))
+        program
+            .send_as(role, "POST", REDEEM, Some(order("CASH_5")))
             .await
             .expect(403);
     }
@@ -471,8 +458,8 @@ async fn only_operators_redeem() {
         .send_unknown("POST", REDEEM, Some(order("CASH_5")))
         .await
         .expect(401);
-    let operator = api_key(&program.db(), "operator").await;
-    call(program.router(), "POST", REDEEM, Some(&operator), Some(order("CASH_5")))
+    program
+        .send_as("operator", "POST", REDEEM, Some(order("CASH_5")))
         .await
         .expect(200);
     for (body, pointer) in [

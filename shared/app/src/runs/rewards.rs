@@ -7,8 +7,8 @@
 //!
 //! * A decision stores the figures of the profit gate and of every gate that changed the amount. Storing all five gates
 //!   for each rule took two thirds of what a run writes; `POST /rules/{id}/test` still shows all.
-//! * A grant that would leave the range of a wallet is not applicable, with the reason. Its player's other grants of the
-//!   same evaluation are withdrawn too, their budget is free again, and the other players of the shard are paid.
+//! * A grant that would leave the range of a wallet is not applicable, with the reason. Its player's other grants of
+//!   the same evaluation are withdrawn too, their budget is free again, and the other players of the shard are paid.
 
 use crate::error::{Error, Result};
 use crate::program::Program;

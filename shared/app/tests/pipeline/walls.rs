@@ -20,7 +20,8 @@ fn rule(reward_type: &str, more: Value) -> Value {
     let mut rule = json!({
         "rule_id": "TEN", "name": "Ten", "priority": 10, "is_active": true,
         "conditions": { "total_wagered_min": 1 },
-        "trigger": ["RECALCULATION", "IMPORT", "SEGMENT_CHANGED"], "reward_config": { "type": reward_type, "amount": 10 },
+        "trigger": ["RECALCULATION", "IMPORT", "SEGMENT_CHANGED"],
+        "reward_config": { "type": reward_type, "amount": 10 },
     });
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     rule

@@ -1,5 +1,4 @@
 //! `/api/webhooks` through the router, on a real database, with a target on this machine.
-#![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 use app::platform::webhooks as relay;
 use domain::event::{Event, SegmentChanged};
@@ -7,19 +6,15 @@ use domain::id::{PlayerId, WebhookId};
 use domain::segment::Segment;
 use domain::webhook::{Attempt, Targets};
 use jiff::SignedDuration;
-use lambda::{aws, sqs::Queue};
 use ops::Ops;
 use serde_json::{Value, json};
 use testing::{StandIn, TestApi};
 
 async fn program(targets: Targets) -> TestApi {
     let router = |db, now| {
-        let url = "http://127.0.0.1:9";
-        let segmentation = Queue::with_config(&aws::stand_in(url), format!("{url}/1/segmentation"));
         let ops = Ops {
-            db,
-            segmentation,
             targets,
+            ..super::ops(db, "http://127.0.0.1:9")
         };
         ops::api(&ops).into_router(ops, now)
     };

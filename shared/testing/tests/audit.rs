@@ -28,6 +28,12 @@ const TAMPERED: &[(&str, &str, &str)] = &[
     ("I4 versions dense, balance_after = previous + amount",
      "DELETE FROM postings WHERE asset = 'LP' AND version = 1", "P001 LP 2"),
     (
+        "I6 one grant per player, group and period",
+        "DROP INDEX grants_once_per_group;
+         UPDATE grants SET exclusive_group = 'welcome' WHERE rule_id IS NOT NULL",
+        "P001 welcome once",
+    ),
+    (
         "I5 every posting belongs to one transaction with a kind and a reference",
         "UPDATE postings SET transaction_id = '00000000-0000-0000-0000-0000000000c4' WHERE kind = 'bonus_conversion'",
         "0000000000c4",

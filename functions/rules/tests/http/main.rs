@@ -1,6 +1,7 @@
 //! `/api/rules` and `/api/tiers` through the router, on a real PostgreSQL.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
+mod moment;
 mod rules;
 mod runs;
 mod simulate;

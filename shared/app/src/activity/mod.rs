@@ -309,6 +309,14 @@ impl Players {
         Ok(player.record(event.clone(), &program, cause)?)
     }
 
+    /// Whether anything but corrections was recorded. What a void takes back was no event, so it calls no rules.
+    fn has_played(&self, player_id: &PlayerId) -> bool {
+        let is_void = |recorded: &Recorded| matches!(recorded.event.action, Action::Void { .. });
+        self.0
+            .get(player_id)
+            .is_some_and(|(player, _)| !player.recorded.iter().all(is_void))
+    }
+
     /// Writes the results. Returns the trigger batches to send to the reward queue.
     async fn write(self, tx: &Tx<'_>, program: &Program, cause: &Cause<'_>) -> Result<Vec<TriggerBatchId>> {
         let now = cause.context.now;
@@ -340,6 +348,7 @@ impl Players {
         triggers.extend(
             segments
                 .iter()
+                .filter(|change| self.has_played(&change.player_id))
                 .filter_map(|change| segment_changed(change, cause.context)),
         );
         let batch_id = TriggerBatchId((cause.context.new_id)());

@@ -91,6 +91,13 @@ WHERE rule_id IS NOT NULL
 GROUP BY player_id, rule_id, period_key
 HAVING count(*) > 1
 
+-- name: I6 one grant per player, group and period
+SELECT concat_ws(' ', player_id, exclusive_group, period_key) AS key
+FROM grants
+WHERE exclusive_group IS NOT NULL
+GROUP BY player_id, exclusive_group, period_key
+HAVING count(*) > 1
+
 -- name: I7 open lots = balance
 SELECT concat_ws(' ', player_id, asset, 'balance', balance, 'lots', remaining) AS key
 FROM (

@@ -47,6 +47,8 @@ fn player(number: u64, random: &mut Random, today: Date) -> PlayerSnapshot {
         tier: "BRONZE".to_owned(),
         totals,
         windows,
+        losses: None,
+        deposit_count: None,
         balances: Balances {
             lp: Decimal::from(random.below(1_000)),
             ..Balances::default()

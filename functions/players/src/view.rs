@@ -2,7 +2,7 @@
 
 use app::players::Player;
 use app::players::risk::{RiskProfile, SignalView};
-use app::tiers::{Due, Next, PastMove, TierStanding};
+use app::tiers::{PastMove, TierStanding};
 use domain::gate::Penalty;
 use domain::id::PlayerId;
 use domain::money::{Money, Plain, Points, Tickets};
@@ -220,33 +220,19 @@ struct DowngradeView {
 
 impl From<TierStanding> for TierView {
     fn from(standing: TierStanding) -> Self {
-        let next = standing.next.map(
-            |Next {
-                 tier,
-                 rank,
-                 lp_missing,
-                 unmet,
-             }| NextTierView {
-                tier: tier.tier_level,
-                rank: rank.0,
-                lp_min: tier.lp_min,
-                lp_missing: Points::of(lp_missing),
-                unmet,
-            },
-        );
-        let downgrade = standing.due.map(
-            |Due {
-                 to,
-                 due_at,
-                 lp_missing,
-                 unmet,
-             }| DowngradeView {
-                to,
-                due_at,
-                lp_missing: Points::of(lp_missing),
-                unmet,
-            },
-        );
+        let next = standing.next.map(|next| NextTierView {
+            tier: next.tier.tier_level,
+            rank: next.rank.0,
+            lp_min: next.tier.lp_min,
+            lp_missing: Points::of(next.lp_missing),
+            unmet: next.unmet,
+        });
+        let downgrade = standing.due.map(|due| DowngradeView {
+            to: due.to,
+            due_at: due.due_at,
+            lp_missing: Points::of(due.lp_missing),
+            unmet: due.unmet,
+        });
         Self {
             player_id: standing.player_id,
             tier: standing.tier.tier_level,

@@ -136,15 +136,8 @@ fn order(rule_id: &str) -> Value {
 
 /// 500 RP for 5.00 in cash, with `changes`; null removes a field.
 fn cash(changes: Value) -> Value {
-    let mut rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5 });
-    let fields = rule.as_object_mut().unwrap();
-    for (key, value) in changes.as_object().unwrap() {
-        match value {
-            Value::Null => fields.remove(key),
-            value => fields.insert(key.clone(), value.clone()),
-        };
-    }
-    rule
+    let rule = json!({ "rule_id": "CASH_5", "name": "Five in cash", "cost": 500, "target": "CASH", "amount": 5 });
+    domain::patch::merged(&rule, &changes)
 }
 
 async fn credit(tx: &store::Tx<'_>, asset: Asset, amount: i64, expires_at: Option<Timestamp>) -> store::Result<()> {

@@ -6,6 +6,7 @@ use app::runs::{self, Rewards, RunStatus};
 use app::wallet::{self, AddBonus, AddLp};
 use app::{Act, Context};
 use domain::id::{PlayerId, TriggerBatchId};
+use domain::patch::merged;
 use domain::rule::Trigger;
 use serde_json::{Value, json};
 use store::runs::triggers::NewTrigger;
@@ -17,14 +18,13 @@ const MOST: &str = "999999999999999.99";
 
 /// Pays 10 of an asset to everybody.
 fn rule(reward_type: &str, more: Value) -> Value {
-    let mut rule = json!({
+    let rule = json!({
         "rule_id": "TEN", "name": "Ten", "priority": 10, "is_active": true,
         "conditions": { "total_wagered_min": 1 },
         "trigger": ["RECALCULATION", "IMPORT", "SEGMENT_CHANGED"],
         "reward_config": { "type": reward_type, "amount": 10 },
     });
-    rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    rule
+    merged(&rule, &more)
 }
 
 /// With P001 and P002, whose file was imported before there was a rule. P001's wallet holds the most it can.

@@ -47,26 +47,35 @@ async fn the_runtime_role_cannot_migrate() {
     assert!(migrate(&test.db(), json!({})).await.is_err());
 }
 
-/// Applies the migration files up to a version to an empty schema.
-async fn migrate_to(test: &TestDb, versions: std::ops::RangeInclusive<usize>) {
+/// Applies the migration files of these versions.
+async fn migrate_to(test: &TestDb, versions: std::ops::RangeInclusive<u32>) {
     let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
     let mut files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    for file in &files[versions.start() - 1..*versions.end()] {
-        test.tamper(&std::fs::read_to_string(file).unwrap()).await;
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let version = name.trim_start_matches('V').split("__").next().unwrap();
+        if versions.contains(&version.parse().unwrap()) {
+            test.tamper(&std::fs::read_to_string(file).unwrap()).await;
+        }
     }
 }
 
-#[tokio::test]
-async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
+async fn empty() -> TestDb {
     let test = TestDb::new().await;
     test.tamper(
         "DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE refinery_schema_history (version integer)",
     )
     .await;
+    test
+}
+
+#[tokio::test]
+async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
+    let test = empty().await;
     migrate_to(&test, 1..=8).await;
     test.tamper(
         "INSERT INTO settings VALUES ('time_zone', '\"Europe/Berlin\"', now(), 'test');
@@ -91,6 +100,40 @@ async fn points_posted_before_days_knew_them_are_counted_on_their_days() {
     assert_eq!(
         test.text(&format!("SELECT {days} FROM player_daily")).await,
         "2026-10-24 0 0 100, 2026-10-25 5 6 170"
+    );
+}
+
+#[tokio::test]
+async fn grants_made_before_claims_get_theirs() {
+    let test = empty().await;
+    migrate_to(&test, 1..=13).await;
+    // Rules of one group were paid in the same period.
+    test.tamper(
+        "INSERT INTO settings VALUES ('time_zone', '\"Europe/Berlin\"', now(), 'test');
+         INSERT INTO rules SELECT id, 1, now(), now()
+           FROM unnest('{EVENT,DAY,WEEK,MONTH,ONCE,OTHER}'::text[]) AS ids (id);
+         INSERT INTO rule_versions SELECT id, 1, jsonb_strip_nulls(jsonb_build_object('cadence', cadence,
+             'exclusive_group', exclusive_group)), now(), 'test'
+           FROM (VALUES ('EVENT', 'PER_EVENT', NULL), ('DAY', 'DAILY', NULL), ('WEEK', 'WEEKLY', NULL),
+             ('MONTH', 'MONTHLY', NULL), ('ONCE', 'ONCE', 'g'), ('OTHER', 'ONCE', 'g'))
+             AS rules (id, cadence, exclusive_group);
+         INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, reward_type, asset, amount, cost,
+           status, issued_at)
+         SELECT 'P1', ('00000000-0000-0000-0000-00000000000' || place)::uuid, id, 1, key, 'TICKETS', 'TICKETS', 1, 1,
+           'COMPLETED', now()
+         FROM (VALUES ('EVENT', '2026-11-27', 1), ('DAY', '2026-10-25', 2), ('WEEK', '2026-W44', 3),
+           ('MONTH', '2026-11', 4), ('ONCE', 'ONCE', 5), ('OTHER', 'ONCE', 6)) AS grants (id, key, place)",
+    )
+    .await;
+    migrate_to(&test, 14..=15).await;
+    let claims =
+        "SELECT string_agg(concat_ws(' ', rule_id, period_key, to_char(period_from AT TIME ZONE 'UTC', 'MM-DD HH24'),
+        to_char(period_until AT TIME ZONE 'UTC', 'MM-DD HH24'), exclusive_group), ', ' ORDER BY grant_id) FROM grants";
+    // Sunday 25 October has 25 hours in Berlin; the first grant of the group stands for it.
+    assert_eq!(
+        test.text(claims).await,
+        "EVENT event:2026-11-27, DAY 2026-10-25 10-24 22 10-25 23, WEEK 2026-W44 10-25 23 11-01 23, \
+         MONTH 2026-11 10-31 23 11-30 23, ONCE ONCE g, OTHER ONCE"
     );
 }
 

@@ -114,3 +114,43 @@ impl Windows {
         (self.wagered_30d - self.won_30d).max(Decimal::ZERO)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_since_is_taken_off_and_nothing_goes_below_0() {
+        let now = Totals {
+            deposited: 100.into(),
+            wagered: 50.into(),
+            won: 20.into(),
+            withdrawn: 5.into(),
+            session_count: 2,
+            playtime_hours: 3.into(),
+            bets: Some(4),
+            last_deposit_date: None,
+        };
+        let since = Since {
+            deposited: 30.into(),
+            deposits: 1,
+            wagered: 60.into(),
+            stakes: 5,
+            won: 20.into(),
+            withdrawn: 0.into(),
+            sessions: 3,
+            playtime_hours: Decimal::new(5, 1),
+        };
+        let before = Totals {
+            deposited: 70.into(),
+            wagered: 0.into(),
+            won: 0.into(),
+            session_count: 0,
+            playtime_hours: Decimal::new(25, 1),
+            bets: Some(0),
+            ..now.clone()
+        };
+        assert_eq!(now.before(&since), before);
+        assert_eq!(now.before(&Since::default()), now);
+    }
+}

@@ -484,7 +484,7 @@ async fn an_opt_in_passes_the_gates_of_eligibility_and_fraud_again() {
     let grant_id = play.rules.text("SELECT grant_id FROM grants").await;
     let path = format!("/api/grants/{grant_id}/activate");
     for (state, back, problem) in [
-        ("risk_score = 81", "risk_score = 80", "risk_score"),
+        ("risk_score = 81", "risk_score = 80", "risk_too_high"),
         ("is_blocked = true", "is_blocked = false", "player_blocked"),
         ("is_active = false", "is_active = true", "player_inactive"),
         (

@@ -8,7 +8,7 @@ use domain::id::PlayerId;
 use domain::player::PlayerSnapshot;
 use domain::rule::{Condition, ConditionResult};
 use domain::tier::Tier;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use store::Executor;
 
 /// Players who have the points for a tier with further requirements, and the facts to judge them.
@@ -35,7 +35,13 @@ impl<'a> Applicants<'a> {
                 conditions.insert(tier.tier_level.as_str(), condition);
             }
         }
-        let players = snapshot::load_all(executor, player_ids, program).await?;
+        let mut sources = BTreeSet::new();
+        for condition in conditions.values() {
+            condition.visit_facts(&mut |fact| {
+                sources.insert(program.catalogue.def(fact).source);
+            });
+        }
+        let players = snapshot::load(executor, player_ids, program, sources).await?;
         let players = players
             .into_iter()
             .map(|player| (player.player_id.clone(), player))

@@ -56,7 +56,7 @@ impl GrantError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Closed { .. } => "grant_closed",
-            Self::Refused { .. } => "risk_score",
+            Self::Refused { .. } => "risk_too_high",
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Which rules are evaluated, in which order, and when evaluation stops.
 
 use crate::support::{
-    catalogue, d, deposit, evaluate_player, evaluate_with, moment, parse_rule, player, rule, rule_set, sample_player,
+    NOW, catalogue, d, deposit, evaluate_player, evaluate_with, moment, parse_rule, player, rule, rule_set,
+    sample_player,
 };
 use domain::evaluate::{BudgetRooms, Candidate, Evaluation, RuleSet, Verdict, evaluate};
 use domain::facts::{EventFacts, Facts};
-use domain::period::Moment;
-use domain::player::{Claim, PastGrant, PlayerSnapshot};
+use domain::period::{Moment, Stretch};
+use domain::player::{Claim, Entry, PastGrant, PlayerSnapshot};
 use domain::rule::{Rule, Trigger};
 use domain::settings::Settings;
 use serde_json::{Value, json};
@@ -328,6 +329,75 @@ fn a_rule_per_event_pays_once_for_each_event_and_never_without_one() {
             .grants
             .is_empty()
     );
+}
+
+#[test]
+fn a_paid_period_covers_its_instants_in_whatever_zone_it_was_cut() {
+    // NOW is noon on Monday 23 November in UTC.
+    let paid = |period_key: &str, from: &str, until: &str| {
+        let mut past = past_grant("A", period_key);
+        past.claim.span = Some(Stretch {
+            from: from.parse().unwrap(),
+            until: until.parse().unwrap(),
+        });
+        let player = PlayerSnapshot {
+            past_grants: vec![past],
+            ..anyone()
+        };
+        let set = rules(&[("A", 1, json!({"cadence": "DAILY"}))]);
+        evaluate_player(&player, &set, &at_most(1)).grants.is_empty()
+    };
+    // In Kiritimati, 14 hours ahead, the 24th began at ten; in Berlin the 22nd ended at eleven the night before.
+    assert!(paid("2026-11-24", "2026-11-23T10:00:00Z", "2026-11-24T10:00:00Z"));
+    assert!(!paid("2026-11-22", "2026-11-21T23:00:00Z", "2026-11-22T23:00:00Z"));
+    // Another cadence that the rule once had.
+    assert!(!paid("2026-11", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"));
+}
+
+#[test]
+fn an_entry_is_paid_once_in_thirty_days_per_rule_or_group_and_in_any_order() {
+    let entered = |what: &str, at: &str| Entry {
+        entered: what.into(),
+        at: at.parse().unwrap(),
+    };
+    let set = |group: Value| {
+        let per_event = json!({"trigger": ["TIER_CHANGED"], "cadence": "PER_EVENT", "exclusive_group": group});
+        rules(&[("A", 1, per_event)])
+    };
+    let is_paid = |rule_id: &str, group: Option<&str>, before: Entry| {
+        let mut past = past_grant(rule_id, "event:tier:1");
+        (past.claim.exclusive_group, past.claim.entry) = (group.map(str::to_owned), Some(before));
+        let player = PlayerSnapshot {
+            past_grants: vec![past],
+            ..anyone()
+        };
+        let event = EventFacts {
+            trigger: Trigger::TierChanged,
+            amount: None,
+            entry: Some(entered("TIER_CHANGED:GOLD", NOW)),
+            ..deposit("tier:2", "1")
+        };
+        let (catalogue, moment, settings) = (catalogue(), moment(), at_most(1));
+        let candidate = Candidate {
+            player: &player,
+            facts: &Facts::of(&player, &catalogue, &moment, Some(&event)),
+            event: Some(&event),
+        };
+        let set = set(group.map_or(Value::Null, Value::from));
+        let called = set.called(Trigger::TierChanged, &moment, moment.now());
+        evaluate(&candidate, &called, &settings, &mut BudgetRooms::default())
+            .grants
+            .is_empty()
+    };
+    // NOW is noon on 23 November.
+    let gold = "TIER_CHANGED:GOLD";
+    assert!(is_paid("A", None, entered(gold, "2026-10-24T12:00:01Z")));
+    assert!(!is_paid("A", None, entered(gold, "2026-10-24T12:00:00Z")));
+    assert!(is_paid("A", None, entered(gold, "2026-12-23T11:59:59Z")));
+    assert!(!is_paid("A", None, entered("TIER_CHANGED:SILVER", NOW)));
+    assert!(!is_paid("A", None, entered("SEGMENT_CHANGED:GOLD", NOW)));
+    assert!(!is_paid("B", None, entered(gold, NOW)));
+    assert!(is_paid("B", Some("g"), entered(gold, NOW)));
 }
 
 fn is_live(changes: Value, trigger: Trigger, now: &str, time_zone: &str) -> bool {

@@ -9,7 +9,7 @@ use crate::columns;
 use crate::db::Executor;
 use crate::error::Result;
 use crate::program::snapshots::{LOSS_SUMS, WINDOW_SUMS, by_player, losses, sum, windows};
-use crate::statement::{self, text};
+use crate::statement::text;
 use domain::facts::FactSource;
 use domain::id::PlayerId;
 use domain::metrics::Since;
@@ -171,16 +171,16 @@ pub async fn load(
     let reads = |any: &[FactSource]| any.iter().any(|source| sources.contains(source));
     let mut since = HashMap::new();
     if reads(&OF_EVENTS) {
-        since = by_player(statement::rows(executor, SINCE, &rows.params([])).await?, since_of)?;
+        since = by_player(executor, SINCE, &rows.params([]), since_of).await?;
     }
     let mut tiers = HashMap::new();
     if reads(&[FactSource::Tier]) {
-        let found = statement::rows(executor, TIERS, &rows.params([])).await?;
-        tiers = by_player(found, |row| Ok(row.try_get::<_, Option<String>>(1)?))?;
+        let left = |row: &Row| Ok(row.try_get::<_, Option<String>>(1)?);
+        tiers = by_player(executor, TIERS, &rows.params([]), left).await?;
     }
     let mut verified = HashMap::new();
     if reads(&[FactSource::Profile]) {
-        verified = by_player(statement::rows(executor, VERIFIED, &rows.params([])).await?, |_| Ok(()))?;
+        verified = by_player(executor, VERIFIED, &rows.params([]), |_| Ok(())).await?;
     }
     let mut earlier: HashMap<String, Earlier> = HashMap::new();
     // The days of all others are those that were read as of now.
@@ -223,7 +223,7 @@ async fn load_days(
     earlier: &mut HashMap<String, Earlier>,
 ) -> Result<()> {
     if sources.contains(&FactSource::Windows) || sources.contains(&FactSource::Turnover) {
-        let mut found = by_player(statement::rows(executor, WINDOWS, &days.params([])).await?, windows)?;
+        let mut found = by_player(executor, WINDOWS, &days.params([]), windows).await?;
         for id in &days.player_id {
             if let Some(earlier) = earlier.get_mut(*id) {
                 earlier.windows = Some(found.remove(*id).unwrap_or_default());
@@ -231,7 +231,7 @@ async fn load_days(
         }
     }
     if sources.contains(&FactSource::Losses) {
-        let mut found = by_player(statement::rows(executor, LOSSES, &days.params([])).await?, losses)?;
+        let mut found = by_player(executor, LOSSES, &days.params([]), losses).await?;
         for id in &days.player_id {
             if let Some(earlier) = earlier.get_mut(*id) {
                 earlier.losses = Some(found.remove(*id).unwrap_or_default());
@@ -239,8 +239,8 @@ async fn load_days(
         }
     }
     if sources.contains(&FactSource::Totals) {
-        let found = statement::rows(executor, LAST_DEPOSITS, &days.params([])).await?;
-        for (id, day) in by_player(found, |row| Ok(row.try_get::<_, Option<Date>>(1)?))? {
+        let day_of = |row: &Row| Ok(row.try_get::<_, Option<Date>>(1)?);
+        for (id, day) in by_player(executor, LAST_DEPOSITS, &days.params([]), day_of).await? {
             if let Some(earlier) = earlier.get_mut(id.as_str()) {
                 earlier.last_deposit_date = day;
             }

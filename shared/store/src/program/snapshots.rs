@@ -213,14 +213,13 @@ async fn load_calendar(
         let moment = reading.moment;
         let days = [moment.today(), moment.week(), moment.month(), moment.last_month()];
         let of_days: statement::Params<'_> = &[&days[0], &days[1], &days[2], &days[3], &player_ids];
-        let mut found = by_player(statement::rows(executor, LOSSES, of_days).await?, losses)?;
+        let mut found = by_player(executor, LOSSES, of_days, losses).await?;
         for player in players.iter_mut() {
             player.losses = Some(found.remove(player.player_id.as_str()).unwrap_or_default());
         }
     }
     if reading.sources.contains(&FactSource::Deposits) {
-        let rows = statement::rows(executor, DEPOSITS, &[&player_ids]).await?;
-        let mut found = by_player(rows, |row| Ok(row.try_get(1)?))?;
+        let mut found = by_player(executor, DEPOSITS, &[&player_ids], |row| Ok(row.try_get(1)?)).await?;
         for player in players.iter_mut() {
             player.deposit_count = Some(found.remove(player.player_id.as_str()).unwrap_or_default());
         }
@@ -228,9 +227,14 @@ async fn load_calendar(
     Ok(())
 }
 
-/// Rows by their first column, the player id.
-pub(crate) fn by_player<T>(rows: Vec<Row>, read: impl Fn(&Row) -> Result<T>) -> Result<HashMap<String, T>> {
-    rows.iter().map(|row| Ok((row.try_get(0)?, read(row)?))).collect()
+/// What `read` makes of the rows, by their first column: the player id.
+pub(crate) async fn by_player<T>(
+    executor: &impl Executor,
+    sql: &str,
+    params: statement::Params<'_>,
+    read: impl Fn(&Row) -> Result<T>,
+) -> Result<HashMap<String, T>> {
+    statement::list(executor, sql, params, |row| Ok((row.try_get(0)?, read(row)?))).await
 }
 
 fn past_grant(row: &Row) -> Result<PastGrant> {

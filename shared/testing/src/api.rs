@@ -55,7 +55,8 @@ impl TestClock {
     }
 }
 
-/// Sends requests to one function with a key. Dereferences to its [`TestDb`].
+/// Sends requests to one function with a key. Dereferences to its [`TestDb`]. Clones share everything, for requests at
+/// the same time.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};

@@ -1,5 +1,5 @@
-//! What tests share: a real PostgreSQL with a database per test, in-process requests to a function's router, and
-//! test players and files.
+//! What tests share: a real PostgreSQL with a database per test, in-process requests to a function's router, a clock
+//! that the test moves, a stand-in for the cloud, and test players and files.
 //!
 //! For integration tests (`tests/*.rs`) only: a unit test inside `store` has a different `store::Db` type than the
 //! one this crate returns.

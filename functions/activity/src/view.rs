@@ -53,6 +53,9 @@ struct OutcomeView {
     real_amount: Money,
     forfeited_amount: Money,
     lp: Points,
+    /// Of what a void took back, the LP that the player had spent.
+    #[serde(skip_serializing_if = "Points::is_zero")]
+    lp_overspent: Points,
     #[serde(skip_serializing_if = "Option::is_none")]
     remark: Option<Remark>,
 }
@@ -95,6 +98,7 @@ impl From<Outcome> for OutcomeView {
             grants: outcome.grants,
             real_amount: Money::of(outcome.real_amount),
             forfeited_amount: Money::of(outcome.forfeited_amount),
+            lp_overspent: Points::of(outcome.lp_overspent),
             lp: Points::of(outcome.lp),
             remark: outcome.remark,
         }

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub struct WalletView {
     player_id: PlayerId,
     lp_balance: Points,
+    /// LP that were spent before a void took them back. Later LP repay them first.
+    lp_debt: Points,
     rp_balance: Points,
     bonus_balance: Money,
     tickets_balance: Tickets,
@@ -92,6 +94,7 @@ impl WalletView {
         Self {
             player_id: wallet.player_id,
             lp_balance: Points::of(wallet.lp),
+            lp_debt: Points::of(wallet.lp_debt),
             rp_balance: Points::of(wallet.rp),
             bonus_balance: Money::of(wallet.bonus),
             tickets_balance: Tickets::of(wallet.tickets),

@@ -19,13 +19,13 @@ mod reversal;
 
 pub use book::{Book, Journal};
 pub use play::Past;
-pub use points::PlayPoints;
+pub use points::{LpVoidPolicy, PlayLot};
 pub use reversal::{ReversedPosting, Reversible};
 
 use crate::bonus::{Grant, GrantStatus, NewGrant};
 use crate::id::{GrantId, PlayerId};
 use crate::ledger::{Cause, Direction, House, Kind, LedgerError, Operation, Wallet};
-use crate::lots::{self, Lot, LotMovement};
+use crate::lots::{self, Lot};
 use crate::money::Asset;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -140,7 +140,7 @@ impl Account {
         journal.transitions.truncate(transitions);
     }
 
-    /// Adds lots that a reversal needs; they may be empty.
+    /// Adds lots that a reversal or play needs; they may be empty.
     pub fn with_lots(mut self, named: Vec<Lot>) -> Self {
         let is_new = |lot: &Lot, lots: &[Lot]| {
             !lots
@@ -162,6 +162,11 @@ impl Account {
 
     pub fn balance(&self, asset: Asset) -> Decimal {
         self.book.balance(asset)
+    }
+
+    /// The LP that the player owes.
+    pub fn lp_debt(&self) -> Decimal {
+        self.book.lp_debt()
     }
 
     pub fn lots(&self) -> &[Lot] {
@@ -194,8 +199,9 @@ impl Account {
         house: House,
         expires_at: Option<Timestamp>,
         operation: &Operation,
+        cause: &Cause<'_>,
     ) -> Result<()> {
-        self.credit_lot(asset, amount, house, (expires_at, None), operation)
+        self.credit_lot(asset, amount, house, (expires_at, None), operation, cause)
     }
 
     fn credit_lot(
@@ -205,11 +211,20 @@ impl Account {
         house: House,
         life: (Option<Timestamp>, Option<Date>),
         operation: &Operation,
+        cause: &Cause<'_>,
     ) -> Result<()> {
-        self.book.credit_lot(asset, amount, house, life, operation)?;
+        let moved = self.book.journal.lot_movements.len();
+        self.book.credit_lot(asset, amount, house, life, operation, cause)?;
         if matches!(asset, Asset::Lp | Asset::Rp) {
-            self.lots
-                .extend(self.book.journal.new_lots.last().map(|new| new.lot.clone()));
+            let repaid: Decimal = self.book.journal.lot_movements[moved..]
+                .iter()
+                .map(|movement| movement.amount)
+                .sum();
+            let lot = self.book.journal.new_lots.last().map(|new| Lot {
+                remaining: new.lot.remaining + repaid,
+                ..new.lot.clone()
+            });
+            self.lots.extend(lot);
             self.lots.sort_by(lots::spending_order);
         }
         Ok(())
@@ -224,7 +239,7 @@ impl Account {
     /// value is gone even if the scheduled sweep has not run. The caller's reason explains another operation, so it
     /// is not recorded here.
     pub fn settle(&mut self, cause: &Cause<'_>) -> Result<()> {
-        let cause = &Cause { reason: None, ..*cause };
+        let cause = &book::unexplained(cause);
         let now = cause.context.now;
         for index in 0..self.grants.len() {
             if self.grants[index].is_due(now) {
@@ -273,27 +288,28 @@ impl Account {
     ) -> Result<()> {
         self.book
             .post(Direction::Debit, house, (asset, amount), None, operation)?;
+        self.take_from_lots(asset, amount, first);
+        Ok(())
+    }
+
+    fn take_from_lots(&mut self, asset: Asset, amount: Decimal, first: Option<i64>) {
         let taken: Vec<_> = lots::take(&mut self.lots, asset, amount, first)
             .into_iter()
             .map(|(lot, part)| (lot, -part))
             .collect();
         self.move_lots(asset, &taken);
-        Ok(())
     }
 
     /// Records what the last posting did to lots.
     fn move_lots(&mut self, asset: Asset, movements: &[(i64, Decimal)]) {
-        let version = self.book.wallet(asset).version;
-        for (lot_version, amount) in movements {
-            let player_id = self.book.player_id.clone();
-            self.book.journal.lot_movements.push(LotMovement {
-                player_id,
-                asset,
-                version,
-                lot_version: *lot_version,
-                amount: *amount,
-            });
-        }
+        self.book.move_lots(asset, movements);
+    }
+
+    /// Takes what the player owes out of a credit that was just put into lots, from the lot `first` if given.
+    fn repay(&mut self, asset: Asset, credited: Decimal, first: Option<i64>, cause: &Cause<'_>) -> Result<()> {
+        let repaid = self.book.repay(asset, credited, cause)?;
+        self.take_from_lots(asset, repaid, first);
+        Ok(())
     }
 
     /// Deducts bonus money from the open bonuses, in the order in which stakes contribute to them.
@@ -422,7 +438,7 @@ impl Account {
     /// Ends the grants of [`Self::emptied`], except those held by a round that may still return money. The act's
     /// reason explains what emptied them, so it is not recorded here.
     pub fn deplete(&mut self, is_held: impl Fn(GrantId) -> bool, cause: &Cause<'_>) {
-        let cause = Cause { reason: None, ..*cause };
+        let cause = book::unexplained(cause);
         for index in 0..self.grants.len() {
             let grant = &mut self.grants[index];
             if grant.status == GrantStatus::Active && grant.balance.is_zero() && !is_held(grant.grant_id) {

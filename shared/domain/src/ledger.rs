@@ -86,6 +86,10 @@ text_enum! {
         PointsExpiry = "points_expiry",
         /// Reference: the reversed transaction.
         Reversal = "reversal",
+        /// LP lent to a player who no longer has what a void takes back. Reference: the voiding event.
+        Debt = "debt",
+        /// LP that repay a debt. Reference: the version of the credit that they come from.
+        DebtRepayment = "debt_repayment",
     }
 }
 
@@ -96,6 +100,15 @@ impl Kind {
             self,
             Kind::RewardGrant | Kind::ManualBonus | Kind::ManualCredit | Kind::ManualDebit | Kind::Redemption
         )
+    }
+
+    /// What a posting of this amount adds to the player's debt.
+    pub fn owed(self, amount: Decimal) -> Decimal {
+        match self {
+            Kind::Debt => amount,
+            Kind::DebtRepayment => -amount,
+            _ => Decimal::ZERO,
+        }
     }
 }
 
@@ -184,6 +197,8 @@ pub struct Wallet {
     pub player_id: PlayerId,
     pub asset: Asset,
     pub balance: Decimal,
+    /// What the player owes, of LP only: the postings of kind [`Kind::Debt`] less those of [`Kind::DebtRepayment`].
+    pub debt: Decimal,
     pub version: i64,
 }
 
@@ -193,6 +208,7 @@ impl Wallet {
             player_id,
             asset,
             balance: Decimal::ZERO,
+            debt: Decimal::ZERO,
             version: 0,
         }
     }
@@ -223,6 +239,7 @@ impl Wallet {
             });
         }
         self.balance = balance_after;
+        self.debt += operation.kind.owed(amount);
         self.version += 1;
         Ok(Posting {
             player_id: self.player_id.clone(),

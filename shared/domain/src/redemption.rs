@@ -270,7 +270,7 @@ impl RedemptionRule {
         let grant_id = match self.target {
             Target::Cash => None,
             Target::Tickets => {
-                account.credit(Asset::Tickets, self.amount, House::Redemption, None, &operation)?;
+                account.credit(Asset::Tickets, self.amount, House::Redemption, None, &operation, cause)?;
                 None
             }
             Target::Bonus => Some(self.give_bonus(account, &operation, cause)?),

@@ -1,5 +1,6 @@
 //! Settings of the program: every number of the domain that an operator may change, with its default.
 
+use crate::account::LpVoidPolicy;
 use crate::money::STORED_SCALE;
 use crate::patch::{entries, nested_entries};
 use crate::problem::{FieldErrors, child};
@@ -73,8 +74,11 @@ impl Default for Settings {
 pub struct ActivitySettings {
     /// LP per unit of money staked, before the tier's `lp_multiplier`.
     pub lp_per_unit_staked: Decimal,
-    /// Days until these LP expire; null: never.
+    /// Whole days after the day of play until these LP expire; null: never.
     pub lp_expiry_days: Option<u32>,
+    /// What becomes of points that a void takes back when the player has spent them: they are a debt that later LP
+    /// repay first, or they raise a signal and are given up.
+    pub lp_void_policy: LpVoidPolicy,
     /// Events that occurred more than this many days ago are rejected.
     pub event_age_days_max: u32,
 }
@@ -84,6 +88,7 @@ impl Default for ActivitySettings {
         Self {
             lp_per_unit_staked: dec(1, 1),
             lp_expiry_days: None,
+            lp_void_policy: LpVoidPolicy::Debt,
             event_age_days_max: 30,
         }
     }

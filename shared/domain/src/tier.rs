@@ -4,6 +4,9 @@
 //!
 //! * A tier asks for its own requirements only; one in between whose requirements do not hold is passed over. A `when`
 //!   that cannot be computed does not hold. Losing what a tier requires also costs the tier, with the same grace.
+//! * Points that were voided never were: a climb that they made is taken back at once, without grace. The judge is the
+//!   day of the climb with the points that it has left, so the order of voids does not matter, and a tier that was
+//!   earned before, or is still earned otherwise, is kept.
 
 mod review;
 
@@ -42,6 +45,15 @@ pub(crate) fn benefit_number(value: &Value) -> Option<Decimal> {
 /// Position on the ladder; the lowest tier has 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rank(pub usize);
+
+/// A move up the ladder, with what is left of the points that it was made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Climb {
+    pub from: Rank,
+    pub to: Rank,
+    /// The LP that counted for the tier at the end of that day, without those that were voided since.
+    pub qualifying_lp: Decimal,
+}
 
 /// The tiers in order: the first starts at 0 and thresholds rise strictly.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +144,24 @@ impl Ladder {
             .map(Rank)
             .find(|rank| self.get(*rank).is_some_and(&meets))
             .unwrap_or(from)
+    }
+
+    /// Where a player stays whose stakes were voided, at most at `rank`. `climbs` are the moves up since the last step
+    /// down of a review, newest first. A climb that the points of its day no longer carry is taken back, as far as they
+    /// do; whoever has the points for a tier today keeps it.
+    pub fn rejudge(&self, rank: Rank, qualifying_lp: Decimal, climbs: &[Climb], meets: impl Fn(&Tier) -> bool) -> Rank {
+        let mut kept = rank;
+        for climb in climbs {
+            // Otherwise earlier voids have taken it back already.
+            if !(climb.from < kept && kept <= climb.to) {
+                continue;
+            }
+            kept = self.climb(climb.from, climb.qualifying_lp, &meets).min(kept);
+            if kept > climb.from {
+                break;
+            }
+        }
+        self.climb(kept, qualifying_lp, meets).min(rank)
     }
 
     /// Whether a player may stay at `rank`. Every player may stay in the lowest tier.
@@ -239,6 +269,44 @@ mod tests {
         assert!(holds(0, "-5", false));
         assert!(ladder.asks(Rank(0), Rank(1)) && ladder.asks(Rank(0), Rank(2)) && ladder.has_requirements());
         assert!(!ladder.asks(Rank(1), Rank(2)) && !ladder.asks(Rank(0), Rank(0)));
+    }
+
+    #[test]
+    fn a_climb_by_points_that_were_voided_is_taken_back() {
+        // BRONZE 0, SILVER 1,000 (asks for a verified identity), GOLD 10,000.
+        let ladder = asking();
+        let climb = |from: usize, to: usize, lp: i64| Climb {
+            from: Rank(from),
+            to: Rank(to),
+            qualifying_lp: lp.into(),
+        };
+        let rejudge =
+            |rank: usize, lp: i64, climbs: &[Climb]| ladder.rejudge(Rank(rank), lp.into(), climbs, |_| true).0;
+        // Two stakes of 1,000 and 9,000 LP. Without the second SILVER is left, without both BRONZE, whichever void is
+        // the first.
+        assert_eq!(rejudge(2, 1_000, &[climb(1, 2, 1_000), climb(0, 1, 1_000)]), 1);
+        assert_eq!(rejudge(2, 9_000, &[climb(1, 2, 9_000), climb(0, 1, 9_000)]), 1);
+        assert_eq!(rejudge(2, 0, &[climb(1, 2, 0), climb(0, 1, 0)]), 0);
+        // A climb over two tiers is taken back as far as its points do not reach.
+        assert_eq!(rejudge(2, 0, &[climb(0, 2, 1_500)]), 1);
+        // GOLD was earned with 10,500 LP that no longer count today: only the review ends it, after its grace.
+        assert_eq!(rejudge(2, 300, &[climb(1, 2, 10_500)]), 2);
+        // Earned otherwise since.
+        assert_eq!(rejudge(2, 12_000, &[climb(1, 2, 0)]), 2);
+        // A review's step down to this tier is no climb.
+        assert_eq!(rejudge(1, 0, &[]), 1);
+        // The climb to GOLD was taken back before; now the one to SILVER goes as well.
+        assert_eq!(rejudge(1, 0, &[climb(1, 2, 0), climb(0, 1, 0)]), 0);
+        assert_eq!(rejudge(1, 0, &[climb(0, 2, 0)]), 0);
+        // What a tier asks for counts as well: without it, nothing below GOLD is held.
+        assert_eq!(
+            ladder
+                .rejudge(Rank(2), 1_500.into(), &[climb(0, 2, 1_500)], |tier| tier
+                    .requirements
+                    .is_none())
+                .0,
+            0
+        );
     }
 
     #[test]

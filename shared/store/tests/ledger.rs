@@ -28,6 +28,7 @@ async fn credit(db: &Db, mut book: Book) -> store::Result<()> {
         House::Issuance,
         None,
         &cause.operation(Kind::ManualCredit, "k"),
+        &cause,
     )
     .unwrap();
     write(db, book.into_journal()).await

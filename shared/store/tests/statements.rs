@@ -9,6 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 const FILES: &[(&str, &[&str])] = &[
     ("activity", store::activity::STATEMENTS),
     ("activity/history", store::activity::history::STATEMENTS),
+    ("activity/points", store::activity::points::STATEMENTS),
     ("analytics", store::platform::analytics::STATEMENTS),
     ("audit_log", store::platform::audit_log::STATEMENTS),
     ("budgets", store::rules::budgets::STATEMENTS),

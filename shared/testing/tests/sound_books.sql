@@ -183,3 +183,40 @@ INSERT INTO schedule_runs (job, scheduled_for, schedule_run_id, started_by, stat
   finished_at)
 VALUES ('recalculate', '2026-01-03', '00000000-0000-0000-0000-0000000000e1', 'schedule', 'COMPLETED', '2026-01-03',
   '00000000-0000-0000-0000-0000000000b3', '2026-01-03', '2026-01-03');
+
+-- P002 spends 8 of the 10 points of a stake that is voided: a debt of 8. Three points credited later repay it first, as
+-- do the 0.50 of another stake.
+INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, bonus_amount, voids, lp_day,
+  outcome)
+VALUES ('P002', 'e3', 'STAKE', '2026-01-05', '2026-01-05', 100, 0, NULL, '2026-01-05', '{"lp": 10}'),
+  ('P002', 'e4', 'VOID', '2026-01-06', '2026-01-06', NULL, NULL, 'e3', '2026-01-05',
+    '{"lp": -10, "lp_overspent": 8}'),
+  ('P002', 'e5', 'STAKE', '2026-01-07', '2026-01-07', 5.09, 0, NULL, '2026-01-07', '{"lp": 0.50}');
+INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn, lp_earned, lp_staked, lp_rate, lp_play)
+VALUES ('P002', '2026-01-05', 0, 0, 0, 0, 0, 0, 0.1, 0), ('P002', '2026-01-07', 0, 5.09, 0, 0, 3.50, 5.09, 0.1, 0.50);
+INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
+  reference, actor, created_at)
+VALUES
+  ('P002', 'LP', 1, '00000000-0000-0000-0000-0000000000e3', 'stake', 'house:issuance', 1, 10, 10, 'e3', 'api',
+    '2026-01-05'),
+  ('P002', 'LP', 2, '00000000-0000-0000-0000-0000000000d5', 'manual_debit', 'house:adjustment', -1, 8, 2, 'key-6',
+    'operator', '2026-01-05'),
+  ('P002', 'LP', 3, '00000000-0000-0000-0000-0000000000e4', 'debt', 'house:adjustment', 1, 8, 10, 'e4', 'api',
+    '2026-01-06'),
+  ('P002', 'LP', 4, '00000000-0000-0000-0000-0000000000e5', 'void', 'house:issuance', -1, 10, 0, 'e4', 'api',
+    '2026-01-06'),
+  ('P002', 'LP', 5, '00000000-0000-0000-0000-0000000000d6', 'manual_credit', 'house:issuance', 1, 3, 3, 'key-7',
+    'operator', '2026-01-07'),
+  ('P002', 'LP', 6, '00000000-0000-0000-0000-0000000000d7', 'debt_repayment', 'house:adjustment', -1, 3, 0, '5',
+    'operator', '2026-01-07'),
+  ('P002', 'LP', 7, '00000000-0000-0000-0000-0000000000e6', 'stake', 'house:issuance', 1, 0.50, 0.50, 'e5', 'api',
+    '2026-01-07'),
+  ('P002', 'LP', 8, '00000000-0000-0000-0000-0000000000e7', 'debt_repayment', 'house:adjustment', -1, 0.50, 0, '7',
+    'api', '2026-01-07');
+INSERT INTO wallets (player_id, asset, balance, debt, version) VALUES ('P002', 'LP', 0, 4.50, 8);
+INSERT INTO point_lots (player_id, asset, version, earned, remaining, earned_at, play_day)
+VALUES ('P002', 'LP', 1, 10, 0, '2026-01-05', '2026-01-05'), ('P002', 'LP', 5, 3, 0, '2026-01-07', NULL),
+  ('P002', 'LP', 7, 0.50, 0, '2026-01-07', '2026-01-07');
+INSERT INTO lot_movements
+VALUES ('P002', 'LP', 2, 1, -8), ('P002', 'LP', 3, 1, 8), ('P002', 'LP', 4, 1, -10), ('P002', 'LP', 6, 5, -3),
+  ('P002', 'LP', 8, 7, -0.50);

@@ -68,21 +68,22 @@ async fn a_player_who_stakes_5000_earns_500_points_and_a_void_takes_them_back_on
 }
 
 #[tokio::test]
-async fn a_void_takes_back_the_points_that_are_left() {
+async fn a_void_takes_back_the_points_that_are_left_and_the_rest_is_owed() {
     let program = program().await;
     record(&program, json!([stake("e1", "5000", "slots")])).await;
     let spend = json!({ "player_id": "P001", "currency": "LP", "amount": 450 });
     wallet(&program).post("/api/wallet/deduct", spend).await.expect(200);
     let results = record(&program, json!([event("v1", json!({ "type": "VOID", "voids": "e1" }))])).await;
-    assert_eq!(results[0]["outcome"]["lp"].to_string(), "-50.00");
+    assert_eq!(results[0]["outcome"]["lp"].to_string(), "-500.00");
+    assert_eq!(results[0]["outcome"]["lp_overspent"].to_string(), "450.00");
     assert_eq!(lp(&program).await, "0.00");
     program.audit().await;
 }
 
 #[tokio::test]
-async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_the_next_stake() {
+async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_from_the_next_day() {
     let program = program().await;
-    // 999.90, then 0.10 reaches SILVER, then 100 at 1.1 times 0.1.
+    // 999.90, then 0.10 reaches SILVER, then 100 at the day's 0.1.
     let results = record(
         &program,
         json!([
@@ -96,7 +97,7 @@ async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_the_next_stake() {
         .iter()
         .map(|result| result["outcome"]["lp"].to_string())
         .collect();
-    assert_eq!(lp, ["999.90", "0.10", "11.00"]);
+    assert_eq!(lp, ["999.90", "0.10", "10.00"]);
     assert_eq!(program.text("SELECT tier FROM players").await, "SILVER");
     assert_eq!(
         program
@@ -115,7 +116,7 @@ async fn a_tier_reached_in_the_middle_of_a_batch_multiplies_the_next_stake() {
         program
             .text("SELECT count(*) || ' ' || round(sum(remaining), 2) FROM point_lots")
             .await,
-        "1 1011.00"
+        "1 1010.00"
     );
     program.audit().await;
 }

@@ -142,16 +142,16 @@ fn cash(changes: Value) -> Value {
 
 async fn credit(tx: &store::Tx<'_>, asset: Asset, amount: i64, expires_at: Option<Timestamp>) -> store::Result<()> {
     let context = lambda::context();
-    let operation = Cause {
+    let cause = Cause {
         actor: "test",
         reason: None,
         context,
-    }
-    .operation(Kind::ManualCredit, (context.new_id)().to_string());
+    };
+    let operation = cause.operation(Kind::ManualCredit, (context.new_id)().to_string());
     store::players::lock(tx, &player()).await?;
     let mut account = store::wallet::accounts::load(tx, &["P001"]).await?.remove(0);
     account
-        .credit(asset, amount.into(), House::Issuance, expires_at, &operation)
+        .credit(asset, amount.into(), House::Issuance, expires_at, &operation, &cause)
         .unwrap();
     store::wallet::accounts::write(tx, &account.into_journal()).await
 }

@@ -301,9 +301,9 @@ async fn post(router: &Router, key: &str, players: &[String], ids: &[String]) ->
 /// activity.
 const FLOOR: [&str; 10] = [
     "SELECT player_id FROM players WHERE player_id = ANY($1) ORDER BY player_id FOR NO KEY UPDATE",
-    "INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, bonus_amount, game, lp,
-       lp_lot, outcome)
-     SELECT player_id, event_id, 'STAKE', now(), now(), 0.10, 0, 'slots', 0.01, 1, '{\"lp\":0.01}'
+    "INSERT INTO activity_events (player_id, event_id, type, occurred_at, recorded_at, amount, bonus_amount, game,
+       lp_day, outcome)
+     SELECT player_id, event_id, 'STAKE', now(), now(), 0.10, 0, 'slots', current_date, '{\"lp\":0.01}'
      FROM unnest($1::text[], $2::text[]) AS n (player_id, event_id)",
     "INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
        reference, actor, created_at)

@@ -7,20 +7,22 @@
 //!   In a run with rewards, a player whose segment changed is evaluated once, for the run and the change together.
 
 use crate::error::{Error, Result};
+use crate::players::risk;
 pub use crate::players::risk::Traces;
 use crate::program::Program;
 use crate::runs::segmentation;
 use crate::runs::triggers::segment_changed;
 use crate::wallet::books;
-use domain::account::{Account, Journal};
+use domain::account::{Account, Journal, LpVoidPolicy};
 use domain::act::Act;
 pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
-use domain::activity::{Earning, Happened, Player, Recorded};
+use domain::activity::{Earning, Happened, PlayDay, Player, Recorded};
 use domain::bonus::GrantStatus;
 use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
 use domain::ledger::Cause;
 use domain::player::{AccountStanding, Eligibility};
+use domain::risk::Finding;
 use domain::segment::{Segment, classify};
 use domain::text::TextLimits;
 use domain::tier::Rank;
@@ -28,6 +30,7 @@ use futures_util::try_join;
 use jiff::{Timestamp, Unit};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::activity::points::{DayKey, StoredDay, VoidedKey};
 use store::activity::{PlayerState, SavedPlayer};
 use store::platform::stats::{self, Slot};
 use store::players::segments::SegmentChange;
@@ -203,33 +206,35 @@ impl Players {
             .map(|(event, _)| *event)
             .filter(|event| ids.binary_search(&event.player_id.as_str()).is_ok())
             .collect();
-        let since = program.qualifying_since();
-        let (states, accounts, mut histories, qualifying) = try_join!(
+        let (stakes, voided) = (staked_days(&events, program), voided(&events));
+        let (states, accounts, mut histories, days) = try_join!(
             store::activity::states(tx, ids),
             store::wallet::accounts::load(tx, ids),
             store::activity::history::load(tx, &events),
-            store::tiers::qualifications(tx, ids, since)
+            store::activity::points::days(tx, stakes, voided, cause.context.now)
         )?;
-        let mut qualifying: HashMap<PlayerId, Decimal> = qualifying
-            .into_iter()
-            .map(|found| (found.player_id, found.qualifying_lp))
-            .collect();
+        let mut days_of: HashMap<PlayerId, Vec<StoredDay>> = HashMap::new();
+        for day in days {
+            days_of.entry(day.player_id.clone()).or_default().push(day);
+        }
         let mut accounts: HashMap<PlayerId, Account> = accounts
             .into_iter()
             .map(|account| (account.player_id().clone(), account))
             .collect();
         let mut players = BTreeMap::new();
         for state in states {
-            let mut account = accounts
+            let account = accounts
                 .remove(&state.player_id)
                 .ok_or_else(|| Error::not_found("player", &state.player_id))?;
+            let days = days_of.remove(&state.player_id).unwrap_or_default();
+            let play_days = days.iter().map(|day| (day.day, play_day(day, program))).collect();
+            let mut account = account.with_lots(days.into_iter().filter_map(|day| day.lot).collect());
             account.settle(cause)?;
             let history = histories.remove(&state.player_id).unwrap_or_default();
             let player = Player {
                 totals: state.totals.clone(),
-                rank: program.ladder.rank(&state.tier).unwrap_or(Rank(0)),
-                qualifying_lp: qualifying.remove(&state.player_id).unwrap_or_default(),
                 earning: earning(&state.standing, cause.context.now),
+                play_days,
                 kyc_completed: state.kyc_completed,
                 profile: state.profile,
                 last_activity_at: state.last_activity_at,
@@ -355,6 +360,10 @@ impl Players {
         store::runs::triggers::add(tx, batch_id, &triggers, now).await?;
         let own = (!triggers.is_empty()).then_some(batch_id);
 
+        let findings: BTreeMap<PlayerId, Finding> = match program.settings.activity.lp_void_policy {
+            LpVoidPolicy::Debt => BTreeMap::new(),
+            LpVoidPolicy::Signal => changed().filter_map(|(player, _)| overspent(player)).collect(),
+        };
         let ids: Vec<PlayerId> = changed().map(|(player, _)| player.player_id().clone()).collect();
         let mut journal = Journal::default();
         // A player without a recorded event keeps even what has expired by now: a rejected event changes no row.
@@ -373,6 +382,7 @@ impl Players {
         )
         .await?;
         stats::add(tx, &segmentation::counters(&segments), slot).await?;
+        risk::raise(tx, &findings, &program.settings, cause.context).await?;
         Ok([own, of_tiers].into_iter().flatten().collect())
     }
 }
@@ -382,6 +392,46 @@ fn is_open(account: &Account, grant_id: GrantId) -> bool {
         .grants()
         .iter()
         .any(|grant| grant.grant_id == grant_id && grant.status.is_open())
+}
+
+/// The days on which the stakes count.
+fn staked_days<'a>(events: &[&'a Event], program: &Program) -> BTreeSet<DayKey<'a>> {
+    let day = |event: &&'a Event| {
+        let day = program.day(event.occurred_at);
+        matches!(event.action, Action::Stake(_)).then(|| DayKey {
+            player_id: &event.player_id,
+            day,
+            starts_at: program.moment.start_of(day),
+        })
+    };
+    events.iter().filter_map(day).collect()
+}
+
+fn voided<'a>(events: &[&'a Event]) -> BTreeSet<VoidedKey<'a>> {
+    let voided = |event: &&'a Event| match &event.action {
+        Action::Void { voids } => Some(VoidedKey {
+            player_id: &event.player_id,
+            event_id: voids,
+        }),
+        _ => None,
+    };
+    events.iter().filter_map(voided).collect()
+}
+
+fn play_day(stored: &StoredDay, program: &Program) -> PlayDay {
+    PlayDay {
+        staked: stored.staked,
+        rate: stored.rate,
+        points: stored.points,
+        expired: stored.expired,
+        ..PlayDay::new(program.ladder.rank(&stored.tier).unwrap_or(Rank(0)))
+    }
+}
+
+/// What the player's voids took back of points that were spent.
+fn overspent(player: &Player) -> Option<(PlayerId, Finding)> {
+    let spent: Decimal = player.recorded.iter().map(|event| event.outcome.lp_overspent).sum();
+    (!spent.is_zero()).then(|| (player.player_id().clone(), Finding::overspent(spent)))
 }
 
 /// Play of players who may not receive rewards earns nothing, now or later.

@@ -119,24 +119,43 @@ async fn scan_in_tx(
     let undeposited: Vec<&str> = undeposited.map(|subject| subject.player_id.as_str()).collect();
     let facts = store::players::risk_facts::load(tx, &ids, &undeposited, context.now, &settings.risk).await?;
     let latest = store::players::signals::latest(tx, &ids).await?;
-    let mut scan = Scan {
-        facts,
-        latest,
-        settings,
-        context,
-        raised: Vec::new(),
-        renewed: Vec::new(),
-        scores: Vec::new(),
-    };
+    let (mut scan, nothing) = (Scan::new(latest, settings, context), RiskFacts::default());
     for subject in subjects.iter_mut() {
-        scan.look_at(subject);
+        let facts = facts.get(&subject.player_id).unwrap_or(&nothing);
+        scan.look_at(subject, detect(&subject.totals, facts, settings));
     }
     scan.write(tx, subjects.len()).await
 }
 
+/// Raises or renews signals that are not found by a scan. The caller holds the players' locks.
+pub(crate) async fn raise(
+    tx: &Tx<'_>,
+    findings: &BTreeMap<PlayerId, Finding>,
+    settings: &Settings,
+    context: Context,
+) -> Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<&str> = findings.keys().map(PlayerId::as_str).collect();
+    let subjects = store::players::signals::subjects(tx, &ids).await?;
+    let latest = store::players::signals::latest(tx, &ids).await?;
+    let mut scan = Scan::new(latest, settings, context);
+    for mut subject in subjects {
+        if let Some(finding) = findings.get(&subject.player_id).cloned() {
+            let finding = match scan.open(&subject.player_id, finding.signal_type) {
+                Some(open) => finding.added_to(open),
+                None => finding,
+            };
+            scan.look_at(&mut subject, vec![finding]);
+        }
+    }
+    scan.write(tx, ids.len()).await?;
+    Ok(())
+}
+
 /// The input of a scan and what it will write.
 struct Scan<'a> {
-    facts: HashMap<PlayerId, RiskFacts>,
     latest: HashMap<PlayerId, Vec<Signal>>,
     settings: &'a Settings,
     context: Context,
@@ -145,11 +164,25 @@ struct Scan<'a> {
     scores: Vec<(PlayerId, u8)>,
 }
 
-impl Scan<'_> {
-    fn look_at(&mut self, subject: &mut Subject) {
+impl<'a> Scan<'a> {
+    fn new(latest: HashMap<PlayerId, Vec<Signal>>, settings: &'a Settings, context: Context) -> Self {
+        Self {
+            latest,
+            settings,
+            context,
+            raised: Vec::new(),
+            renewed: Vec::new(),
+            scores: Vec::new(),
+        }
+    }
+
+    fn open(&self, player_id: &PlayerId, signal_type: SignalType) -> Option<&Signal> {
+        let mut signals = self.latest.get(player_id)?.iter();
+        signals.find(|signal| signal.signal_type == signal_type && signal.status == SignalStatus::Open)
+    }
+
+    fn look_at(&mut self, subject: &mut Subject, findings: Vec<Finding>) {
         let (id, now) = (&subject.player_id, self.context.now);
-        let nothing = RiskFacts::default();
-        let findings = detect(&subject.totals, self.facts.get(id).unwrap_or(&nothing), self.settings);
         let mut signals = self.latest.remove(id).unwrap_or_default();
         let plan = plan(&signals, findings);
         for (signal_id, evidence) in plan.renew {

@@ -31,7 +31,7 @@ mod standing;
 
 pub(crate) use applicants::Applicants;
 pub use promotion::promote_in_tx;
-pub(crate) use promotion::{earn_in_tx, move_in_tx};
+pub(crate) use promotion::{Earned, earn_in_tx, move_in_tx};
 pub use standing::{Due, Next, TierStanding, standing};
 pub use store::tiers::PastMove;
 

@@ -9,7 +9,7 @@
 
 use crate::error::{Error, Result};
 use crate::players::PlayerError;
-use crate::tiers;
+use crate::tiers::{self, Earned};
 use domain::account::{Account, Journal};
 use domain::bonus::ROUND_OPEN_HOURS;
 use domain::context::Context;
@@ -19,7 +19,6 @@ use domain::ledger::{Cause, House, Kind};
 use domain::money::Asset;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use std::collections::BTreeMap;
 use store::Tx;
 use store::platform::stats::{self, Counter, Slot, Total};
 use store::players::Profile;
@@ -140,16 +139,28 @@ pub(crate) async fn write_changed(
     Ok(climbed.batch_id)
 }
 
-/// LP that count for the tiers, by player: issued less reversed. Points that are spent, expired or deducted manually
-/// still count as earned.
-fn lp_earned(journal: &Journal) -> Vec<(&PlayerId, Decimal)> {
-    let mut earned: BTreeMap<&PlayerId, Decimal> = BTreeMap::new();
+/// LP that count for the tiers: issued less reversed. Points that are spent, expired or deducted manually still count as
+/// earned. Those of play are on their own days already, so only who earned or lost them matters.
+fn lp_earned(journal: &Journal) -> Earned<'_> {
+    let mut earned = Earned::default();
     for posting in journal
         .postings
         .iter()
         .filter(|posting| posting.asset == Asset::Lp && posting.house == House::Issuance)
     {
-        *earned.entry(&posting.player_id).or_default() += Decimal::from(posting.direction.sign()) * posting.amount;
+        match posting.operation.kind {
+            Kind::Stake => {
+                earned.by_play.insert(&posting.player_id);
+            }
+            Kind::Void => {
+                earned.voided.insert(&posting.player_id);
+            }
+            _ => {
+                let today = earned.today.entry(&posting.player_id).or_default();
+                *today += Decimal::from(posting.direction.sign()) * posting.amount;
+            }
+        }
     }
-    earned.into_iter().filter(|(_, points)| !points.is_zero()).collect()
+    earned.today.retain(|_, points| !points.is_zero());
+    earned
 }

@@ -56,6 +56,8 @@ impl WalletError {
 pub struct WalletView {
     pub player_id: PlayerId,
     pub lp: Decimal,
+    /// LP that the player owes: later ones repay them first.
+    pub lp_debt: Decimal,
     pub rp: Decimal,
     pub bonus: Decimal,
     pub tickets: Decimal,
@@ -80,6 +82,7 @@ pub async fn get(db: &Db, player_id: &PlayerId) -> Result<WalletView> {
     Ok(WalletView {
         player_id: player_id.clone(),
         lp: account.balance(Asset::Lp),
+        lp_debt: account.lp_debt(),
         rp: account.balance(Asset::Rp),
         bonus: account.balance(Asset::Bonus),
         tickets: account.balance(Asset::Tickets),
@@ -133,7 +136,7 @@ async fn add_lp_in_tx(tx: &Tx<'_>, command: &AddLp, act: &Act) -> Result<Receipt
     }
     let transaction_id = TransactionId((act.context.new_id)());
     let operation = cause.operation_as(transaction_id, Kind::ManualCredit, act.reference(transaction_id));
-    book.credit(Asset::Lp, amount.value(), House::Issuance, None, &operation)?;
+    book.credit(Asset::Lp, amount.value(), House::Issuance, None, &operation, &cause)?;
     (receipt.transaction_id, receipt.new_balance) = (Some(transaction_id), book.balance(Asset::Lp));
     let _scheduled = books::write(tx, &book.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(receipt)
@@ -317,6 +320,7 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, reason: &str, act: 
     account.reverse(
         &transaction,
         &cause.operation_as(transaction_id, Kind::Reversal, reversed.to_string()),
+        &cause,
     )?;
     books::deplete(tx, &mut accounts, &cause).await?;
     let [account] = accounts;

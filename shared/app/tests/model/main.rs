@@ -11,6 +11,7 @@ mod model;
 mod operations;
 mod perform;
 mod play;
+mod points;
 mod regressions;
 mod run;
 mod world;

@@ -4,6 +4,7 @@
 
 use crate::commands::{Command, Request};
 use crate::play::Action;
+use crate::points::day;
 use domain::activity::Remark;
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
@@ -66,6 +67,7 @@ pub struct Outcome {
     pub real: Decimal,
     pub forfeited: Decimal,
     pub lp: Decimal,
+    pub overspent: Decimal,
     pub remark: Option<Remark>,
 }
 
@@ -127,14 +129,23 @@ pub struct Player {
     pub redeemed: Vec<(usize, String, usize)>,
     /// Rules with a grant.
     pub paid: BTreeSet<usize>,
-    /// LP earned, less reversals.
-    pub earned_lp: Decimal,
-    /// The maximum so far: the model has no downgrades.
-    pub peak_lp: Decimal,
-    /// The lot that the last stake's points went into.
-    pub play_lot: Option<usize>,
+    /// LP that count for the tier, by the day on which they were earned, less those taken back.
+    pub counted: BTreeMap<Date, Decimal>,
+    /// Stakes that earn, and percent of a tenth of a point per unit, by day.
+    pub play: BTreeMap<Date, (Decimal, Decimal)>,
+    /// LP owed.
+    pub debt: Decimal,
+    /// Moves between tiers, by rank. Without a qualification period only voids lead down.
+    pub moves: Vec<Move>,
     /// Ledger kinds of the transactions that moved something.
     pub moved: BTreeSet<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Move {
+    pub at: Timestamp,
+    pub from: usize,
+    pub to: usize,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -192,8 +203,8 @@ pub struct Played {
     pub recorded_at: Timestamp,
     pub action: Action,
     pub outcome: Outcome,
-    /// The lot its points went into.
-    pub play_lot: Option<usize>,
+    /// The day for whose points it counts.
+    pub lp_day: Option<Date>,
 }
 
 #[derive(Debug, Clone)]
@@ -351,24 +362,29 @@ impl Model {
             return Err(Refusal::Overflow);
         }
         if asset == Asset::Lp {
-            let player = &mut self.players[player];
-            player.earned_lp += amount;
-            player.peak_lp = player.peak_lp.max(player.earned_lp);
+            self.count(player, day(now), amount);
+            self.climb(player, now);
         }
+        let lot = self.new_lot(player, asset, expires_at, now);
+        self.players[player].lots[lot].remaining = amount;
+        if asset == Asset::Lp {
+            self.repay(player, amount, Some(lot));
+        }
+        Ok(Part::Earned { asset, lot, amount })
+    }
+
+    /// An empty lot.
+    pub fn new_lot(&mut self, player: usize, asset: Asset, expires_at: Option<Timestamp>, now: Timestamp) -> usize {
         let lots = &mut self.players[player].lots;
         lots.push(Lot {
             asset,
             earned_at: now,
             expires_at,
-            remaining: amount,
+            remaining: Decimal::ZERO,
             has_expired: false,
             play_day: None,
         });
-        Ok(Part::Earned {
-            asset,
-            lot: lots.len() - 1,
-            amount,
-        })
+        lots.len() - 1
     }
 
     /// Deducts points (from the lot `first` if given) or tickets.

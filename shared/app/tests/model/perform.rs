@@ -4,6 +4,7 @@ use crate::commands::{CATALOGUE, Entry, Gain, NewBonus, Request, Target};
 use crate::model::{Answer, Given, Grant, LIMIT, Model, Part, Purpose, Refusal, Reply, Rule, Said, Terms};
 use crate::operations::{AccountChange, Change};
 use crate::play::{Action, Stake};
+use crate::points::day;
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
 use domain::money::Asset;
@@ -205,7 +206,7 @@ impl Model {
         }
         let mut assets = Vec::new();
         for part in self.transactions[reversed].parts.clone().iter().rev() {
-            assets.push(self.take_back(player, part)?);
+            assets.push(self.take_back(player, part, now)?);
         }
         self.transactions[reversed].reversed = true;
         self.deplete(player, now);
@@ -223,7 +224,7 @@ impl Model {
         })
     }
 
-    fn take_back(&mut self, player: usize, part: &Part) -> Result<Asset, Refusal> {
+    fn take_back(&mut self, player: usize, part: &Part, now: Timestamp) -> Result<Asset, Refusal> {
         match part {
             Part::Earned { asset, lot, amount } => {
                 if self.players[player].lots[*lot].has_expired {
@@ -231,7 +232,7 @@ impl Model {
                 }
                 self.spend(player, *asset, *amount, Some(*lot))?;
                 if *asset == Asset::Lp {
-                    self.players[player].earned_lp -= amount;
+                    self.count(player, day(now), -amount);
                 }
                 Ok(*asset)
             }
@@ -241,6 +242,9 @@ impl Model {
                 }
                 for (lot, part) in lots {
                     self.players[player].lots[*lot].remaining += part;
+                }
+                if *asset == Asset::Lp {
+                    self.repay(player, *amount, None);
                 }
                 Ok(*asset)
             }
@@ -283,7 +287,7 @@ impl Model {
             Entry {
                 tier_min: Some("SILVER"),
                 ..
-            } if self.players[player].peak_lp < Decimal::ONE_THOUSAND => {
+            } if self.tier(player) == 0 => {
                 return Err(Refusal::Conflict("tier_too_low"));
             }
             Entry {

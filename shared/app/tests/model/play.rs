@@ -1,13 +1,13 @@
 //! The effect of play on the model.
 
 use crate::model::{Answer, Effect, LIMIT, Model, Outcome, Played, Purpose, Refusal, Reply, Said};
+use crate::points::day;
 use domain::activity::{EventType, Remark};
 use domain::bonus::GrantStatus;
 use domain::id::EventId;
 use domain::ledger::Kind;
 use domain::money::Asset;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -67,19 +67,20 @@ impl Model {
             },
             Action::Stake(stake) => self.stake(player, stake, at, now)?,
             Action::Payout(payout) => self.payout(player, payout)?,
-            Action::Void { voids } => self.void(player, voids.as_str())?,
+            Action::Void { voids } => self.void(player, voids.as_str(), now)?,
             Action::Withdrawal { .. } => self.withdraw(player),
         };
         for effect in &mut outcome.effects {
             effect.status = self.grants[effect.grant].status;
         }
-        let play_lot = self.players[player].play_lot.take();
+        let earns = !is_voided && self.check(player, Purpose::Give, now).is_ok();
+        let lp_day = (matches!(action, Action::Stake(_)) && earns).then(|| day(at));
         let played = Played {
             at,
             recorded_at: now,
             action: action.clone(),
             outcome: outcome.clone(),
-            play_lot,
+            lp_day,
         };
         self.players[player].events.insert(name.to_owned(), played);
         self.deplete(player, now);
@@ -96,7 +97,7 @@ impl Model {
             self.players[player].moved.insert(Kind::Stake.as_str());
         }
         if self.check(player, Purpose::Give, now).is_ok() {
-            outcome.lp = self.earn_by_play(player, stake.amount, now)?;
+            outcome.lp = self.earn_by_play(player, stake.amount, at, now)?;
         }
         let mut left = stake.amount;
         for grant in self.active_grants(player) {
@@ -125,34 +126,6 @@ impl Model {
             }
         }
         Ok(outcome)
-    }
-
-    /// One point per ten staked, times the tier's multiplier; the points of a day are one lot.
-    fn earn_by_play(&mut self, player: usize, staked: Decimal, now: Timestamp) -> Result<Decimal, Refusal> {
-        let tiers = [(50_000, 150), (10_000, 125), (1_000, 110)];
-        let peak = self.players[player].peak_lp;
-        let percent = tiers
-            .into_iter()
-            .find(|(lp_min, _)| peak >= Decimal::from(*lp_min))
-            .map_or(100, |(_, percent)| percent);
-        let points = (staked * Decimal::new(1, 1) * Decimal::new(percent, 2)).trunc_with_scale(2);
-        if points.is_zero() {
-            return Ok(points);
-        }
-        let today = Some(now.to_zoned(TimeZone::UTC).date());
-        let is_todays = |lot: &&usize| self.players[player].lots[**lot].play_day == today;
-        let known = self.open_lots(player, Asset::Lp).iter().find(is_todays).copied();
-        self.earn(player, Asset::Lp, points, None, now)?;
-        self.players[player].moved.insert(Kind::Stake.as_str());
-        let lots = &mut self.players[player].lots;
-        let lot = known.unwrap_or(lots.len() - 1);
-        if known.is_some() {
-            lots.pop();
-            lots[lot].remaining += points;
-        }
-        lots[lot].play_day = today;
-        self.players[player].play_lot = Some(lot);
-        Ok(points)
     }
 
     /// Returns the rest of the stake, for the next bonus.
@@ -276,7 +249,7 @@ impl Model {
         Ok(())
     }
 
-    fn void(&mut self, player: usize, voids: &str) -> Result<Outcome, Refusal> {
+    fn void(&mut self, player: usize, voids: &str, now: Timestamp) -> Result<Outcome, Refusal> {
         let mut outcome = Outcome::default();
         if !self.players[player].voided.insert(voids.to_owned()) {
             return Err(Refusal::Conflict("already_voided"));
@@ -287,14 +260,13 @@ impl Model {
         if !matches!(voided.action, Action::Stake(_) | Action::Payout(_)) {
             return Err(Refusal::Conflict("not_voidable"));
         }
-        let (earned, lot) = (voided.outcome.lp, voided.play_lot);
+        let played = match (voided.lp_day, &voided.action) {
+            (Some(day), Action::Stake(stake)) => Some((day, stake.amount)),
+            _ => None,
+        };
         let mut effects = voided.outcome.effects.clone();
-        let points = earned.min(self.balance(player, Asset::Lp));
-        if !points.is_zero() {
-            self.spend(player, Asset::Lp, points, lot)?;
-            self.players[player].earned_lp -= points;
-            self.players[player].moved.insert(Kind::Void.as_str());
-            outcome.lp = -points;
+        if let Some((day, staked)) = played {
+            (outcome.lp, outcome.overspent) = self.unearn_by_play(player, day, staked, now)?;
         }
         effects.sort_by_key(|effect| effect.grant);
         for effect in effects {

@@ -311,6 +311,7 @@ impl Sequence<'_> {
             real: told.real_amount,
             forfeited: told.forfeited_amount,
             lp: told.lp,
+            overspent: told.lp_overspent,
             remark: told.remark,
         }
     }
@@ -387,6 +388,7 @@ impl Sequence<'_> {
         };
         Wallet {
             balances: Asset::ALL.map(|asset| self.model.balance(player, asset)),
+            debt: self.model.players[player].debt,
             lots: lots.map(lot).collect(),
             grants: self.model.open_grants(player).into_iter().map(grant).collect(),
         }
@@ -411,6 +413,7 @@ impl Sequence<'_> {
         lots.sort_by_key(|(asset, ..)| *asset);
         Wallet {
             balances: [view.bonus, view.lp, view.rp, view.tickets],
+            debt: view.lp_debt,
             lots,
             grants: view.grants.iter().map(grant).collect(),
         }
@@ -425,6 +428,7 @@ type HeldGrant = (usize, GrantStatus, [Decimal; 4], [Option<Timestamp>; 3]);
 struct Wallet {
     /// In the order of `Asset::ALL`.
     balances: [Decimal; 4],
+    debt: Decimal,
     lots: Vec<(Asset, Decimal, Timestamp, Option<Timestamp>)>,
     grants: Vec<HeldGrant>,
 }

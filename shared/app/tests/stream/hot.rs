@@ -23,7 +23,7 @@ async fn ten_thousand_stakes_on_one_player_count_once_each() {
                         499 => ["Z", "A"][batch % 2],
                         _ => "HOT",
                     };
-                    occurrence(player, &name, stake(d("10"), d("0"), "slots", None), at(0).now)
+                    occurrence(player, &name, stake(d("11"), d("0"), "slots", None), at(0).now)
                 };
                 let recordings = activity::record(&db, (0..STAKES).map(event).collect(), &Act::of("test", at(1)))
                     .await
@@ -38,7 +38,7 @@ async fn ten_thousand_stakes_on_one_player_count_once_each() {
         "SELECT concat_ws(' ', round(total_wagered, 2), total_bets) FROM player_totals WHERE player_id = 'HOT'";
     assert_eq!(
         program.text(totals).await,
-        format!("{}.00 {}", BATCHES * 498 * 10, BATCHES * 498)
+        format!("{}.00 {}", BATCHES * 498 * 11, BATCHES * 498)
     );
     assert_eq!(
         program
@@ -47,7 +47,7 @@ async fn ten_thousand_stakes_on_one_player_count_once_each() {
         (BATCHES * 498).to_string()
     );
     let tier = "SELECT tier FROM players WHERE player_id = 'HOT'";
-    assert_eq!(program.text(tier).await, "GOLD"); // 1,000 + 1.1 × 8,960 = 10,856 points
+    assert_eq!(program.text(tier).await, "GOLD"); // 9,960 × 1.10 = 10,956 points
     assert_eq!(
         program
             .text("SELECT count(*) FROM point_lots WHERE player_id = 'HOT'")

@@ -185,13 +185,14 @@ impl TestProgram {
             "SELECT concat_ws(' ', 'totals', player_id, total_deposited, total_wagered, total_won, total_withdrawn,
               session_count, playtime_hours,
                total_bets, last_deposit_date) FROM player_totals",
-            "SELECT concat_ws(' ', 'day', player_id, day, deposited, wagered, won, withdrawn, lp_earned)
+            "SELECT concat_ws(' ', 'day', player_id, day, deposited, wagered, won, withdrawn, lp_earned,
+              lp_staked, lp_rate, lp_play)
               FROM player_daily",
             "SELECT concat_ws(' ', 'player', player_id, tier, kyc_completed, profile_depth, profile_at,
               last_activity_at) FROM players",
             "SELECT concat_ws(' ', 'event', player_id, event_id, type, occurred_at, amount, bonus_amount, game,
               round_id, voids, minutes, value,
-               lp, lp_lot, trim_scale((outcome ->> 'real_amount')::numeric),
+               lp_day, outcome ->> 'lp', outcome ->> 'lp_overspent', trim_scale((outcome ->> 'real_amount')::numeric),
                trim_scale((outcome ->> 'forfeited_amount')::numeric), outcome ->> 'remark') FROM activity_events",
         ];
         let all = TABLES.map(|table| format!("({table})")).join(" UNION ALL ");

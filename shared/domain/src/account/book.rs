@@ -39,6 +39,11 @@ impl Journal {
     }
 }
 
+/// A cause without its reason, which explains another operation.
+pub(super) fn unexplained<'a>(cause: &Cause<'a>) -> Cause<'a> {
+    Cause { reason: None, ..*cause }
+}
+
 /// A player's wallets, for credits only. Spending and play need the whole [`Account`](super::Account).
 #[derive(Debug)]
 pub struct Book {
@@ -63,6 +68,11 @@ impl Book {
             .find(|wallet| wallet.asset == asset)
             .map(|wallet| wallet.balance)
             .unwrap_or_default()
+    }
+
+    /// The LP that the player owes.
+    pub fn lp_debt(&self) -> Decimal {
+        self.wallets.iter().map(|wallet| wallet.debt).sum()
     }
 
     pub fn into_journal(self) -> Journal {
@@ -100,8 +110,9 @@ impl Book {
         house: House,
         expires_at: Option<Timestamp>,
         operation: &Operation,
+        cause: &Cause<'_>,
     ) -> Result<()> {
-        self.credit_lot(asset, amount, house, (expires_at, None), operation)
+        self.credit_lot(asset, amount, house, (expires_at, None), operation, cause)
     }
 
     pub(super) fn credit_lot(
@@ -111,16 +122,50 @@ impl Book {
         house: House,
         (expires_at, play_day): (Option<Timestamp>, Option<Date>),
         operation: &Operation,
+        cause: &Cause<'_>,
     ) -> Result<()> {
         let posting = self.post(Direction::Credit, house, (asset, amount), None, operation)?;
-        if let Some(lot) = Lot::of(posting, expires_at) {
-            let player_id = self.player_id.clone();
-            self.journal.new_lots.push(NewLot {
-                player_id,
-                lot: Lot { play_day, ..lot },
-            });
+        let Some(lot) = Lot::of(posting, expires_at) else {
+            return Ok(());
+        };
+        let version = lot.version;
+        let player_id = self.player_id.clone();
+        self.journal.new_lots.push(NewLot {
+            player_id,
+            lot: Lot { play_day, ..lot },
+        });
+        let repaid = self.repay(asset, amount, cause)?;
+        if !repaid.is_zero() {
+            self.move_lots(asset, &[(version, -repaid)]);
         }
         Ok(())
+    }
+
+    /// Takes what the player owes out of a credit that was just posted. Returns how much that is; the caller takes it
+    /// from the lots.
+    pub(super) fn repay(&mut self, asset: Asset, credited: Decimal, cause: &Cause<'_>) -> Result<Decimal> {
+        let wallet = self.wallet(asset);
+        let repaid = wallet.debt.min(credited);
+        if !repaid.is_zero() {
+            let operation = unexplained(cause).operation(Kind::DebtRepayment, wallet.version.to_string());
+            self.post(Direction::Debit, House::Adjustment, (asset, repaid), None, &operation)?;
+        }
+        Ok(repaid)
+    }
+
+    /// Records what the last posting did to lots.
+    pub(super) fn move_lots(&mut self, asset: Asset, movements: &[(i64, Decimal)]) {
+        let version = self.wallet(asset).version;
+        for (lot_version, amount) in movements {
+            let player_id = self.player_id.clone();
+            self.journal.lot_movements.push(LotMovement {
+                player_id,
+                asset,
+                version,
+                lot_version: *lot_version,
+                amount: *amount,
+            });
+        }
     }
 
     /// Adds a grant and credits its amount, unless the grant waits for activation. A bonus without a wagering
@@ -135,9 +180,14 @@ impl Book {
         let mut grant = new.opened();
         match grant.status {
             GrantStatus::Active => self.fund(&mut grant, operation, cause)?,
-            GrantStatus::Completed => {
-                self.credit(new.asset, new.amount, House::Issuance, points_expire_at, operation)?
-            }
+            GrantStatus::Completed => self.credit(
+                new.asset,
+                new.amount,
+                House::Issuance,
+                points_expire_at,
+                operation,
+                cause,
+            )?,
             _ => {}
         }
         self.journal.new_grants.push((new, grant));

@@ -17,7 +17,7 @@
 //!   limit; otherwise rounds left open over the completion would escape the limit. In every other case it is forfeited.
 //!   The outcome of the event says so; the ledger does not move, since a terminal grant never does.
 
-use super::{Account, PlayPoints, Result};
+use super::{Account, Result};
 use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};
 use crate::bonus::{EndedGrant, GrantStatus, MaxBetAction, OnWithdrawal, Round};
 use crate::id::GrantId;
@@ -39,24 +39,18 @@ pub enum Past {
 }
 
 impl Account {
-    /// Applies an event for the first time. A stake earns `points`.
+    /// Applies an event for the first time, except for its points: see [`Self::earn`].
     ///
     /// # Errors
     /// `InsufficientBalance` when a stake uses more bonus money than there is, or when a voided payout has been
     /// spent.
-    pub fn apply(
-        &mut self,
-        event: &Event,
-        past: &Past,
-        points: Option<PlayPoints>,
-        cause: &Cause<'_>,
-    ) -> Result<Outcome> {
+    pub fn apply(&mut self, event: &Event, past: &Past, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = match (&event.action, past) {
             (_, Past::Voided) => Outcome {
                 remark: Some(Remark::Voided),
                 ..Outcome::default()
             },
-            (Action::Stake(stake), _) => self.stake(stake, event, points, cause)?,
+            (Action::Stake(stake), _) => self.stake(stake, event, cause)?,
             (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, cause)?,
             (Action::Payout(payout), _) => Outcome {
                 real_amount: payout.amount.value(),
@@ -74,20 +68,10 @@ impl Account {
         Ok(outcome)
     }
 
-    fn stake(
-        &mut self,
-        stake: &Stake,
-        event: &Event,
-        points: Option<PlayPoints>,
-        cause: &Cause<'_>,
-    ) -> Result<Outcome> {
+    fn stake(&mut self, stake: &Stake, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Stake, cause);
         let parts = self.bonus_parts(stake.bonus_amount.value())?;
-        if let Some(points) = points {
-            self.earn(points, &operation)?;
-            outcome.lp = points.amount;
-        }
         for (index, part) in parts {
             self.move_bonus(index, -part, House::Wagering, &operation)?;
             outcome.effect(self.grants[index].grant_id).bonus -= part;
@@ -175,7 +159,6 @@ impl Account {
     fn void(&mut self, taken: &TakenBack, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         let operation = of(event, Kind::Void, cause);
-        outcome.lp = -self.unearn(taken, &operation)?;
         for effect in &taken.effects {
             let back = -effect.bonus;
             match self.ended(effect.grant_id, effect.ended.as_ref()) {

@@ -1,71 +1,137 @@
-//! The points that play earns.
+//! The points that play earns, in the wallet.
 //!
 //! # Choices
 //!
-//! * A void takes back points as far as the player still has them, from the lot they went into first.
+//! * The points of an event are a transaction of their own, apart from what the event does to bonuses.
+//! * A late stake puts its points into the lot of its own day. If that lot has expired, they expire with the same
+//!   breath: they count for the tier and repay a debt, but nobody spends what would be gone had it come in time.
+//! * A void takes back in full, first from the lot of the day, then what of that lot has expired (it returns from
+//!   `house:expiry`: nobody had the use of it), then from the other lots. What is still missing was spent.
+//!   `house:adjustment` lends it, so that the wallet stays at 0 or above: with the policy DEBT it is owed, and every
+//!   later credit of LP is posted in full and then repays it; with SIGNAL it is given up, and a signal tells people.
+//! * So who owes points has none, and `house:issuance` has issued what the days of play say.
 
 use super::{Account, Result};
-use crate::activity::TakenBack;
-use crate::ledger::{Direction, House, Operation};
+use crate::id::EventId;
+use crate::ledger::{Cause, Direction, House, Kind, LedgerError};
 use crate::lots::Lot;
 use crate::money::Asset;
+use crate::text_enum;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 
-/// LP that a stake earns.
+text_enum! {
+    /// What becomes of points that a void takes back when the player has spent them.
+    pub enum LpVoidPolicy as "policy for spent points" {
+        /// The player owes them; later LP repay them first.
+        Debt = "DEBT",
+        /// Nothing is owed; the signal POINTS_OVERSPENT is raised.
+        Signal = "SIGNAL",
+    }
+}
+
+/// The lot that collects the points of one day's play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlayPoints {
-    /// Above 0.
-    pub amount: Decimal,
-    /// Today: everything that play earns on one day expires together.
+pub struct PlayLot {
     pub day: Date,
+    /// Of the lot that the day's first points open.
     pub expires_at: Option<Timestamp>,
+    /// What of it had expired when the account was read.
+    pub expired: Decimal,
 }
 
 impl Account {
-    /// Credits a stake's points to the lot of the day. The first stake of a day opens it.
-    pub(super) fn earn(&mut self, points: PlayPoints, operation: &Operation) -> Result<()> {
-        let collects = |lot: &Lot| {
-            lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
-        };
-        match self.lots.iter().position(collects) {
+    /// Credits the points of a stake. The first points of a day open its lot.
+    pub fn earn(&mut self, points: Decimal, lot: &PlayLot, event_id: &EventId, cause: &Cause<'_>) -> Result<()> {
+        let operation = cause.operation(Kind::Stake, event_id.as_str());
+        let issued = (Asset::Lp, points);
+        match self.play_lot(lot) {
             Some(index) => {
-                self.book.post(
-                    Direction::Credit,
-                    House::Issuance,
-                    (Asset::Lp, points.amount),
-                    None,
-                    operation,
-                )?;
-                self.lots[index].remaining += points.amount;
-                self.move_lots(Asset::Lp, &[(self.lots[index].version, points.amount)]);
-                Ok(())
+                self.book
+                    .post(Direction::Credit, House::Issuance, issued, None, &operation)?;
+                self.put_into(index, points);
+                let version = self.lots[index].version;
+                self.repay(Asset::Lp, points, Some(version), cause)?;
             }
-            None => self.credit_lot(
-                Asset::Lp,
-                points.amount,
-                House::Issuance,
-                (points.expires_at, Some(points.day)),
-                operation,
-            ),
+            None => {
+                let life = (lot.expires_at, Some(lot.day));
+                self.credit_lot(Asset::Lp, points, House::Issuance, life, &operation, cause)?;
+            }
+        }
+        match self.play_lot(lot) {
+            Some(index) if self.lots[index].is_due(cause.context.now) => self.expire_lot(index, cause),
+            _ => Ok(()),
         }
     }
 
-    /// The lot that collects the points of this day's play.
-    pub(crate) fn play_lot(&self, points: PlayPoints) -> Option<i64> {
-        let collects = |lot: &&Lot| {
-            lot.asset == Asset::Lp && lot.play_day == Some(points.day) && lot.expires_at == points.expires_at
+    /// Takes back the points of a voided stake, in full. Returns how many of them the player had spent.
+    ///
+    /// # Errors
+    /// `InsufficientBalance` when the day has no lot: nothing was earned.
+    pub fn unearn(
+        &mut self,
+        points: Decimal,
+        lot: &PlayLot,
+        policy: LpVoidPolicy,
+        event_id: &EventId,
+        cause: &Cause<'_>,
+    ) -> Result<Decimal> {
+        let operation = cause.operation(Kind::Void, event_id.as_str());
+        let Some(own) = self.play_lot(lot) else {
+            return Err(LedgerError::InsufficientBalance {
+                asset: Asset::Lp,
+                available: Decimal::ZERO,
+                requested: points,
+            }
+            .into());
         };
-        self.lots.iter().find(collects).map(|lot| lot.version)
+        let (version, remaining) = (self.lots[own].version, self.lots[own].remaining);
+        let missing = (points - remaining).max(Decimal::ZERO);
+        let returned = missing.min(self.expired(version, lot.expired));
+        let spent = (points - returned - self.balance(Asset::Lp)).max(Decimal::ZERO);
+        let lent = match policy {
+            LpVoidPolicy::Debt => cause.operation(Kind::Debt, event_id.as_str()),
+            LpVoidPolicy::Signal => operation.clone(),
+        };
+        for (house, amount, operation) in [(House::Expiry, returned, &operation), (House::Adjustment, spent, &lent)] {
+            if !amount.is_zero() {
+                self.book
+                    .post(Direction::Credit, house, (Asset::Lp, amount), None, operation)?;
+                self.put_into(own, amount);
+            }
+        }
+        self.take(Asset::Lp, points, House::Issuance, Some(version), &operation)?;
+        Ok(spent)
     }
 
-    /// Takes back what a voided stake earned, as far as the player still has it. Returns how much that is.
-    pub(super) fn unearn(&mut self, taken: &TakenBack, operation: &Operation) -> Result<Decimal> {
-        let points = taken.lp.min(self.balance(Asset::Lp));
-        if !points.is_zero() {
-            self.take(Asset::Lp, points, House::Issuance, taken.lp_lot, operation)?;
-        }
-        Ok(points)
+    fn play_lot(&self, lot: &PlayLot) -> Option<usize> {
+        let collects = |known: &Lot| known.asset == Asset::Lp && known.play_day == Some(lot.day);
+        self.lots.iter().position(collects)
+    }
+
+    /// Puts what the last posting credited into a lot of LP.
+    fn put_into(&mut self, index: usize, amount: Decimal) {
+        self.lots[index].remaining += amount;
+        let version = self.lots[index].version;
+        self.move_lots(Asset::Lp, &[(version, amount)]);
+    }
+
+    /// What of a lot of LP has expired: `stored` when the account was read, and what moved since.
+    fn expired(&self, lot_version: i64, stored: Decimal) -> Decimal {
+        let journal = &self.book.journal;
+        let has_expired = |version: i64| {
+            journal.postings.iter().any(|posting| {
+                posting.asset == Asset::Lp && posting.version == version && posting.house == House::Expiry
+            })
+        };
+        let since: Decimal = journal
+            .lot_movements
+            .iter()
+            .filter(|movement| movement.asset == Asset::Lp && movement.lot_version == lot_version)
+            .filter(|movement| has_expired(movement.version))
+            .map(|movement| movement.amount)
+            .sum();
+        stored - since
     }
 }

@@ -3,7 +3,7 @@
 use super::{Account, AccountError, Result};
 use crate::bonus::GrantStatus;
 use crate::id::{GrantId, TransactionId};
-use crate::ledger::{Direction, House, Kind, Operation};
+use crate::ledger::{Cause, Direction, House, Kind, Operation};
 use crate::lots::LotMovement;
 use crate::money::Asset;
 use rust_decimal::Decimal;
@@ -32,13 +32,14 @@ pub struct ReversedPosting {
 }
 
 impl Account {
-    /// Posts the opposite of every posting, last first. Spent points return to the lots they came from. Credited
+    /// Posts the opposite of every posting, last first. Spent points return to the lots they came from, and
+    /// repay a debt first. Credited
     /// points are taken from their own lot first, then from the others. A bonus can be reversed only while it is
     /// unplayed.
     ///
     /// # Errors
     /// `NotReversible`; `NotOpen` when its bonus has ended; `InsufficientBalance` when its value has been spent.
-    pub fn reverse(&mut self, transaction: &Reversible, operation: &Operation) -> Result<()> {
+    pub fn reverse(&mut self, transaction: &Reversible, operation: &Operation, cause: &Cause<'_>) -> Result<()> {
         let refuse = |detail| {
             Err(AccountError::NotReversible {
                 kind: transaction.kind,
@@ -73,6 +74,7 @@ impl Account {
                         operation,
                     )?;
                     self.put_back(posting, &transaction.lot_movements);
+                    self.repay(asset, posting.amount, None, cause)?;
                 }
             }
         }

@@ -11,6 +11,7 @@ use crate::account::{AccountError, Past};
 use crate::bonus::{EndedGrant, Round, RoundShare};
 use crate::id::{EventId, GrantId};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use std::collections::{HashMap, HashSet};
 
@@ -40,17 +41,14 @@ pub enum EventError {
 pub struct Recorded {
     pub event: Event,
     pub outcome: Outcome,
-    /// The lot that received its points.
-    pub lp_lot: Option<i64>,
+    /// The day for whose points a stake counts, or a void takes a stake back.
+    pub lp_day: Option<Date>,
 }
 
 /// What a void reverses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakenBack {
     pub effects: Vec<PastEffect>,
-    /// LP that the stake earned.
-    pub lp: Decimal,
-    pub lp_lot: Option<i64>,
 }
 
 /// Bonus money in a round that has no result yet.
@@ -183,11 +181,7 @@ impl History {
         };
         let mut effects: Vec<PastEffect> = recorded.outcome.grants.iter().map(effect).collect();
         effects.sort_by_key(|effect| effect.grant_id);
-        Ok(Past::TakenBack(TakenBack {
-            effects,
-            lp: recorded.outcome.lp,
-            lp_lot: recorded.lp_lot,
-        }))
+        Ok(Past::TakenBack(TakenBack { effects }))
     }
 
     /// The event that a void names, if it was recorded.

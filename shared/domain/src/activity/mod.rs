@@ -6,7 +6,7 @@ mod points;
 
 pub use history::{EventError, History, Recorded, TakenBack, UnsettledStake};
 pub use player::{Day, Happened, Player, Profile, Program};
-pub use points::Earning;
+pub use points::{Earning, PlayDay};
 
 use crate::bonus::{EndedGrant, GrantStatus};
 use crate::id::{EventId, GrantId, PlayerId};
@@ -136,9 +136,13 @@ pub struct Outcome {
     /// For a payout or a void: the share of bonuses that ended otherwise, or beyond their conversion limit.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub forfeited_amount: Decimal,
-    /// LP that a stake earned. Negative: LP that a void took back, as far as the player still had them.
+    /// LP that a stake earned. Negative: LP that a void took back, in full.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub lp: Decimal,
+    /// Of what a void took back, the LP that the player no longer had: a debt, or a signal by
+    /// `activity.lp_void_policy`.
+    #[serde(skip_serializing_if = "Decimal::is_zero")]
+    pub lp_overspent: Decimal,
     /// Why less than the stake contributed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<Remark>,

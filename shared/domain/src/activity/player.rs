@@ -11,7 +11,7 @@
 //! * An identity verified again, or a profile of the same depth, calls no rules. Of several profile events the one with
 //!   the latest `occurred_at` counts.
 
-use super::{Action, Earning, Event, EventError, History, Outcome, Recorded};
+use super::{Action, Earning, Event, EventError, History, Outcome, PlayDay, Recorded};
 use crate::account::{Account, Past};
 use crate::id::PlayerId;
 use crate::idempotency::Answer;
@@ -21,7 +21,7 @@ use crate::money::{INTEGER_DIGITS_MAX, STORED_SCALE};
 use crate::period::Moment;
 use crate::rule::Trigger;
 use crate::settings::Settings;
-use crate::tier::{Ladder, Rank};
+use crate::tier::Ladder;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use rust_decimal::{Decimal, RoundingStrategy};
@@ -46,20 +46,30 @@ pub struct Day {
     pub wagered: Decimal,
     pub won: Decimal,
     pub withdrawn: Decimal,
+    /// Stakes that earn points.
+    pub lp_staked: Decimal,
+    /// The points that they earn.
+    pub lp: Decimal,
+    /// What a unit staked on this day earns; `None` unless stakes of this day were counted.
+    pub lp_rate: Option<Decimal>,
 }
 
 impl Day {
-    fn add(&mut self, other: Day) {
+    pub(super) fn add(&mut self, other: Day) {
         self.deposited += other.deposited;
         self.wagered += other.wagered;
         self.won += other.won;
         self.withdrawn += other.withdrawn;
+        self.lp_staked += other.lp_staked;
+        self.lp += other.lp;
+        self.lp_rate = self.lp_rate.or(other.lp_rate);
     }
 
     pub fn is_zero(&self) -> bool {
-        [self.deposited, self.wagered, self.won, self.withdrawn]
+        [self.deposited, self.wagered, self.won, self.withdrawn, self.lp_staked]
             .iter()
             .all(Decimal::is_zero)
+            && self.lp_rate.is_none()
     }
 }
 
@@ -85,10 +95,9 @@ pub struct Happened {
 pub struct Player {
     pub account: Account,
     pub totals: Totals,
-    pub rank: Rank,
-    /// LP that count for the tier.
-    pub qualifying_lp: Decimal,
     pub earning: Earning,
+    /// The days whose points the events may change.
+    pub play_days: BTreeMap<Date, PlayDay>,
     pub kyc_completed: bool,
     pub profile: Profile,
     pub last_activity_at: Option<Timestamp>,
@@ -127,7 +136,13 @@ impl Player {
         let (totals, day) = self.tally(&event, &past, program)?;
         let points = self.points(&event, &past, program)?;
         let mark = self.account.mark();
-        let outcome = match self.account.apply(&event, &past, points, cause) {
+        let applied = self.account.apply(&event, &past, cause).and_then(|mut outcome| {
+            if let Some(points) = &points {
+                points.post(&mut self.account, &event, &mut outcome, program, cause)?;
+            }
+            Ok(outcome)
+        });
+        let outcome = match applied {
             Ok(outcome) => outcome,
             Err(error) => {
                 self.account.restore(mark);
@@ -138,15 +153,12 @@ impl Player {
         if let Some((date, day)) = day {
             self.days.entry(date).or_default().add(day);
         }
-        self.qualify(outcome.lp, program);
+        let lp_day = points.map(|points| self.count_points(points));
         self.stand(&event);
-        let lot_of_play = points
-            .filter(|_| !outcome.lp.is_zero())
-            .and_then(|points| self.account.play_lot(points));
         let recorded = Recorded {
             event,
             outcome: outcome.clone(),
-            lp_lot: lot_of_play,
+            lp_day,
         };
         self.history.note(recorded.clone());
         self.recorded.push(recorded);

@@ -2,16 +2,30 @@
 //!
 //! # Choices
 //!
-//! * Points count on the day they are posted.
+//! * The points of play are a function of the day: `lp_play = ⌊lp_staked · rate⌋` at two decimal places, where
+//!   `lp_staked` is the sum of the day's live stakes that earn. A stake or a void posts the difference, which may be 0:
+//!   the fraction waits for the next one. So neither order nor batches change what a day earns.
+//! * The day is that of the stake's `occurred_at` in the program's time zone, and is kept with the event: a void takes
+//!   back from the same day even if the time zone has changed.
+//! * The rate is `lp_per_unit_staked · lp_multiplier`, to eight decimal places, of the tier in force at the start of the
+//!   day: the last move of the player's history until then, or the first tier. A tier that has left the ladder counts as
+//!   the lowest. The day's first stake fixes the rate, and nothing prices it again.
 //! * Blocked, inactive and self-excluded players earn no points by play, and do not get them later.
+//! * Points of play count for the tier on their own day.
 
 use super::player::raised;
-use super::{Action, Event, EventError, Player, Program};
-use crate::account::{Past, PlayPoints};
+use super::{Action, Day, Event, EventError, Outcome, Player, Program};
+use crate::account::{Account, AccountError, Past, PlayLot};
+use crate::ledger::Cause;
 use crate::money::{Asset, round_reward};
-use rust_decimal::Decimal;
+use crate::tier::Rank;
+use jiff::Span;
+use jiff::civil::Date;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 const POINTS: &str = "number of LP";
+/// Decimal places of a rate. With amounts of 4 and points below 10^15, a day's product is exact.
+const RATE_SCALE: u32 = 8;
 
 /// Whether stakes earn points.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,43 +35,143 @@ pub enum Earning {
     Nothing,
 }
 
+/// A day of play, as read under the lock and changed by the events since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayDay {
+    /// The live stakes that earn.
+    pub staked: Decimal,
+    /// What a unit staked earns; `None` before the first stake.
+    pub rate: Option<Decimal>,
+    /// What the stakes have earned.
+    pub points: Decimal,
+    /// The tier in force at the start of the day.
+    pub rank: Rank,
+    /// What of the day's lot has expired.
+    pub expired: Decimal,
+}
+
+impl PlayDay {
+    /// A day without stakes.
+    pub const fn new(rank: Rank) -> Self {
+        Self {
+            staked: Decimal::ZERO,
+            rate: None,
+            points: Decimal::ZERO,
+            rank,
+            expired: Decimal::ZERO,
+        }
+    }
+
+    /// The day after a stake of this amount, or after its void if the amount is negative.
+    ///
+    /// # Errors
+    /// `OutOfRange`.
+    fn with(self, amount: Decimal, program: &Program<'_>) -> Result<Self, EventError> {
+        let out_of_range = || EventError::OutOfRange { what: POINTS };
+        let rate = match self.rate {
+            Some(rate) => rate,
+            None => rate(self.rank, program).ok_or_else(out_of_range)?,
+        };
+        let staked = self.staked + amount;
+        let points = staked.checked_mul(rate).ok_or_else(out_of_range)?;
+        Ok(Self {
+            staked,
+            rate: Some(rate),
+            points: raised(Decimal::ZERO, round_reward(points, Asset::Lp), POINTS)?,
+            ..self
+        })
+    }
+}
+
+fn rate(rank: Rank, program: &Program<'_>) -> Option<Decimal> {
+    let multiplier = program.ladder.lp_multiplier(rank);
+    let rate = program.settings.activity.lp_per_unit_staked.checked_mul(multiplier)?;
+    Some(rate.round_dp_with_strategy(RATE_SCALE, RoundingStrategy::ToZero))
+}
+
+/// What an event changes about a day of play.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DayChange {
+    date: Date,
+    before: PlayDay,
+    after: PlayDay,
+}
+
+impl DayChange {
+    /// The points to post: negative for those to take back. Normalized, so that a batch says what its events say alone.
+    fn points(&self) -> Decimal {
+        (self.after.points - self.before.points).normalize()
+    }
+
+    pub(super) fn post(
+        &self,
+        account: &mut Account,
+        event: &Event,
+        outcome: &mut Outcome,
+        program: &Program<'_>,
+        cause: &Cause<'_>,
+    ) -> Result<(), AccountError> {
+        let settings = &program.settings.activity;
+        let after = |days: u32| self.date.saturating_add(Span::new().days(i64::from(days) + 1));
+        let lot = PlayLot {
+            day: self.date,
+            expires_at: settings.lp_expiry_days.map(|days| program.moment.start_of(after(days))),
+            expired: self.before.expired,
+        };
+        outcome.lp = self.points();
+        if outcome.lp > Decimal::ZERO {
+            account.earn(outcome.lp, &lot, &event.event_id, cause)?;
+        }
+        if outcome.lp < Decimal::ZERO {
+            let policy = settings.lp_void_policy;
+            outcome.lp_overspent = account
+                .unearn(-outcome.lp, &lot, policy, &event.event_id, cause)?
+                .normalize();
+        }
+        Ok(())
+    }
+}
+
 impl Player {
-    /// `amount * lp_per_unit_staked * lp_multiplier` of the tier reached so far, rounded down to 0.01 points.
+    /// What the event changes about a day of play; `None` for an event that has to do with no points.
+    ///
+    /// # Errors
+    /// `OutOfRange`.
     pub(super) fn points(
         &self,
         event: &Event,
         past: &Past,
         program: &Program<'_>,
-    ) -> Result<Option<PlayPoints>, EventError> {
-        let Action::Stake(stake) = &event.action else {
+    ) -> Result<Option<DayChange>, EventError> {
+        let counted = match &event.action {
+            Action::Stake(stake) if *past != Past::Voided && self.earning == Earning::Earns => {
+                Some((program.moment.day_of(event.occurred_at), stake.amount.value()))
+            }
+            Action::Void { voids } => self.history.recorded(voids).and_then(|voided| {
+                let staked = voided.event.action.amount()?;
+                Some((voided.lp_day?, -staked))
+            }),
+            _ => None,
+        };
+        let Some((date, amount)) = counted else {
             return Ok(None);
         };
-        if *past == Past::Voided || self.earning == Earning::Nothing {
-            return Ok(None);
-        }
-        let settings = &program.settings.activity;
-        let points = stake.amount.value().checked_mul(settings.lp_per_unit_staked);
-        let points = points.and_then(|points| points.checked_mul(program.ladder.lp_multiplier(self.rank)));
-        let amount = round_reward(points.ok_or(EventError::OutOfRange { what: POINTS })?, Asset::Lp);
-        // Also bounds the points of the day and of its lot, which are parts of the qualifying LP.
-        raised(self.qualifying_lp, amount, POINTS)?;
-        let day = program.moment.today();
-        let expires_at = settings
-            .lp_expiry_days
-            .map(|days| program.moment.start_of(program.moment.day_in(days.saturating_add(1))));
-        Ok((amount > Decimal::ZERO).then_some(PlayPoints {
-            amount,
-            day,
-            expires_at,
-        }))
+        let before = self.play_days.get(&date).copied();
+        let before = before.unwrap_or(PlayDay::new(Rank(0)));
+        let after = before.with(amount, program)?;
+        Ok(Some(DayChange { date, before, after }))
     }
 
-    /// Earned points count for the tier at once, so the next stake earns with its multiplier. Tiers with
-    /// requirements beyond points are reached only when the batch is written.
-    pub(super) fn qualify(&mut self, lp: Decimal, program: &Program<'_>) {
-        self.qualifying_lp += lp;
-        self.rank = program
-            .ladder
-            .climb(self.rank, self.qualifying_lp, |tier| tier.requirements.is_none());
+    /// Counts the change for the day. Returns the day.
+    pub(super) fn count_points(&mut self, change: DayChange) -> Date {
+        let DayChange { date, before, after } = change;
+        self.play_days.insert(date, after);
+        self.days.entry(date).or_default().add(Day {
+            lp_staked: after.staked - before.staked,
+            lp: change.points(),
+            lp_rate: after.rate,
+            ..Day::default()
+        });
+        date
     }
 }

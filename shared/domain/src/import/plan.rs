@@ -153,6 +153,7 @@ fn daily(after: &Totals, before: &Totals, share: Share) -> Day {
         wagered: share.of(after.wagered - before.wagered),
         won: share.of(after.won - before.won),
         withdrawn: share.of(after.withdrawn - before.withdrawn),
+        ..Day::default()
     }
 }
 

@@ -37,6 +37,7 @@ fn delta(deposited: &str, wagered: &str, won: &str, withdrawn: &str) -> Day {
         wagered: d(wagered),
         won: d(won),
         withdrawn: d(withdrawn),
+        ..Day::default()
     }
 }
 
@@ -223,7 +224,7 @@ proptest! {
             existing = Some(stored(existing.as_ref(), &plan));
         }
         let Totals { deposited, wagered, won, withdrawn, .. } = existing.unwrap().totals;
-        prop_assert_eq!(sum, Day { deposited, wagered, won, withdrawn });
+        prop_assert_eq!(sum, Day { deposited, wagered, won, withdrawn, ..Day::default() });
     }
 
     #[test]

@@ -16,10 +16,10 @@
 //! * DEPOSIT_CYCLING reads DEPOSIT events only: the daily sums of imports do not tell the order of deposit, bonus and
 //!   withdrawal.
 
-use super::SignalType;
+use super::{Signal, SignalType};
 use crate::id::GrantId;
 use crate::metrics::Totals;
-use crate::money::{MONEY_SCALE, Money, Plain};
+use crate::money::{MONEY_SCALE, Money, Plain, Points};
 use crate::settings::{ProfitSettings, RiskSettings, Settings};
 use crate::text_enum;
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +31,25 @@ use serde_json::{Value, json};
 pub struct Finding {
     pub signal_type: SignalType,
     pub evidence: Value,
+}
+
+impl Finding {
+    /// What a void took back of points that the player had spent.
+    pub fn overspent(lp: Decimal) -> Self {
+        Self {
+            signal_type: SignalType::PointsOverspent,
+            evidence: json!({ "lp": Points::of(lp) }),
+        }
+    }
+
+    /// Adds the finding to what an open signal of its type shows, for evidence that is a sum.
+    pub fn added_to(self, open: &Signal) -> Self {
+        let lp = |evidence: &Value| serde_json::from_value::<Points>(evidence["lp"].clone()).map(Points::value);
+        match (self.signal_type, lp(&open.evidence), lp(&self.evidence)) {
+            (SignalType::PointsOverspent, Ok(before), Ok(more)) => Self::overspent(before + more),
+            _ => self,
+        }
+    }
 }
 
 /// Facts about a player besides the totals.

@@ -8,6 +8,9 @@
 //!   changes nothing. New evidence renews an open signal (it counts afresh), leaves a confirmed one alone, and raises
 //!   another after a resolved one. A signal stays until a person resolves it, even when the facts improve; it fades.
 //! * A confirmed signal is an open one that does not fade; it can still be resolved. Resolving is final.
+//! * POINTS_OVERSPENT is found by a void, not by a scan. Its evidence is the sum of LP since the signal was raised: each
+//!   void that takes more renews it. Its severity is that of play on bonuses alone: a refund explains the first, a
+//!   pattern does not.
 //! * A weight is that of the whole days since the evidence last changed, in exact decimals; the score rounds half up. A
 //!   stored score is that of the last scan or judgement.
 
@@ -41,6 +44,8 @@ text_enum! {
         MultiAccount = "MULTI_ACCOUNT",
         /// Repeated cycles of deposit, bonus and withdrawal.
         DepositCycling = "DEPOSIT_CYCLING",
+        /// A void took back LP that were spent, and by the policy SIGNAL they are not owed.
+        PointsOverspent = "POINTS_OVERSPENT",
         /// Set by a person.
         ManualReview = "MANUAL_REVIEW",
     }
@@ -50,7 +55,7 @@ impl SignalType {
     /// 1 to 10. A new signal adds ten times its severity to the score.
     pub const fn severity(self) -> u8 {
         match self {
-            SignalType::BonusOnlyPlay => 5,
+            SignalType::BonusOnlyPlay | SignalType::PointsOverspent => 5,
             SignalType::LowRiskWagering | SignalType::DepositCycling => 6,
             SignalType::ImmediateWithdrawal => 7,
             SignalType::BetManipulation | SignalType::MultiAccount => 8,

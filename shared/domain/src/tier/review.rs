@@ -47,6 +47,8 @@ text_enum! {
     pub enum MoveReason as "reason of a move" {
         Qualified = "qualified",
         Downgrade = "downgrade",
+        /// Stakes that had earned the tier were voided.
+        Voided = "voided",
     }
 }
 

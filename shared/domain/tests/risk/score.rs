@@ -37,6 +37,7 @@ fn severities_are_those_of_the_domain() {
         ("LOW_RISK_WAGERING", 6),
         ("MULTI_ACCOUNT", 8),
         ("DEPOSIT_CYCLING", 6),
+        ("POINTS_OVERSPENT", 5),
         ("MANUAL_REVIEW", 10),
     ];
     assert_eq!(severities, expected);

@@ -29,7 +29,7 @@ columns! {
 const RECORDED: &str = text!(
     "
 SELECT e.player_id, e.event_id, e.type, e.occurred_at, e.amount, e.bonus_amount, e.game, e.round_id, e.voids,
-  e.minutes, e.value, e.lp_lot, e.outcome
+  e.minutes, e.value, e.lp_day, e.outcome
 FROM ",
     EventKeys::UNNEST,
     "
@@ -229,7 +229,7 @@ fn recorded_of(row: &Row) -> Result<Recorded> {
     Ok(Recorded {
         event,
         outcome,
-        lp_lot: row.try_get("lp_lot")?,
+        lp_day: row.try_get("lp_day")?,
     })
 }
 

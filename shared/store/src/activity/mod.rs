@@ -1,6 +1,7 @@
 //! Activity events, and the standings that they change. The caller holds the players' locks.
 
 pub mod history;
+pub mod points;
 
 use crate::columns;
 use crate::db::Tx;
@@ -14,6 +15,7 @@ use domain::metrics::Totals;
 use domain::player::AccountStanding;
 use domain::segment::Segment;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use rust_decimal::Decimal;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -44,8 +46,7 @@ columns! {
         voids: text = Option<&'a EventId>,
         minutes: numeric = Option<Decimal>,
         value: numeric = Option<Decimal>,
-        lp: numeric = Option<Decimal>,
-        lp_lot: bigint = Option<i64>,
+        lp_day: date = Option<Date>,
         outcome: json = Json<&'a Outcome>,
     }
 }
@@ -154,7 +155,7 @@ pub async fn add(tx: &Tx<'_>, recorded: &[&Recorded], now: Timestamp) -> Result<
 }
 
 fn event_row(recorded: &Recorded) -> EventRow<'_> {
-    let Recorded { event, outcome, lp_lot } = recorded;
+    let Recorded { event, outcome, lp_day } = recorded;
     let mut row = EventRow {
         player_id: &event.player_id,
         event_id: &event.event_id,
@@ -167,8 +168,7 @@ fn event_row(recorded: &Recorded) -> EventRow<'_> {
         voids: None,
         minutes: None,
         value: None,
-        lp: lp_lot.map(|_| outcome.lp),
-        lp_lot: *lp_lot,
+        lp_day: *lp_day,
         outcome: Json(outcome),
     };
     match &event.action {

@@ -37,6 +37,10 @@ SELECT concat_ws(' ', 'wallet', player_id, asset, balance) AS key
 FROM wallets
 WHERE NOT (balance >= 0 AND balance < 1e15)
 UNION ALL
+SELECT concat_ws(' ', 'debt', player_id, asset, debt)
+FROM wallets
+WHERE NOT (debt >= 0 AND debt < 1e15)
+UNION ALL
 SELECT concat_ws(' ', 'posting', player_id, asset, version, balance_after)
 FROM postings
 WHERE NOT (balance_after >= 0 AND balance_after < 1e15)
@@ -207,25 +211,95 @@ LEFT JOIN activity_events AS e USING (player_id, event_id)
 WHERE e.event_id IS NULL
 
 -- name: LP posted for stakes and voids = LP of their events
--- A stake earns points once, and a void takes back at most as many. The event names the lot of its points.
+-- What a void takes back beyond the wallet is lent by house:adjustment, so it is posted in full.
 SELECT concat_ws(' ', player_id, event_id, 'posted', p.amount, 'event', e.lp) AS key
 FROM (
   SELECT player_id, event_id, CASE type WHEN 'STAKE' THEN 'stake' ELSE 'void' END AS kind,
-    (outcome ->> 'lp')::numeric AS lp, lp AS stored, lp_lot
+    (outcome ->> 'lp')::numeric AS lp
   FROM activity_events
   WHERE outcome ->> 'lp' IS NOT NULL
 ) AS e
 FULL JOIN (
-  SELECT p.player_id, p.reference AS event_id, p.kind, p.direction * p.amount AS amount,
-    coalesce(m.lot_version, p.version) AS lot_version
-  FROM postings AS p
-  LEFT JOIN lot_movements AS m
-    ON p.direction = 1 AND m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
-  WHERE p.asset = 'LP'
-    AND p.kind IN ('stake', 'void')
+  SELECT player_id, reference AS event_id, kind, sum(direction * amount) AS amount
+  FROM postings
+  WHERE asset = 'LP'
+    AND house = 'house:issuance'
+    AND kind IN ('stake', 'void')
+  GROUP BY player_id, reference, kind
 ) AS p USING (player_id, event_id, kind)
 WHERE e.lp IS DISTINCT FROM p.amount
-   OR (kind = 'stake' AND (e.stored IS DISTINCT FROM e.lp OR e.lp_lot IS DISTINCT FROM p.lot_version))
+
+-- name: LP of a day of play = LP posted for its stakes and voids
+SELECT concat_ws(' ', player_id, day, 'day', d.lp_play, 'posted', p.amount) AS key
+FROM (
+  SELECT player_id, day, lp_play
+  FROM player_daily
+  WHERE lp_play <> 0
+) AS d
+FULL JOIN (
+  SELECT e.player_id, e.lp_day AS day, sum(p.direction * p.amount) AS amount
+  FROM postings AS p
+  JOIN activity_events AS e ON e.player_id = p.player_id AND e.event_id = p.reference
+  WHERE p.asset = 'LP'
+    AND p.house = 'house:issuance'
+    AND p.kind IN ('stake', 'void')
+    AND e.lp_day IS NOT NULL
+  GROUP BY e.player_id, e.lp_day
+) AS p USING (player_id, day)
+WHERE coalesce(d.lp_play, 0) <> coalesce(p.amount, 0)
+
+-- name: LP of a day of play = its live stakes at its rate
+SELECT concat_ws(' ', player_id, day, 'staked', d.lp_staked, 'events', s.staked, 'rate', trim_scale(d.lp_rate),
+  'LP', d.lp_play) AS key
+FROM (
+  SELECT player_id, day, lp_staked, lp_rate, lp_play
+  FROM player_daily
+  WHERE lp_rate IS NOT NULL
+) AS d
+FULL JOIN (
+  SELECT s.player_id, s.lp_day AS day, sum(s.amount) AS staked
+  FROM activity_events AS s
+  LEFT JOIN activity_events AS v ON v.player_id = s.player_id AND v.voids = s.event_id
+  WHERE s.lp_day IS NOT NULL
+    AND s.type = 'STAKE'
+    AND v.event_id IS NULL
+  GROUP BY s.player_id, s.lp_day
+) AS s USING (player_id, day)
+WHERE coalesce(d.lp_staked, 0) <> coalesce(s.staked, 0)
+   OR d.lp_play <> trunc(d.lp_staked * d.lp_rate, 2)
+
+-- name: LP of play are in the lot of their day
+SELECT concat_ws(' ', p.player_id, p.reference, e.lp_day, 'in', l.play_day) AS key
+FROM postings AS p
+JOIN activity_events AS e ON e.player_id = p.player_id AND e.event_id = p.reference
+LEFT JOIN lot_movements AS m ON m.player_id = p.player_id AND m.asset = p.asset AND m.version = p.version
+JOIN point_lots AS l
+  ON l.player_id = p.player_id AND l.asset = p.asset AND l.version = coalesce(m.lot_version, p.version)
+WHERE p.asset = 'LP'
+  AND p.kind = 'stake'
+  AND l.play_day <> e.lp_day
+
+-- name: LP owed = lent less repaid
+SELECT concat_ws(' ', player_id, asset, 'owed', w.debt, 'postings', p.debt) AS key
+FROM (
+  SELECT player_id, asset, debt
+  FROM wallets
+  WHERE debt <> 0
+) AS w
+FULL JOIN (
+  SELECT player_id, asset, sum(CASE kind WHEN 'debt' THEN amount ELSE -amount END) AS debt
+  FROM postings
+  WHERE kind IN ('debt', 'debt_repayment')
+  GROUP BY player_id, asset
+) AS p USING (player_id, asset)
+WHERE coalesce(w.debt, 0) <> coalesce(p.debt, 0)
+
+-- name: who owes LP has none
+-- A debt takes every later credit first.
+SELECT concat_ws(' ', player_id, asset, 'balance', balance, 'owed', debt) AS key
+FROM wallets
+WHERE debt <> 0
+  AND balance <> 0
 
 -- name: every trigger of an event has its event
 SELECT concat_ws(' ', t.player_id, t.trigger, t.trigger_id) AS key

@@ -58,9 +58,14 @@ columns! {
         wagered: numeric = Decimal,
         won: numeric = Decimal,
         withdrawn: numeric = Decimal,
+        lp_staked: numeric = Decimal,
+        lp_rate: numeric = Option<Decimal>,
+        lp_play: numeric = Decimal,
+        lp_earned: numeric = Decimal,
     }
 }
 
+// The first stake of a day fixes its rate. What play earns is part of all that is earned on the day.
 const ADD_DAYS: &str = text!(
     "INSERT INTO player_daily AS d (",
     Days::NAMES,
@@ -71,7 +76,11 @@ ON CONFLICT (player_id, day) DO UPDATE
 SET deposited = d.deposited + EXCLUDED.deposited,
   wagered = d.wagered + EXCLUDED.wagered,
   won = d.won + EXCLUDED.won,
-  withdrawn = d.withdrawn + EXCLUDED.withdrawn"
+  withdrawn = d.withdrawn + EXCLUDED.withdrawn,
+  lp_staked = d.lp_staked + EXCLUDED.lp_staked,
+  lp_rate = coalesce(d.lp_rate, EXCLUDED.lp_rate),
+  lp_play = d.lp_play + EXCLUDED.lp_play,
+  lp_earned = d.lp_earned + EXCLUDED.lp_earned"
 );
 
 /// Every statement of this file, for the test that prepares each.
@@ -115,6 +124,10 @@ pub async fn add_days<'a>(tx: &Tx<'_>, days: impl IntoIterator<Item = (&'a Playe
             wagered: day.wagered,
             won: day.won,
             withdrawn: day.withdrawn,
+            lp_staked: day.lp_staked,
+            lp_rate: day.lp_rate,
+            lp_play: day.lp,
+            lp_earned: day.lp,
         })
         .collect();
     if !rows.is_empty() {

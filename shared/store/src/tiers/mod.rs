@@ -97,6 +97,26 @@ CROSS JOIN LATERAL (
 ORDER BY p.player_id"
 );
 
+// With the LP that counted at the end of a move's day, without those taken back since.
+const LAST_MOVES: &str = "
+SELECT n.player_id, h.from_tier, h.to_tier, h.reason, coalesce(d.lp, 0) AS qualifying_lp
+FROM unnest($1::text[]) AS n (player_id)
+CROSS JOIN LATERAL (
+  SELECT from_tier, to_tier, reason, at, (at AT TIME ZONE $2)::date AS day
+  FROM tier_history
+  WHERE player_id = n.player_id
+  ORDER BY at DESC
+  LIMIT $4
+) h
+CROSS JOIN LATERAL (
+  SELECT sum(lp_earned) AS lp
+  FROM player_daily
+  WHERE player_id = n.player_id
+    AND day <= h.day
+    AND day > coalesce(h.day - $3::integer, '-infinity')
+) d
+ORDER BY n.player_id, h.at DESC";
+
 columns! {
     struct MoveRow<'a> => Moves (at) {
         player_id: text = &'a PlayerId,
@@ -218,6 +238,7 @@ pub const STATEMENTS: &[&str] = &[
     HAS_PLAYERS,
     STANDINGS,
     EARN,
+    LAST_MOVES,
     MOVE,
     NEXT,
     OF_PLAYERS,
@@ -333,6 +354,37 @@ fn qualification(row: &Row) -> Result<Qualification> {
         tier: row.try_get("tier")?,
         qualifying_lp: row.try_get("qualifying_lp")?,
     })
+}
+
+/// A past move of a player, and what is left of the LP that counted for the tier on that day.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gained {
+    pub player_id: PlayerId,
+    pub from: Option<String>,
+    pub to: String,
+    pub reason: MoveReason,
+    pub qualifying_lp: Decimal,
+}
+
+/// The last `limit` moves of each player, newest first. LP count for `days` days, `None` for ever.
+pub async fn last_moves(
+    executor: &impl Executor,
+    player_ids: &[&str],
+    time_zone: &str,
+    days: Option<u32>,
+    limit: i64,
+) -> Result<Vec<Gained>> {
+    let days = days.map(|days| i32::try_from(days).unwrap_or(i32::MAX));
+    statement::list(executor, LAST_MOVES, &[&player_ids, &time_zone, &days, &limit], |row| {
+        Ok(Gained {
+            player_id: player_id(row)?,
+            from: row.try_get("from_tier")?,
+            to: row.try_get("to_tier")?,
+            reason: word(row, "reason")?,
+            qualifying_lp: row.try_get("qualifying_lp")?,
+        })
+    })
+    .await
 }
 
 /// A player's move from one tier to another.

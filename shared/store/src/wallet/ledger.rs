@@ -18,7 +18,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 const WALLETS: &str = "
-SELECT player_id, asset, balance, version
+SELECT player_id, asset, balance, debt, version
 FROM wallets
 WHERE player_id = ANY($1)";
 
@@ -48,6 +48,7 @@ columns! {
         player_id: text = &'a PlayerId,
         asset: text = Asset,
         balance: numeric = Decimal,
+        owed: numeric = Decimal,
         version: bigint = i64,
         version_read: bigint = i64,
     }
@@ -64,6 +65,7 @@ WITH posted AS (
 ), updated AS (
   UPDATE wallets w
   SET balance = posted.balance,
+    debt = w.debt + posted.owed,
     version = posted.version
   FROM posted
   WHERE w.player_id = posted.player_id
@@ -71,8 +73,8 @@ WITH posted AS (
     AND w.version = posted.version_read
   RETURNING 1
 ), opened AS (
-  INSERT INTO wallets (player_id, asset, balance, version)
-  SELECT player_id, asset, balance, version
+  INSERT INTO wallets (player_id, asset, balance, debt, version)
+  SELECT player_id, asset, balance, owed, version
   FROM posted
   WHERE version_read = 0
   RETURNING 1
@@ -207,6 +209,7 @@ pub async fn books(executor: &impl Executor, player_ids: &[&str]) -> Result<Hash
             player_id: player_id.clone(),
             asset: word(&row, "asset")?,
             balance: row.try_get("balance")?,
+            debt: row.try_get("debt")?,
             version: row.try_get("version")?,
         };
         wallets.entry(player_id.into()).or_default().push(wallet);
@@ -261,21 +264,26 @@ fn posting_row(posting: &Posting) -> PostingRow<'_> {
     }
 }
 
-/// Saves the balance after each wallet's last posting.
+/// Saves the balance after each wallet's last posting, and what its postings add to the debt.
 async fn save_wallets(tx: &Tx<'_>, postings: &[Posting]) -> Result<()> {
-    let mut runs: BTreeMap<(&PlayerId, Asset), (&Posting, &Posting)> = BTreeMap::new();
+    let mut runs: BTreeMap<(&PlayerId, Asset), (&Posting, &Posting, Decimal)> = BTreeMap::new();
     for posting in postings {
+        let owed = posting.operation.kind.owed(posting.amount);
         runs.entry((&posting.player_id, posting.asset))
-            .and_modify(|(_, last)| *last = posting)
-            .or_insert((posting, posting));
+            .and_modify(|(_, last, debt)| {
+                *last = posting;
+                *debt += owed;
+            })
+            .or_insert((posting, posting, owed));
     }
     let wallets = runs.len();
     let rows: Wallets<'_> = runs
         .into_iter()
-        .map(|((player_id, asset), (first, last))| WalletRow {
+        .map(|((player_id, asset), (first, last, owed))| WalletRow {
             player_id,
             asset,
             balance: last.balance_after,
+            owed,
             version: last.version,
             version_read: first.version - 1,
         })
@@ -338,7 +346,7 @@ pub async fn open_lots(executor: &impl Executor, player_ids: &[&str]) -> Result<
     .await
 }
 
-fn lot(row: &Row) -> Result<Lot> {
+pub(crate) fn lot(row: &Row) -> Result<Lot> {
     Ok(Lot {
         asset: word(row, "asset")?,
         version: row.try_get("version")?,

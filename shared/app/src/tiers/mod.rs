@@ -3,8 +3,8 @@
 //! # Up and down the ladder
 //!
 //! 1. `wallet::books::write` adds up the LP that a journal takes from `house:issuance`, less those it gives back, and
-//!    adds them to the day in `player_daily.lp_earned`. The same statement returns tier and qualifying LP
-//!    (`store::tiers::earn`). Other journals cost nothing more.
+//!    adds them to today in `player_daily.lp_earned`. The same statement returns tier and qualifying LP
+//!    (`store::tiers::earn`). The points of play are on the days of their stakes already. Other journals cost nothing more.
 //! 2. `Ladder::climb` decides. The `requirements` of a tier are conditions over the facts that rules read; they are
 //!    loaded only for players who have the points (`applicants`). A climb is part of the same transaction:
 //!    `players.tier`, `tier_history`, `tier.changed`, counters, and a TIER_CHANGED row of `reward_triggers`.
@@ -16,9 +16,10 @@
 //!
 //! # Choices
 //!
-//! * Qualifying LP are issued LP less reversed LP, on the day of the posting, in the time zone set at that time.
-//!   Rewards, credits and stakes add; reversals and voids subtract; redemptions, expiry and manual deductions do not
-//!   count. Imports bring none. A reversal does not downgrade at once: the review does.
+//! * Qualifying LP are issued LP less reversed LP, on the day of the posting, those of play on the day of the stake, in
+//!   the time zone set at that time. Rewards, credits and stakes add; reversals and voids subtract; redemptions, expiry,
+//!   debts and manual deductions do not count. Imports bring none. A reversal does not downgrade at once: the review does.
+//!   A void does, as far as the tier rests on what was voided: `Ladder::rejudge` looks back at the climbs.
 //! * The period is the last N days including today: a day stops counting N days later, at midnight of the program's
 //!   time zone.
 //! * Editing the ladder moves no player; the next earned LP or the nightly review does. `lp_multiplier` must be 0 to

@@ -135,3 +135,80 @@ impl Account {
         stored - since
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::Book;
+    use crate::context::Context;
+    use crate::id::PlayerId;
+
+    const LOT: PlayLot = PlayLot {
+        day: jiff::civil::date(2026, 11, 27),
+        expires_at: None,
+        expired: Decimal::ZERO,
+    };
+
+    fn cause() -> Cause<'static> {
+        Cause {
+            actor: "test",
+            reason: None,
+            context: Context {
+                now: Timestamp::UNIX_EPOCH,
+                new_id: uuid::Uuid::nil,
+            },
+        }
+    }
+
+    fn event(id: &str) -> EventId {
+        EventId::parse(id).unwrap()
+    }
+
+    /// With 10 points of play, of which 7 are spent.
+    fn spender() -> Account {
+        let book = Book::new(PlayerId::parse("P").unwrap(), Vec::new());
+        let mut account = Account::new(book, Vec::new(), Vec::new());
+        account.earn(10.into(), &LOT, &event("e1"), &cause()).unwrap();
+        let spending = cause().operation(Kind::ManualDebit, "spending");
+        account
+            .spend(Asset::Lp, 7.into(), House::Adjustment, &spending)
+            .unwrap();
+        account
+    }
+
+    fn void(account: &mut Account, policy: LpVoidPolicy) -> Decimal {
+        account.unearn(10.into(), &LOT, policy, &event("v1"), &cause()).unwrap()
+    }
+
+    #[test]
+    fn what_was_spent_is_owed_and_every_later_credit_repays_it_first() {
+        let mut account = spender();
+        assert_eq!(void(&mut account, LpVoidPolicy::Debt), 7.into());
+        assert_eq!((account.balance(Asset::Lp), account.lp_debt()), (0.into(), 7.into()));
+        account.earn(4.into(), &LOT, &event("e2"), &cause()).unwrap();
+        assert_eq!((account.balance(Asset::Lp), account.lp_debt()), (0.into(), 3.into()));
+        let given = cause().operation(Kind::ManualCredit, "given");
+        account
+            .credit(Asset::Lp, 5.into(), House::Issuance, None, &given, &cause())
+            .unwrap();
+        assert_eq!((account.balance(Asset::Lp), account.lp_debt()), (2.into(), 0.into()));
+        let left: Decimal = account.lots().iter().map(|lot| lot.remaining).sum();
+        assert_eq!(left, 2.into());
+        // What was issued is what is earned: 10 - 10 + 4 + 5.
+        let issued: Decimal = account
+            .into_journal()
+            .postings
+            .iter()
+            .filter(|posting| posting.house == House::Issuance)
+            .map(|posting| Decimal::from(posting.direction.sign()) * posting.amount)
+            .sum();
+        assert_eq!(issued, 9.into());
+    }
+
+    #[test]
+    fn by_the_policy_signal_what_was_spent_is_given_up() {
+        let mut account = spender();
+        assert_eq!(void(&mut account, LpVoidPolicy::Signal), 7.into());
+        assert_eq!((account.balance(Asset::Lp), account.lp_debt()), (0.into(), 0.into()));
+    }
+}

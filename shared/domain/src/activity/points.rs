@@ -175,3 +175,52 @@ impl Player {
         date
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::period::Moment;
+    use crate::settings::Settings;
+    use crate::tier::{Ladder, Tier};
+    use jiff::Timestamp;
+
+    fn d(text: &str) -> Decimal {
+        text.parse().unwrap()
+    }
+
+    /// What a day has earned after each of these stakes and voids, at 0.1 a unit.
+    fn earned(amounts: &[&str]) -> Vec<String> {
+        let settings = Settings::default();
+        let bronze: Tier = serde_json::from_value(serde_json::json!({ "tier_level": "BRONZE", "lp_min": 0 })).unwrap();
+        let ladder = Ladder::new(vec![bronze]).unwrap();
+        let moment = Moment::new(Timestamp::UNIX_EPOCH, &settings).unwrap();
+        let program = Program {
+            settings: &settings,
+            ladder: &ladder,
+            moment: &moment,
+        };
+        let mut day = PlayDay::new(Rank(0));
+        let step = |amount: &&str| {
+            day = day.with(d(amount), &program).unwrap();
+            day.points.to_string()
+        };
+        amounts.iter().map(step).collect()
+    }
+
+    #[test]
+    fn fractions_add_up_within_the_day_and_voids_take_them_back() {
+        // 0.09 is worth 0.009, 0.18 is worth 0.018, 0.27 is worth 0.027.
+        assert_eq!(
+            earned(&["0.09", "0.09", "0.09", "-0.09", "-0.09", "-0.09"]),
+            ["0.00", "0.01", "0.02", "0.01", "0.00", "0.00"]
+        );
+        let thousand = earned(&["0.09"; 1_000]);
+        assert_eq!(thousand[999], "9.00");
+    }
+
+    #[test]
+    fn the_sum_of_a_day_does_not_depend_on_the_order() {
+        assert_eq!(earned(&["33.33", "0.07", "-33.33", "0.06"])[3], "0.01");
+        assert_eq!(earned(&["0.06", "33.33", "0.07", "-33.33"])[3], "0.01");
+    }
+}

@@ -52,6 +52,9 @@ struct OutcomeView {
     grants: Vec<GrantEffect>,
     real_amount: Money,
     forfeited_amount: Money,
+    /// Bonus money that the stake named beyond what there was. It counted as real.
+    #[serde(skip_serializing_if = "Money::is_zero")]
+    overdrawn: Money,
     lp: Points,
     /// Of what a void took back, the LP that the player had spent.
     #[serde(skip_serializing_if = "Points::is_zero")]
@@ -98,6 +101,7 @@ impl From<Outcome> for OutcomeView {
             grants: outcome.grants,
             real_amount: Money::of(outcome.real_amount),
             forfeited_amount: Money::of(outcome.forfeited_amount),
+            overdrawn: Money::of(outcome.overdrawn),
             lp_overspent: Points::of(outcome.lp_overspent),
             lp: Points::of(outcome.lp),
             remark: outcome.remark,

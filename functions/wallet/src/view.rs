@@ -57,6 +57,9 @@ struct GrantView {
     seconds_left: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed_at: Option<Timestamp>,
+    /// The ended grant that this one continues, because an event came late or was voided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    corrects: Option<GrantId>,
     /// Money it was converted into.
     #[serde(skip_serializing_if = "Option::is_none")]
     cash_amount: Option<Money>,
@@ -143,7 +146,8 @@ impl GrantView {
             expires_at: grant.expires_at,
             seconds_left: grant.expires_at.map(|at| at.duration_since(now).as_secs().max(0)),
             closed_at: grant.closed_at,
-            cash_amount: (grant.status == GrantStatus::Completed).then(|| Money::of(grant.converted)),
+            corrects: grant.corrects,
+            cash_amount: (grant.status == GrantStatus::Completed).then(|| Money::of(grant.flows.converted)),
             rule_id: grant.rule_id,
             status_reason: grant.reason,
         }

@@ -13,24 +13,28 @@
 //!   expire at the next opportunity.
 
 mod book;
+mod correction;
+mod intervention;
 mod play;
 mod points;
 mod reversal;
 
-pub use book::{Book, Journal};
-pub use play::Past;
+pub use book::{Adjustment, Book, Journal};
+pub use correction::Since;
+pub use intervention::{Intervention, What};
+pub use play::Play;
 pub use points::{LpVoidPolicy, PlayLot};
 pub use reversal::{ReversedPosting, Reversible};
 
-use crate::bonus::{Grant, GrantStatus, NewGrant};
-use crate::id::{GrantId, PlayerId};
+use crate::bonus::{Grant, GrantStatus, NewGrant, feeding_order};
+use crate::id::{GrantId, PlayerId, TransactionId};
 use crate::ledger::{Cause, Direction, House, Kind, LedgerError, Operation, Wallet};
 use crate::lots::{self, Lot};
 use crate::money::Asset;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Why an operation on an account is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,12 +70,25 @@ pub struct Account {
     book: Book,
     /// In the order in which spending uses them.
     lots: Vec<Lot>,
-    /// In the order in which stakes contribute to them. Grants that end meanwhile stay until they are written.
+    /// In the order in which stakes contribute to them: the open ones, and ended ones that play may still reach.
     grants: Vec<Grant>,
+    /// Where each grant comes from, by index.
+    origins: Vec<Origin>,
     /// Which grants changed, by index.
     changed: Vec<bool>,
-    /// Money released to the player from ended grants since the account was read.
-    released: HashMap<GrantId, Decimal>,
+    /// Whether the player is blocked or inactive: play completes nothing.
+    is_suspended: bool,
+    /// What deductions took that may be given back, by their transaction.
+    deductions: HashMap<TransactionId, BTreeMap<GrantId, Decimal>>,
+}
+
+/// How a grant was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Open,
+    Ended,
+    /// Made since, to continue an ended one.
+    Successor,
 }
 
 /// A saved state of an account: see [`Account::mark`].
@@ -80,64 +97,83 @@ pub struct Mark {
     wallets: Vec<Wallet>,
     lots: Vec<Lot>,
     grants: Vec<Grant>,
+    origins: Vec<Origin>,
     changed: Vec<bool>,
-    released: HashMap<GrantId, Decimal>,
-    /// Lengths of the journal's lists: postings, new lots, lot movements, new grants, transitions.
-    lengths: [usize; 5],
+    is_suspended: bool,
+    /// Of the journal's lists.
+    lengths: [usize; 10],
 }
 
 impl Account {
-    /// `lots` are the non-empty lots, `grants` the open ones.
-    pub fn new(book: Book, mut lots: Vec<Lot>, mut grants: Vec<Grant>) -> Self {
+    /// `lots` are the non-empty lots, `grants` the open ones and those that play may still reach.
+    pub fn new(book: Book, mut lots: Vec<Lot>, grants: Vec<Grant>) -> Self {
         lots.sort_by(lots::spending_order);
-        grants.sort_by(crate::bonus::feeding_order);
-        let changed = vec![false; grants.len()];
         Self {
             book,
             lots,
-            grants,
-            changed,
-            released: HashMap::new(),
+            grants: Vec::new(),
+            origins: Vec::new(),
+            changed: Vec::new(),
+            is_suspended: false,
+            deductions: HashMap::new(),
         }
+        .with_grants(grants)
+    }
+
+    fn with_grants(mut self, grants: Vec<Grant>) -> Self {
+        for grant in grants {
+            self.add_grant(grant);
+        }
+        self
+    }
+
+    /// Adds a bonus that play may reach; a known one stays as it is.
+    pub fn add_grant(&mut self, grant: Grant) {
+        if self.grants.iter().all(|known| known.root_id != grant.root_id) {
+            let place = self
+                .grants
+                .partition_point(|known| feeding_order(known, &grant).is_lt());
+            let origin = if grant.status.is_open() {
+                Origin::Open
+            } else {
+                Origin::Ended
+            };
+            self.grants.insert(place, grant);
+            self.origins.insert(place, origin);
+            self.changed.insert(place, false);
+        }
+    }
+
+    /// Of a player who is blocked or inactive.
+    pub fn suspended(mut self, is_suspended: bool) -> Self {
+        self.is_suspended = is_suspended;
+        self
+    }
+
+    /// Adds what a deduction took, by the bonus's root, so that it can be given back.
+    pub fn add_deduction(&mut self, id: TransactionId, parts: BTreeMap<GrantId, Decimal>) {
+        self.deductions.insert(id, parts);
     }
 
     /// Saves the state, to restore it when one of several operations is refused.
     pub fn mark(&self) -> Mark {
-        let journal = &self.book.journal;
         Mark {
             wallets: self.book.wallets.clone(),
             lots: self.lots.clone(),
             grants: self.grants.clone(),
+            origins: self.origins.clone(),
             changed: self.changed.clone(),
-            released: self.released.clone(),
-            lengths: [
-                journal.postings.len(),
-                journal.new_lots.len(),
-                journal.lot_movements.len(),
-                journal.new_grants.len(),
-                journal.transitions.len(),
-            ],
+            is_suspended: self.is_suspended,
+            lengths: self.book.journal.lengths(),
         }
     }
 
     /// Undoes everything since `mark`.
     pub fn restore(&mut self, mark: Mark) {
-        let Mark {
-            wallets,
-            lots,
-            grants,
-            changed,
-            released,
-            lengths: [postings, new_lots, lot_movements, new_grants, transitions],
-        } = mark;
-        self.book.wallets = wallets;
-        (self.lots, self.grants, self.changed, self.released) = (lots, grants, changed, released);
-        let journal = &mut self.book.journal;
-        journal.postings.truncate(postings);
-        journal.new_lots.truncate(new_lots);
-        journal.lot_movements.truncate(lot_movements);
-        journal.new_grants.truncate(new_grants);
-        journal.transitions.truncate(transitions);
+        self.book.wallets = mark.wallets;
+        self.book.journal.truncate(mark.lengths);
+        (self.lots, self.grants) = (mark.lots, mark.grants);
+        (self.origins, self.changed, self.is_suspended) = (mark.origins, mark.changed, mark.is_suspended);
     }
 
     /// Adds lots that a reversal or play needs; they may be empty.
@@ -177,18 +213,47 @@ impl Account {
         &self.grants
     }
 
+    /// The bonus's grant now.
+    pub fn grant_of(&self, root_id: GrantId) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.root_id == root_id)
+    }
+
     /// Returns everything done so far, to be written.
-    pub fn into_journal(self) -> Journal {
-        let mut journal = self.book.journal;
-        let changed = self
-            .grants
-            .into_iter()
-            .zip(self.changed)
-            .filter(|(_, changed)| *changed);
-        journal
-            .grants
-            .extend(changed.map(|(grant, _)| (self.book.player_id.clone(), grant)));
-        journal
+    pub fn into_journal(mut self) -> Journal {
+        for index in 0..self.grants.len() {
+            let grant = self.grants[index].clone();
+            self.put_away(grant, self.origins[index], self.changed[index]);
+        }
+        self.book.journal
+    }
+
+    fn put_away(&mut self, grant: Grant, origin: Origin, is_changed: bool) {
+        let journal = &mut self.book.journal;
+        let list = match origin {
+            Origin::Successor => &mut journal.successors,
+            Origin::Open if is_changed => &mut journal.grants,
+            Origin::Ended if is_changed => &mut journal.remarked,
+            _ => return,
+        };
+        list.push((self.book.player_id.clone(), grant));
+    }
+
+    /// Continues an ended bonus with a new grant, which holds no money yet: a terminal grant never moves.
+    fn succeed(&mut self, index: usize, cause: &Cause<'_>) {
+        let ended = self.grants[index].clone();
+        let successor = Grant {
+            grant_id: GrantId((cause.context.new_id)()),
+            corrects: Some(ended.grant_id),
+            status: GrantStatus::Active,
+            reason: None,
+            closed_at: None,
+            ended_at: None,
+            transitions: 0,
+            ..ended.clone()
+        };
+        self.put_away(ended, self.origins[index], self.changed[index]);
+        self.grants[index] = successor;
+        (self.origins[index], self.changed[index]) = (Origin::Successor, true);
     }
 
     /// See [`Book::credit`].
@@ -235,20 +300,33 @@ impl Account {
         self.book.issue(new, None, operation, cause)
     }
 
-    /// Ends bonuses and points that are due. Everything that spends or plays calls this first, so that expired
-    /// value is gone even if the scheduled sweep has not run. The caller's reason explains another operation, so it
-    /// is not recorded here.
-    pub fn settle(&mut self, cause: &Cause<'_>) -> Result<()> {
+    /// Expires the points that are due.
+    pub fn expire_points(&mut self, cause: &Cause<'_>) -> Result<()> {
         let cause = &book::unexplained(cause);
-        let now = cause.context.now;
-        for index in 0..self.grants.len() {
-            if self.grants[index].is_due(now) {
-                self.end(index, GrantStatus::Expired, cause)?;
+        for index in 0..self.lots.len() {
+            if self.lots[index].is_due(cause.context.now) {
+                self.expire_lot(index, cause)?;
             }
         }
-        for index in 0..self.lots.len() {
-            if self.lots[index].is_due(now) {
-                self.expire_lot(index, cause)?;
+        Ok(())
+    }
+
+    /// Bonuses end at their expiry exactly, however late somebody looks. One that was played out by then is depleted,
+    /// whether or not somebody looked in between.
+    fn expire_bonuses(&mut self, at: Timestamp, cause: &Cause<'_>) -> Result<()> {
+        for index in 0..self.grants.len() {
+            let grant = &self.grants[index];
+            if let Some(expires_at) = grant
+                .expires_at
+                .filter(|_| grant.status.is_open() && grant.is_expired_at(at))
+            {
+                let is_played_out = grant.status == GrantStatus::Active && grant.balance.is_zero();
+                let to = if is_played_out {
+                    GrantStatus::Depleted
+                } else {
+                    GrantStatus::Expired
+                };
+                self.end(index, to, expires_at, cause)?;
             }
         }
         Ok(())
@@ -312,43 +390,18 @@ impl Account {
         Ok(())
     }
 
-    /// Deducts bonus money from the open bonuses, in the order in which stakes contribute to them.
-    ///
-    /// # Errors
-    /// `InsufficientBalance`.
-    pub fn deduct_bonus(&mut self, amount: Decimal, operation: &Operation) -> Result<()> {
-        for (index, part) in self.bonus_parts(amount)? {
-            self.move_bonus(index, -part, House::Adjustment, operation)?;
-        }
-        Ok(())
-    }
-
-    /// The grants that pay `amount` of bonus money, and how much each pays.
-    fn bonus_parts(&self, amount: Decimal) -> Result<Vec<(usize, Decimal)>> {
-        let available = self.book.balance(Asset::Bonus);
-        if amount > available {
-            return Err(LedgerError::InsufficientBalance {
-                asset: Asset::Bonus,
-                available,
-                requested: amount,
-            }
-            .into());
-        }
+    /// The bonuses that pay up to `amount` of bonus money at the instant `at`, and how much each pays.
+    fn bonus_parts(&self, amount: Decimal, at: Timestamp) -> Vec<(usize, Decimal)> {
         let mut left = amount;
         let mut parts = Vec::new();
-        for (index, grant) in self
-            .grants
-            .iter()
-            .enumerate()
-            .filter(|(_, grant)| grant.status == GrantStatus::Active)
-        {
+        for (index, grant) in self.grants.iter().enumerate() {
             let part = left.min(grant.balance);
-            if !part.is_zero() {
+            if grant.is_active_at(at) && !part.is_zero() {
                 parts.push((index, part));
                 left -= part;
             }
         }
-        Ok(parts)
+        parts
     }
 
     /// Moves bonus money into a grant, or out of it if `amount` is negative.
@@ -366,7 +419,12 @@ impl Account {
             Some(grant_id),
             operation,
         )?;
-        self.grants[index].balance += amount;
+        let grant = &mut self.grants[index];
+        grant.balance += amount;
+        match house {
+            House::Wagering => grant.flows.played += amount,
+            _ => grant.flows.adjusted += amount,
+        }
         self.changed[index] = true;
         Ok(())
     }
@@ -389,65 +447,29 @@ impl Account {
             grant,
             GrantStatus::Active,
             (Decimal::ZERO, Decimal::ZERO),
+            operation.at,
             operation.clone(),
         );
         self.changed[index] = true;
         self.book.fund(grant, &operation, cause)
     }
 
-    /// Ends an open bonus as FORFEITED, CANCELLED or EXPIRED. Its money is lost. The act's reason is recorded.
-    ///
-    /// # Errors
-    /// `NotOpen`.
-    pub fn end_grant(&mut self, grant_id: GrantId, to: GrantStatus, cause: &Cause<'_>) -> Result<()> {
-        let index = self.open(grant_id)?;
-        self.end(index, to, cause)
-    }
-
-    fn end(&mut self, index: usize, to: GrantStatus, cause: &Cause<'_>) -> Result<()> {
-        let (kind, house) = match to {
-            GrantStatus::Expired => (Kind::BonusExpiry, House::Expiry),
-            GrantStatus::Cancelled => (Kind::BonusCancellation, House::Issuance),
-            _ => (Kind::BonusForfeiture, House::Forfeit),
+    fn end(&mut self, index: usize, to: GrantStatus, at: Timestamp, cause: &Cause<'_>) -> Result<()> {
+        let kind = match to {
+            GrantStatus::Expired => Kind::BonusExpiry,
+            GrantStatus::Cancelled => Kind::BonusCancellation,
+            _ => Kind::BonusForfeiture,
         };
         let operation = cause.operation(kind, self.grants[index].grant_id.to_string());
         self.changed[index] = true;
-        self.book.end(&mut self.grants[index], to, house, operation)
+        let house = correction::lost_to(to);
+        self.book.end(&mut self.grants[index], to, house, at, operation)
     }
 
-    /// Ends every open bonus, as a self-exclusion does. The act's reason is recorded.
-    pub fn forfeit_all(&mut self, cause: &Cause<'_>) -> Result<()> {
-        for index in 0..self.grants.len() {
-            if self.grants[index].status.is_open() {
-                self.end(index, GrantStatus::Forfeited, cause)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Active grants without money, which become DEPLETED once no round can return any to them.
-    pub fn emptied(&self) -> Vec<GrantId> {
-        let is_emptied = |grant: &&Grant| grant.status == GrantStatus::Active && grant.balance.is_zero();
-        self.grants
-            .iter()
-            .filter(is_emptied)
-            .map(|grant| grant.grant_id)
-            .collect()
-    }
-
-    /// Ends the grants of [`Self::emptied`], except those held by a round that may still return money. The act's
-    /// reason explains what emptied them, so it is not recorded here.
-    pub fn deplete(&mut self, is_held: impl Fn(GrantId) -> bool, cause: &Cause<'_>) {
-        let cause = book::unexplained(cause);
-        for index in 0..self.grants.len() {
-            let grant = &mut self.grants[index];
-            if grant.status == GrantStatus::Active && grant.balance.is_zero() && !is_held(grant.grant_id) {
-                let operation = cause.operation(Kind::BonusForfeiture, grant.grant_id.to_string());
-                self.changed[index] = true;
-                self.book
-                    .step(grant, GrantStatus::Depleted, (Decimal::ZERO, Decimal::ZERO), operation);
-            }
-        }
+    /// The bonus with this root, open or not.
+    fn bonus(&self, root_id: GrantId) -> Result<usize> {
+        let found = self.grants.iter().position(|grant| grant.root_id == root_id);
+        found.ok_or(AccountError::NotOpen { grant_id: root_id })
     }
 
     fn open(&self, grant_id: GrantId) -> Result<usize> {

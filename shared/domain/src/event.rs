@@ -3,8 +3,9 @@
 //! To add an event: a line in the list below, a payload, and a snapshot of its JSON. The fields of a payload are in
 //! alphabetical order, as receivers have always seen them.
 
+use crate::account::Adjustment;
 use crate::bonus::{Grant, GrantStatus, NewGrant, Transition};
-use crate::id::{GrantId, PlayerId, RedemptionId, RedemptionRuleId, SignalId, TransactionId};
+use crate::id::{EventId, GrantId, PlayerId, RedemptionId, RedemptionRuleId, SignalId, TransactionId};
 use crate::ledger::{Kind, Posting};
 use crate::money::{Asset, Money, Points, Quantity};
 use crate::redemption::{Redemption, Target};
@@ -51,6 +52,8 @@ macro_rules! events {
 
 events! {
     BonusActivated(BonusStep) = "bonus.activated",
+    /// Play turned out otherwise: an event came late or was voided.
+    BonusAdjusted(BonusAdjusted) = "bonus.adjusted",
     BonusCancelled(BonusStep) = "bonus.cancelled",
     BonusCompleted(BonusStep) = "bonus.completed",
     BonusDepleted(BonusStep) = "bonus.depleted",
@@ -79,6 +82,21 @@ pub struct BonusStep {
     pub reason: Option<String>,
     pub rule_id: Option<String>,
     pub transaction_id: TransactionId,
+}
+
+/// What a bonus became in cash turned out otherwise, or an ended bonus goes on as another grant. The cashier pays
+/// `cash_delta`; below 0 the player has been paid that much too much.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BonusAdjusted {
+    /// The first grant of the bonus.
+    pub bonus_id: GrantId,
+    pub cash_delta: Money,
+    pub event_id: EventId,
+    /// The bonus's grant from now on.
+    pub grant_id: GrantId,
+    pub player_id: PlayerId,
+    /// Cash that the bonus became in total.
+    pub total_owed: Money,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -199,6 +217,17 @@ impl Event {
             rule_id: step.rule_id.clone(),
             transaction_id: step.operation.transaction_id,
         }))
+    }
+
+    pub fn adjusted(adjustment: &Adjustment) -> Self {
+        Self::BonusAdjusted(BonusAdjusted {
+            bonus_id: adjustment.root_id,
+            cash_delta: Money::of(adjustment.cash_delta),
+            event_id: adjustment.event_id.clone(),
+            grant_id: adjustment.grant_id,
+            player_id: adjustment.player_id.clone(),
+            total_owed: Money::of(adjustment.total_owed),
+        })
     }
 
     /// `posting` is the one that takes the points away.

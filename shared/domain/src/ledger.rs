@@ -72,6 +72,8 @@ text_enum! {
         Payout = "payout",
         /// Reference: the voiding event.
         Void = "void",
+        /// Of a bonus whose play turned out otherwise. Reference: the event that showed it.
+        BonusCorrection = "bonus_correction",
         /// Reference: the grant.
         BonusActivation = "bonus_activation",
         /// To cash. Reference: the grant.
@@ -120,7 +122,17 @@ pub struct Cause<'a> {
     pub context: Context,
 }
 
-impl Cause<'_> {
+impl<'a> Cause<'a> {
+    pub fn with_reason<'b>(&self, reason: &'b str) -> Cause<'b>
+    where
+        'a: 'b,
+    {
+        Cause {
+            reason: Some(reason),
+            ..*self
+        }
+    }
+
     /// Starts a new transaction.
     pub fn operation(&self, kind: Kind, reference: impl Into<String>) -> Operation {
         self.operation_as(TransactionId((self.context.new_id)()), kind, reference)

@@ -81,6 +81,10 @@ pub struct ActivitySettings {
     pub lp_void_policy: LpVoidPolicy,
     /// Events that occurred more than this many days ago are rejected.
     pub event_age_days_max: u32,
+    /// Events that occur more than this many minutes ahead are rejected: clocks differ, but not more.
+    pub event_ahead_minutes_max: u32,
+    /// Events that occurred more than this many days ago count in totals and change no bonus.
+    pub play_window_days: u32,
 }
 
 impl Default for ActivitySettings {
@@ -90,6 +94,8 @@ impl Default for ActivitySettings {
             lp_expiry_days: None,
             lp_void_policy: LpVoidPolicy::Debt,
             event_age_days_max: 30,
+            event_ahead_minutes_max: 5,
+            play_window_days: 7,
         }
     }
 }
@@ -338,6 +344,13 @@ impl Settings {
             1,
             3_650,
         );
+        check.count(
+            "/activity/event_ahead_minutes_max",
+            self.activity.event_ahead_minutes_max,
+            0,
+            60,
+        );
+        check.count("/activity/play_window_days", self.activity.play_window_days, 1, 90);
         if let Some(multiplier) = self.max_wagering_multiplier {
             check.not_negative("/max_wagering_multiplier", multiplier);
         }

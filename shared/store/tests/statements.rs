@@ -19,6 +19,7 @@ const FILES: &[(&str, &[&str])] = &[
     ("grants", store::wallet::grants::STATEMENTS),
     ("idempotency", store::platform::idempotency::STATEMENTS),
     ("imports", store::imports::STATEMENTS),
+    ("interventions", store::wallet::interventions::STATEMENTS),
     ("imports/players", store::imports::players::STATEMENTS),
     ("keys", store::platform::keys::STATEMENTS),
     ("ledger", store::wallet::ledger::STATEMENTS),

@@ -51,19 +51,19 @@ VALUES ('P001', '00000000-0000-0000-0000-0000000000e1', '00000000-0000-0000-0000
 -- An active bonus of 480.00, 150 points of which 50 are spent, and a bonus of 25.00 that was converted.
 INSERT INTO grants (player_id, grant_id, rule_id, rule_version, period_key, evaluation_id, reward_type, asset, amount,
   cost, status,
-  balance, wagering_required, wagering_completed, issued_at, closed_at, converted, transitions)
+  balance, wagering_required, wagering_completed, issued_at, activated_at, closed_at, converted, transitions)
 VALUES
   ('P001', '00000000-0000-0000-0000-000000000001', 'LOSS_CASHBACK', 1, 'once', '00000000-0000-0000-0000-0000000000e1',
     'BONUS_BALANCE', 'BONUS',
-    480, 362.11, 'ACTIVE', 480, 4800, 100, '2026-01-02', NULL, 0, 0),
+    480, 362.11, 'ACTIVE', 480, 4800, 100, '2026-01-02', '2026-01-02', NULL, 0, 0),
   ('P001', '00000000-0000-0000-0000-000000000002', 'POINTS', 1, 'once', '00000000-0000-0000-0000-0000000000e1',
     'LOYALTY_POINTS', 'LP',
-    150, 1.50, 'COMPLETED', 0, 0, 0, '2026-01-02', '2026-01-02', 0, 0),
+    150, 1.50, 'COMPLETED', 0, 0, 0, '2026-01-02', NULL, '2026-01-02', 0, 0),
   ('P002', '00000000-0000-0000-0000-000000000003', NULL, NULL, NULL, NULL, 'BONUS_BALANCE', 'BONUS',
-    25, 22.52, 'COMPLETED', 0, 250, 250, '2026-01-02', '2026-01-03', 25, 1);
+    25, 22.52, 'COMPLETED', 0, 250, 250, '2026-01-02', '2026-01-02', '2026-01-03', 25, 1);
 INSERT INTO grant_history
 VALUES ('P002', '00000000-0000-0000-0000-000000000003', 1, '00000000-0000-0000-0000-0000000000c5', '2026-01-03',
-  'ACTIVE', 'COMPLETED', NULL, 'worker');
+  'ACTIVE', 'COMPLETED', NULL, 'worker', 25);
 INSERT INTO postings (player_id, asset, version, transaction_id, kind, house, direction, amount, balance_after,
   reference, grant_id, actor, created_at)
 VALUES

@@ -273,7 +273,8 @@ async fn bonus_money_is_staked_paid_back_and_voided() {
     );
 
     let greedy = record(&program, json!([bet("e6", "r3", 200, 116)])).await;
-    assert_eq!(greedy[0]["reason"]["code"], "insufficient_balance");
+    assert_eq!(greedy[0]["outcome"]["overdrawn"].to_string(), "1.00");
+    assert_eq!(balance(&program).await, "0.00");
     program.audit().await;
 }
 
@@ -300,7 +301,7 @@ async fn only_those_who_ingest_may_and_not_too_much_at_once() {
 async fn what_a_player_was_seen_with_is_kept_as_fingerprints_with_the_event() {
     let program = program().await;
     let seen = json!({ "type": "STAKE", "amount": 10, "device_id": "phone-1", "payment_method": "card-tok-9", "ip": "::ffff:203.0.113.7" });
-    let refused = json!({ "type": "STAKE", "amount": 10, "bonus_amount": 1, "device_id": "phone-2" });
+    let refused = json!({ "type": "STAKE", "amount": 10, "bonus_amount": 11, "device_id": "phone-2" });
     let results = record(
         &program,
         json!([

@@ -16,8 +16,8 @@ use crate::wallet::books;
 use domain::account::{Account, Journal, LpVoidPolicy};
 use domain::act::Act;
 pub use domain::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake};
-use domain::activity::{Earning, Happened, PlayDay, Player, Recorded};
-use domain::bonus::GrantStatus;
+use domain::activity::{Changes, Earning, Happened, PlayDay, Player, Recorded};
+use domain::bonus::{Grant, GrantStatus};
 use domain::id::{EventId, GrantId, PlayerId, TriggerBatchId};
 use domain::idempotency::Answer;
 use domain::ledger::Cause;
@@ -30,12 +30,14 @@ use futures_util::try_join;
 use jiff::{Timestamp, Unit};
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use store::activity::history::Histories;
 use store::activity::points::{DayKey, StoredDay, VoidedKey};
 use store::activity::{PlayerState, SavedPlayer};
 use store::platform::stats::{self, Slot};
 use store::players::segments::SegmentChange;
 use store::players::totals;
 use store::runs::triggers::NewTrigger;
+use store::wallet::grants::{SinceKey, SinceKeys};
 use store::{Db, Tx, transaction};
 
 /// Longest name of a game or round, in characters.
@@ -174,16 +176,10 @@ async fn record_in_tx(tx: &Tx<'_>, events: &[(&Event, &Traces)], cause: Cause<'_
     let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
     let program = Program::load(tx, cause.context.now).await?;
     let mut players = Players::load(tx, &ids, events, &program, &cause).await?;
-    let mut recordings = Vec::with_capacity(events.len());
-    let mut seen = Vec::new();
-    for (event, traces) in events {
-        let recording = players.record(event, &program, &cause);
-        if let Ok(Answer::First(_)) = recording {
-            seen.push((&event.player_id, *traces));
-        }
-        recordings.push(recording);
-    }
-    let traces = seen.into_iter().flat_map(|(player_id, traces)| traces.of(player_id));
+    let recordings = players.record(events, &program, &cause);
+    let first = events.iter().zip(&recordings);
+    let first = first.filter(|(_, recording)| matches!(recording, Ok(Answer::First(_))));
+    let traces = first.flat_map(|((event, traces), _)| traces.of(&event.player_id));
     store::players::risk_facts::add_traces(tx, traces, cause.context.now).await?;
     let triggers = players.write(tx, &program, &cause).await?;
     Ok(Written { recordings, triggers })
@@ -228,9 +224,9 @@ impl Players {
                 .ok_or_else(|| Error::not_found("player", &state.player_id))?;
             let days = days_of.remove(&state.player_id).unwrap_or_default();
             let play_days = days.iter().map(|day| (day.day, play_day(day, program))).collect();
-            let mut account = account.with_lots(days.into_iter().filter_map(|day| day.lot).collect());
-            account.settle(cause)?;
-            let history = histories.remove(&state.player_id).unwrap_or_default();
+            let account = account.with_lots(days.into_iter().filter_map(|day| day.lot).collect());
+            let mut account = account.suspended(state.standing.is_blocked || !state.standing.is_active);
+            account.expire_points(cause)?;
             let player = Player {
                 totals: state.totals.clone(),
                 earning: earning(&state.standing, cause.context.now),
@@ -238,80 +234,105 @@ impl Players {
                 kyc_completed: state.kyc_completed,
                 profile: state.profile,
                 last_activity_at: state.last_activity_at,
-                history,
+                history: histories.remove(&state.player_id).unwrap_or_default(),
+                played: state.played.clone(),
                 days: BTreeMap::new(),
-                recorded: Vec::new(),
                 happened: Vec::new(),
+                changes: Changes::default(),
                 account,
             };
             players.insert(state.player_id.clone(), (player, state));
         }
         let mut players = Self(players);
-        players.load_grants(tx, &events, cause).await?;
+        players.load_play(tx, &events, program, cause).await?;
         Ok(players)
     }
 
-    /// Of the grants that the events may touch: those that have ended, and the open rounds that may still pay the
-    /// others.
-    async fn load_grants(&mut self, tx: &Tx<'_>, events: &[&Event], cause: &Cause<'_>) -> Result<()> {
-        let may_empty = |event: &&&Event| match &event.action {
-            Action::Stake(stake) => !stake.bonus_amount.is_zero(),
-            Action::Void { .. } => true,
-            _ => false,
-        };
-        let emptying: BTreeSet<&str> = events
-            .iter()
-            .filter(may_empty)
-            .map(|event| event.player_id.as_str())
-            .collect();
-        let (mut touched, mut emptied) = (BTreeSet::new(), Vec::new());
+    /// Reads what play on bonuses depends on beyond the events' own rounds: for a player whose events come after
+    /// everything so far, the rounds that hold emptied bonuses; otherwise everything since the first of the events.
+    async fn load_play(&mut self, tx: &Tx<'_>, events: &[&Event], program: &Program, cause: &Cause<'_>) -> Result<()> {
+        let program = judged_by(program);
+        let (mut emptied, mut late): (Vec<(PlayerId, GrantId)>, Vec<(PlayerId, Timestamp)>) = (Vec::new(), Vec::new());
         for (player_id, (player, _)) in &self.0 {
-            touched.extend(
-                player
-                    .history
-                    .grants()
-                    .filter(|id| !is_open(&player.account, *id))
-                    .map(|id| (player_id.as_str(), id)),
-            );
-            let active = player
-                .account
-                .grants()
-                .iter()
-                .filter(|grant| grant.status == GrantStatus::Active);
-            let may_be_emptied =
-                active.filter(|grant| grant.balance.is_zero() || emptying.contains(player_id.as_str()));
-            emptied.extend(may_be_emptied.map(|grant| (player_id.as_str(), grant.grant_id)));
+            let own = || events.iter().copied().filter(|event| event.player_id == *player_id);
+            if let Some(from) = player.replays_from(own(), &program) {
+                late.push((player_id.clone(), from));
+            }
+            let may_empty = own().any(|event| match &event.action {
+                Action::Stake(stake) => !stake.bonus_amount.is_zero(),
+                Action::Void { .. } => true,
+                _ => false,
+            });
+            let active = player.account.grants().iter();
+            let active = active.filter(|grant| grant.status == GrantStatus::Active);
+            let held = active.filter(|grant| grant.balance.is_zero() || may_empty);
+            emptied.extend(held.map(|grant| (player_id.clone(), grant.root_id)));
         }
-        let touched: Vec<_> = touched.into_iter().collect();
-        let since = books::rounds_since(cause.context.now);
-        let (ended, unsettled) = try_join!(
-            store::activity::history::ended(tx, &touched),
-            store::activity::history::unsettled(tx, &emptied, since)
-        )?;
-        for (player_id, grant_id, grant) in ended {
+        let mut histories: Histories = self.take_histories();
+        let emptied: Vec<_> = emptied
+            .iter()
+            .map(|(player_id, root_id)| (player_id, *root_id))
+            .collect();
+        let first = events
+            .iter()
+            .map(|event| event.occurred_at)
+            .min()
+            .unwrap_or(cause.context.now);
+        let since = books::rounds_since(first.min(cause.context.now));
+        store::activity::history::load_unsettled(tx, &mut histories, &emptied, since).await?;
+        let ended = load_late(tx, &mut histories, &late).await?;
+        for (player_id, history) in histories {
             if let Some((player, _)) = self.0.get_mut(&player_id) {
-                player.history.add_ended(grant_id, grant);
+                player.history = history;
             }
         }
-        for (player_id, stake) in unsettled {
-            if let Some((player, _)) = self.0.get_mut(&player_id) {
-                player.history.add_unsettled(stake);
-            }
-        }
+        self.add_grants(ended);
+        let unknown: Vec<(PlayerId, GrantId)> = self.0.iter().flat_map(unknown_bonuses).collect();
+        let unknown: Vec<_> = unknown
+            .iter()
+            .map(|(player_id, root_id)| (player_id, *root_id))
+            .collect();
+        self.add_grants(store::wallet::grants::of_roots(tx, &unknown).await?);
         Ok(())
     }
 
-    fn record(&mut self, event: &Event, program: &Program, cause: &Cause<'_>) -> Recording {
-        let (player, _) = self
-            .0
-            .get_mut(&event.player_id)
-            .ok_or_else(|| Error::not_found("player", &event.player_id))?;
-        let program = domain::activity::Program {
-            settings: &program.settings,
-            ladder: &program.ladder,
-            moment: &program.moment,
-        };
-        Ok(player.record(event.clone(), &program, cause)?)
+    fn take_histories(&mut self) -> Histories {
+        let players = self.0.iter_mut();
+        players
+            .map(|(player_id, (player, _))| (player_id.clone(), std::mem::take(&mut player.history)))
+            .collect()
+    }
+
+    fn add_grants(&mut self, grants: Vec<(PlayerId, Grant)>) {
+        for (player_id, grant) in grants {
+            if let Some((player, _)) = self.0.get_mut(&player_id) {
+                player.account.add_grant(grant);
+            }
+        }
+    }
+
+    /// Records the events of each player, and returns the results in the order of the events.
+    fn record(&mut self, events: &[(&Event, &Traces)], program: &Program, cause: &Cause<'_>) -> Vec<Recording> {
+        let program = judged_by(program);
+        let mut of_players: BTreeMap<&PlayerId, Vec<usize>> = BTreeMap::new();
+        for (index, (event, _)) in events.iter().enumerate() {
+            of_players.entry(&event.player_id).or_default().push(index);
+        }
+        let mut recordings: BTreeMap<usize, Recording> = BTreeMap::new();
+        for (player_id, indices) in of_players {
+            let Some((player, _)) = self.0.get_mut(player_id) else {
+                recordings.extend(
+                    indices
+                        .iter()
+                        .map(|index| (*index, Err(Error::not_found("player", player_id)))),
+                );
+                continue;
+            };
+            let own = indices.iter().map(|index| events[*index].0.clone()).collect();
+            let results = player.record(own, &program, cause);
+            recordings.extend(indices.into_iter().zip(results.into_iter().map(|result| Ok(result?))));
+        }
+        recordings.into_values().collect()
     }
 
     /// Whether anything but corrections was recorded. What a void takes back was no event, so it calls no rules.
@@ -319,15 +340,19 @@ impl Players {
         let is_void = |recorded: &Recorded| matches!(recorded.event.action, Action::Void { .. });
         self.0
             .get(player_id)
-            .is_some_and(|(player, _)| !player.recorded.iter().all(is_void))
+            .is_some_and(|(player, _)| !player.recorded().all(is_void))
     }
 
     /// Writes the results. Returns the trigger batches to send to the reward queue.
     async fn write(self, tx: &Tx<'_>, program: &Program, cause: &Cause<'_>) -> Result<Vec<TriggerBatchId>> {
         let now = cause.context.now;
-        let changed = || self.0.values().filter(|(player, _)| !player.recorded.is_empty());
-        let recorded: Vec<&Recorded> = changed().flat_map(|(player, _)| &player.recorded).collect();
+        let changed = || self.0.values().filter(|(player, _)| player.recorded().next().is_some());
+        let recorded: Vec<&Recorded> = changed().flat_map(|(player, _)| player.recorded()).collect();
         store::activity::add(tx, &recorded, now).await?;
+        let refolded: Vec<&Recorded> = changed().flat_map(|(player, _)| player.refolded()).collect();
+        store::activity::refold(tx, &refolded).await?;
+        let resolved: Vec<&Recorded> = changed().flat_map(|(player, _)| player.resolved()).collect();
+        store::activity::resolve(tx, &resolved).await?;
         let after = changed()
             .filter(|(player, standing)| player.totals != standing.totals)
             .map(|(player, _)| (player.player_id(), &player.totals));
@@ -367,7 +392,11 @@ impl Players {
         let ids: Vec<PlayerId> = changed().map(|(player, _)| player.player_id().clone()).collect();
         let mut journal = Journal::default();
         // A player without a recorded event keeps even what has expired by now: a rejected event changes no row.
-        for (player, _) in self.0.into_values().filter(|(player, _)| !player.recorded.is_empty()) {
+        for (player, _) in self
+            .0
+            .into_values()
+            .filter(|(player, _)| player.recorded().next().is_some())
+        {
             journal.append(player.account.into_journal());
         }
         let slot = Slot::of(ids.first());
@@ -387,11 +416,50 @@ impl Players {
     }
 }
 
-fn is_open(account: &Account, grant_id: GrantId) -> bool {
-    account
-        .grants()
-        .iter()
-        .any(|grant| grant.grant_id == grant_id && grant.status.is_open())
+/// Reads everything that reaches bonuses since the players' instants, and returns the bonuses that ended since.
+async fn load_late(
+    tx: &Tx<'_>,
+    histories: &mut Histories,
+    late: &[(PlayerId, Timestamp)],
+) -> Result<Vec<(PlayerId, Grant)>> {
+    if late.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = |since: fn(Timestamp) -> Timestamp| -> SinceKeys<'_> {
+        let key = late.iter().map(|(player_id, from)| SinceKey {
+            player_id,
+            since: since(*from),
+        });
+        key.collect()
+    };
+    // Rounds staked before may still be open.
+    store::activity::history::load_since(tx, histories, &keys(books::rounds_since)).await?;
+    let since = keys(|from| from);
+    let (ended, interventions) = try_join!(
+        store::wallet::grants::ended_since(tx, &since),
+        store::wallet::interventions::since(tx, &since)
+    )?;
+    for (player_id, intervention) in interventions {
+        histories.entry(player_id).or_default().add_intervention(intervention);
+    }
+    Ok(ended)
+}
+
+/// The bonuses that a player's history names and the account does not hold.
+fn unknown_bonuses((player_id, (player, _)): (&PlayerId, &(Player, PlayerState))) -> Vec<(PlayerId, GrantId)> {
+    let roots: BTreeSet<GrantId> = player.history.roots().collect();
+    let unknown = roots
+        .into_iter()
+        .filter(|root_id| player.account.grant_of(*root_id).is_none());
+    unknown.map(|root_id| (player_id.clone(), root_id)).collect()
+}
+
+fn judged_by(program: &Program) -> domain::activity::Program<'_> {
+    domain::activity::Program {
+        settings: &program.settings,
+        ladder: &program.ladder,
+        moment: &program.moment,
+    }
 }
 
 /// The days on which the stakes count.
@@ -430,7 +498,7 @@ fn play_day(stored: &StoredDay, program: &Program) -> PlayDay {
 
 /// What the player's voids took back of points that were spent.
 fn overspent(player: &Player) -> Option<(PlayerId, Finding)> {
-    let spent: Decimal = player.recorded.iter().map(|event| event.outcome.lp_overspent).sum();
+    let spent: Decimal = player.recorded().map(|event| event.outcome.lp_overspent).sum();
     (!spent.is_zero()).then(|| (player.player_id().clone(), Finding::overspent(spent)))
 }
 
@@ -449,6 +517,8 @@ fn saved(player: &Player) -> SavedPlayer<'_> {
         profile_depth: player.profile.depth,
         profile_at: player.profile.at,
         last_activity_at: player.last_activity_at,
+        played_at: player.played.as_ref().map(|place| place.at),
+        played_rank: player.played.as_ref().map(|place| place.rank.as_str()),
     }
 }
 

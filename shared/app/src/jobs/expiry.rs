@@ -42,10 +42,7 @@ async fn expire_in_tx(tx: &Tx<'_>, player_ids: &[&str], context: Context) -> Res
     let locked = store::players::lock_all(tx, player_ids).await?;
     let ids: Vec<&str> = locked.iter().map(String::as_str).collect();
     let mut accounts = store::wallet::accounts::load(tx, &ids).await?;
-    for account in &mut accounts {
-        account.settle(&cause)?;
-    }
-    books::deplete(tx, &mut accounts, &cause).await?;
+    books::settle(tx, &mut accounts, &cause).await?;
     let mut journal = domain::account::Journal::default();
     for account in accounts {
         journal.append(account.into_journal());

@@ -198,9 +198,7 @@ async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, act:
     let after = changes.apply(&before);
     if after != before {
         store::players::save_profile(tx, player_id, &after).await?;
-        if changes.excludes(act.context.now) {
-            forfeit_bonuses(tx, player_id, act).await?;
-        }
+        intervene(tx, player_id, (&before, &after), changes.excludes(act.context.now), act).await?;
         let sides = Sides::changed(&before, &after);
         audit_log::append(tx, act, Action::PlayerUpdate, Subject::Player(player_id), sides).await?;
         let delta = Decimal::from(i32::from(after.is_active) - i32::from(before.is_active));
@@ -214,11 +212,30 @@ async fn update_in_tx(tx: &Tx<'_>, player_id: &PlayerId, changes: &Changes, act:
     load(tx, player_id).await
 }
 
-/// A self-excluded player loses all open bonuses at once.
-async fn forfeit_bonuses(tx: &Tx<'_>, player_id: &PlayerId, act: &Act) -> Result<()> {
-    let cause = act.because(Some("self_exclusion"));
-    let mut account = books::account(tx, player_id, &cause).await?;
-    account.forfeit_all(&cause)?;
+/// What the change does to the player's bonuses. A self-excluded player loses all of them at once. The play of a blocked
+/// or inactive player completes nothing until they are neither; what was fulfilled meanwhile completes then.
+async fn intervene(
+    tx: &Tx<'_>,
+    player_id: &PlayerId,
+    (before, after): (&Profile, &Profile),
+    is_excluded: bool,
+    act: &Act,
+) -> Result<()> {
+    let is_suspended = |profile: &Profile| profile.is_blocked || !profile.is_active;
+    if !is_excluded && is_suspended(before) == is_suspended(after) {
+        return Ok(());
+    }
+    let cause = act.because(is_excluded.then_some("self_exclusion"));
+    let account = books::account(tx, player_id, &cause).await?;
+    let mut account = account.suspended(is_suspended(before));
+    match (is_suspended(before), is_suspended(after)) {
+        (false, true) => account.suspend(&cause)?,
+        (true, false) => account.resume(&cause)?,
+        _ => {}
+    }
+    if is_excluded {
+        account.forfeit_all(&cause)?;
+    }
     let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
     Ok(())
 }

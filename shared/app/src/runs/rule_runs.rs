@@ -136,9 +136,10 @@ pub(crate) async fn revoke_in_tx(tx: &Tx<'_>, shard: &Shard, context: Context) -
     let ids = shards::lock_players(tx, shard).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut journal = Journal::default();
-    for mut account in store::wallet::accounts::load(tx, &ids).await? {
-        // Grants that are due to expire expire; they are not cancelled.
-        account.settle(&Cause { reason: None, ..revoke })?;
+    let mut accounts = store::wallet::accounts::load(tx, &ids).await?;
+    // Grants that are due to expire expire; they are not cancelled.
+    books::settle(tx, &mut accounts, &Cause { reason: None, ..revoke }).await?;
+    for mut account in accounts {
         let held = account
             .grants()
             .iter()

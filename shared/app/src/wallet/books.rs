@@ -58,9 +58,8 @@ pub(crate) async fn lock(tx: &Tx<'_>, player_id: &PlayerId, purpose: Purpose, no
 /// The account of a locked player, with due expiries applied.
 pub(crate) async fn account(tx: &Tx<'_>, player_id: &PlayerId, cause: &Cause<'_>) -> Result<Account> {
     let mut accounts = store::wallet::accounts::load(tx, &[player_id.as_str()]).await?;
-    let mut account = accounts.pop().ok_or_else(|| Error::not_found("player", player_id))?;
-    account.settle(cause)?;
-    Ok(account)
+    settle(tx, &mut accounts, cause).await?;
+    accounts.pop().ok_or_else(|| Error::not_found("player", player_id))
 }
 
 /// Rounds staked before this instant can no longer pay.
@@ -68,20 +67,22 @@ pub(crate) fn rounds_since(now: Timestamp) -> Timestamp {
     now - SignedDuration::from_hours(ROUND_OPEN_HOURS.into())
 }
 
-/// Ends used-up grants, unless an open round may still pay into them.
-pub(crate) async fn deplete(tx: &Tx<'_>, accounts: &mut [Account], cause: &Cause<'_>) -> Result<()> {
+/// Ends what is due by now: points and bonuses expire, fulfilled bonuses complete, and those without money are depleted
+/// unless an open round may still pay into them. Everything that spends calls this first, so that expired value is gone
+/// even if the scheduled sweep has not run, and again where it may have emptied a bonus.
+pub(crate) async fn settle(tx: &Tx<'_>, accounts: &mut [Account], cause: &Cause<'_>) -> Result<()> {
     let emptied: Vec<(&PlayerId, GrantId)> = accounts
         .iter()
         .flat_map(|account| {
-            account
-                .emptied()
-                .into_iter()
-                .map(|grant_id| (account.player_id(), grant_id))
+            let roots = account.emptied().into_iter();
+            roots.map(|root_id| (account.player_id(), root_id))
         })
         .collect();
-    let held = store::wallet::grants::in_open_rounds(tx, &emptied, rounds_since(cause.context.now)).await?;
+    let now = cause.context.now;
+    let held = store::wallet::grants::in_open_rounds(tx, &emptied, rounds_since(now)).await?;
     for account in accounts {
-        account.deplete(|grant_id| held.contains(&grant_id), cause);
+        account.settle_play(now, |root_id| held.contains(&root_id), cause)?;
+        account.expire_points(cause)?;
     }
     Ok(())
 }
@@ -119,7 +120,9 @@ pub(crate) async fn write_changed(
         .iter()
         .filter(|posting| posting.operation.kind == Kind::PointsExpiry)
         .map(Event::points_expired);
+    let adjusted = journal.adjustments.iter().map(Event::adjusted);
     let events = granted
+        .chain(adjusted)
         .chain(journal.transitions.iter().filter_map(Event::moved))
         .chain(expired)
         .chain(more.iter().cloned())

@@ -168,10 +168,10 @@ async fn deduct_in_tx(tx: &Tx<'_>, command: &Deduct, act: &Act) -> Result<Receip
     let transaction_id = TransactionId((act.context.new_id)());
     let operation = cause.operation_as(transaction_id, Kind::ManualDebit, act.reference(transaction_id));
     match asset {
-        Asset::Bonus => account.deduct_bonus(value, &operation)?,
+        Asset::Bonus => account.deduct_bonus(value, &operation, &cause)?,
         asset => account.spend(asset, value, House::Adjustment, &operation)?,
     }
-    books::deplete(tx, &mut accounts, &cause).await?;
+    books::settle(tx, &mut accounts, &cause).await?;
     let [account] = accounts;
     let new_balance = account.balance(asset);
     let _scheduled = books::write(tx, &account.into_journal(), &[], Slot::of(player_id), act.context).await?;
@@ -316,13 +316,20 @@ async fn reverse_in_tx(tx: &Tx<'_>, reversed: TransactionId, reason: &str, act: 
     let (transaction, lots) = store::wallet::ledger::transaction(tx, reversed).await?;
     let mut accounts = [books::account(tx, &player_id, &cause).await?.with_lots(lots)];
     let [account] = &mut accounts;
+    if let Some(parts) = store::wallet::interventions::parts(tx, &player_id, reversed).await? {
+        let roots: Vec<_> = parts.keys().map(|root_id| (&player_id, *root_id)).collect();
+        for (_, grant) in store::wallet::grants::of_roots(tx, &roots).await? {
+            account.add_grant(grant);
+        }
+        account.add_deduction(reversed, parts);
+    }
     let transaction_id = TransactionId((act.context.new_id)());
     account.reverse(
         &transaction,
         &cause.operation_as(transaction_id, Kind::Reversal, reversed.to_string()),
         &cause,
     )?;
-    books::deplete(tx, &mut accounts, &cause).await?;
+    books::settle(tx, &mut accounts, &cause).await?;
     let [account] = accounts;
     let mut balances: Vec<_> = transaction
         .postings

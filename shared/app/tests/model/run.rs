@@ -357,7 +357,7 @@ impl Sequence<'_> {
             reason,
             stored.balance,
             stored.wagering_completed,
-            stored.converted,
+            stored.flows.converted,
         );
         if expected == stored {
             Ok(())

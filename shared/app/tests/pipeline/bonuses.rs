@@ -135,10 +135,13 @@ fn what(id: &str, action: Action, context: Context) -> Occurrence {
 async fn a_conversion_is_capped_and_the_excess_is_forfeited_in_its_own_posting() {
     let (program, grant_id) = with_bonus(json!({ "wagering_requirement": 2, "max_conversion": 1.5 })).await;
     program.stake("s1", "40", "40", Some("r1"), at(0)).await.unwrap();
-    program.payout("p1", "160", "r1", at(0)).await;
-    program.stake("s2", "160", "0", None, at(0)).await.unwrap();
+    program.payout("p1", "160", "r1", at(1)).await;
+    program.stake("s2", "160", "0", None, at(2)).await.unwrap();
     let grant = grants::get(&program.db, grant_id).await.unwrap().grant;
-    assert_eq!((grant.status, grant.converted), (GrantStatus::Completed, d("150.00")));
+    assert_eq!(
+        (grant.status, grant.flows.converted),
+        (GrantStatus::Completed, d("150.00"))
+    );
     let postings = "SELECT string_agg(house || ' ' || round(amount, 2), ', ' ORDER BY version) FROM postings
         WHERE kind = 'bonus_conversion'";
     assert_eq!(
@@ -177,7 +180,10 @@ async fn what_exceeds_one_requirement_flows_to_the_next_bonus() {
 async fn a_stake_above_the_max_bet_does_not_contribute_or_forfeits() {
     let (program, _) = with_bonus(json!({ "wagering_requirement": 2, "max_bet": 5 })).await;
     let outcome = program.stake("s1", "5.01", "0", None, at(0)).await.unwrap();
-    assert_eq!((outcome.remark, outcome.grants.len()), (Some(Remark::AboveMaxBet), 0));
+    assert_eq!(
+        (outcome.remark, outcome.grants[0].contribution),
+        (Some(Remark::AboveMaxBet), d("5"))
+    );
     assert_eq!(
         program.stake("s2", "5", "0", None, at(0)).await.unwrap().grants[0].contribution,
         d("5")
@@ -357,9 +363,12 @@ async fn a_round_that_is_never_settled_is_lost_after_a_day() {
     let swept = expiry::expire_due(&program.db, 100, at(24)).await.unwrap();
     assert_eq!((swept.players, swept.bonuses_depleted), (1, 1));
     assert_eq!(program.status(grant_id).await, GrantStatus::Depleted);
-    // A payout after the end is lost, and the result says so.
+    // A payout after that revives the bonus, which has not expired: another grant continues it.
     let outcome = program.payout("p1", "500", "r1", at(25)).await;
-    assert_eq!((outcome.real_amount, outcome.forfeited_amount), (d("0"), d("500")));
+    assert_eq!((outcome.real_amount, outcome.forfeited_amount), (d("0"), d("0")));
+    let continued = program.wallet().await.grants.remove(0);
+    assert_eq!((continued.corrects, continued.balance), (Some(grant_id), d("500")));
+    assert_eq!(program.status(grant_id).await, GrantStatus::Depleted);
     program.audit().await;
 }
 

@@ -92,45 +92,86 @@ async fn with_bonuses() -> TestProgram {
     program
 }
 
+/// What play came to, whatever its order: balances, totals, days, and each bonus by its amount. A bonus that was played
+/// out is one without money.
+const OUTCOME: &str = "
+SELECT string_agg(line, E'\\n' ORDER BY line)
+FROM (
+  SELECT concat_ws(' ', player_id, asset, trim_scale(balance)) FROM wallets
+  UNION ALL
+  SELECT concat_ws(' ', player_id, trim_scale(total_deposited), trim_scale(total_wagered), trim_scale(total_won),
+    trim_scale(total_withdrawn), total_bets, session_count, trim_scale(playtime_hours)) FROM player_totals
+  UNION ALL
+  SELECT concat_ws(' ', player_id, day, trim_scale(sum(deposited)), trim_scale(sum(wagered)), trim_scale(sum(won)),
+    trim_scale(sum(withdrawn))) FROM player_daily GROUP BY player_id, day
+    HAVING (sum(abs(deposited)), sum(abs(wagered)), sum(abs(won)), sum(abs(withdrawn))) <> (0, 0, 0, 0)
+  UNION ALL
+  SELECT concat_ws(' ', player_id, trim_scale(amount), CASE status WHEN 'DEPLETED' THEN 'ACTIVE' ELSE status END,
+    trim_scale(balance), trim_scale(wagering_completed), trim_scale(played), trim_scale(lost),
+    'cash', trim_scale(converted + released)) FROM grants WHERE corrected_by IS NULL
+  UNION ALL
+  SELECT concat_ws(' ', player_id, event_id, type) FROM activity_events WHERE type <> 'VOID'
+) AS outcome (line)";
+
+/// The same events, once in the order in which they happened, once one at a time as they come, once in any order and
+/// batches, some of them twice. `LOYALTY_STREAM_HISTORIES`: how many histories.
 #[tokio::test]
-async fn a_batch_comes_to_the_same_as_its_events_one_at_a_time() {
-    let (mut accepted, mut rejected) = (0, 0);
-    for seed in 1..=8 {
-        let events = hostile(seed, 120);
-        let (singly, together) = (with_bonuses().await, with_bonuses().await);
-        let mut told = Vec::new();
-        for event in events.clone() {
-            told.extend(singly.record(vec![event], at(60)).await.recordings);
+async fn play_comes_to_the_same_in_any_order_and_batches() {
+    let histories = std::env::var("LOYALTY_STREAM_HISTORIES").map_or(12, |count| count.parse().unwrap());
+    let (mut voids, mut corrected) = (0, 0);
+    for seed in 1..=histories {
+        let events = of_different_ids(hostile(seed, 60));
+        voids += events
+            .iter()
+            .filter(|event| matches!(event.action, Action::Void { .. }))
+            .count();
+        let mut happened = events.clone();
+        happened.sort_by_key(|event| event.at);
+        let expected = delivered(vec![happened], seed).await.0;
+        let singly: Vec<Vec<Occurrence>> = events.iter().map(|event| vec![event.clone()]).collect();
+        let (outcome, successors) = delivered(singly, seed).await;
+        assert_eq!(outcome, expected, "seed {seed}, one at a time");
+        corrected += successors;
+        let mut draw = Draw(seed.wrapping_mul(0xD129_42F0_12A7_51E5) | 1);
+        let mut shuffled = events;
+        shuffled.extend(shuffled.clone().into_iter().take(10));
+        draw.shuffle(&mut shuffled);
+        let mut batches = Vec::new();
+        while !shuffled.is_empty() {
+            let size = 1 + usize::try_from(draw.below(12)).unwrap();
+            batches.push(shuffled.split_off(shuffled.len().saturating_sub(size)));
         }
-        let batch = together.record(events, at(60)).await.recordings;
-        for (index, (one, other)) in told.iter().zip(&batch).enumerate() {
-            let word = |recording: &app::activity::Recording| match recording {
-                Ok(answer) => {
-                    format!(
-                        "{:?}",
-                        answer.clone().map(|outcome| (
-                            outcome.lp.normalize(),
-                            outcome.real_amount.normalize(),
-                            outcome.remark,
-                            outcome.grants.len()
-                        ))
-                    )
-                }
-                Err(error) => error.to_string(),
-            };
-            assert_eq!(word(one), word(other), "seed {seed}, event {index}");
-        }
-        accepted += batch.iter().filter(|recording| recording.is_ok()).count();
-        rejected += batch.iter().filter(|recording| recording.is_err()).count();
-        let (one, other) = (singly.dump().await, together.dump().await);
-        for (one, other) in one.lines().zip(other.lines()) {
-            assert_eq!(one, other, "seed {seed}");
-        }
-        assert_eq!(one, other, "seed {seed}");
-        singly.audit().await;
-        together.audit().await;
+        let (outcome, successors) = delivered(batches, seed).await;
+        assert_eq!(outcome, expected, "seed {seed}, shuffled");
+        corrected += successors;
     }
-    assert!(accepted > 500 && rejected > 100, "{accepted} {rejected}");
+    assert!(voids > 0 && corrected > 0, "{voids} {corrected}");
+    println!("{histories} histories, {voids} voids, {corrected} bonuses continued after a correction");
+}
+
+fn of_different_ids(events: Vec<Occurrence>) -> Vec<Occurrence> {
+    let mut known = std::collections::HashSet::new();
+    let is_new = |event: &Occurrence| known.insert((event.player_id.clone(), event.event_id.clone()));
+    let mut events = events;
+    let mut is_new = is_new;
+    events.retain(|event| is_new(event));
+    events
+}
+
+/// Records the batches for new players with bonuses. Returns what it came to, and how many bonuses were continued.
+async fn delivered(batches: Vec<Vec<Occurrence>>, seed: u64) -> (String, usize) {
+    let program = with_bonuses().await;
+    for batch in batches {
+        program.record(batch, at(60)).await;
+        if seed.is_multiple_of(4) {
+            program.audit().await;
+        }
+    }
+    program.audit().await;
+    let successors = program
+        .text("SELECT count(*)::text FROM grants WHERE corrects IS NOT NULL")
+        .await;
+    (program.text(OUTCOME).await, successors.parse().unwrap())
 }
 
 #[tokio::test]
@@ -178,68 +219,51 @@ async fn a_second_delivery_in_any_order_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_event_leaves_what_came_before_it_in_its_batch() {
+async fn a_voided_payout_takes_bonus_money_that_was_staked_since_as_real() {
     let program = with_bonuses().await;
-    // Of 365 bonus money 300 is staked and won double; then the payout's void finds its part of the oldest bonus, and
-    // has taken it when it finds that of the next played away.
+    let payout = Action::Payout(Payout {
+        amount: d("600"),
+        round_id: Some("r".into()),
+    });
+    // Of 365 bonus money 300 is staked and won double, and all of it is staked; without the payout there were 65.
     let events = vec![
-        occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(60).now),
-        occurrence(
-            "P1",
-            "p1",
-            Action::Payout(Payout {
-                amount: d("600"),
-                round_id: Some("r".into()),
-            }),
-            at(60).now,
-        ),
-        occurrence("P1", "s2", stake(d("100"), d("100"), "ludo", Some("q")), at(60).now),
-        occurrence("P1", "v1", void("p1"), at(60).now),
-        occurrence("P1", "s3", stake(d("565"), d("565"), "ludo", Some("q")), at(60).now),
-        occurrence("P1", "s4", stake(d("1"), d("1"), "ludo", Some("q")), at(60).now),
+        occurrence("P1", "s1", stake(d("300"), d("300"), "ludo", Some("r")), at(50).now),
+        occurrence("P1", "p1", payout, at(51).now),
+        occurrence("P1", "s2", stake(d("665"), d("665"), "ludo", Some("q")), at(52).now),
     ];
     let recordings = program.record(events, at(60)).await.recordings;
-    let is_ok: Vec<bool> = recordings.iter().map(Result::is_ok).collect();
-    assert_eq!(is_ok, [true, true, true, false, true, false]);
-    assert_eq!(
-        program
-            .text("SELECT round(balance, 2)::text FROM wallets WHERE player_id = 'P1' AND asset = 'BONUS'")
-            .await,
-        "0.00"
-    );
+    assert!(recordings.iter().all(Result::is_ok), "{recordings:?}");
+    let voided = program
+        .record(vec![occurrence("P1", "v1", void("p1"), at(60).now)], at(60))
+        .await;
+    assert!(voided.recordings.iter().all(Result::is_ok));
+    let held = "SELECT trim_scale(sum(balance))::text FROM grants WHERE player_id = 'P1'";
+    assert_eq!(program.text(held).await, "0");
+    let staked = "SELECT trim_scale(sum(w.bonus))::text FROM grant_wagering w WHERE w.event_id = 's2'";
+    assert_eq!(program.text(staked).await, "-65");
     program.audit().await;
 }
 
 #[tokio::test]
-async fn a_bonus_that_is_emptied_in_a_round_with_its_result_is_played_away() {
+async fn two_bets_and_two_payouts_of_one_round_return_to_the_bonus() {
     let program = TestProgram::new(&["P1".to_owned()]).await;
     program.give_bonus("P1", "100", "9000", None, at(0)).await;
-    let bet = |id: &str| occurrence("P1", id, stake(d("50"), d("50"), "slots", Some("r")), at(60).now);
-    let lost = occurrence(
-        "P1",
-        "p1",
-        Action::Payout(Payout {
-            amount: d("0"),
+    let bet = |id: &str, minute| occurrence("P1", id, stake(d("50"), d("50"), "slots", Some("r")), at(minute).now);
+    let paid = |id: &str, amount: &str, minute| {
+        let payout = Action::Payout(Payout {
+            amount: d(amount),
             round_id: Some("r".into()),
-        }),
-        at(60).now,
+        });
+        occurrence("P1", id, payout, at(minute).now)
+    };
+    let events = vec![bet("s1", 1), paid("p1", "0", 2), bet("s2", 3), paid("p2", "200", 4)];
+    program.record(events, at(60)).await;
+    assert_eq!(
+        program
+            .text("SELECT concat_ws(' ', status, trim_scale(balance)) FROM grants")
+            .await,
+        "ACTIVE 200"
     );
-    let late = occurrence(
-        "P1",
-        "p2",
-        Action::Payout(Payout {
-            amount: d("10"),
-            round_id: Some("r".into()),
-        }),
-        at(60).now,
-    );
-    let recordings = program
-        .record(vec![bet("s1"), lost, bet("s2"), late], at(60))
-        .await
-        .recordings;
-    assert_eq!(program.text("SELECT status FROM grants").await, "DEPLETED");
-    let outcome = recordings.into_iter().last().unwrap().unwrap().into_inner();
-    assert_eq!(outcome.forfeited_amount, d("10"));
     program.audit().await;
 }
 

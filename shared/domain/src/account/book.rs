@@ -1,8 +1,8 @@
 //! Wallets that are credited, and what operations write.
 
-use super::Result;
+use super::{Intervention, Result};
 use crate::bonus::{Grant, GrantStatus, NewGrant, Transition};
-use crate::id::{GrantId, PlayerId};
+use crate::id::{EventId, GrantId, PlayerId};
 use crate::ledger::{Cause, Direction, House, Kind, Operation, Posting, Wallet};
 use crate::lots::{Lot, LotMovement, NewLot};
 use crate::money::Asset;
@@ -21,6 +21,29 @@ pub struct Journal {
     /// Changed grants in their current state.
     pub grants: Vec<(PlayerId, Grant)>,
     pub transitions: Vec<Transition>,
+    /// New grants that continue ended ones, in their current state.
+    pub successors: Vec<(PlayerId, Grant)>,
+    /// Ended grants of which the cash owed, or the instant of play at which they ended, turned out otherwise.
+    pub remarked: Vec<(PlayerId, Grant)>,
+    pub interventions: Vec<(PlayerId, Intervention)>,
+    /// Interventions whose parts turned out otherwise.
+    pub replayed: Vec<(PlayerId, Intervention)>,
+    pub adjustments: Vec<Adjustment>,
+}
+
+/// A correction of a bonus. The cashier pays `cash_delta`, or has paid that much too much.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adjustment {
+    pub player_id: PlayerId,
+    pub root_id: GrantId,
+    /// The bonus's grant since the correction.
+    pub grant_id: GrantId,
+    /// The event that made it necessary.
+    pub event_id: EventId,
+    pub at: Timestamp,
+    pub cash_delta: Decimal,
+    /// The money that this bonus became in total.
+    pub total_owed: Decimal,
 }
 
 impl Journal {
@@ -31,6 +54,52 @@ impl Journal {
         self.new_grants.append(&mut other.new_grants);
         self.grants.append(&mut other.grants);
         self.transitions.append(&mut other.transitions);
+        self.successors.append(&mut other.successors);
+        self.remarked.append(&mut other.remarked);
+        self.interventions.append(&mut other.interventions);
+        self.replayed.append(&mut other.replayed);
+        self.adjustments.append(&mut other.adjustments);
+    }
+
+    /// The lengths of the lists, to shorten them to.
+    pub(super) fn lengths(&self) -> [usize; 10] {
+        [
+            self.postings.len(),
+            self.new_lots.len(),
+            self.lot_movements.len(),
+            self.new_grants.len(),
+            self.grants.len(),
+            self.transitions.len(),
+            self.successors.len(),
+            self.remarked.len(),
+            self.interventions.len(),
+            self.adjustments.len(),
+        ]
+    }
+
+    pub(super) fn truncate(&mut self, lengths: [usize; 10]) {
+        let [
+            postings,
+            new_lots,
+            movements,
+            new_grants,
+            grants,
+            transitions,
+            successors,
+            remarked,
+            acts,
+            adjustments,
+        ] = lengths;
+        self.postings.truncate(postings);
+        self.new_lots.truncate(new_lots);
+        self.lot_movements.truncate(movements);
+        self.new_grants.truncate(new_grants);
+        self.grants.truncate(grants);
+        self.transitions.truncate(transitions);
+        self.successors.truncate(successors);
+        self.remarked.truncate(remarked);
+        self.interventions.truncate(acts);
+        self.adjustments.truncate(adjustments);
     }
 
     /// Expected cost of the issued rewards, in money.
@@ -205,13 +274,13 @@ impl Book {
         )?;
         grant.balance = grant.amount;
         if grant.wagering_left().is_zero() {
-            self.complete(grant, cause)?;
+            self.complete(grant, cause.context.now, cause)?;
         }
         Ok(())
     }
 
     /// Converts the balance to cash, up to the limit; the rest is lost.
-    pub(super) fn complete(&mut self, grant: &mut Grant, cause: &Cause<'_>) -> Result<()> {
+    pub(super) fn complete(&mut self, grant: &mut Grant, at: Timestamp, cause: &Cause<'_>) -> Result<()> {
         let operation = cause.operation(Kind::BonusConversion, grant.grant_id.to_string());
         let cash = grant
             .conversion_limit()
@@ -228,13 +297,21 @@ impl Book {
                 )?;
             }
         }
-        (grant.balance, grant.converted) = (Decimal::ZERO, cash);
-        self.step(grant, GrantStatus::Completed, (cash, lost), operation);
+        grant.balance = Decimal::ZERO;
+        (grant.flows.converted, grant.flows.lost) = (cash, lost);
+        self.step(grant, GrantStatus::Completed, (cash, lost), at, operation);
         Ok(())
     }
 
     /// Ends a grant and moves its money to `house`.
-    pub(super) fn end(&mut self, grant: &mut Grant, to: GrantStatus, house: House, operation: Operation) -> Result<()> {
+    pub(super) fn end(
+        &mut self,
+        grant: &mut Grant,
+        to: GrantStatus,
+        house: House,
+        at: Timestamp,
+        operation: Operation,
+    ) -> Result<()> {
         let lost = grant.balance;
         if !lost.is_zero() {
             self.post(
@@ -245,16 +322,18 @@ impl Book {
                 &operation,
             )?;
         }
-        grant.balance = Decimal::ZERO;
-        self.step(grant, to, (Decimal::ZERO, lost), operation);
+        (grant.balance, grant.flows.lost) = (Decimal::ZERO, lost);
+        self.step(grant, to, (Decimal::ZERO, lost), at, operation);
         Ok(())
     }
 
+    /// A step that stands at the instant `at` of play.
     pub(super) fn step(
         &mut self,
         grant: &mut Grant,
         to: GrantStatus,
         (cash, lost): (Decimal, Decimal),
+        at: Timestamp,
         operation: Operation,
     ) {
         let from = grant.status;
@@ -262,7 +341,7 @@ impl Book {
         grant.status = to;
         match to {
             GrantStatus::Active => grant.activated_at = Some(operation.at),
-            _ => grant.closed_at = Some(operation.at),
+            _ => (grant.closed_at, grant.ended_at) = (Some(operation.at), Some(at)),
         }
         if !to.is_open() {
             grant.reason = operation.reason.clone();

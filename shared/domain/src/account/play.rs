@@ -2,115 +2,122 @@
 //!
 //! # Choices
 //!
-//! * A stake feeds one bonus: the first active one. If that one excludes the game, or the stake is above its `max_bet`,
-//!   no other is fed. Only what exceeds a requirement flows to the next. The bonus must have been active when the stake
-//!   occurred.
+//! * A stake feeds one bonus: the first active one. If that one excludes the game, no other is fed. Only what exceeds a
+//!   requirement flows to the next. The bonus must have been active when the stake occurred.
+//! * `max_bet` bounds what the stakes of one round contribute together, counted from the bonus's activation; a stake
+//!   without a round is a round of its own. What exceeds it contributes to no bonus.
 //! * Contributions have four decimal places and round down. The part of a stake that completed a bonus rounds up before
 //!   the rest flows on.
-//! * A payout belongs to the stakes of its `round_id`. The shares of several bonuses round down together, so a round
-//!   paid by bonuses alone returns every cent. Without a round, all of it is real money (a jackpot, a tournament). A
-//!   round in which nothing was staked is refused (`stake_unknown`): the caller sends the payout again after its stake.
+//! * A stake that names more bonus money than there is counts the rest as real.
+//! * A payout belongs to the stakes of its `round_id` at or before it. The shares of several bonuses round down
+//!   together, so a round paid by bonuses alone returns every cent. Without a round, all of it is real money (a jackpot,
+//!   a tournament).
 //! * An emptied bonus stays ACTIVE while a round with its money may still pay: until a payout (0 ends a lost round), a
-//!   void, or 24 hours. Otherwise the last stake would always lose. A stake without a round empties the bonus for good:
-//!   DEPLETED.
+//!   void, or 24 hours. Otherwise the last stake would always lose. Then it is DEPLETED. Money that comes back to it
+//!   before it expires revives it: a round may pay more than once.
 //! * Money that returns to a finished bonus is real if the bonus was COMPLETED, within what is left of its conversion
 //!   limit; otherwise rounds left open over the completion would escape the limit. In every other case it is forfeited.
 //!   The outcome of the event says so; the ledger does not move, since a terminal grant never does.
+//! * While a player is blocked or inactive, play is recorded and contributes, but completes nothing. What was fulfilled
+//!   then completes when the player is unblocked, unless it has expired by then.
 
+use super::book::unexplained;
 use super::{Account, Result};
-use crate::activity::{Action, Event, GrantEffect, Outcome, Payout, Remark, Stake, TakenBack};
-use crate::bonus::{EndedGrant, GrantStatus, MaxBetAction, OnWithdrawal, Round};
-use crate::id::GrantId;
-use crate::ledger::{Cause, House, Kind, LedgerError, Operation};
-use crate::money::{Asset, STORED_SCALE};
+use crate::activity::{GrantEffect, Outcome, Remark, Stake};
+use crate::bonus::{GrantStatus, MaxBetAction, OnWithdrawal, Round};
+use crate::id::{EventId, GrantId};
+use crate::ledger::{Cause, House, Kind, Operation};
+use crate::money::STORED_SCALE;
 use jiff::Timestamp;
 use rust_decimal::{Decimal, RoundingStrategy};
 
-/// The part of an event's past that must be read before it can be applied.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Past {
-    Nothing,
-    /// A void of this event arrived before it.
-    Voided,
-    /// For a payout: its round.
-    Round(Round),
-    /// For a void: the effects of the voided event.
-    TakenBack(TakenBack),
+/// What an event does to bonuses.
+#[derive(Debug)]
+pub enum Play<'a> {
+    Stake {
+        stake: &'a Stake,
+        /// The live stakes of its round before it, each with its instant.
+        earlier: Vec<(Timestamp, Decimal)>,
+    },
+    Payout {
+        amount: Decimal,
+        /// The live stakes at or before the payout.
+        round: Round,
+    },
+    Withdrawal,
 }
 
 impl Account {
-    /// Applies an event for the first time, except for its points: see [`Self::earn`].
+    /// Applies play that stands at the instant `at`, after everything applied before. The effects name bonuses by
+    /// their roots.
     ///
     /// # Errors
-    /// `InsufficientBalance` when a stake uses more bonus money than there is, or when a voided payout has been
-    /// spent.
-    pub fn apply(&mut self, event: &Event, past: &Past, cause: &Cause<'_>) -> Result<Outcome> {
-        let mut outcome = match (&event.action, past) {
-            (_, Past::Voided) => Outcome {
-                remark: Some(Remark::Voided),
-                ..Outcome::default()
-            },
-            (Action::Stake(stake), _) => self.stake(stake, event, cause)?,
-            (Action::Payout(payout), Past::Round(round)) => self.payout(payout, round, event, cause)?,
-            (Action::Payout(payout), _) => Outcome {
-                real_amount: payout.amount.value(),
-                ..Outcome::default()
-            },
-            (Action::Void { .. }, Past::TakenBack(taken)) => self.void(taken, event, cause)?,
-            (Action::Withdrawal { .. }, _) => self.withdrawal(cause)?,
-            _ => Outcome::default(),
+    /// `OutOfRange`.
+    pub fn play(&mut self, play: &Play<'_>, event_id: &EventId, at: Timestamp, cause: &Cause<'_>) -> Result<Outcome> {
+        let mut outcome = match play {
+            Play::Stake { stake, earlier } => self.stake(stake, earlier, event_id, at, cause)?,
+            Play::Payout { amount, round } => self.payout(*amount, round, event_id, at, cause)?,
+            Play::Withdrawal => self.withdrawal(at, cause)?,
         };
         for effect in &mut outcome.grants {
-            if let Some(grant) = self.grants.iter().find(|grant| grant.grant_id == effect.grant_id) {
+            if let Some(grant) = self.grants.iter().find(|grant| grant.root_id == effect.grant_id) {
                 effect.status = grant.status;
             }
         }
         Ok(outcome)
     }
 
-    fn stake(&mut self, stake: &Stake, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
+    fn stake(
+        &mut self,
+        stake: &Stake,
+        earlier: &[(Timestamp, Decimal)],
+        event_id: &EventId,
+        at: Timestamp,
+        cause: &Cause<'_>,
+    ) -> Result<Outcome> {
         let mut outcome = Outcome::default();
-        let operation = of(event, Kind::Stake, cause);
-        let parts = self.bonus_parts(stake.bonus_amount.value())?;
-        for (index, part) in parts {
+        let operation = cause.operation(Kind::Stake, event_id.as_str());
+        let mut overdrawn = stake.bonus_amount.value();
+        for (index, part) in self.bonus_parts(overdrawn, at) {
             self.move_bonus(index, -part, House::Wagering, &operation)?;
-            outcome.effect(self.grants[index].grant_id).bonus -= part;
+            outcome.effect(self.grants[index].root_id).bonus -= part;
+            overdrawn -= part;
         }
-        outcome.remark = self.contribute(stake, event.occurred_at, &mut outcome, cause)?;
+        outcome.overdrawn = overdrawn;
+        outcome.remark = self.contribute(stake, earlier, at, &mut outcome, cause)?;
         Ok(outcome)
     }
 
-    /// Contributes to the first active grant; what exceeds its requirement contributes to the next.
+    /// Contributes to the first active bonus; what exceeds its requirement contributes to the next.
     fn contribute(
         &mut self,
         stake: &Stake,
-        occurred_at: Timestamp,
+        earlier: &[(Timestamp, Decimal)],
+        at: Timestamp,
         outcome: &mut Outcome,
         cause: &Cause<'_>,
     ) -> Result<Option<Remark>> {
-        let staked = stake.amount.value();
-        let mut left = staked;
+        let game = stake.game.as_deref().unwrap_or_default();
+        let (mut left, mut remark) = (stake.amount.value(), None);
         for index in 0..self.grants.len() {
             let grant = &self.grants[index];
-            if !grant.is_fed_at(occurred_at) {
+            let (root_id, required) = (grant.root_id, grant.wagering_left());
+            if !grant.is_active_at(at) || required.is_zero() {
                 continue;
             }
-            let (grant_id, required) = (grant.grant_id, grant.wagering_left());
-            if grant.terms.max_bet.is_some_and(|max_bet| staked > max_bet) {
+            if let Some(room) = bet_room(grant, earlier).filter(|room| left > *room) {
+                remark = Some(Remark::AboveMaxBet);
                 if grant.terms.max_bet_action == MaxBetAction::Forfeit {
-                    self.end(
-                        index,
-                        GrantStatus::Forfeited,
-                        &Cause {
-                            reason: Some("max_bet"),
-                            ..*cause
-                        },
-                    )?;
-                    outcome.effect(grant_id);
+                    self.end(index, GrantStatus::Forfeited, at, &cause.with_reason("max_bet"))?;
+                    outcome.effect(root_id);
+                    return Ok(remark);
                 }
-                return Ok(Some(Remark::AboveMaxBet));
+                left = room;
+                if left.is_zero() {
+                    return Ok(remark);
+                }
             }
-            let game = stake.game.as_deref().unwrap_or_default();
+            let grant = &self.grants[index];
             let weight = grant.terms.game_weight(game);
             if weight.is_zero() {
                 let is_unknown = !grant.terms.knows(game);
@@ -123,139 +130,138 @@ impl Account {
             let contribution = round_down(left * weight).min(required);
             self.grants[index].wagering_completed += contribution;
             self.changed[index] = true;
-            outcome.effect(grant_id).contribution += contribution;
+            outcome.effect(root_id).contribution += contribution;
             if contribution < required {
-                return Ok(None);
+                return Ok(remark);
             }
-            self.book.complete(&mut self.grants[index], cause)?;
+            self.complete_fulfilled(at, cause)?;
             // The part of the stake that the grant used, rounded up; the rest goes to the next grant.
             let used = (required / weight).round_dp_with_strategy(STORED_SCALE, RoundingStrategy::AwayFromZero);
             left = (left - used).max(Decimal::ZERO);
             if left.is_zero() {
-                return Ok(None);
+                return Ok(remark);
             }
         }
-        Ok(None)
+        Ok(remark)
     }
 
-    fn payout(&mut self, payout: &Payout, round: &Round, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
+    fn payout(
+        &mut self,
+        amount: Decimal,
+        round: &Round,
+        event_id: &EventId,
+        at: Timestamp,
+        cause: &Cause<'_>,
+    ) -> Result<Outcome> {
         let mut outcome = Outcome {
-            real_amount: payout.amount.value(),
+            real_amount: amount,
             ..Outcome::default()
         };
-        let operation = of(event, Kind::Payout, cause);
-        let parts = round.split(payout.amount.value())?;
-        for (share, part) in round.shares.iter().zip(parts) {
+        let operation = cause.operation(Kind::Payout, event_id.as_str());
+        for (root_id, part) in round.split(amount)? {
             outcome.real_amount -= part;
-            match self.ended(share.grant_id, share.ended.as_ref()) {
-                None => self.return_bonus(share.grant_id, part, &operation, &mut outcome)?,
-                Some(ended) => self.return_late(share.grant_id, part, &ended, &mut outcome),
+            let index = self.bonus(root_id)?;
+            if part > Decimal::ZERO && self.grants[index].is_revived_at(at) {
+                self.succeed(index, cause);
             }
-        }
-        Ok(outcome)
-    }
-
-    /// Reverses an event: for bonuses only where they are still open.
-    fn void(&mut self, taken: &TakenBack, event: &Event, cause: &Cause<'_>) -> Result<Outcome> {
-        let mut outcome = Outcome::default();
-        let operation = of(event, Kind::Void, cause);
-        for effect in &taken.effects {
-            let back = -effect.bonus;
-            match self.ended(effect.grant_id, effect.ended.as_ref()) {
-                Some(ended) if back > Decimal::ZERO => self.return_late(effect.grant_id, back, &ended, &mut outcome),
-                // A payout's money is gone with the grant.
-                Some(_) => {}
-                None => {
-                    self.return_bonus(effect.grant_id, back, &operation, &mut outcome)?;
-                    let index = self.open(effect.grant_id)?;
-                    self.grants[index].wagering_completed -= effect.contribution;
-                    self.changed[index] = true;
-                    outcome.effect(effect.grant_id).contribution -= effect.contribution;
+            if self.grants[index].status == GrantStatus::Active {
+                if !part.is_zero() {
+                    self.move_bonus(index, part, House::Wagering, &operation)?;
                 }
+                outcome.effect(root_id).bonus += part;
+            } else {
+                self.return_late(index, part, &mut outcome);
             }
         }
         Ok(outcome)
-    }
-
-    /// Returns the grant if it has ended, either before it was read or since.
-    fn ended(&self, grant_id: GrantId, stored: Option<&EndedGrant>) -> Option<EndedGrant> {
-        let ended = match self.grants.iter().find(|grant| grant.grant_id == grant_id) {
-            Some(grant) if grant.status.is_open() => None,
-            Some(grant) => Some(EndedGrant {
-                status: grant.status,
-                amount: grant.amount,
-                terms: grant.terms.clone(),
-                converted: grant.converted,
-                released: Decimal::ZERO,
-            }),
-            None => stored.cloned(),
-        };
-        let released = self.released.get(&grant_id).copied().unwrap_or_default();
-        ended.map(|ended| EndedGrant {
-            released: ended.released + released,
-            ..ended
-        })
     }
 
     /// Handles money that returns to an ended grant: it goes to the player as far as the bonus was wagered; the
     /// rest is lost.
-    fn return_late(&mut self, grant_id: GrantId, amount: Decimal, ended: &EndedGrant, outcome: &mut Outcome) {
-        let released = ended.released_of(amount);
-        *self.released.entry(grant_id).or_default() += released;
+    fn return_late(&mut self, index: usize, amount: Decimal, outcome: &mut Outcome) {
+        let released = self.grants[index].released_of(amount);
+        self.grants[index].released += released;
+        self.changed[index] |= !released.is_zero();
         outcome.real_amount += released;
         outcome.forfeited_amount += amount - released;
-        let effect = outcome.effect(grant_id);
-        effect.released += released;
-        effect.status = ended.status;
+        outcome.effect(self.grants[index].root_id).released += released;
     }
 
-    /// Returns bonus money to an open grant, or takes it if the amount is negative.
-    fn return_bonus(
-        &mut self,
-        grant_id: GrantId,
-        amount: Decimal,
-        operation: &Operation,
-        outcome: &mut Outcome,
-    ) -> Result<()> {
-        let index = self.open(grant_id)?;
-        let available = self.grants[index].balance;
-        if available + amount < Decimal::ZERO {
-            return Err(LedgerError::InsufficientBalance {
-                asset: Asset::Bonus,
-                available,
-                requested: -amount,
-            }
-            .into());
-        }
-        if !amount.is_zero() {
-            self.move_bonus(index, amount, House::Wagering, operation)?;
-        }
-        outcome.effect(grant_id).bonus += amount;
-        Ok(())
-    }
-
-    fn withdrawal(&mut self, cause: &Cause<'_>) -> Result<Outcome> {
+    fn withdrawal(&mut self, at: Timestamp, cause: &Cause<'_>) -> Result<Outcome> {
         let mut outcome = Outcome::default();
         for index in 0..self.grants.len() {
             let grant = &self.grants[index];
-            if grant.status == GrantStatus::Active && grant.terms.on_withdrawal == OnWithdrawal::Forfeit {
-                outcome.effect(grant.grant_id);
-                self.end(
-                    index,
-                    GrantStatus::Forfeited,
-                    &Cause {
-                        reason: Some("withdrawal"),
-                        ..*cause
-                    },
-                )?;
+            if grant.is_active_at(at) && grant.terms.on_withdrawal == OnWithdrawal::Forfeit {
+                outcome.effect(grant.root_id);
+                self.end(index, GrantStatus::Forfeited, at, &cause.with_reason("withdrawal"))?;
             }
         }
         Ok(outcome)
     }
+
+    /// Ends what is due by the instant `at`: bonuses expire, at their expiry; emptied ones are depleted unless `is_held`:
+    /// a round that may still pay holds their money; fulfilled ones complete.
+    pub fn settle_play(&mut self, at: Timestamp, is_held: impl Fn(GrantId) -> bool, cause: &Cause<'_>) -> Result<()> {
+        let cause = &unexplained(cause);
+        self.expire_bonuses(at, cause)?;
+        // First: a fulfilled bonus that was depleted while its player was blocked stays so after the unblocking.
+        self.deplete(at, is_held, cause);
+        self.complete_fulfilled(at, cause)
+    }
+
+    /// Completes bonuses whose requirement is fulfilled, unless the player's play completes nothing now.
+    pub(super) fn complete_fulfilled(&mut self, at: Timestamp, cause: &Cause<'_>) -> Result<()> {
+        if self.is_suspended {
+            return Ok(());
+        }
+        for index in 0..self.grants.len() {
+            let grant = &mut self.grants[index];
+            if grant.is_active_at(at) && grant.wagering_left().is_zero() {
+                self.changed[index] = true;
+                self.book.complete(grant, at, cause)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Active grants without money, which become DEPLETED once no round can return any to them, by root.
+    pub fn emptied(&self) -> Vec<GrantId> {
+        let is_emptied = |grant: &&super::Grant| grant.status == GrantStatus::Active && grant.balance.is_zero();
+        self.grants
+            .iter()
+            .filter(is_emptied)
+            .map(|grant| grant.root_id)
+            .collect()
+    }
+
+    /// Ends the grants of [`Self::emptied`], except those held by a round that may still return money. The act's
+    /// reason explains what emptied them, so it is not recorded here.
+    fn deplete(&mut self, at: Timestamp, is_held: impl Fn(GrantId) -> bool, cause: &Cause<'_>) {
+        let cause = unexplained(cause);
+        for index in 0..self.grants.len() {
+            let grant = &mut self.grants[index];
+            if grant.is_active_at(at) && grant.balance.is_zero() && !is_held(grant.root_id) {
+                let operation = cause.operation(Kind::BonusForfeiture, grant.grant_id.to_string());
+                self.changed[index] = true;
+                self.book.step(
+                    grant,
+                    GrantStatus::Depleted,
+                    (Decimal::ZERO, Decimal::ZERO),
+                    at,
+                    operation,
+                );
+            }
+        }
+    }
 }
 
-fn of(event: &Event, kind: Kind, cause: &Cause<'_>) -> Operation {
-    cause.operation(kind, event.event_id.as_str())
+/// What stakes of the round may still contribute under the bonus's `max_bet`; `None`: no limit.
+fn bet_room(grant: &super::Grant, earlier: &[(Timestamp, Decimal)]) -> Option<Decimal> {
+    let counted = earlier
+        .iter()
+        .filter(|(at, _)| grant.activated_at.is_some_and(|activated_at| activated_at <= *at));
+    let staked: Decimal = counted.map(|(_, amount)| amount).sum();
+    Some((grant.terms.max_bet? - staked).max(Decimal::ZERO))
 }
 
 /// Rounds to the scale of stored amounts.
@@ -264,19 +270,19 @@ fn round_down(contribution: Decimal) -> Decimal {
 }
 
 impl Outcome {
-    fn effect(&mut self, grant_id: GrantId) -> &mut GrantEffect {
-        let known = self.grants.iter().position(|effect| effect.grant_id == grant_id);
+    pub(crate) fn effect(&mut self, root_id: GrantId) -> &mut GrantEffect {
+        let known = self.grants.iter().position(|effect| effect.grant_id == root_id);
         let index = known.unwrap_or_else(|| {
-            let (contribution, bonus, released) = Default::default();
-            self.grants.push(GrantEffect {
-                grant_id,
-                contribution,
-                bonus,
-                released,
-                status: GrantStatus::Active,
-            });
+            self.grants.push(GrantEffect::none(root_id));
             self.grants.len() - 1
         });
         &mut self.grants[index]
+    }
+}
+
+impl Operation {
+    /// The operation of a correction that an event made necessary.
+    pub(super) fn correction(event_id: &EventId, cause: &Cause<'_>) -> Self {
+        cause.operation(Kind::BonusCorrection, event_id.as_str())
     }
 }

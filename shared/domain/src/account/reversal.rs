@@ -1,12 +1,13 @@
 //! Reversal of a transaction: as a whole, and only once.
 
-use super::{Account, AccountError, Result};
+use super::{Account, AccountError, Result, What};
 use crate::bonus::GrantStatus;
 use crate::id::{GrantId, TransactionId};
 use crate::ledger::{Cause, Direction, House, Kind, Operation};
 use crate::lots::LotMovement;
 use crate::money::Asset;
 use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 
 /// A transaction as it was posted.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,11 +58,15 @@ impl Account {
             .iter()
             .map(|movement| (movement.asset, movement.lot_version))
             .collect();
+        if transaction.kind == Kind::ManualDebit && self.deductions.contains_key(&transaction.transaction_id) {
+            self.restore_bonus(transaction, operation, cause)?;
+        }
         for posting in transaction.postings.iter().rev() {
             let has_expired = !posting.expired.is_zero() || settled.contains(&(posting.asset, posting.version));
             match (posting.asset, posting.direction) {
                 (_, Direction::Credit) if has_expired => return refuse("some of its points have expired"),
-                (Asset::Bonus, _) => self.reverse_bonus(posting, transaction.kind, operation)?,
+                (Asset::Bonus, Direction::Debit) => {}
+                (Asset::Bonus, Direction::Credit) => self.reverse_bonus(posting, transaction.kind, operation, cause)?,
                 (asset, Direction::Credit) => {
                     self.take(asset, posting.amount, posting.house, Some(posting.version), operation)?
                 }
@@ -97,14 +102,33 @@ impl Account {
         self.move_lots(posting.asset, &put_back);
     }
 
-    fn reverse_bonus(&mut self, posting: &ReversedPosting, kind: Kind, operation: &Operation) -> Result<()> {
+    /// Gives back what a deduction took from bonuses.
+    ///
+    /// # Errors
+    /// `NotOpen` when one of them is over.
+    fn restore_bonus(&mut self, transaction: &Reversible, operation: &Operation, cause: &Cause<'_>) -> Result<()> {
+        let deduction = transaction.transaction_id;
+        for root_id in self.deductions.get(&deduction).into_iter().flat_map(BTreeMap::keys) {
+            let grant = &self.grants[self.bonus(*root_id)?];
+            if !grant.status.is_open() && !grant.is_revived_at(operation.at) {
+                let grant_id = grant.grant_id;
+                return Err(AccountError::NotOpen { grant_id });
+            }
+        }
+        self.intervene(What::Restore { deduction }, operation, cause)
+    }
+
+    fn reverse_bonus(
+        &mut self,
+        posting: &ReversedPosting,
+        kind: Kind,
+        operation: &Operation,
+        cause: &Cause<'_>,
+    ) -> Result<()> {
         let Some(grant_id) = posting.grant_id else {
             return Ok(());
         };
         let index = self.open(grant_id)?;
-        if posting.direction == Direction::Debit {
-            return self.move_bonus(index, posting.amount, posting.house, operation);
-        }
         if !self.grants[index].is_untouched() {
             return Err(AccountError::NotReversible {
                 kind,
@@ -116,7 +140,14 @@ impl Account {
             &mut self.grants[index],
             GrantStatus::Cancelled,
             posting.house,
+            operation.at,
             operation.clone(),
-        )
+        )?;
+        let what = What::End {
+            root_id: self.grants[index].root_id,
+            to: GrantStatus::Cancelled,
+            reason: operation.reason.clone(),
+        };
+        self.intervene(what, operation, cause)
     }
 }

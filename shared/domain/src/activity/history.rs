@@ -1,19 +1,21 @@
-//! The part of a player's past that future events depend on.
+//! The part of a player's past that new events depend on.
 //!
 //! # Choices
 //!
-//! * A void that arrives before its event is kept, and the event then has no effect. A payout can be voided like a
-//!   stake, unless its money has been played. Void ids and event ids are unique per player, which keeps the tables
-//!   distributable.
+//! * A void has no place of its own: it removes its target, whichever comes first. Stakes, payouts, deposits and
+//!   withdrawals can be voided. Void ids and event ids are unique per player, which keeps the tables distributable.
+//! * A payout stands at the later of itself and the first live stake of its round. Without a live stake it waits: it
+//!   counts nowhere, and counts when a stake comes. When the last stake is voided, it waits again.
 
-use super::{Action, Event, EventType, GrantEffect, Outcome, PastEffect, Payout};
-use crate::account::{AccountError, Past};
-use crate::bonus::{EndedGrant, Round, RoundShare};
+use super::{Action, Event, EventType, GrantEffect, Outcome, Place};
+use crate::account::{AccountError, Intervention, Play};
+use crate::bonus::{ROUND_OPEN_HOURS, Round};
 use crate::id::{EventId, GrantId};
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use rust_decimal::Decimal;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{Bound, RangeBounds};
 
 /// Why an event is rejected. A rejected event changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +24,10 @@ pub enum EventError {
     Reused { event_id: EventId },
     #[error("event {voids} was voided by {by}")]
     AlreadyVoided { voids: EventId, by: EventId },
-    #[error("event {voids} is a {event_type}: only stakes and payouts are voided")]
+    #[error("event {voids} is a {event_type}: only stakes, payouts, deposits and withdrawals are voided")]
     NotVoidable { voids: EventId, event_type: EventType },
-    #[error("nothing was staked in round {round_id} so far; send the payout again after its stake")]
-    StakeUnknown { round_id: String },
-    #[error("{occurred_at} is more than {hours_max} hours ahead")]
-    InFuture { occurred_at: Timestamp, hours_max: i64 },
+    #[error("{occurred_at} is more than {minutes_max} minutes ahead")]
+    InFuture { occurred_at: Timestamp, minutes_max: u32 },
     #[error("{occurred_at} is more than {days_max} days ago")]
     TooOld { occurred_at: Timestamp, days_max: u32 },
     #[error("amount out of range: the player's {what} would leave its range")]
@@ -40,239 +40,263 @@ pub enum EventError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     pub event: Event,
+    /// What the event did when it was recorded: the answer to its sender.
     pub outcome: Outcome,
-    /// The day for whose points a stake counts, or a void takes a stake back.
+    /// What the event does to bonuses as of now, by root.
+    pub effects: Vec<GrantEffect>,
+    /// What play did with it in this very operation.
+    pub played: Option<Outcome>,
+    /// Whether it came within the play window, and changes bonuses.
+    pub is_in_play: bool,
+    /// The day of play that a stake earns points for.
     pub lp_day: Option<Date>,
 }
 
-/// What a void reverses.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TakenBack {
-    pub effects: Vec<PastEffect>,
-}
-
-/// Bonus money in a round that has no result yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnsettledStake {
-    pub grant_id: GrantId,
-    pub round_id: String,
-    pub event_id: EventId,
-}
-
-/// The history of one player, read under the lock. Events are added as they are applied.
-#[derive(Debug, Default)]
+/// The history of one player, read under the lock: all events of the rounds that new events name, what these void and
+/// what voids them; to apply play again, everything since then. New events are added.
+#[derive(Debug, Default, Clone)]
 pub struct History {
     recorded: HashMap<EventId, Recorded>,
-    /// The voiding event by the voided event.
-    voids: HashMap<EventId, EventId>,
-    /// Rounds with a stake, voided or not.
-    rounds: HashMap<String, Round>,
-    /// Rounds with a payout, voided or not.
-    paid: HashSet<String>,
-    unsettled: Vec<UnsettledStake>,
-    /// Ended grants that earlier events touched.
-    ended: HashMap<GrantId, EndedGrant>,
+    /// The voiding event by the voided event, and whether it changes bonuses.
+    voids: HashMap<EventId, (EventId, bool)>,
+    /// Stakes and payouts by round.
+    rounds: HashMap<String, BTreeSet<EventId>>,
+    pub(super) interventions: Vec<Intervention>,
 }
 
 impl History {
     pub fn add_recorded(&mut self, recorded: Recorded) {
-        self.recorded.insert(recorded.event.event_id.clone(), recorded);
+        let Recorded { event, is_in_play, .. } = &recorded;
+        if let Some(round_id) = event.action.round_id() {
+            let round = self.rounds.entry(round_id.to_owned()).or_default();
+            round.insert(event.event_id.clone());
+        }
+        if let Action::Void { voids } = &event.action {
+            self.add_void(voids.clone(), event.event_id.clone(), *is_in_play);
+        }
+        self.recorded.insert(event.event_id.clone(), recorded);
     }
 
-    pub fn add_void(&mut self, voids: EventId, by: EventId) {
-        self.voids.insert(voids, by);
+    pub fn add_void(&mut self, voids: EventId, by: EventId, is_in_play: bool) {
+        self.voids.insert(voids, (by, is_in_play));
     }
 
-    /// Sets the stakes of a round, without voided ones.
-    pub fn add_round(&mut self, round_id: String, round: Round) {
-        self.rounds.insert(round_id, round);
+    pub fn add_intervention(&mut self, intervention: Intervention) {
+        self.interventions.push(intervention);
     }
 
-    pub fn add_paid_round(&mut self, round_id: String) {
-        self.paid.insert(round_id);
-    }
-
-    pub fn add_unsettled(&mut self, stake: UnsettledStake) {
-        self.unsettled.push(stake);
-    }
-
-    pub fn add_ended(&mut self, grant_id: GrantId, grant: EndedGrant) {
-        self.ended.insert(grant_id, grant);
-    }
-
-    /// The grants touched by the events and rounds added so far.
-    pub fn grants(&self) -> impl Iterator<Item = GrantId> {
-        let of_rounds = self
-            .rounds
-            .values()
-            .flat_map(|round| round.shares.iter().map(|share| share.grant_id));
-        let of_events = self
-            .recorded
-            .values()
-            .flat_map(|recorded| recorded.outcome.grants.iter().map(|effect| effect.grant_id));
-        of_rounds.chain(of_events)
+    /// The bonuses touched by the events and interventions added so far, by root.
+    pub fn roots(&self) -> impl Iterator<Item = GrantId> {
+        let effects = self.recorded.values().flat_map(|recorded| &recorded.effects);
+        let parts = self.interventions.iter().flat_map(|act| act.parts.keys());
+        effects.map(|effect| effect.grant_id).chain(parts.copied())
     }
 
     pub fn recorded(&self, event_id: &EventId) -> Option<&Recorded> {
         self.recorded.get(event_id)
     }
 
-    /// Whether a round with money of this grant may still pay.
-    pub fn may_still_pay(&self, grant_id: GrantId) -> bool {
-        self.unsettled.iter().any(|stake| stake.grant_id == grant_id)
+    pub(super) fn recorded_mut(&mut self, event_id: &EventId) -> Option<&mut Recorded> {
+        self.recorded.get_mut(event_id)
     }
 
-    /// The part of the history that the event depends on.
-    ///
+    pub(super) fn all(&self) -> impl Iterator<Item = &Recorded> {
+        self.recorded.values()
+    }
+
+    /// What voids the event. A void of something that is never voided has no effect, even if it came first.
+    pub(super) fn voided_by(&self, event: &Event) -> Option<&EventId> {
+        let (by, _) = self.voids.get(&event.event_id)?;
+        is_voidable(event.action.event_type()).then_some(by)
+    }
+
+    /// Whether a void that came within the play window removes it from play.
+    pub(super) fn is_removed(&self, event_id: &EventId) -> bool {
+        self.voids.get(event_id).is_some_and(|(_, is_in_play)| *is_in_play)
+    }
+
     /// # Errors
-    /// `StakeUnknown`, `AlreadyVoided`, `NotVoidable`.
-    pub(super) fn past(&self, event: &Event) -> Result<Past, EventError> {
-        match &event.action {
-            Action::Stake(_) | Action::Payout(_) if self.voids.contains_key(&event.event_id) => Ok(Past::Voided),
-            Action::Payout(Payout {
-                round_id: Some(round_id),
-                ..
-            }) => {
-                let round = self.rounds.get(round_id).ok_or_else(|| EventError::StakeUnknown {
-                    round_id: round_id.clone(),
-                })?;
-                let share = |share: &RoundShare| RoundShare {
-                    ended: self.ended.get(&share.grant_id).cloned(),
-                    ..share.clone()
-                };
-                let shares = round
-                    .shares
-                    .iter()
-                    .filter(|share| share.bonus > Decimal::ZERO)
-                    .map(share)
-                    .collect();
-                Ok(Past::Round(Round {
-                    staked: round.staked,
-                    shares,
-                }))
-            }
-            Action::Void { voids } => self.voided(voids),
-            _ => Ok(Past::Nothing),
-        }
-    }
-
-    fn voided(&self, voids: &EventId) -> Result<Past, EventError> {
-        if let Some(by) = self.voids.get(voids) {
+    /// `AlreadyVoided`, `NotVoidable`.
+    pub(super) fn check_void(&self, event: &Event) -> Result<(), EventError> {
+        let Action::Void { voids } = &event.action else {
+            return Ok(());
+        };
+        if let Some((by, _)) = self.voids.get(voids) {
             return Err(EventError::AlreadyVoided {
                 voids: voids.clone(),
                 by: by.clone(),
             });
         }
-        let Some(recorded) = self.recorded.get(voids) else {
-            return Ok(Past::Nothing);
-        };
-        let action = &recorded.event.action;
-        if !matches!(action, Action::Stake(_) | Action::Payout(_)) {
-            return Err(EventError::NotVoidable {
+        let target = self.recorded(voids).map(|recorded| recorded.event.action.event_type());
+        match target {
+            Some(event_type) if !is_voidable(event_type) => Err(EventError::NotVoidable {
                 voids: voids.clone(),
-                event_type: action.event_type(),
-            });
+                event_type,
+            }),
+            _ => Ok(()),
         }
-        let effect = |effect: &GrantEffect| PastEffect {
-            grant_id: effect.grant_id,
-            contribution: effect.contribution,
-            bonus: effect.bonus,
-            ended: self.ended.get(&effect.grant_id).cloned(),
+    }
+
+    /// The place of the first live stake of a round.
+    fn first_stake(&self, round_id: &str) -> Option<Place> {
+        self.stakes(round_id).map(|(place, ..)| place).min()
+    }
+
+    /// The live stakes of a round.
+    fn stakes(&self, round_id: &str) -> impl Iterator<Item = (Place, Decimal, &Recorded)> {
+        let members = self.rounds.get(round_id).into_iter().flatten();
+        members.filter_map(|event_id| {
+            let recorded = self.recorded.get(event_id)?;
+            match &recorded.event.action {
+                Action::Stake(stake) if !self.is_removed(event_id) => {
+                    Some((Place::of(&recorded.event), stake.amount.value(), recorded))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The payouts of a round that are not voided, with their places; a waiting one has none.
+    pub(super) fn payouts(&self, round_id: &str) -> Vec<(Option<Place>, &Recorded)> {
+        let members = self.rounds.get(round_id).into_iter().flatten();
+        members
+            .filter_map(|event_id| self.recorded.get(event_id))
+            .filter(|recorded| matches!(recorded.event.action, Action::Payout(_)))
+            .filter(|recorded| !self.is_removed(&recorded.event.event_id))
+            .map(|recorded| (self.place(&recorded.event), recorded))
+            .collect()
+    }
+
+    /// Where an event that is not voided stands; `None` for a payout that waits.
+    pub(super) fn place(&self, event: &Event) -> Option<Place> {
+        let Action::Payout(payout) = &event.action else {
+            return Some(Place::of(event));
         };
-        let mut effects: Vec<PastEffect> = recorded.outcome.grants.iter().map(effect).collect();
-        effects.sort_by_key(|effect| effect.grant_id);
-        Ok(Past::TakenBack(TakenBack { effects }))
+        let Some(round_id) = &payout.round_id else {
+            return Some(Place::of(event));
+        };
+        let first = self.first_stake(round_id)?;
+        let at = event.occurred_at.max(first.at);
+        Some(Place::new(at, EventType::Payout, &event.event_id))
     }
 
-    /// The event that a void names, if it was recorded.
-    pub(super) fn target(&self, voids: &EventId) -> Option<&Event> {
-        self.recorded.get(voids).map(|recorded| &recorded.event)
+    /// The payouts that wait for this stake, the first of its round.
+    pub(super) fn waiting_for(&self, stake: &Event) -> Vec<&Event> {
+        let Some(round_id) = stake.action.round_id() else {
+            return Vec::new();
+        };
+        let payouts = self.payouts(round_id).into_iter();
+        let waiting = payouts.filter(|(place, recorded)| place.is_none() && self.voided_by(&recorded.event).is_none());
+        waiting.map(|(_, recorded)| &recorded.event).collect()
     }
 
-    /// Adds an applied event.
-    pub(super) fn note(&mut self, recorded: Recorded) {
-        let Recorded { event, outcome, .. } = &recorded;
-        let is_voided = self.voids.contains_key(&event.event_id);
-        match &event.action {
+    /// The payouts that have to wait when this stake, the last live one of its round, is removed.
+    pub(super) fn resting_on(&self, stake: &Event) -> Vec<&Event> {
+        let Action::Stake(staked) = &stake.action else {
+            return Vec::new();
+        };
+        let Some(round_id) = &staked.round_id else {
+            return Vec::new();
+        };
+        if self
+            .stakes(round_id)
+            .any(|(.., other)| other.event.event_id != stake.event_id)
+        {
+            return Vec::new();
+        }
+        let payouts = self.payouts(round_id).into_iter();
+        let resting = payouts.filter(|(_, recorded)| self.voided_by(&recorded.event).is_none());
+        resting.map(|(_, recorded)| &recorded.event).collect()
+    }
+
+    /// What a void takes back from bonuses, by root.
+    pub(super) fn taken_by(&self, event: &Event) -> Vec<GrantEffect> {
+        let Action::Void { voids } = &event.action else {
+            return Vec::new();
+        };
+        let effects = self.recorded(voids).into_iter().flat_map(|target| &target.effects);
+        let opposite = |effect: &GrantEffect| GrantEffect {
+            contribution: -effect.contribution,
+            bonus: -effect.bonus,
+            ..GrantEffect::none(effect.grant_id)
+        };
+        effects.map(opposite).collect()
+    }
+
+    /// What the event does to bonuses; `None`: nothing, ever or as long as it waits or is voided.
+    pub(super) fn play<'a>(&'a self, recorded: &'a Recorded) -> Option<(Place, Play<'a>)> {
+        let event = &recorded.event;
+        if !recorded.is_in_play || self.is_removed(&event.event_id) {
+            return None;
+        }
+        let place = self.place(event)?;
+        let play = match &event.action {
             Action::Stake(stake) => {
-                if let Some(round_id) = &stake.round_id {
-                    let round = self.rounds.entry(round_id.clone()).or_default();
-                    if !is_voided {
-                        round.staked += stake.amount.value();
-                        share_out(round, outcome, Decimal::NEGATIVE_ONE);
-                        if !self.paid.contains(round_id) {
-                            self.unsettled.extend(unsettled(round_id, &event.event_id, outcome));
-                        }
-                    }
+                let round = stake.round_id.iter().flat_map(|round_id| self.stakes(round_id));
+                let earlier = round.filter(|(other, ..)| *other < place);
+                Play::Stake {
+                    stake,
+                    earlier: earlier.map(|(other, amount, _)| (other.at, amount)).collect(),
                 }
             }
-            // Voided or not: the round has its result.
-            Action::Payout(Payout {
-                round_id: Some(round_id),
-                ..
-            }) => {
-                self.paid.insert(round_id.clone());
-                self.unsettled.retain(|stake| stake.round_id != *round_id);
-            }
-            Action::Void { voids } => {
-                self.voids.insert(voids.clone(), event.event_id.clone());
-                self.unsettled.retain(|stake| stake.event_id != *voids);
-                self.take_out_of_round(voids);
-            }
-            _ => {}
-        }
-        self.add_recorded(recorded);
-    }
-
-    fn take_out_of_round(&mut self, voids: &EventId) {
-        let Some(Recorded {
-            event: Event {
-                action: Action::Stake(stake),
-                ..
+            Action::Payout(payout) => Play::Payout {
+                amount: payout.amount.value(),
+                round: self.round_at(payout.round_id.as_deref()?, &place),
             },
-            outcome,
-            ..
-        }) = self.recorded.get(voids)
-        else {
-            return;
+            Action::Withdrawal { .. } => Play::Withdrawal,
+            _ => return None,
         };
-        if let Some(round) = stake
-            .round_id
-            .as_ref()
-            .and_then(|round_id| self.rounds.get_mut(round_id))
-        {
-            round.staked -= stake.amount.value();
-            share_out(round, outcome, Decimal::ONE);
+        Some((place, play))
+    }
+
+    /// The live stakes of a round at or before a place.
+    fn round_at(&self, round_id: &str, place: &Place) -> Round {
+        let mut round = Round::default();
+        for (_, amount, recorded) in self.stakes(round_id).filter(|(stake, ..)| stake <= place) {
+            round.staked += amount;
+            for effect in recorded.effects.iter().filter(|effect| effect.bonus < Decimal::ZERO) {
+                *round.shares.entry(effect.grant_id).or_default() -= effect.bonus;
+            }
         }
+        round
+    }
+
+    /// Whether a round with money of this bonus may still pay at the instant `now`: then the bonus is not depleted.
+    pub fn holds(&self, root_id: GrantId, now: Timestamp) -> bool {
+        self.may_still_pay(root_id, now, Bound::Unbounded)
+    }
+
+    /// Whether a round with money of this bonus may still pay, as far as is known `until` a place: one staked within
+    /// [`ROUND_OPEN_HOURS`] before the instant `at`, without a payout since.
+    pub(super) fn may_still_pay(&self, root_id: GrantId, at: Timestamp, until: Bound<&Place>) -> bool {
+        let since = at - SignedDuration::from_hours(ROUND_OPEN_HOURS.into());
+        let is_known = |place: &Place| (Bound::Unbounded, until).contains(place);
+        self.rounds.keys().any(|round_id| {
+            let staked = self
+                .stakes(round_id)
+                .filter(|(place, _, recorded)| since < place.at && is_known(place) && is_paid_by(recorded, root_id))
+                .map(|(place, ..)| place)
+                .max();
+            staked.is_some_and(|staked| {
+                let mut paid = self.payouts(round_id).into_iter().filter_map(|(place, _)| place);
+                !paid.any(|paid| staked < paid && is_known(&paid))
+            })
+        })
     }
 }
 
-/// Adds the bonus parts of a stake to its round (`sign` −1) or removes them (`sign` +1): money that left a grant is
-/// negative.
-fn share_out(round: &mut Round, outcome: &Outcome, sign: Decimal) {
-    for effect in outcome.grants.iter().filter(|effect| effect.bonus < Decimal::ZERO) {
-        let bonus = effect.bonus * sign;
-        match round.shares.iter_mut().find(|share| share.grant_id == effect.grant_id) {
-            Some(share) => share.bonus += bonus,
-            None => round.shares.push(RoundShare {
-                grant_id: effect.grant_id,
-                bonus,
-                ended: None,
-            }),
-        }
-    }
-    // In the order of the database: the batch must not decide which of two grants gets the odd cent.
-    round.shares.sort_by_key(|share| share.grant_id);
+fn is_paid_by(stake: &Recorded, root_id: GrantId) -> bool {
+    stake
+        .effects
+        .iter()
+        .any(|effect| effect.grant_id == root_id && effect.bonus < Decimal::ZERO)
 }
 
-fn unsettled(round_id: &str, event_id: &EventId, outcome: &Outcome) -> Vec<UnsettledStake> {
-    let staked = outcome.grants.iter().filter(|effect| effect.bonus < Decimal::ZERO);
-    let stake = |effect: &GrantEffect| UnsettledStake {
-        grant_id: effect.grant_id,
-        round_id: round_id.to_owned(),
-        event_id: event_id.clone(),
-    };
-    staked.map(stake).collect()
+pub(super) const fn is_voidable(event_type: EventType) -> bool {
+    matches!(
+        event_type,
+        EventType::Stake | EventType::Payout | EventType::Deposit | EventType::Withdrawal
+    )
 }
 
 impl EventError {
@@ -282,7 +306,6 @@ impl EventError {
             EventError::Reused { .. } => "event_id_reused",
             EventError::AlreadyVoided { .. } => "already_voided",
             EventError::NotVoidable { .. } => "not_voidable",
-            EventError::StakeUnknown { .. } => "stake_unknown",
             EventError::InFuture { .. } => "occurred_in_future",
             EventError::TooOld { .. } => "too_old",
             EventError::OutOfRange { .. } => "overflow",

@@ -1,14 +1,18 @@
 //! Activity: what a player did in the operator's games and cashier, as events. Each event counts exactly once.
 
 mod history;
+mod place;
 mod player;
 mod points;
+mod replay;
+mod tally;
 
-pub use history::{EventError, History, Recorded, TakenBack, UnsettledStake};
-pub use player::{Day, Happened, Player, Profile, Program};
+pub use history::{EventError, History, Recorded};
+pub use place::Place;
+pub use player::{Changes, Day, Happened, Player, Profile, Program};
 pub use points::{Earning, PlayDay};
 
-use crate::bonus::{EndedGrant, GrantStatus};
+use crate::bonus::GrantStatus;
 use crate::id::{EventId, GrantId, PlayerId};
 use crate::money::{Money, Positive, UpTo};
 use crate::text_enum;
@@ -38,7 +42,7 @@ pub enum Action {
     },
     Stake(Stake),
     Payout(Payout),
-    /// Reverses a stake or a payout, once.
+    /// Removes a stake, a payout, a deposit or a withdrawal, once.
     Void {
         voids: EventId,
     },
@@ -129,13 +133,15 @@ pub struct Outcome {
     /// In the order in which the event reached them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantEffect>,
-    /// For a payout, the part that is real money; for a void, the bonus money that becomes real. Both include the
-    /// share of bonuses that were completed meanwhile.
+    /// For a payout, the part that is real money. It includes the share of bonuses that were completed meanwhile.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub real_amount: Decimal,
-    /// For a payout or a void: the share of bonuses that ended otherwise, or beyond their conversion limit.
+    /// For a payout: the share of bonuses that ended otherwise, or beyond their conversion limit.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub forfeited_amount: Decimal,
+    /// Bonus money that a stake named beyond what there was. It counts as real.
+    #[serde(skip_serializing_if = "Decimal::is_zero")]
+    pub overdrawn: Decimal,
     /// LP that a stake earned. Negative: LP that a void took back, in full.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub lp: Decimal,
@@ -143,7 +149,7 @@ pub struct Outcome {
     /// `activity.lp_void_policy`.
     #[serde(skip_serializing_if = "Decimal::is_zero")]
     pub lp_overspent: Decimal,
-    /// Why less than the stake contributed.
+    /// Why the event did less than it could.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remark: Option<Remark>,
 }
@@ -151,7 +157,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GrantEffect {
     pub grant_id: GrantId,
-    /// Contribution to the wagering requirement; negative when reversed.
+    /// Contribution to the wagering requirement; negative where a void removes it.
     #[serde(serialize_with = "Money::show")]
     pub contribution: Decimal,
     /// Positive: returned to the grant; negative: taken from it.
@@ -164,25 +170,39 @@ pub struct GrantEffect {
     pub status: GrantStatus,
 }
 
+impl GrantEffect {
+    pub(crate) fn none(grant_id: GrantId) -> Self {
+        let (contribution, bonus, released) = Default::default();
+        Self {
+            grant_id,
+            contribution,
+            bonus,
+            released,
+            status: GrantStatus::Active,
+        }
+    }
+
+    /// Whether it moves or contributes something.
+    pub(crate) fn is_some(&self) -> bool {
+        ![self.contribution, self.bonus, self.released]
+            .iter()
+            .all(Decimal::is_zero)
+    }
+}
+
 text_enum! {
     pub enum Remark as "remark" {
         /// A game without a weight contributes nothing.
         UnknownGame = "UNKNOWN_GAME",
         /// The bonus's terms exclude this game.
         GameNotEligible = "GAME_NOT_ELIGIBLE",
-        /// The stake is above the bonus's `max_bet`.
+        /// The stakes of the round are above the bonus's `max_bet`.
         AboveMaxBet = "ABOVE_MAX_BET",
-        /// The stake or payout was voided before it arrived.
+        /// The event was voided before it arrived.
         Voided = "VOIDED",
+        /// Nothing is staked in the payout's round so far. It counts when a stake of the round arrives.
+        Waiting = "WAITING",
+        /// The event is older than `activity.play_window_days`: it counts in totals and changes no bonus.
+        OutsideWindow = "OUTSIDE_WINDOW",
     }
-}
-
-/// The earlier effect of an event on one grant, read in order to reverse it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PastEffect {
-    pub grant_id: GrantId,
-    pub contribution: Decimal,
-    pub bonus: Decimal,
-    /// `None`: the grant is open.
-    pub ended: Option<EndedGrant>,
 }

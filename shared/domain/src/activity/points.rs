@@ -13,9 +13,9 @@
 //! * Blocked, inactive and self-excluded players earn no points by play, and do not get them later.
 //! * Points of play count for the tier on their own day.
 
-use super::player::raised;
+use super::tally::raised;
 use super::{Action, Day, Event, EventError, Outcome, Player, Program};
-use crate::account::{Account, AccountError, Past, PlayLot};
+use crate::account::{Account, AccountError, PlayLot};
 use crate::ledger::Cause;
 use crate::money::{Asset, round_reward};
 use crate::tier::Rank;
@@ -137,14 +137,10 @@ impl Player {
     ///
     /// # Errors
     /// `OutOfRange`.
-    pub(super) fn points(
-        &self,
-        event: &Event,
-        past: &Past,
-        program: &Program<'_>,
-    ) -> Result<Option<DayChange>, EventError> {
+    pub(super) fn points(&self, event: &Event, program: &Program<'_>) -> Result<Option<DayChange>, EventError> {
+        let is_voided = self.history.voided_by(event).is_some();
         let counted = match &event.action {
-            Action::Stake(stake) if *past != Past::Voided && self.earning == Earning::Earns => {
+            Action::Stake(stake) if !is_voided && self.earning == Earning::Earns => {
                 Some((program.moment.day_of(event.occurred_at), stake.amount.value()))
             }
             Action::Void { voids } => self.history.recorded(voids).and_then(|voided| {

@@ -78,11 +78,15 @@ impl NewGrant {
         let status = self.status();
         Grant {
             grant_id: self.grant_id,
+            root_id: self.grant_id,
+            corrects: None,
             rule_id: self.rule.as_ref().map(|rule| rule.rule_id.clone()),
             status,
             reason: None,
             amount: self.amount,
             balance: Decimal::ZERO,
+            flows: Flows::default(),
+            released: Decimal::ZERO,
             wagering_required: self.wagering_required,
             wagering_completed: Decimal::ZERO,
             terms: self.terms.clone().unwrap_or_default(),
@@ -90,16 +94,41 @@ impl NewGrant {
             activated_at: (status == GrantStatus::Active).then_some(self.issued_at),
             expires_at: self.expires_at,
             closed_at: (!status.is_open()).then_some(self.issued_at),
-            converted: Decimal::ZERO,
+            ended_at: None,
             transitions: 0,
         }
     }
 }
 
-/// A bonus in its current state.
+/// What moved through a bonus since it was funded. Its balance is its amount plus `played` and `adjusted`, less `lost`
+/// and `converted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flows {
+    /// Payouts less stakes.
+    pub played: Decimal,
+    /// By people: below 0 what they deducted.
+    pub adjusted: Decimal,
+    /// Lost when it ended.
+    pub lost: Decimal,
+    /// Money it converted to.
+    pub converted: Decimal,
+}
+
+impl Flows {
+    pub fn sum(&self) -> Decimal {
+        self.played + self.adjusted - self.lost - self.converted
+    }
+}
+
+/// A bonus in its current state: the last grant of a chain of corrections. Only that one can be open, and its flows and
+/// its wagering are those of the whole chain.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grant {
     pub grant_id: GrantId,
+    /// The first grant of the chain, which names the bonus through all corrections.
+    pub root_id: GrantId,
+    /// The ended grant that this one continues, because an event turned out otherwise.
+    pub corrects: Option<GrantId>,
     /// `None`: given by a person, or redeemed.
     pub rule_id: Option<String>,
     pub status: GrantStatus,
@@ -108,30 +137,42 @@ pub struct Grant {
     pub amount: Decimal,
     /// Bonus money it holds.
     pub balance: Decimal,
+    pub flows: Flows,
+    /// Money that came back to it after it was completed, and went to the player.
+    pub released: Decimal,
     pub wagering_required: Decimal,
     pub wagering_completed: Decimal,
     pub terms: GrantTerms,
     pub issued_at: Timestamp,
-    /// `None`: not activated yet.
+    /// `None`: not activated yet, or ended before.
     pub activated_at: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
+    /// When its end was recorded.
     pub closed_at: Option<Timestamp>,
-    /// Money it converted to.
-    pub converted: Decimal,
+    /// The instant of play at which it ended: that of the stake, the withdrawal or the act that ended it, or its expiry.
+    pub ended_at: Option<Timestamp>,
     /// Number of steps in its history.
     pub transitions: i16,
 }
 
 impl Grant {
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        self.status.is_open() && self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    pub fn is_expired_at(&self, instant: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= instant)
     }
 
-    /// Whether a stake at `instant` may contribute: the grant was active and not expired then, and is active now.
-    pub fn is_fed_at(&self, instant: Timestamp) -> bool {
-        self.status == GrantStatus::Active
-            && self.activated_at.is_some_and(|activated_at| activated_at <= instant)
-            && self.expires_at.is_none_or(|expires_at| instant < expires_at)
+    /// Whether it has been activated, has not ended, and was already active at `instant`: play at that instant reaches
+    /// it.
+    pub fn is_active_at(&self, instant: Timestamp) -> bool {
+        self.status == GrantStatus::Active && self.was_activated_by(instant)
+    }
+
+    fn was_activated_by(&self, instant: Timestamp) -> bool {
+        self.activated_at.is_some_and(|activated_at| activated_at <= instant)
+    }
+
+    /// Whether money that returns at `instant` brings it back to life: it was played out, but is not over.
+    pub fn is_revived_at(&self, instant: Timestamp) -> bool {
+        self.status == GrantStatus::Depleted && self.was_activated_by(instant) && !self.is_expired_at(instant)
     }
 
     pub fn wagering_left(&self) -> Decimal {
@@ -142,53 +183,41 @@ impl Grant {
         self.balance == self.amount && self.wagering_completed.is_zero()
     }
 
-    /// Upper limit of the money it may convert to; `None`: no limit.
+    /// Upper limit of the money it may convert to; `None`: no limit. Overflow means no limit: the product exceeds every
+    /// balance.
     pub fn conversion_limit(&self) -> Option<Decimal> {
-        conversion_limit(self.amount, &self.terms)
+        self.terms
+            .max_conversion
+            .and_then(|multiple| self.amount.checked_mul(multiple))
+            .map(|limit| round_reward(limit, Asset::Bonus))
     }
-}
 
-/// Overflow means no limit: the product exceeds every balance.
-fn conversion_limit(amount: Decimal, terms: &GrantTerms) -> Option<Decimal> {
-    terms
-        .max_conversion
-        .and_then(|multiple| amount.checked_mul(multiple))
-        .map(|limit| round_reward(limit, Asset::Bonus))
-}
+    /// Money that the cashier owes the player for it.
+    pub fn cash(&self) -> Decimal {
+        self.flows.converted + self.released
+    }
 
-/// The order in which stakes contribute to grants: earliest expiry first, then oldest.
-pub(crate) fn feeding_order(a: &Grant, b: &Grant) -> Ordering {
-    let expiry = |grant: &Grant| (grant.expires_at.is_none(), grant.expires_at);
-    expiry(a)
-        .cmp(&expiry(b))
-        .then(a.issued_at.cmp(&b.issued_at))
-        .then(a.grant_id.cmp(&b.grant_id))
-}
-
-/// An ended grant for which money may still come back from a round.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EndedGrant {
-    pub status: GrantStatus,
-    pub amount: Decimal,
-    pub terms: GrantTerms,
-    /// Money it converted to when it ended.
-    pub converted: Decimal,
-    /// Money that came back since and went to the player.
-    pub released: Decimal,
-}
-
-impl EndedGrant {
     /// The part of a late return of `amount` that is the player's money: up to the conversion limit if the wagering
     /// was completed, otherwise 0.
     pub fn released_of(&self, amount: Decimal) -> Decimal {
         if self.status != GrantStatus::Completed {
             return Decimal::ZERO;
         }
-        match conversion_limit(self.amount, &self.terms) {
+        match self.conversion_limit() {
             None => amount,
-            Some(limit) => (limit - self.converted - self.released).clamp(Decimal::ZERO, amount),
+            Some(limit) => (limit - self.cash()).clamp(Decimal::ZERO, amount),
         }
     }
+}
+
+/// The order in which stakes contribute to grants: earliest expiry first, then oldest. A correction keeps its bonus's
+/// place.
+pub(crate) fn feeding_order(a: &Grant, b: &Grant) -> Ordering {
+    let expiry = |grant: &Grant| (grant.expires_at.is_none(), grant.expires_at);
+    expiry(a)
+        .cmp(&expiry(b))
+        .then(a.issued_at.cmp(&b.issued_at))
+        .then(a.root_id.cmp(&b.root_id))
 }
 
 /// One step in the life of a bonus: a row of its history and an event for the operator's systems.
@@ -213,18 +242,36 @@ pub struct Transition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
-    fn ended(status: GrantStatus, max_conversion: Option<i64>) -> EndedGrant {
-        let terms = GrantTerms {
-            max_conversion: max_conversion.map(Decimal::from),
-            ..GrantTerms::default()
-        };
-        EndedGrant {
+    fn ended(status: GrantStatus, max_conversion: Option<i64>) -> Grant {
+        let id = GrantId(Uuid::nil());
+        Grant {
+            grant_id: id,
+            root_id: id,
+            corrects: None,
+            rule_id: None,
             status,
+            reason: None,
             amount: 100.into(),
-            terms,
-            converted: 250.into(),
+            balance: Decimal::ZERO,
+            flows: Flows {
+                converted: 250.into(),
+                ..Flows::default()
+            },
             released: 30.into(),
+            wagering_required: Decimal::ZERO,
+            wagering_completed: Decimal::ZERO,
+            terms: GrantTerms {
+                max_conversion: max_conversion.map(Decimal::from),
+                ..GrantTerms::default()
+            },
+            issued_at: Timestamp::UNIX_EPOCH,
+            activated_at: None,
+            expires_at: None,
+            closed_at: None,
+            ended_at: None,
+            transitions: 0,
         }
     }
 

@@ -10,6 +10,6 @@ mod round;
 mod terms;
 
 pub(crate) use grant::feeding_order;
-pub use grant::{EndedGrant, Grant, GrantStatus, GrantedRule, NewGrant, Transition};
-pub use round::{ROUND_OPEN_HOURS, Round, RoundShare};
+pub use grant::{Flows, Grant, GrantStatus, GrantedRule, NewGrant, Transition};
+pub use round::{ROUND_OPEN_HOURS, Round};
 pub use terms::{GrantTerms, MaxBetAction, OnWithdrawal, WageringBasis, default_game_weight, weighted_games};

@@ -3,12 +3,12 @@
 use crate::columns;
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::row::{id, player_id, word};
+use crate::row::{id, optional_id, player_id, word};
 use crate::statement::{self, text};
+use crate::wallet::grants::SinceKeys;
 use domain::activity::{
-    Action, Event, EventType, History, Outcome, Payout, ProfileDepth, Recorded, SessionMinutes, Stake, UnsettledStake,
+    Action, Event, EventType, GrantEffect, History, Outcome, Payout, ProfileDepth, Recorded, SessionMinutes, Stake,
 };
-use domain::bonus::{EndedGrant, GrantTerms, Round, RoundShare};
 use domain::id::{EventId, GrantId, PlayerId};
 use domain::money::{AmountError, Money, Positive};
 use jiff::Timestamp;
@@ -16,7 +16,6 @@ use rust_decimal::Decimal;
 use std::collections::HashMap;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
-use uuid::Uuid;
 
 columns! {
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -26,151 +25,164 @@ columns! {
     }
 }
 
-const RECORDED: &str = text!(
-    "
-SELECT e.player_id, e.event_id, e.type, e.occurred_at, e.amount, e.bonus_amount, e.game, e.round_id, e.voids,
-  e.minutes, e.value, e.lp_day, e.outcome
-FROM ",
-    EventKeys::UNNEST,
-    "
-JOIN activity_events e ON e.player_id = n.player_id AND e.event_id = n.event_id"
-);
-
-const VOIDS: &str = text!(
-    "
-SELECT e.player_id, e.voids, e.event_id
-FROM ",
-    EventKeys::UNNEST,
-    "
-JOIN activity_events e ON e.player_id = n.player_id AND e.voids = n.event_id"
-);
-
 columns! {
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
-    struct RoundKey<'a> => RoundKeys () {
+    struct RoundKey<'a> => RoundKeys (player_ids, event_ids) {
         player_id: text = &'a PlayerId,
         round_id: text = &'a str,
     }
 }
 
-// Voided stakes add nothing, but their round counts as known. A round without bonus money has one row.
-const ROUNDS: &str = text!(
+// The members' content, what voids them, and what they do to bonuses. Voids of events that are not known are members.
+const MEMBERS: &str = "
+SELECT e.player_id, e.event_id, e.type, e.occurred_at, e.amount, e.bonus_amount, e.game, e.round_id, e.voids,
+  e.minutes, e.value, e.is_in_play, e.lp_day, e.outcome, v.event_id AS voided_by, v.is_in_play AS is_void_in_play,
+  w.effects
+FROM members m
+JOIN activity_events e ON e.player_id = m.player_id AND e.event_id = m.event_id
+LEFT JOIN activity_events v ON v.player_id = e.player_id AND v.voids = e.event_id
+LEFT JOIN LATERAL (
+  SELECT json_agg(json_build_object('grant_id', grant_id, 'contribution', contribution, 'bonus', bonus,
+    'released', released, 'status', 'ACTIVE') ORDER BY grant_id) AS effects
+  FROM grant_wagering
+  WHERE player_id = e.player_id
+    AND event_id = e.event_id
+) w ON true";
+
+// Events by their ids, the voids of these ids, and all events of the rounds of both and of the named rounds.
+const NAMED: &str = text!(
     "
-WITH rounds AS (
-  SELECT n.player_id, n.round_id,
-    coalesce(sum(e.amount) FILTER (WHERE e.type = 'STAKE' AND v.event_id IS NULL), 0) AS staked,
-    bool_or(e.type = 'STAKE') AS known,
-    bool_or(e.type = 'PAYOUT') AS paid
-  FROM ",
+WITH named AS (
+  SELECT e.player_id, e.event_id, e.round_id
+  FROM unnest($1::text[], $2::text[]) AS k (player_id, event_id)
+  JOIN activity_events e ON e.player_id = k.player_id AND e.event_id = k.event_id
+  UNION ALL
+  SELECT e.player_id, e.event_id, NULL
+  FROM unnest($1::text[], $2::text[]) AS k (player_id, event_id)
+  JOIN activity_events e ON e.player_id = k.player_id AND e.voids = k.event_id
+), members AS (
+  SELECT player_id, event_id
+  FROM named
+  UNION
+  SELECT e.player_id, e.event_id
+  FROM (
+    SELECT player_id, round_id
+    FROM named
+    WHERE round_id IS NOT NULL
+    UNION
+    SELECT player_id, round_id
+    FROM ",
     RoundKeys::UNNEST,
     "
-  JOIN activity_events e ON e.player_id = n.player_id AND e.round_id = n.round_id
-  LEFT JOIN activity_events v ON v.player_id = e.player_id AND v.voids = e.event_id
-  GROUP BY n.player_id, n.round_id
-), shares AS (
-  SELECT r.player_id, r.round_id, w.grant_id, -sum(w.bonus) AS bonus
-  FROM rounds r
-  JOIN activity_events e ON e.player_id = r.player_id AND e.round_id = r.round_id AND e.type = 'STAKE'
-  JOIN grant_wagering w ON w.player_id = e.player_id AND w.event_id = e.event_id AND w.bonus < 0
-  WHERE NOT EXISTS (
-    SELECT
-    FROM activity_events v
-    WHERE v.player_id = e.player_id
-      AND v.voids = e.event_id
-  )
-  GROUP BY r.player_id, r.round_id, w.grant_id
-)
-SELECT r.player_id, r.round_id, r.staked, r.known, r.paid, s.grant_id, s.bonus
-FROM rounds r
-LEFT JOIN shares s ON s.player_id = r.player_id AND s.round_id = r.round_id
-ORDER BY r.player_id, r.round_id, s.grant_id"
+  ) AS r
+  JOIN activity_events e ON e.player_id = r.player_id AND e.round_id = r.round_id
+)",
+    MEMBERS
 );
 
-const UNSETTLED: &str = "
-SELECT player_id, grant_id, round_id, event_id
-FROM unsettled_rounds
-WHERE player_id = ANY($1)
-  AND grant_id = ANY($2)
-  AND recorded_at > $3";
-
 columns! {
-    struct GrantKey<'a> => GrantKeys () {
-        player_id: text = &'a str,
-        grant_id: uuid = GrantId,
+    struct BonusKey<'a> => BonusKeys (rounds_since) {
+        player_id: text = &'a PlayerId,
+        root_id: uuid = GrantId,
     }
 }
 
-// What a terminal grant released before counts towards its conversion limit.
-const ENDED: &str = text!(
+const UNSETTLED: &str = text!(
     "
-SELECT g.player_id, g.grant_id, g.status, g.amount, g.terms, g.converted, r.released
-FROM ",
-    GrantKeys::UNNEST,
+WITH members AS (
+  SELECT e.player_id, e.event_id
+  FROM (
+    SELECT DISTINCT u.player_id, u.round_id
+    FROM ",
+    BonusKeys::UNNEST,
     "
-JOIN grants g ON g.player_id = n.player_id AND g.grant_id = n.grant_id
-CROSS JOIN LATERAL (
-  SELECT coalesce(sum(w.released), 0) AS released
-  FROM grant_wagering w
-  WHERE w.player_id = g.player_id
-    AND w.grant_id = g.grant_id
-) AS r
-WHERE g.status NOT IN ('PENDING', 'ACTIVE')"
+    JOIN unsettled_rounds u ON u.player_id = n.player_id AND u.root_id = n.root_id
+    WHERE u.occurred_at > $1
+  ) AS r
+  JOIN activity_events e ON e.player_id = r.player_id AND e.round_id = r.round_id
+)",
+    MEMBERS
+);
+
+// A payout of before may stand at a later stake of its round, hence whole rounds.
+const SINCE: &str = text!(
+    "
+WITH late AS (
+  SELECT e.player_id, e.event_id, e.round_id
+  FROM ",
+    SinceKeys::UNNEST,
+    "
+  JOIN activity_events e ON e.player_id = n.player_id AND e.occurred_at >= n.since
+  WHERE e.type IN ('STAKE', 'PAYOUT', 'WITHDRAWAL')
+), members AS (
+  SELECT player_id, event_id
+  FROM late
+  UNION
+  SELECT e.player_id, e.event_id
+  FROM (
+    SELECT DISTINCT player_id, round_id
+    FROM late
+    WHERE round_id IS NOT NULL
+  ) AS r
+  JOIN activity_events e ON e.player_id = r.player_id AND e.round_id = r.round_id
+)",
+    MEMBERS
 );
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[RECORDED, VOIDS, ROUNDS, UNSETTLED, ENDED];
+pub const STATEMENTS: &[&str] = &[NAMED, UNSETTLED, SINCE];
 
-type Histories = HashMap<PlayerId, History>;
+pub type Histories = HashMap<PlayerId, History>;
 
 /// Reads what these events depend on: events already recorded under the same ids, the events they void, what voids
-/// them, and their rounds. At most three statements, sent together.
+/// them, and their rounds.
 pub async fn load(tx: &Tx<'_>, events: &[&Event]) -> Result<Histories> {
     let mut histories = Histories::new();
-    let keys = named(events);
-    let named = keys.params([]);
-    let (recorded, voids, rounds) = tokio::try_join!(
-        statement::rows(tx, RECORDED, &named),
-        statement::rows(tx, VOIDS, &named),
-        rounds(tx, events)
-    )?;
-    for row in &recorded {
-        let recorded = recorded_of(row)?;
-        histories
-            .entry(recorded.event.player_id.clone())
-            .or_default()
-            .add_recorded(recorded);
-    }
-    for row in &voids {
-        histories
-            .entry(player_id(row)?)
-            .or_default()
-            .add_void(id(row, "voids")?, id(row, "event_id")?);
-    }
-    let mut found: HashMap<(PlayerId, String), Round> = HashMap::new();
-    for row in &rounds {
-        let (player_id, round_id): (PlayerId, String) = (player_id(row)?, row.try_get("round_id")?);
-        if row.try_get("paid")? {
-            histories
-                .entry(player_id.clone())
-                .or_default()
-                .add_paid_round(round_id.clone());
-        }
-        if row.try_get("known")? {
-            let round = found.entry((player_id, round_id)).or_default();
-            round.staked = row.try_get("staked")?;
-            if let Some(grant_id) = row.try_get::<_, Option<Uuid>>("grant_id")? {
-                round.shares.push(RoundShare {
-                    grant_id: GrantId(grant_id),
-                    bonus: row.try_get("bonus")?,
-                    ended: None,
-                });
-            }
-        }
-    }
-    for ((player_id, round_id), round) in found {
-        histories.entry(player_id).or_default().add_round(round_id, round);
-    }
+    let named = named(events);
+    let mut rounds: Vec<RoundKey<'_>> = events.iter().filter_map(|event| round_of(event)).collect();
+    rounds.sort_unstable();
+    rounds.dedup();
+    let rounds: RoundKeys<'_> = rounds.into_iter().collect();
+    let keys = rounds.params([&named.player_id, &named.event_id]);
+    add(&mut histories, &statement::rows(tx, NAMED, &keys).await?)?;
     Ok(histories)
+}
+
+/// Adds the rounds with money of these bonuses, each given with its player by its first grant, that may still pay.
+pub async fn load_unsettled(
+    tx: &Tx<'_>,
+    histories: &mut Histories,
+    bonuses: &[(&PlayerId, GrantId)],
+    rounds_since: Timestamp,
+) -> Result<()> {
+    if bonuses.is_empty() {
+        return Ok(());
+    }
+    let keys: BonusKeys<'_> = bonuses
+        .iter()
+        .map(|&(player_id, root_id)| BonusKey { player_id, root_id })
+        .collect();
+    add(
+        histories,
+        &statement::rows(tx, UNSETTLED, &keys.params([&rounds_since])).await?,
+    )
+}
+
+/// Adds everything that reaches bonuses since the player's instant.
+pub async fn load_since(tx: &Tx<'_>, histories: &mut Histories, keys: &SinceKeys<'_>) -> Result<()> {
+    add(histories, &statement::rows(tx, SINCE, &keys.params([])).await?)
+}
+
+fn add(histories: &mut Histories, rows: &[Row]) -> Result<()> {
+    for row in rows {
+        let recorded = recorded_of(row)?;
+        let history = histories.entry(recorded.event.player_id.clone()).or_default();
+        if let Some(by) = optional_id(row, "voided_by")? {
+            history.add_void(recorded.event.event_id.clone(), by, row.try_get("is_void_in_play")?);
+        }
+        history.add_recorded(recorded);
+    }
+    Ok(())
 }
 
 /// The keys of the events and of the events they void.
@@ -193,29 +205,11 @@ fn named<'a>(events: &[&'a Event]) -> EventKeys<'a> {
     named.into_iter().collect()
 }
 
-/// The rounds of payouts and of stakes with bonus money.
-async fn rounds(tx: &Tx<'_>, events: &[&Event]) -> Result<Vec<Row>> {
-    let mut rounds: Vec<RoundKey<'_>> = events
-        .iter()
-        .filter_map(|event| {
-            let round_id = match &event.action {
-                Action::Payout(payout) => payout.round_id.as_deref(),
-                Action::Stake(stake) if !stake.bonus_amount.is_zero() => stake.round_id.as_deref(),
-                _ => None,
-            };
-            Some(RoundKey {
-                player_id: &event.player_id,
-                round_id: round_id?,
-            })
-        })
-        .collect();
-    if rounds.is_empty() {
-        return Ok(Vec::new());
-    }
-    rounds.sort_unstable();
-    rounds.dedup();
-    let keys: RoundKeys<'_> = rounds.into_iter().collect();
-    statement::rows(tx, ROUNDS, &keys.params([])).await
+fn round_of(event: &Event) -> Option<RoundKey<'_>> {
+    Some(RoundKey {
+        player_id: &event.player_id,
+        round_id: event.action.round_id()?,
+    })
 }
 
 fn recorded_of(row: &Row) -> Result<Recorded> {
@@ -226,9 +220,13 @@ fn recorded_of(row: &Row) -> Result<Recorded> {
         occurred_at: row.try_get("occurred_at")?,
         action: action(row)?,
     };
+    let effects: Option<Json<Vec<GrantEffect>>> = row.try_get("effects")?;
     Ok(Recorded {
         event,
         outcome,
+        effects: effects.map(|Json(effects)| effects).unwrap_or_default(),
+        played: None,
+        is_in_play: row.try_get("is_in_play")?,
         lp_day: row.try_get("lp_day")?,
     })
 }
@@ -263,57 +261,4 @@ fn action(row: &Row) -> Result<Action> {
         },
         EventType::Login => Action::Login,
     })
-}
-
-/// Stakes with money of these grants, each given with its player, whose rounds have no result yet.
-pub async fn unsettled(
-    tx: &Tx<'_>,
-    grants: &[(&str, GrantId)],
-    rounds_since: Timestamp,
-) -> Result<Vec<(PlayerId, UnsettledStake)>> {
-    if grants.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (player_ids, grant_ids): (Vec<&str>, Vec<Uuid>) = grants
-        .iter()
-        .map(|(player_id, grant_id)| (*player_id, grant_id.0))
-        .unzip();
-    let rows = statement::rows(tx, UNSETTLED, &[&player_ids, &grant_ids, &rounds_since]).await?;
-    let stake = |row: &Row| {
-        let (grant_id, round_id) = (GrantId(row.try_get("grant_id")?), row.try_get("round_id")?);
-        Ok((
-            player_id(row)?,
-            UnsettledStake {
-                grant_id,
-                round_id,
-                event_id: id(row, "event_id")?,
-            },
-        ))
-    };
-    rows.iter().map(stake).collect()
-}
-
-/// Those of these grants, each given with its player, that are terminal.
-pub async fn ended(tx: &Tx<'_>, grants: &[(&str, GrantId)]) -> Result<Vec<(PlayerId, GrantId, EndedGrant)>> {
-    if grants.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys: GrantKeys<'_> = grants
-        .iter()
-        .map(|&(player_id, grant_id)| GrantKey { player_id, grant_id })
-        .collect();
-    let rows = statement::rows(tx, ENDED, &keys.params([])).await?;
-    rows.iter()
-        .map(|row| {
-            let terms: Option<Json<GrantTerms>> = row.try_get("terms")?;
-            let ended = EndedGrant {
-                status: word(row, "status")?,
-                amount: row.try_get("amount")?,
-                terms: terms.map(|Json(terms)| terms).unwrap_or_default(),
-                converted: row.try_get("converted")?,
-                released: row.try_get("released")?,
-            };
-            Ok((player_id(row)?, GrantId(row.try_get("grant_id")?), ended))
-        })
-        .collect()
 }

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::players::totals::{TOTALS, totals_of};
 use crate::row::{optional_word, player_id};
 use crate::statement::{self, text};
-use domain::activity::{Action, EventType, Outcome, Profile, Recorded};
+use domain::activity::{Action, EventType, Outcome, Place, Profile, Recorded};
 use domain::id::{EventId, GrantId, PlayerId};
 use domain::metrics::Totals;
 use domain::player::AccountStanding;
@@ -25,7 +25,7 @@ const STATES: &str = text!(
 SELECT p.player_id, ",
     TOTALS,
     ", p.tier, p.is_active, p.is_blocked, p.self_excluded_until, p.kyc_completed, p.profile_depth, p.profile_at,
-  p.last_activity_at, s.segment
+  p.last_activity_at, p.played_at, p.played_rank, s.segment
 FROM players p
 JOIN player_totals t ON t.player_id = p.player_id
 LEFT JOIN player_segments s ON s.player_id = p.player_id
@@ -46,6 +46,7 @@ columns! {
         voids: text = Option<&'a EventId>,
         minutes: numeric = Option<Decimal>,
         value: numeric = Option<Decimal>,
+        is_in_play: boolean = bool,
         lp_day: date = Option<Date>,
         outcome: json = Json<&'a Outcome>,
     }
@@ -71,6 +72,42 @@ columns! {
     }
 }
 
+columns! {
+    struct ResolvedRow<'a> => Resolved () {
+        player_id: text = &'a PlayerId,
+        event_id: text = &'a EventId,
+        outcome: json = Json<&'a Outcome>,
+    }
+}
+
+const RESOLVE: &str = text!(
+    "
+UPDATE activity_events e
+SET outcome = n.outcome
+FROM ",
+    Resolved::UNNEST,
+    "
+WHERE e.player_id = n.player_id
+  AND e.event_id = n.event_id"
+);
+
+columns! {
+    struct ChangedRow<'a> => Changed () {
+        player_id: text = &'a PlayerId,
+        event_id: text = &'a EventId,
+    }
+}
+
+const REMOVE_WAGERING: &str = text!(
+    "
+DELETE FROM grant_wagering w
+USING ",
+    Changed::UNNEST,
+    "
+WHERE w.player_id = n.player_id
+  AND w.event_id = n.event_id"
+);
+
 const ADD_WAGERING: &str = text!("INSERT INTO grant_wagering (", Wagering::NAMES, ")\n", Wagering::SELECT);
 
 columns! {
@@ -81,6 +118,8 @@ columns! {
         profile_depth: numeric = Decimal,
         profile_at: timestamptz = Option<Timestamp>,
         last_activity_at: timestamptz = Option<Timestamp>,
+        played_at: timestamptz = Option<Timestamp>,
+        played_rank: text = Option<&'a str>,
     }
 }
 
@@ -90,7 +129,9 @@ UPDATE players p
 SET kyc_completed = n.kyc_completed,
   profile_depth = n.profile_depth,
   profile_at = n.profile_at,
-  last_activity_at = n.last_activity_at
+  last_activity_at = n.last_activity_at,
+  played_at = n.played_at,
+  played_rank = n.played_rank
 FROM ",
     SavedPlayers::UNNEST,
     "
@@ -98,7 +139,7 @@ WHERE p.player_id = n.player_id"
 );
 
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[STATES, ADD, ADD_WAGERING, SAVE_PLAYERS];
+pub const STATEMENTS: &[&str] = &[STATES, ADD, RESOLVE, REMOVE_WAGERING, ADD_WAGERING, SAVE_PLAYERS];
 
 /// A player's state before the events.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +150,8 @@ pub struct PlayerState {
     pub kyc_completed: bool,
     pub profile: Profile,
     pub last_activity_at: Option<Timestamp>,
+    /// The last place of play on bonuses; `None`: there was none.
+    pub played: Option<Place>,
     /// `None`: not classified yet.
     pub segment: Option<Segment>,
     pub totals: Totals,
@@ -138,9 +181,15 @@ fn state(row: &Row) -> Result<PlayerState> {
             at: row.try_get("profile_at")?,
         },
         last_activity_at: row.try_get("last_activity_at")?,
+        played: played(row)?,
         segment: optional_word(row, "segment")?,
         totals: totals_of(row, 1)?,
     })
+}
+
+fn played(row: &Row) -> Result<Option<Place>> {
+    let (at, rank): (Option<Timestamp>, Option<String>) = (row.try_get("played_at")?, row.try_get("played_rank")?);
+    Ok(at.zip(rank).map(|(at, rank)| Place { at, rank }))
 }
 
 /// Records events with their outcomes. The keys refuse an event that is already recorded, and a second void of an
@@ -155,7 +204,13 @@ pub async fn add(tx: &Tx<'_>, recorded: &[&Recorded], now: Timestamp) -> Result<
 }
 
 fn event_row(recorded: &Recorded) -> EventRow<'_> {
-    let Recorded { event, outcome, lp_day } = recorded;
+    let Recorded {
+        event,
+        outcome,
+        lp_day,
+        is_in_play,
+        ..
+    } = recorded;
     let mut row = EventRow {
         player_id: &event.player_id,
         event_id: &event.event_id,
@@ -168,6 +223,7 @@ fn event_row(recorded: &Recorded) -> EventRow<'_> {
         voids: None,
         minutes: None,
         value: None,
+        is_in_play: *is_in_play,
         lp_day: *lp_day,
         outcome: Json(outcome),
     };
@@ -186,9 +242,41 @@ fn event_row(recorded: &Recorded) -> EventRow<'_> {
     row
 }
 
+/// Saves what earlier events do to bonuses by now.
+pub async fn refold(tx: &Tx<'_>, refolded: &[&Recorded]) -> Result<()> {
+    let rows: Changed<'_> = refolded
+        .iter()
+        .map(|recorded| ChangedRow {
+            player_id: &recorded.event.player_id,
+            event_id: &recorded.event.event_id,
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    statement::execute(tx, REMOVE_WAGERING, &rows.params([])).await?;
+    add_wagering(tx, refolded).await
+}
+
+/// Saves the outcomes of payouts that waited until now.
+pub async fn resolve(tx: &Tx<'_>, resolved: &[&Recorded]) -> Result<()> {
+    let rows: Resolved<'_> = resolved
+        .iter()
+        .map(|recorded| ResolvedRow {
+            player_id: &recorded.event.player_id,
+            event_id: &recorded.event.event_id,
+            outcome: Json(&recorded.outcome),
+        })
+        .collect();
+    if !rows.is_empty() {
+        statement::execute(tx, RESOLVE, &rows.params([])).await?;
+    }
+    Ok(())
+}
+
 async fn add_wagering(tx: &Tx<'_>, recorded: &[&Recorded]) -> Result<()> {
-    let effects = recorded.iter().flat_map(|Recorded { event, outcome, .. }| {
-        outcome.grants.iter().map(move |effect| WageringRow {
+    let effects = recorded.iter().flat_map(|Recorded { event, effects, .. }| {
+        effects.iter().map(move |effect| WageringRow {
             player_id: &event.player_id,
             event_id: &event.event_id,
             grant_id: effect.grant_id,

@@ -183,26 +183,111 @@ SELECT concat_ws(' ', grant_id, wagering_completed, 'of', wagering_required) AS 
 FROM grants
 WHERE NOT (wagering_completed >= 0 AND wagering_completed <= wagering_required AND wagering_required < 1e15)
 
--- name: I8 wagering = what events contributed
-SELECT concat_ws(' ', player_id, grant_id, 'wagered', g.wagering_completed, 'events', w.contribution) AS key
+-- name: I8 a bonus holds its amount and what moved since
+-- Only the last grant of a chain of corrections can hold money; its flows are those of the chain.
+SELECT concat_ws(' ', g.player_id, g.grant_id, 'balance', g.balance, 'flows', f.balance) AS key
 FROM grants AS g
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN g.activated_at IS NULL THEN 0 ELSE g.amount END + g.played + g.adjusted - g.lost - g.converted AS balance
+) AS f
+WHERE g.asset = 'BONUS'
+  AND g.corrected_by IS NULL
+  AND g.balance <> f.balance
+
+-- name: I8 what moved through a bonus = its postings
+SELECT concat_ws(' ', g.player_id, g.bonus_id, g.house, 'bonus', g.amount, 'posted', coalesce(p.amount, 0)) AS key
+FROM (
+  SELECT g.player_id, coalesce(g.root_id, g.grant_id) AS bonus_id, f.house, sum(f.amount) AS amount
+  FROM grants AS g
+  CROSS JOIN LATERAL (
+    VALUES
+      ('house:wagering', g.played),
+      ('house:adjustment', g.adjusted),
+      ('house:cash_out', -g.converted),
+      ('house:expiry', CASE WHEN g.status = 'EXPIRED' THEN -g.lost ELSE 0 END),
+      ('house:forfeit', CASE WHEN g.status NOT IN ('EXPIRED', 'CANCELLED') THEN -g.lost ELSE 0 END)
+  ) AS f (house, amount)
+  WHERE g.asset = 'BONUS'
+    AND g.corrected_by IS NULL
+  GROUP BY 1, 2, 3
+) AS g
+LEFT JOIN (
+  SELECT p.player_id, coalesce(g.root_id, g.grant_id) AS bonus_id, p.house, sum(p.direction * p.amount) AS amount
+  FROM postings AS p
+  JOIN grants AS g ON g.player_id = p.player_id AND g.grant_id = p.grant_id
+  WHERE p.asset = 'BONUS'
+  GROUP BY 1, 2, 3
+) AS p USING (player_id, bonus_id, house)
+WHERE g.amount <> coalesce(p.amount, 0)
+
+-- name: I8 wagering and play of a bonus = what events say
+SELECT concat_ws(' ', player_id, bonus_id, 'wagered', g.wagered, 'events', w.contribution,
+  'played', g.played, 'events', w.bonus, 'released', g.released, 'events', w.released) AS key
+FROM (
+  SELECT player_id, coalesce(root_id, grant_id) AS bonus_id, wagering_completed AS wagered, played, released
+  FROM grants
+  WHERE corrected_by IS NULL
+) AS g
 FULL JOIN (
-  SELECT player_id, grant_id, sum(contribution) AS contribution
+  SELECT player_id, grant_id AS bonus_id, sum(contribution) AS contribution, sum(bonus) AS bonus,
+    sum(released) AS released
   FROM grant_wagering
   GROUP BY player_id, grant_id
-) AS w USING (player_id, grant_id)
-WHERE g.wagering_completed IS DISTINCT FROM coalesce(w.contribution, 0)
+) AS w USING (player_id, bonus_id)
+WHERE g.wagered IS DISTINCT FROM coalesce(w.contribution, 0)
+   OR g.played IS DISTINCT FROM coalesce(w.bonus, 0)
+   OR g.released IS DISTINCT FROM coalesce(w.released, 0)
 
--- name: I8 bonus money in play = bonus parts of its events
-SELECT concat_ws(' ', player_id, grant_id, event_id, 'posted', p.amount, 'event', w.bonus) AS key
+-- name: I8 a chain of corrections continues ended grants
+SELECT concat_ws(' ', g.player_id, g.grant_id, 'corrects', g.corrects, c.status, 'corrected by', c.corrected_by) AS key
+FROM grants AS g
+LEFT JOIN grants AS c ON c.player_id = g.player_id AND c.grant_id = g.corrects
+WHERE g.corrects IS NOT NULL
+  AND (
+    c.corrected_by IS DISTINCT FROM g.grant_id
+    OR c.status IN ('PENDING', 'ACTIVE')
+    OR coalesce(c.root_id, c.grant_id) <> g.root_id
+  )
+
+-- name: what a bonus became in cash stays within its limit
+SELECT concat_ws(' ', player_id, grant_id, status, 'cash', converted + released, 'limit',
+  trunc(amount * (terms ->> 'max_conversion')::numeric, 2)) AS key
+FROM grants
+WHERE asset = 'BONUS'
+  AND corrected_by IS NULL
+  AND (
+    converted + released > trunc(amount * (terms ->> 'max_conversion')::numeric, 2)
+    OR (converted + released > 0 AND status <> 'COMPLETED')
+  )
+
+-- name: what the cashier was told = what bonuses became
+-- Conversions, answers to events that released money of completed bonuses, and adjustments.
+SELECT concat_ws(' ', player_id, bonus_id, 'told', coalesce(t.told, 0), 'is', g.cash) AS key
 FROM (
-  SELECT player_id, grant_id, reference AS event_id, sum(direction * amount) AS amount
-  FROM postings
-  WHERE house = 'house:wagering'
-  GROUP BY player_id, grant_id, reference
-) AS p
-FULL JOIN grant_wagering AS w USING (player_id, grant_id, event_id)
-WHERE coalesce(p.amount, 0) <> coalesce(w.bonus, 0)
+  SELECT player_id, coalesce(root_id, grant_id) AS bonus_id, converted + released AS cash
+  FROM grants
+  WHERE asset = 'BONUS'
+    AND corrected_by IS NULL
+) AS g
+LEFT JOIN (
+  SELECT player_id, bonus_id, sum(cash) AS told
+  FROM (
+    SELECT h.player_id, coalesce(g.root_id, g.grant_id) AS bonus_id, h.cash
+    FROM grant_history AS h
+    JOIN grants AS g USING (player_id, grant_id)
+    UNION ALL
+    SELECT player_id, root_id, cash_delta
+    FROM bonus_adjustments
+    UNION ALL
+    SELECT e.player_id, coalesce(g.root_id, g.grant_id), (told ->> 'released')::numeric
+    FROM activity_events AS e
+    CROSS JOIN LATERAL json_array_elements(e.outcome -> 'grants') AS told
+    JOIN grants AS g ON g.player_id = e.player_id AND g.grant_id = (told ->> 'grant_id')::uuid
+    WHERE (told ->> 'released')::numeric <> 0
+  ) AS t
+  GROUP BY player_id, bonus_id
+) AS t USING (player_id, bonus_id)
+WHERE g.cash <> coalesce(t.told, 0)
 
 -- name: I8 every contribution to wagering has its event
 SELECT concat_ws(' ', w.player_id, w.grant_id, w.event_id) AS key
@@ -320,26 +405,15 @@ JOIN postings AS p ON p.player_id = g.player_id AND p.grant_id = g.grant_id
 WHERE p.created_at > g.closed_at
 
 -- name: I10 a bonus converts at most once
+-- A correction takes the conversion back, on the successor, before it converts again.
 SELECT grant_id::text AS key
 FROM postings
 WHERE house IN ('house:conversion', 'house:cash_out')
   AND direction = -1
   AND grant_id IS NOT NULL
+  AND kind <> 'bonus_correction'
 GROUP BY grant_id
 HAVING count(*) > 1
-
--- name: I10 converted bonus = cash paid for it
-SELECT concat_ws(' ', player_id, grant_id, g.status, 'converted', g.converted, 'paid', p.paid) AS key
-FROM grants AS g
-LEFT JOIN (
-  SELECT player_id, grant_id, sum(amount) AS paid
-  FROM postings
-  WHERE house = 'house:cash_out'
-    AND direction = -1
-  GROUP BY player_id, grant_id
-) AS p USING (player_id, grant_id)
-WHERE g.converted <> coalesce(p.paid, 0)
-   OR (g.converted <> 0 AND g.status <> 'COMPLETED')
 
 -- name: the status of a bonus is the last of its history
 SELECT concat_ws(' ', player_id, grant_id, g.status, 'history', h.to_status, h.steps, 'of', g.transitions) AS key
@@ -380,6 +454,10 @@ FULL JOIN (
   GROUP BY player_id, reference::uuid, asset
 ) AS r USING (player_id, transaction_id, asset)
 WHERE coalesce(p.amount, 0) + coalesce(r.amount, 0) <> 0
+  -- Bonus money: what a deduction took may turn out otherwise, and is followed by corrections.
+  AND NOT (asset = 'BONUS' AND EXISTS (
+    SELECT FROM postings AS c WHERE c.player_id = p.player_id AND c.kind = 'bonus_correction'
+  ))
 
 -- name: redemptions = their postings
 -- A redemption debits its cost and credits tickets or a bonus; the cashier pays cash. Nothing else has this kind.
@@ -420,12 +498,17 @@ WHERE r.reversed_at IS DISTINCT FROM v.at
 -- A pending grant has no posting yet, nor has one that ended while pending. No grant has two.
 SELECT concat_ws(' ', g.grant_id, g.status, g.amount, g.asset,
   'postings', coalesce(p.postings, 0), 'amount', p.amount) AS key
-FROM grants AS g
+FROM (
+  SELECT player_id, grant_id, status, amount, asset
+  FROM grants
+  WHERE corrects IS NULL
+) AS g
 LEFT JOIN (
   SELECT player_id, asset, coalesce(grant_id::text, reference) AS reference, count(*) AS postings, sum(amount) AS amount
   FROM postings
   WHERE direction = 1
     AND house = 'house:issuance'
+    AND kind <> 'bonus_correction'
   GROUP BY player_id, asset, coalesce(grant_id::text, reference)
 ) AS p ON p.player_id = g.player_id AND p.asset = g.asset AND p.reference = g.grant_id::text
 WHERE CASE
@@ -663,7 +746,7 @@ FULL JOIN (
   UNION ALL
   SELECT 'segment:' || segment, count(*) FROM player_segments GROUP BY segment
   UNION ALL
-  SELECT 'rewards_issued', count(*) FROM grants
+  SELECT 'rewards_issued', count(*) FROM grants WHERE corrects IS NULL
   UNION ALL
   SELECT 'reward_cost', coalesce(sum(cost), 0) FROM grants
 ) AS t USING (counter)

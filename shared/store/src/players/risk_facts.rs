@@ -107,7 +107,7 @@ CROSS JOIN LATERAL (
     FROM grant_wagering w
     JOIN activity_events e ON e.player_id = w.player_id AND e.event_id = w.event_id
     WHERE w.player_id = g.player_id
-      AND w.grant_id = g.grant_id
+      AND w.grant_id = coalesce(g.root_id, g.grant_id)
       AND e.type = 'STAKE'
       AND (w.contribution > 0 OR w.bonus < 0)
       AND NOT EXISTS (
@@ -128,7 +128,7 @@ CROSS JOIN LATERAL (
     FROM grant_wagering w
     JOIN activity_events e ON e.player_id = w.player_id AND e.event_id = w.event_id
     WHERE w.player_id = g.player_id
-      AND w.grant_id = g.grant_id
+      AND w.grant_id = coalesce(g.root_id, g.grant_id)
       AND e.type = 'STAKE'
       AND (w.contribution > 0 OR w.bonus < 0)
       AND NOT EXISTS (
@@ -142,18 +142,25 @@ CROSS JOIN LATERAL (
 ) m
 WHERE g.player_id = ANY($1)
   AND g.asset = 'BONUS'
+  AND g.corrected_by IS NULL
   AND (g.status = 'ACTIVE' OR g.closed_at > $2)
   AND (g.wagering_completed > 0 OR g.balance <> g.amount)
   AND r.stakes > 0
 ORDER BY g.player_id, g.grant_id DESC";
 
 const CASHIER: &str = "
-SELECT player_id, event_id, type, occurred_at, amount
-FROM activity_events
-WHERE player_id = ANY($1)
-  AND type IN ('DEPOSIT', 'WITHDRAWAL')
-  AND occurred_at > $2
-ORDER BY player_id, occurred_at, event_id";
+SELECT e.player_id, e.event_id, e.type, e.occurred_at, e.amount
+FROM activity_events e
+WHERE e.player_id = ANY($1)
+  AND e.type IN ('DEPOSIT', 'WITHDRAWAL')
+  AND e.occurred_at > $2
+  AND NOT EXISTS (
+    SELECT
+    FROM activity_events v
+    WHERE v.player_id = e.player_id
+      AND v.voids = e.event_id
+  )
+ORDER BY e.player_id, e.occurred_at, e.event_id";
 
 // A pending bonus waits for an opt-in and has no money to play yet.
 const RECEIVED: &str = "

@@ -5,8 +5,9 @@ use crate::db::{Executor, Tx};
 use crate::error::{Error, Result};
 use crate::row::{player_id, word};
 use crate::statement::{self, text};
-use domain::bonus::{Grant, GrantStatus, GrantTerms, NewGrant, Transition};
-use domain::id::{EvaluationId, GrantId, PlayerId, TransactionId};
+use domain::account::Adjustment;
+use domain::bonus::{Flows, Grant, GrantStatus, GrantTerms, NewGrant, Transition};
+use domain::id::{EvaluationId, EventId, GrantId, PlayerId, TransactionId};
 use domain::money::Asset;
 use domain::rule::RewardType;
 use jiff::Timestamp;
@@ -38,8 +39,11 @@ columns! {
         wagering_required: numeric = Decimal,
         terms: json = Option<Json<&'a GrantTerms>>,
         issued_at: timestamptz = Timestamp,
+        activated_at: timestamptz = Option<Timestamp>,
         expires_at: timestamptz = Option<Timestamp>,
         closed_at: timestamptz = Option<Timestamp>,
+        ended_at: timestamptz = Option<Timestamp>,
+        lost: numeric = Decimal,
         converted: numeric = Decimal,
         transitions: smallint = i16,
     }
@@ -54,11 +58,18 @@ columns! {
         status: text = GrantStatus,
         status_reason: text = Option<&'a str>,
         balance: numeric = Decimal,
+        played: numeric = Decimal,
+        adjusted: numeric = Decimal,
+        lost: numeric = Decimal,
+        converted: numeric = Decimal,
+        released: numeric = Decimal,
         wagering_completed: numeric = Decimal,
         activated_at: timestamptz = Option<Timestamp>,
         closed_at: timestamptz = Option<Timestamp>,
-        converted: numeric = Decimal,
+        ended_at: timestamptz = Option<Timestamp>,
         transitions: smallint = i16,
+        root_id: uuid = GrantId,
+        corrects: uuid = Option<GrantId>,
     }
 }
 
@@ -68,10 +79,15 @@ UPDATE grants g
 SET status = n.status,
   status_reason = n.status_reason,
   balance = n.balance,
+  played = n.played,
+  adjusted = n.adjusted,
+  lost = n.lost,
+  converted = n.converted,
+  released = n.released,
   wagering_completed = n.wagering_completed,
   activated_at = n.activated_at,
   closed_at = n.closed_at,
-  converted = n.converted,
+  ended_at = n.ended_at,
   transitions = n.transitions
 FROM ",
     Grants::UNNEST,
@@ -79,6 +95,68 @@ FROM ",
 WHERE g.player_id = n.player_id
   AND g.grant_id = n.grant_id
   AND g.status IN ('PENDING', 'ACTIVE')"
+);
+
+// A successor has the terms of the bonus that it continues, but no period and no cost of its own.
+const CONTINUE: &str = text!(
+    "
+INSERT INTO grants (reward_type, asset, amount, cost, wagering_required, terms, issued_at, expires_at, ",
+    Grants::NAMES,
+    ")
+SELECT b.reward_type, b.asset, b.amount, 0, b.wagering_required, b.terms, b.issued_at, b.expires_at, ",
+    Grants::NAMES,
+    "
+FROM ",
+    Grants::UNNEST,
+    "
+JOIN (
+  SELECT player_id AS owner, grant_id AS bonus, reward_type, asset, amount, wagering_required, terms, issued_at, expires_at
+  FROM grants
+) AS b ON b.owner = n.player_id AND b.bonus = n.root_id"
+);
+
+const CONTINUED: &str = text!(
+    "
+UPDATE grants g
+SET corrected_by = n.grant_id
+FROM ",
+    Grants::UNNEST,
+    "
+WHERE g.player_id = n.player_id
+  AND g.grant_id = n.corrects"
+);
+
+// An ended grant never moves. Where in play it ended, and what came back to it afterwards, may turn out otherwise.
+const REMARK: &str = text!(
+    "
+UPDATE grants g
+SET released = n.released,
+  ended_at = n.ended_at
+FROM ",
+    Grants::UNNEST,
+    "
+WHERE g.player_id = n.player_id
+  AND g.grant_id = n.grant_id
+  AND g.status NOT IN ('PENDING', 'ACTIVE')"
+);
+
+columns! {
+    struct AdjustmentRow<'a> => Adjustments () {
+        player_id: text = &'a PlayerId,
+        root_id: uuid = GrantId,
+        event_id: text = &'a EventId,
+        grant_id: uuid = GrantId,
+        at: timestamptz = Timestamp,
+        cash_delta: numeric = Decimal,
+        total_owed: numeric = Decimal,
+    }
+}
+
+const ADJUST: &str = text!(
+    "INSERT INTO bonus_adjustments (",
+    Adjustments::NAMES,
+    ")\n",
+    Adjustments::SELECT
 );
 
 columns! {
@@ -91,6 +169,7 @@ columns! {
         from_status: text = GrantStatus,
         to_status: text = GrantStatus,
         reason: text = Option<&'a str>,
+        cash: numeric = Decimal,
         actor: text = &'a str,
     }
 }
@@ -102,22 +181,63 @@ const ADD_HISTORY: &str = text!(
     Transitions::SELECT
 );
 
-// A grant that was issued as ACTIVE has no `activated_at`: it is active since it was issued.
-const OPEN: &str = "
-SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed,
-  terms, issued_at, coalesce(activated_at, CASE WHEN status = 'ACTIVE' THEN issued_at END) AS activated_at,
-  expires_at, closed_at, converted, transitions
-FROM grants
-WHERE player_id = ANY($1)
-  AND status IN ('PENDING', 'ACTIVE')
-ORDER BY player_id, expires_at NULLS LAST, issued_at, grant_id";
+const GRANT: &str = "
+SELECT g.player_id, g.grant_id, coalesce(g.root_id, g.grant_id) AS root_id, g.corrects, g.rule_id, g.status,
+  g.status_reason, g.amount, g.balance, g.played, g.adjusted, g.lost, g.converted, g.released, g.wagering_required,
+  g.wagering_completed, g.terms, g.issued_at, g.activated_at, g.expires_at, g.closed_at, g.ended_at, g.transitions";
 
-const GET: &str = "
-SELECT player_id, grant_id, rule_id, status, status_reason, amount, balance, wagering_required, wagering_completed,
-  terms, issued_at, activated_at, expires_at, closed_at, converted, transitions
-FROM grants
-WHERE grant_id = $1
-  AND asset = 'BONUS'";
+const OPEN: &str = text!(
+    GRANT,
+    ", p.is_blocked OR NOT p.is_active AS is_suspended
+FROM grants g
+JOIN players p ON p.player_id = g.player_id
+WHERE g.player_id = ANY($1)
+  AND g.status IN ('PENDING', 'ACTIVE')
+ORDER BY g.player_id, g.expires_at NULLS LAST, g.issued_at, root_id"
+);
+
+const GET: &str = text!(
+    GRANT,
+    "
+FROM grants g
+WHERE g.grant_id = $1
+  AND g.asset = 'BONUS'"
+);
+
+columns! {
+    struct RootKey<'a> => RootKeys () {
+        player_id: text = &'a PlayerId,
+        root_id: uuid = GrantId,
+    }
+}
+
+const OF_ROOTS: &str = text!(
+    GRANT,
+    "
+FROM ",
+    RootKeys::UNNEST,
+    "
+JOIN grants g ON g.player_id = n.player_id AND (g.grant_id = n.root_id OR g.root_id = n.root_id)
+WHERE g.corrected_by IS NULL"
+);
+
+columns! {
+    pub struct SinceKey<'a> => SinceKeys () {
+        player_id: text = &'a PlayerId,
+        since: timestamptz = Timestamp,
+    }
+}
+
+const ENDED_SINCE: &str = text!(
+    GRANT,
+    "
+FROM ",
+    SinceKeys::UNNEST,
+    "
+JOIN grants g ON g.player_id = n.player_id AND g.ended_at >= n.since
+WHERE g.corrected_by IS NULL
+  AND g.asset = 'BONUS'"
+);
 
 const HISTORY: &str = "
 SELECT at, from_status, to_status, reason, actor, transaction_id
@@ -159,9 +279,21 @@ FROM (
         SELECT
         FROM unsettled_rounds u
         WHERE u.player_id = g.player_id
-          AND u.grant_id = g.grant_id
-          AND u.recorded_at > $2
+          AND u.root_id = coalesce(g.root_id, g.grant_id)
+          AND u.occurred_at > $2
       )
+    ORDER BY g.player_id, g.grant_id
+    LIMIT $3
+  )
+  UNION ALL
+  (
+    SELECT g.player_id
+    FROM grants g
+    JOIN players p ON p.player_id = g.player_id
+    WHERE g.status = 'ACTIVE'
+      AND g.wagering_completed = g.wagering_required
+      AND p.is_active
+      AND NOT p.is_blocked
     ORDER BY g.player_id, g.grant_id
     LIMIT $3
   )
@@ -169,26 +301,41 @@ FROM (
 ORDER BY player_id
 LIMIT $3";
 
+const IN_OPEN_ROUNDS: &str = text!(
+    "
+SELECT DISTINCT u.root_id
+FROM ",
+    SinceRoots::UNNEST,
+    "
+JOIN unsettled_rounds u ON u.player_id = n.player_id AND u.root_id = n.root_id
+WHERE u.occurred_at > $1"
+);
+
 columns! {
-    /// Grants by their keys.
-    pub(crate) struct GrantKey<'a> => GrantKeys (rounds_since) {
+    /// Bonuses by their keys.
+    struct SinceRoot<'a> => SinceRoots (rounds_since) {
         player_id: text = &'a PlayerId,
-        grant_id: uuid = GrantId,
+        root_id: uuid = GrantId,
     }
 }
 
-const IN_OPEN_ROUNDS: &str = text!(
-    "
-SELECT DISTINCT u.grant_id
-FROM ",
-    GrantKeys::UNNEST,
-    "
-JOIN unsettled_rounds u ON u.player_id = n.player_id AND u.grant_id = n.grant_id
-WHERE u.recorded_at > $1"
-);
-
 /// Every statement of this file, for the test that prepares each.
-pub const STATEMENTS: &[&str] = &[ADD, SAVE, ADD_HISTORY, OPEN, GET, HISTORY, DUE_PLAYERS, IN_OPEN_ROUNDS];
+pub const STATEMENTS: &[&str] = &[
+    ADD,
+    SAVE,
+    CONTINUE,
+    CONTINUED,
+    REMARK,
+    ADJUST,
+    ADD_HISTORY,
+    OPEN,
+    GET,
+    OF_ROOTS,
+    ENDED_SINCE,
+    HISTORY,
+    DUE_PLAYERS,
+    IN_OPEN_ROUNDS,
+];
 
 /// Inserts grants. The unique key (player, rule, period) refuses a second grant.
 pub async fn add(tx: &Tx<'_>, grants: &[(NewGrant, Grant)]) -> Result<()> {
@@ -226,9 +373,12 @@ fn new_grant_row((new, grant): &(NewGrant, Grant)) -> NewGrantRow<'_> {
         wagering_required: new.wagering_required,
         terms: new.terms.as_ref().map(Json),
         issued_at: new.issued_at,
+        activated_at: grant.activated_at,
         expires_at: new.expires_at,
         closed_at: grant.closed_at,
-        converted: grant.converted,
+        ended_at: grant.ended_at,
+        lost: grant.flows.lost,
+        converted: grant.flows.converted,
         transitions: grant.transitions,
     }
 }
@@ -241,21 +391,7 @@ pub async fn save(tx: &Tx<'_>, grants: &[(PlayerId, Grant)]) -> Result<()> {
     if grants.is_empty() {
         return Ok(());
     }
-    let rows: Grants<'_> = grants
-        .iter()
-        .map(|(player_id, grant)| GrantRow {
-            player_id,
-            grant_id: grant.grant_id,
-            status: grant.status,
-            status_reason: grant.reason.as_deref(),
-            balance: grant.balance,
-            wagering_completed: grant.wagering_completed,
-            activated_at: grant.activated_at,
-            closed_at: grant.closed_at,
-            converted: grant.converted,
-            transitions: grant.transitions,
-        })
-        .collect();
+    let rows = grant_rows(grants);
     let saved = statement::execute(tx, SAVE, &rows.params([])).await?;
     if usize::try_from(saved) != Ok(grants.len()) {
         return Err(Error::GrantsOver {
@@ -263,6 +399,70 @@ pub async fn save(tx: &Tx<'_>, grants: &[(PlayerId, Grant)]) -> Result<()> {
             grants: grants.len(),
         });
     }
+    Ok(())
+}
+
+fn grant_rows(grants: &[(PlayerId, Grant)]) -> Grants<'_> {
+    grants
+        .iter()
+        .map(|(player_id, grant)| GrantRow {
+            player_id,
+            grant_id: grant.grant_id,
+            status: grant.status,
+            status_reason: grant.reason.as_deref(),
+            balance: grant.balance,
+            played: grant.flows.played,
+            adjusted: grant.flows.adjusted,
+            lost: grant.flows.lost,
+            converted: grant.flows.converted,
+            released: grant.released,
+            wagering_completed: grant.wagering_completed,
+            activated_at: grant.activated_at,
+            closed_at: grant.closed_at,
+            ended_at: grant.ended_at,
+            transitions: grant.transitions,
+            root_id: grant.root_id,
+            corrects: grant.corrects,
+        })
+        .collect()
+}
+
+/// Adds the grants that continue ended ones.
+pub async fn continue_ended(tx: &Tx<'_>, successors: &[(PlayerId, Grant)]) -> Result<()> {
+    if successors.is_empty() {
+        return Ok(());
+    }
+    let rows = grant_rows(successors);
+    statement::execute(tx, CONTINUE, &rows.params([])).await?;
+    statement::execute(tx, CONTINUED, &rows.params([])).await?;
+    Ok(())
+}
+
+/// Saves what may change about ended grants: the instant of play at which they ended, and what came back since.
+pub async fn remark(tx: &Tx<'_>, grants: &[(PlayerId, Grant)]) -> Result<()> {
+    if !grants.is_empty() {
+        statement::execute(tx, REMARK, &grant_rows(grants).params([])).await?;
+    }
+    Ok(())
+}
+
+pub async fn adjust(tx: &Tx<'_>, adjustments: &[Adjustment]) -> Result<()> {
+    if adjustments.is_empty() {
+        return Ok(());
+    }
+    let rows: Adjustments<'_> = adjustments
+        .iter()
+        .map(|adjustment| AdjustmentRow {
+            player_id: &adjustment.player_id,
+            root_id: adjustment.root_id,
+            event_id: &adjustment.event_id,
+            grant_id: adjustment.grant_id,
+            at: adjustment.at,
+            cash_delta: adjustment.cash_delta,
+            total_owed: adjustment.total_owed,
+        })
+        .collect();
+    statement::execute(tx, ADJUST, &rows.params([])).await?;
     Ok(())
 }
 
@@ -281,6 +481,7 @@ pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> 
             from_status: transition.from,
             to_status: transition.to,
             reason: transition.reason.as_deref(),
+            cash: transition.cash,
             actor: &transition.operation.actor,
         })
         .collect();
@@ -288,9 +489,36 @@ pub async fn add_history(tx: &Tx<'_>, transitions: &[Transition]) -> Result<()> 
     Ok(())
 }
 
-/// The open bonuses of the players. The bonuses of one player are in the order in which stakes feed them.
-pub async fn open(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<(PlayerId, Grant)>> {
-    statement::list(executor, OPEN, &[&player_ids], |row| Ok((player_id(row)?, grant(row)?))).await
+/// The open bonuses of the players, and whether play completes nothing for them. The bonuses of one player are in the
+/// order in which stakes feed them.
+pub async fn open(executor: &impl Executor, player_ids: &[&str]) -> Result<Vec<(PlayerId, Grant, bool)>> {
+    statement::list(executor, OPEN, &[&player_ids], |row| {
+        Ok((player_id(row)?, grant(row)?, row.try_get("is_suspended")?))
+    })
+    .await
+}
+
+/// The present grants of these bonuses, each given with its player by its first grant.
+pub async fn of_roots(executor: &impl Executor, roots: &[(&PlayerId, GrantId)]) -> Result<Vec<(PlayerId, Grant)>> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: RootKeys<'_> = roots
+        .iter()
+        .map(|&(player_id, root_id)| RootKey { player_id, root_id })
+        .collect();
+    statement::list(executor, OF_ROOTS, &keys.params([]), |row| {
+        Ok((player_id(row)?, grant(row)?))
+    })
+    .await
+}
+
+/// The bonuses that ended at or after the player's instant.
+pub async fn ended_since(executor: &impl Executor, keys: &SinceKeys<'_>) -> Result<Vec<(PlayerId, Grant)>> {
+    statement::list(executor, ENDED_SINCE, &keys.params([]), |row| {
+        Ok((player_id(row)?, grant(row)?))
+    })
+    .await
 }
 
 /// A bonus, open or not, and its player.
@@ -302,11 +530,20 @@ fn grant(row: &Row) -> Result<Grant> {
     let terms: Option<Json<GrantTerms>> = row.try_get("terms")?;
     Ok(Grant {
         grant_id: GrantId(row.try_get("grant_id")?),
+        root_id: GrantId(row.try_get("root_id")?),
+        corrects: row.try_get::<_, Option<_>>("corrects")?.map(GrantId),
         rule_id: row.try_get("rule_id")?,
         status: word(row, "status")?,
         reason: row.try_get("status_reason")?,
         amount: row.try_get("amount")?,
         balance: row.try_get("balance")?,
+        flows: Flows {
+            played: row.try_get("played")?,
+            adjusted: row.try_get("adjusted")?,
+            lost: row.try_get("lost")?,
+            converted: row.try_get("converted")?,
+        },
+        released: row.try_get("released")?,
         wagering_required: row.try_get("wagering_required")?,
         wagering_completed: row.try_get("wagering_completed")?,
         terms: terms.map(|Json(terms)| terms).unwrap_or_default(),
@@ -314,7 +551,7 @@ fn grant(row: &Row) -> Result<Grant> {
         activated_at: row.try_get("activated_at")?,
         expires_at: row.try_get("expires_at")?,
         closed_at: row.try_get("closed_at")?,
-        converted: row.try_get("converted")?,
+        ended_at: row.try_get("ended_at")?,
         transitions: row.try_get("transitions")?,
     })
 }
@@ -347,7 +584,7 @@ pub async fn history(executor: &impl Executor, player_id: &PlayerId, grant_id: G
 }
 
 /// The players who have expired bonuses or points, or a bonus that is played out: at most `limit`, ordered by id.
-/// Rounds recorded before `rounds_since` can no longer pay.
+/// Rounds staked before `rounds_since` can no longer pay.
 pub async fn due_players(
     executor: &impl Executor,
     now: Timestamp,
@@ -357,21 +594,21 @@ pub async fn due_players(
     statement::list(executor, DUE_PLAYERS, &[&now, &rounds_since, &limit], player_id).await
 }
 
-/// Which of these grants, each given with its player, staked bonus money in a round that may still pay.
+/// Which of these bonuses, each given with its player by its first grant, staked money in a round that may still pay.
 pub async fn in_open_rounds(
     executor: &impl Executor,
-    grants: &[(&PlayerId, GrantId)],
+    bonuses: &[(&PlayerId, GrantId)],
     rounds_since: Timestamp,
 ) -> Result<HashSet<GrantId>> {
-    if grants.is_empty() {
+    if bonuses.is_empty() {
         return Ok(HashSet::new());
     }
-    let keys: GrantKeys<'_> = grants
+    let keys: SinceRoots<'_> = bonuses
         .iter()
-        .map(|&(player_id, grant_id)| GrantKey { player_id, grant_id })
+        .map(|&(player_id, root_id)| SinceRoot { player_id, root_id })
         .collect();
     statement::list(executor, IN_OPEN_ROUNDS, &keys.params([&rounds_since]), |row| {
-        Ok(GrantId(row.try_get("grant_id")?))
+        Ok(GrantId(row.try_get("root_id")?))
     })
     .await
 }

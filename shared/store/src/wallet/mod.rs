@@ -2,5 +2,6 @@
 
 pub mod accounts;
 pub mod grants;
+pub mod interventions;
 pub mod ledger;
 pub mod redemptions;

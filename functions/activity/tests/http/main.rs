@@ -274,6 +274,8 @@ async fn bonus_money_is_staked_paid_back_and_voided() {
 
     let greedy = record(&program, json!([bet("e6", "r3", 200, 116)])).await;
     assert_eq!(greedy[0]["outcome"]["overdrawn"].to_string(), "1.00");
+    let signal = "SELECT concat_ws(' ', type, severity, evidence ->> 'bonus_amount', status) FROM signals";
+    assert_eq!(program.text(signal).await, "BONUS_OVERDRAWN 2 1.00 OPEN");
     assert_eq!(balance(&program).await, "0.00");
     program.audit().await;
 }

@@ -252,7 +252,8 @@ impl Players {
     /// everything so far, the rounds that hold emptied bonuses; otherwise everything since the first of the events.
     async fn load_play(&mut self, tx: &Tx<'_>, events: &[&Event], program: &Program, cause: &Cause<'_>) -> Result<()> {
         let program = judged_by(program);
-        let (mut emptied, mut late): (Vec<(PlayerId, GrantId)>, Vec<(PlayerId, Timestamp)>) = (Vec::new(), Vec::new());
+        let mut emptied: Vec<(PlayerId, GrantId)> = Vec::new();
+        let mut late: Vec<(PlayerId, Timestamp)> = Vec::new();
         for (player_id, (player, _)) in &self.0 {
             let own = || events.iter().copied().filter(|event| event.player_id == *player_id);
             if let Some(from) = player.replays_from(own(), &program) {
@@ -389,6 +390,7 @@ impl Players {
             LpVoidPolicy::Debt => BTreeMap::new(),
             LpVoidPolicy::Signal => changed().filter_map(|(player, _)| overspent(player)).collect(),
         };
+        let drawn: BTreeMap<PlayerId, Finding> = changed().filter_map(|(player, _)| overdrawn(player)).collect();
         let ids: Vec<PlayerId> = changed().map(|(player, _)| player.player_id().clone()).collect();
         let mut journal = Journal::default();
         // A player without a recorded event keeps even what has expired by now: a rejected event changes no row.
@@ -412,6 +414,7 @@ impl Players {
         .await?;
         stats::add(tx, &segmentation::counters(&segments), slot).await?;
         risk::raise(tx, &findings, &program.settings, cause.context).await?;
+        risk::raise(tx, &drawn, &program.settings, cause.context).await?;
         Ok([own, of_tiers].into_iter().flatten().collect())
     }
 }
@@ -494,6 +497,12 @@ fn play_day(stored: &StoredDay, program: &Program) -> PlayDay {
         expired: stored.expired,
         ..PlayDay::new(program.ladder.rank(&stored.tier).unwrap_or(Rank(0)))
     }
+}
+
+/// The bonus money that the player's stakes named beyond what there was.
+fn overdrawn(player: &Player) -> Option<(PlayerId, Finding)> {
+    let drawn: Decimal = player.recorded().map(|event| event.outcome.overdrawn).sum();
+    (!drawn.is_zero()).then(|| (player.player_id().clone(), Finding::overdrawn(drawn)))
 }
 
 /// What the player's voids took back of points that were spent.

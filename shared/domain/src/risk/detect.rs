@@ -42,14 +42,33 @@ impl Finding {
         }
     }
 
+    /// Bonus money that stakes named beyond what there was.
+    pub fn overdrawn(bonus: Decimal) -> Self {
+        Self {
+            signal_type: SignalType::BonusOverdrawn,
+            evidence: json!({ "bonus_amount": Money::of(bonus) }),
+        }
+    }
+
     /// Adds the finding to what an open signal of its type shows, for evidence that is a sum.
     pub fn added_to(self, open: &Signal) -> Self {
-        let lp = |evidence: &Value| serde_json::from_value::<Points>(evidence["lp"].clone()).map(Points::value);
-        match (self.signal_type, lp(&open.evidence), lp(&self.evidence)) {
-            (SignalType::PointsOverspent, Ok(before), Ok(more)) => Self::overspent(before + more),
+        let of = |key: &str| [&open.evidence, &self.evidence].map(|evidence| plain(&evidence[key]));
+        match self.signal_type {
+            SignalType::PointsOverspent => match of("lp") {
+                [Some(before), Some(more)] => Self::overspent(before + more),
+                _ => self,
+            },
+            SignalType::BonusOverdrawn => match of("bonus_amount") {
+                [Some(before), Some(more)] => Self::overdrawn(before + more),
+                _ => self,
+            },
             _ => self,
         }
     }
+}
+
+fn plain(amount: &Value) -> Option<Decimal> {
+    serde_json::from_value::<Plain>(amount.clone()).ok().map(Plain::value)
 }
 
 /// Facts about a player besides the totals.

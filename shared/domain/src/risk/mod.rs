@@ -11,6 +11,8 @@
 //! * POINTS_OVERSPENT is found by a void, not by a scan. Its evidence is the sum of LP since the signal was raised: each
 //!   void that takes more renews it. Its severity is that of play on bonuses alone: a refund explains the first, a
 //!   pattern does not.
+//! * BONUS_OVERDRAWN likewise is found by a stake that names more bonus money than there is. Its severity is low: an
+//!   operator's wallet that is behind explains it, and the missing part counted as real.
 //! * A weight is that of the whole days since the evidence last changed, in exact decimals; the score rounds half up. A
 //!   stored score is that of the last scan or judgement.
 
@@ -46,6 +48,8 @@ text_enum! {
         DepositCycling = "DEPOSIT_CYCLING",
         /// A void took back LP that were spent, and by the policy SIGNAL they are not owed.
         PointsOverspent = "POINTS_OVERSPENT",
+        /// A stake named more bonus money than there was.
+        BonusOverdrawn = "BONUS_OVERDRAWN",
         /// Set by a person.
         ManualReview = "MANUAL_REVIEW",
     }
@@ -55,6 +59,7 @@ impl SignalType {
     /// 1 to 10. A new signal adds ten times its severity to the score.
     pub const fn severity(self) -> u8 {
         match self {
+            SignalType::BonusOverdrawn => 2,
             SignalType::BonusOnlyPlay | SignalType::PointsOverspent => 5,
             SignalType::LowRiskWagering | SignalType::DepositCycling => 6,
             SignalType::ImmediateWithdrawal => 7,

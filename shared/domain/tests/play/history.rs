@@ -20,6 +20,7 @@ pub struct Step {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a history has a few of them")]
 pub enum Happening {
     Grant(NewGrant),
     Event {

@@ -38,6 +38,7 @@ fn severities_are_those_of_the_domain() {
         ("MULTI_ACCOUNT", 8),
         ("DEPOSIT_CYCLING", 6),
         ("POINTS_OVERSPENT", 5),
+        ("BONUS_OVERDRAWN", 2),
         ("MANUAL_REVIEW", 10),
     ];
     assert_eq!(severities, expected);

@@ -2,7 +2,8 @@
 //!
 //! # Choices
 //!
-//! * What counts is what the totals contain: an event that was voided was never there.
+//! * What counts is what the totals contain: an event that was voided was never there, nor is a payout that waits for a
+//!   stake of its round.
 //! * A tier is the player's from the row of `tier_history` on, which is when it was reached, not when it was earned.
 
 use crate::columns;
@@ -66,6 +67,24 @@ WHERE e.type IN ('DEPOSIT', 'STAKE', 'PAYOUT', 'WITHDRAWAL', 'SESSION')
     FROM activity_events v
     WHERE v.player_id = e.player_id
       AND v.voids = e.event_id
+  )
+  AND (
+    e.type <> 'PAYOUT'
+    OR e.round_id IS NULL
+    OR EXISTS (
+      SELECT
+      FROM activity_events s
+      WHERE s.player_id = e.player_id
+        AND s.round_id = e.round_id
+        AND s.type = 'STAKE'
+        AND NOT EXISTS (
+          SELECT
+          FROM activity_events v
+          WHERE v.player_id = s.player_id
+            AND v.voids = s.event_id
+            AND v.is_in_play
+        )
+    )
   )
 GROUP BY e.player_id"
 );

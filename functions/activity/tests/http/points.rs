@@ -102,6 +102,9 @@ async fn a_stake_whose_points_are_spent_and_that_is_voided_leaves_a_debt_and_no_
             .await,
         "SILVER qualified, BRONZE voided, SILVER qualified, BRONZE voided, SILVER qualified, BRONZE voided"
     );
+    // A correction calls no rules.
+    let called = "SELECT count(*)::text FROM reward_triggers WHERE trigger = 'TIER_CHANGED'";
+    assert_eq!(program.text(called).await, "3");
     // Whatever is credited later pays first: 600 and 650 given by a person.
     add_lp(&program, "600").await;
     has(&program, "0.00", "400.00").await;

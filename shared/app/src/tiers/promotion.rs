@@ -268,7 +268,7 @@ pub(crate) fn rank(program: &Program, tier: &str) -> Result<Rank> {
         .ok_or_else(|| Error::stored("tier", format!("{tier} is not on the ladder")))
 }
 
-/// Writes tier changes and the triggers they cause.
+/// Writes tier changes and the triggers they cause. A move that corrects what voided stakes had earned calls no rules.
 pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Context) -> Result<Moves> {
     if steps.is_empty() {
         return Ok(Moves::default());
@@ -284,16 +284,12 @@ pub(crate) async fn move_in_tx(tx: &Tx<'_>, steps: Vec<TierMove>, context: Conte
         game: None,
         entered: Some(step.to.clone()),
     };
-    store::runs::triggers::add(
-        tx,
-        batch_id,
-        &steps.iter().map(trigger).collect::<Vec<_>>(),
-        context.now,
-    )
-    .await?;
+    let entered = steps.iter().filter(|step| step.reason != MoveReason::Voided);
+    let triggers: Vec<NewTrigger> = entered.map(trigger).collect();
+    store::runs::triggers::add(tx, batch_id, &triggers, context.now).await?;
     Ok(Moves {
+        batch_id: (!triggers.is_empty()).then_some(batch_id),
         steps,
-        batch_id: Some(batch_id),
     })
 }
 

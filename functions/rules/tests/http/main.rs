@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
 
 mod moment;
+mod order;
+mod play;
 mod rules;
 mod runs;
 mod simulate;

@@ -1,6 +1,12 @@
 //! Random sequences of all operations that change the books, compared with an in-memory model; the audit runs after
 //! each operation.
 //!
+//! The model knows what was accepted, and plays all of it again from the beginning after each operation: see
+//! `timeline.rs`. Compared are the answers, the wallets, and of each bonus, over its chain of corrections, status, reason,
+//! balance, wagering and cash. Read from the program, not predicted: which bonuses have a successor, and which kinds of
+//! transactions there are. Totals, days and the payments announced to the cashier are left to the audit and to the
+//! property of `domain`.
+//!
 //! `LOYALTY_MODEL_SEQUENCES` sets their number (default 2,000), `LOYALTY_MODEL_SEED` the seed. A failing sequence is
 //! shrunk and printed with its seed: add it to `regressions.rs`.
 
@@ -14,6 +20,7 @@ mod play;
 mod points;
 mod regressions;
 mod run;
+mod timeline;
 mod world;
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};

@@ -5,6 +5,7 @@
 use crate::commands::{Command, Request};
 use crate::play::Action;
 use crate::points::day;
+use crate::timeline::Deed;
 use domain::activity::Remark;
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
@@ -66,6 +67,7 @@ pub struct Outcome {
     pub effects: Vec<Effect>,
     pub real: Decimal,
     pub forfeited: Decimal,
+    pub overdrawn: Decimal,
     pub lp: Decimal,
     pub overspent: Decimal,
     pub remark: Option<Remark>,
@@ -123,8 +125,14 @@ pub struct Player {
     pub lots: Vec<Lot>,
     pub tickets: Decimal,
     pub events: BTreeMap<String, Played>,
-    /// Ids of voided events, including events that never arrived.
-    pub voided: BTreeSet<String>,
+    /// Ids of voided events, including events that never arrived, and whether that changes bonuses.
+    pub voided: BTreeMap<String, bool>,
+    /// What people did to the bonuses.
+    pub deeds: Vec<Deed>,
+    /// When the program looked at the bonuses last: what is due later has not ended yet.
+    pub looked: Timestamp,
+    /// Blocked or inactive, as far as play has come.
+    pub suspended: bool,
     /// Entry, month and transaction of each redemption.
     pub redeemed: Vec<(usize, String, usize)>,
     /// Rules with a grant.
@@ -137,8 +145,8 @@ pub struct Player {
     pub debt: Decimal,
     /// Moves between tiers, by rank. Without a qualification period only voids lead down.
     pub moves: Vec<Move>,
-    /// Ledger kinds of the transactions that moved something.
-    pub moved: BTreeSet<&'static str>,
+    /// Kinds of the transactions in the program's ledger.
+    pub kinds: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +182,8 @@ pub struct Grant {
     pub expires_at: Option<Timestamp>,
     pub converted: Decimal,
     pub released: Decimal,
+    /// Whether the program continued it with another grant.
+    pub is_continued: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -200,9 +210,13 @@ pub struct Rule {
 #[derive(Debug, Clone)]
 pub struct Played {
     pub at: Timestamp,
-    pub recorded_at: Timestamp,
+    /// Whether it came in time to change bonuses.
+    pub is_in_play: bool,
     pub action: Action,
+    /// The answer to its sender.
     pub outcome: Outcome,
+    /// What it does to bonuses as of now.
+    pub play: Option<Outcome>,
     /// The day for whose points it counts.
     pub lp_day: Option<Date>,
 }
@@ -233,9 +247,9 @@ pub enum Part {
     Granted {
         grant: usize,
     },
+    /// Bonus money, by a deed of the player's.
     Taken {
-        grant: usize,
-        amount: Decimal,
+        deed: usize,
     },
 }
 
@@ -342,13 +356,6 @@ impl Model {
         open
     }
 
-    pub fn active_grants(&self, player: usize) -> Vec<usize> {
-        self.open_grants(player)
-            .into_iter()
-            .filter(|index| self.grants[*index].status == GrantStatus::Active)
-            .collect()
-    }
-
     /// Adds points.
     pub fn earn(
         &mut self,
@@ -419,7 +426,6 @@ impl Model {
     }
 
     pub fn note(&mut self, player: usize, kind: Kind, parts: Vec<Part>) -> usize {
-        self.players[player].moved.insert(kind.as_str());
         self.transactions.push(Transaction {
             player,
             kind,
@@ -431,110 +437,46 @@ impl Model {
 
     /// Adds a bonus; a pending one gets no money yet.
     pub fn grant(&mut self, grant: Grant) -> usize {
-        let is_active = grant.status == GrantStatus::Active;
+        let player = grant.player;
         self.grants.push(grant);
-        let index = self.grants.len() - 1;
-        if is_active {
-            self.fund(index);
-        }
-        index
-    }
-
-    pub fn fund(&mut self, index: usize) {
-        let grant = &mut self.grants[index];
-        grant.balance = grant.amount;
-        if grant.required == grant.wagered {
-            self.complete(index);
-        }
-    }
-
-    /// Converts the balance to cash, up to the limit.
-    pub fn complete(&mut self, index: usize) {
-        let limit = self.conversion_limit(index);
-        let grant = &mut self.grants[index];
-        grant.converted = limit.map_or(grant.balance, |limit| limit.min(grant.balance));
-        self.end(index, GrantStatus::Completed, None, Kind::BonusConversion);
+        self.replay(player);
+        self.grants.len() - 1
     }
 
     pub fn conversion_limit(&self, index: usize) -> Option<Decimal> {
-        let grant = &self.grants[index];
-        grant
-            .terms
-            .max_conversion
-            .map(|multiple| (grant.amount * multiple).trunc_with_scale(2))
+        self.grants[index].conversion_limit()
     }
 
-    pub fn end(&mut self, index: usize, status: GrantStatus, reason: Option<&'static str>, kind: Kind) {
-        let grant = &mut self.grants[index];
-        if !grant.balance.is_zero() {
-            self.players[grant.player].moved.insert(kind.as_str());
-        }
-        (grant.balance, grant.status, grant.reason) = (Decimal::ZERO, status, reason);
+    /// Ends what is due; returns the number of bonuses that expired, of those that were used up, and of lots.
+    pub fn settle(&mut self, player: usize, now: Timestamp) -> (usize, usize, usize) {
+        let count = |model: &Self, status: GrantStatus| {
+            let own = model.grants.iter().filter(|grant| grant.player == player);
+            own.filter(|grant| grant.status == status).count()
+        };
+        let ended = |model: &Self| [GrantStatus::Expired, GrantStatus::Depleted].map(|status| count(model, status));
+        let [expired, depleted] = ended(self);
+        self.players[player].looked = now;
+        self.replay(player);
+        let [expired_by_now, depleted_by_now] = ended(self);
+        let lots = self.settle_lots(player, now);
+        (expired_by_now - expired, depleted_by_now - depleted, lots)
     }
 
-    /// Expires what is due; returns the number of bonuses and lots.
-    pub fn settle(&mut self, player: usize, now: Timestamp) -> (usize, usize) {
-        let is_due = |expires_at: Option<Timestamp>| expires_at.is_some_and(|at| at <= now);
-        let due: Vec<usize> = self
-            .open_grants(player)
-            .into_iter()
-            .filter(|index| is_due(self.grants[*index].expires_at))
-            .collect();
-        for index in &due {
-            self.end(*index, GrantStatus::Expired, None, Kind::BonusExpiry);
-        }
+    /// Expires points; returns the number of lots.
+    pub fn settle_lots(&mut self, player: usize, now: Timestamp) -> usize {
+        let is_due = |lot: &&mut Lot| lot.remaining > Decimal::ZERO && lot.expires_at.is_some_and(|at| at <= now);
         let mut lots = 0;
-        let owner = &mut self.players[player];
-        for lot in owner
-            .lots
-            .iter_mut()
-            .filter(|lot| lot.remaining > Decimal::ZERO && is_due(lot.expires_at))
-        {
+        for lot in self.players[player].lots.iter_mut().filter(is_due) {
             (lot.remaining, lot.has_expired) = (Decimal::ZERO, true);
-            owner.moved.insert(Kind::PointsExpiry.as_str());
             lots += 1;
         }
-        (due.len(), lots)
+        lots
     }
+}
 
-    /// Used-up bonuses.
-    pub fn emptied(&self, player: usize, now: Timestamp) -> Vec<usize> {
-        let active = self.active_grants(player).into_iter();
-        active
-            .filter(|index| self.grants[*index].balance.is_zero() && !self.may_still_win(player, *index, now))
-            .collect()
-    }
-
-    pub fn deplete(&mut self, player: usize, now: Timestamp) -> usize {
-        let emptied = self.emptied(player, now);
-        for index in &emptied {
-            self.end(*index, GrantStatus::Depleted, None, Kind::BonusForfeiture);
-        }
-        emptied.len()
-    }
-
-    /// Whether bonus money of the grant is in an unpaid round of the last day.
-    fn may_still_win(&self, player: usize, grant: usize, now: Timestamp) -> bool {
-        let Player { events, voided, .. } = &self.players[player];
-        let is_paid = |round: &String| {
-            events
-                .values()
-                .any(|event| matches!(&event.action, Action::Payout(payout) if payout.round_id.as_ref() == Some(round)))
-        };
-        events.iter().any(|(name, event)| {
-            let Action::Stake(stake) = &event.action else {
-                return false;
-            };
-            let is_part = event
-                .outcome
-                .effects
-                .iter()
-                .any(|effect| effect.grant == grant && effect.bonus < Decimal::ZERO);
-            let is_recent = now.duration_since(event.recorded_at).as_hours() < 24;
-            is_part
-                && is_recent
-                && !voided.contains(name)
-                && stake.round_id.as_ref().is_some_and(|round| !is_paid(round))
-        })
+impl Grant {
+    pub fn conversion_limit(&self) -> Option<Decimal> {
+        let multiple = self.terms.max_conversion?;
+        Some((self.amount * multiple).trunc_with_scale(2))
     }
 }

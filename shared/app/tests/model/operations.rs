@@ -58,7 +58,7 @@ pub enum Operation {
         entry: u8,
         keyed: bool,
     },
-    /// The bonus part is at most the bonus balance and the stake, except to provoke a refusal (`All` with `more`).
+    /// The bonus part is at most the bonus balance and the stake, except to overdraw it (`All` with `more`).
     Stake {
         player: u8,
         amount: Amount,

@@ -5,6 +5,7 @@ use crate::model::{Answer, Given, Grant, LIMIT, Model, Part, Purpose, Refusal, R
 use crate::operations::{AccountChange, Change};
 use crate::play::{Action, Stake};
 use crate::points::day;
+use crate::timeline::What;
 use domain::bonus::GrantStatus;
 use domain::ledger::Kind;
 use domain::money::Asset;
@@ -140,43 +141,25 @@ impl Model {
         self.settle(player, now);
         let parts = match asset {
             Asset::Bonus => {
-                let taken = self.take_bonus(player, amount)?;
-                taken
-                    .into_iter()
-                    .map(|(grant, amount)| Part::Taken { grant, amount })
-                    .collect()
+                let available = self.balance(player, Asset::Bonus);
+                if amount > available {
+                    return Err(Refusal::Insufficient {
+                        available,
+                        requested: amount,
+                    });
+                }
+                let deed = self.act(player, What::Deduct(amount), now);
+                vec![Part::Taken { deed }]
             }
             asset => vec![self.spend(player, asset, amount, None)?],
         };
         let transaction = self.note(player, Kind::ManualDebit, parts);
-        self.deplete(player, now);
         said(Said::Receipt {
             transaction: Some(transaction),
             grant: None,
             asset,
             new_balance: self.balance(player, asset),
         })
-    }
-
-    /// Debits bonuses, the one that expires first before others; returns how much of which.
-    pub fn take_bonus(&mut self, player: usize, amount: Decimal) -> Result<Vec<(usize, Decimal)>, Refusal> {
-        let available = self.balance(player, Asset::Bonus);
-        if amount > available {
-            return Err(Refusal::Insufficient {
-                available,
-                requested: amount,
-            });
-        }
-        let (mut left, mut taken) = (amount, Vec::new());
-        for grant in self.active_grants(player) {
-            let part = left.min(self.grants[grant].balance);
-            if part > Decimal::ZERO {
-                self.grants[grant].balance -= part;
-                left -= part;
-                taken.push((grant, part));
-            }
-        }
-        Ok(taken)
     }
 
     fn reverse(&mut self, target: &Target, now: Timestamp) -> Answer {
@@ -186,7 +169,7 @@ impl Model {
                 if self
                     .players
                     .get(*player)
-                    .is_some_and(|player| player.moved.contains(kind.as_str())) =>
+                    .is_some_and(|player| player.kinds.contains(kind.as_str())) =>
             {
                 return Err(Refusal::Conflict("not_reversible"));
             }
@@ -209,7 +192,6 @@ impl Model {
             assets.push(self.take_back(player, part, now)?);
         }
         self.transactions[reversed].reversed = true;
-        self.deplete(player, now);
         assets.sort_unstable();
         assets.dedup();
         let balances = assets
@@ -255,19 +237,25 @@ impl Model {
             Part::Tickets(amount) => self
                 .spend(player, Asset::Tickets, *amount, None)
                 .map(|_| Asset::Tickets),
-            Part::Granted { grant } | Part::Taken { grant, .. } if !self.grants[*grant].status.is_open() => {
-                Err(Refusal::Conflict("grant_closed"))
-            }
-            Part::Taken { grant, amount } => {
-                self.grants[*grant].balance += amount;
+            Part::Taken { deed } => {
+                let taken = self.players[player].deeds[*deed].parts.keys();
+                let mut is_over = taken.map(|grant| !self.may_be_restored(*grant, now));
+                if is_over.any(|is_over| is_over) {
+                    return Err(Refusal::Conflict("grant_closed"));
+                }
+                self.act(player, What::Restore(*deed), now);
                 Ok(Asset::Bonus)
             }
             Part::Granted { grant } => {
                 let of = &self.grants[*grant];
+                if !of.status.is_open() || of.is_continued {
+                    return Err(Refusal::Conflict("grant_closed"));
+                }
                 if of.balance != of.amount || !of.wagered.is_zero() {
                     return Err(Refusal::Conflict("not_reversible"));
                 }
-                self.end(*grant, GrantStatus::Cancelled, Some("reversal"), Kind::Reversal);
+                let (grant, to, reason) = (*grant, GrantStatus::Cancelled, "reversal");
+                self.act(player, What::End { grant, to, reason }, now);
                 Ok(Asset::Bonus)
             }
         }
@@ -357,14 +345,18 @@ impl Model {
         match (to, self.grants[grant].status) {
             (_, status) if !status.is_open() => return Err(Refusal::Conflict("grant_closed")),
             (Change::Activate, GrantStatus::Pending) => {
-                self.players[player].moved.insert(Kind::BonusActivation.as_str());
-                self.grants[grant].status = GrantStatus::Active;
                 self.grants[grant].activated_at = Some(now);
-                self.fund(grant);
+                self.replay(player);
             }
             (Change::Activate, _) => return Err(Refusal::Conflict("grant_not_pending")),
-            (Change::Forfeit, _) => self.end(grant, GrantStatus::Forfeited, Some("forfeit"), Kind::BonusForfeiture),
-            (Change::Cancel, _) => self.end(grant, GrantStatus::Cancelled, Some("cancel"), Kind::BonusCancellation),
+            (Change::Forfeit, _) => {
+                let (to, reason) = (GrantStatus::Forfeited, "forfeit");
+                self.act(player, What::End { grant, to, reason }, now);
+            }
+            (Change::Cancel, _) => {
+                let (to, reason) = (GrantStatus::Cancelled, "cancel");
+                self.act(player, What::End { grant, to, reason }, now);
+            }
         }
         let Grant { status, balance, .. } = self.grants[grant];
         said(Said::Grant {
@@ -425,11 +417,10 @@ impl Model {
         let (mut players, mut expired, mut depleted, mut lots) = (0, 0, 0, 0);
         for player in 0..self.players.len() {
             let settled = self.settle(player, now);
-            let emptied = self.deplete(player, now);
-            players += usize::from(settled != (0, 0) || emptied > 0);
+            players += usize::from(settled != (0, 0, 0));
             expired += settled.0;
-            lots += settled.1;
-            depleted += emptied;
+            depleted += settled.1;
+            lots += settled.2;
         }
         said(Said::Expired {
             players,
@@ -441,6 +432,7 @@ impl Model {
 
     fn stand(&mut self, player: usize, to: AccountChange, now: Timestamp) -> Answer {
         let stands = self.players.get_mut(player).ok_or(Refusal::NotFound)?;
+        let was_suspended = stands.blocked || stands.inactive;
         match to {
             AccountChange::Blocked(blocked) => stands.blocked = blocked,
             AccountChange::Active(active) => stands.inactive = !active,
@@ -450,16 +442,15 @@ impl Model {
                 if stands.excluded_until != until {
                     stands.excluded_until = until;
                     self.settle(player, now);
-                    for grant in self.open_grants(player) {
-                        self.end(
-                            grant,
-                            GrantStatus::Forfeited,
-                            Some("self_exclusion"),
-                            Kind::BonusForfeiture,
-                        );
-                    }
+                    self.act(player, What::Exclude, now);
                 }
             }
+        }
+        let stands = &self.players[player];
+        let is_suspended = stands.blocked || stands.inactive;
+        if was_suspended != is_suspended {
+            self.settle(player, now);
+            self.act(player, if is_suspended { What::Suspend } else { What::Resume }, now);
         }
         said(Said::Changed)
     }
@@ -507,6 +498,7 @@ fn new_grant(
         expires_at,
         converted: Decimal::ZERO,
         released: Decimal::ZERO,
+        is_continued: false,
     }
 }
 

@@ -1,7 +1,6 @@
 //! The points of the model: what play earns on a day, what is owed, and the tiers.
 
 use crate::model::{LIMIT, Model, Move, Refusal};
-use domain::ledger::Kind;
 use domain::money::Asset;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -84,7 +83,6 @@ impl Model {
         self.players[player].debt -= repaid;
         if !repaid.is_zero() {
             self.spend(player, Asset::Lp, repaid, first).unwrap();
-            self.players[player].moved.insert(Kind::DebtRepayment.as_str());
         }
     }
 
@@ -124,7 +122,6 @@ impl Model {
         let of_day = &mut self.players[player].lots[lot];
         of_day.remaining += earned;
         of_day.play_day = Some(day);
-        self.players[player].moved.insert(Kind::Stake.as_str());
         self.count(player, day, earned);
         self.climb(player, now);
         self.repay(player, earned, Some(lot));
@@ -151,10 +148,6 @@ impl Model {
         let lot = self.play_lot(player, day);
         self.spend(player, Asset::Lp, there, lot)?;
         self.players[player].debt += back - there;
-        self.players[player].moved.insert(Kind::Void.as_str());
-        if there < back {
-            self.players[player].moved.insert(Kind::Debt.as_str());
-        }
         self.count(player, day, -back);
         self.rejudge(player, now);
         Ok((-back, back - there))

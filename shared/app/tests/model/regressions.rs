@@ -96,3 +96,21 @@ fn what_comes_back_late_counts_against_the_conversion_limit() {
     };
     agrees(&[bonus, stake(500, 0), stake(500, 1), payout(800, 0), payout(800, 1)]);
 }
+
+/// The payout counts with the first stake, waits when that is voided, and counts again with the second: it was posted
+/// twice under one key.
+#[test]
+fn a_payout_that_counts_again_is_a_correction() {
+    let void = Operation::Void {
+        player: 0,
+        event: 1,
+        named: Named::Anew,
+    };
+    agrees(&[
+        reward(Asset::Bonus, 2_000, None),
+        stake(500, 0),
+        payout(300, 0),
+        void,
+        stake(500, 0),
+    ]);
+}

@@ -13,6 +13,7 @@ use app::wallet::redemption::Redeemed;
 use app::wallet::{AddBonus, AddLp, Deduct, Receipt, Reversal, WalletView};
 use app::{Act, Context, Db};
 use domain::activity::Outcome;
+use domain::bonus::GrantStatus;
 use domain::id::{EventId, GrantId, PlayerId, RedemptionRuleId, TransactionId};
 use domain::idempotency::{Answer, IdempotencyKey};
 use domain::money::{AmountError, Asset, Money, Points, Positive};
@@ -20,7 +21,7 @@ use domain::segment::Segment;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,11 +41,12 @@ DELETE FROM redemptions; DELETE FROM reward_decisions; DELETE FROM idempotency_k
 DELETE FROM audit_log;
 DELETE FROM run_shards; DELETE FROM run_players; DELETE FROM runs; DELETE FROM rule_versions; DELETE FROM rules;
 DELETE FROM player_daily; DELETE FROM player_segments; DELETE FROM segment_history; DELETE FROM tier_history;
-DELETE FROM tier_downgrades; DELETE FROM reward_triggers;
+DELETE FROM tier_downgrades; DELETE FROM reward_triggers; DELETE FROM interventions; DELETE FROM bonus_adjustments;
 DELETE FROM stats WHERE counter IN ('rewards_issued', 'reward_cost', 'players_active') OR counter LIKE 'tier:%'
 OR counter LIKE 'segment:%';
 UPDATE player_totals SET total_wagered = 0, total_won = 0, total_withdrawn = 0, total_bets = NULL;
-UPDATE players SET tier = 'BRONZE', is_active = true, is_blocked = false, self_excluded_until = NULL;
+UPDATE players SET tier = 'BRONZE', is_active = true, is_blocked = false, self_excluded_until = NULL,
+played_at = NULL, played_rank = NULL;
 INSERT INTO stats (counter, slot, value) SELECT counter, 0, count(*) FROM players,
 unnest(ARRAY['players_active', 'tier:BRONZE']) AS counter GROUP BY counter;
 INSERT INTO player_daily (player_id, day, deposited, wagered, won, withdrawn)
@@ -58,7 +60,8 @@ const VACUUM: &str = "VACUUM postings, wallets, point_lots, lot_movements, grant
     activity_events,
 reversals, redemptions, reward_decisions, idempotency_keys, outbox, audit_log, run_shards, run_players, runs,
 rule_versions, rules, stats, players,
-player_daily, player_totals, player_segments, segment_history, tier_history, reward_triggers";
+player_daily, player_totals, player_segments, segment_history, tier_history, reward_triggers,
+interventions, bonus_adjustments";
 
 /// Whether any invariant of the audit is broken.
 static ANY_BROKEN: LazyLock<String> = LazyLock::new(|| {
@@ -86,10 +89,14 @@ pub enum Done {
     Changed,
 }
 
-/// Ids of the grants and transactions of the model.
+/// Ids of the grants and transactions of the model. A bonus goes by its first grant.
 #[derive(Debug, Clone, Default)]
 pub struct Ids {
     pub grants: Places<GrantId>,
+    /// The first grant of each one.
+    pub roots: HashMap<GrantId, GrantId>,
+    /// The last grant of each chain, by the first.
+    pub tails: HashMap<GrantId, GrantId>,
     pub transactions: Places<TransactionId>,
 }
 
@@ -101,6 +108,32 @@ impl<T> Default for Places<T> {
     fn default() -> Self {
         Self(HashMap::new())
     }
+}
+
+impl Ids {
+    pub fn grant_of(&self, grant_id: GrantId) -> usize {
+        self.grants
+            .place_of(self.roots.get(&grant_id).copied().unwrap_or(grant_id))
+    }
+
+    pub fn tail(&self, place: usize) -> GrantId {
+        let root_id = self.grants.get(place);
+        self.tails.get(&root_id).copied().unwrap_or(root_id)
+    }
+}
+
+/// A grant as it is stored.
+#[derive(Debug)]
+pub struct Stored {
+    pub grant_id: GrantId,
+    pub root_id: GrantId,
+    pub is_last: bool,
+    pub status: GrantStatus,
+    pub reason: Option<String>,
+    pub balance: Decimal,
+    pub wagered: Decimal,
+    pub converted: Decimal,
+    pub released: Decimal,
 }
 
 impl<T: Copy + PartialEq> Places<T> {
@@ -218,8 +251,33 @@ impl World {
         app::wallet::get(&self.db, &player_id(player)).await.unwrap()
     }
 
-    pub async fn grant(&self, grant_id: GrantId) -> app::wallet::Grant {
-        app::wallet::grants::get(&self.db, grant_id).await.unwrap().grant
+    pub async fn grants(&self) -> Vec<Stored> {
+        const GRANTS: &str = "SELECT grant_id, coalesce(root_id, grant_id) AS root_id, corrected_by IS NULL AS is_last,
+            status, status_reason, balance, wagering_completed, converted, released FROM grants";
+        let client = self.db.client().await.unwrap();
+        let statement = client.prepare_cached(GRANTS).await.unwrap();
+        let rows = client.query(&statement, &[]).await.unwrap();
+        let stored = rows.iter().map(|row| Stored {
+            grant_id: GrantId(row.get("grant_id")),
+            root_id: GrantId(row.get("root_id")),
+            is_last: row.get("is_last"),
+            status: GrantStatus::parse(row.get("status")).unwrap(),
+            reason: row.get("status_reason"),
+            balance: row.get("balance"),
+            wagered: row.get("wagering_completed"),
+            converted: row.get("converted"),
+            released: row.get("released"),
+        });
+        stored.collect()
+    }
+
+    /// The kinds of the player's transactions.
+    pub async fn kinds(&self, player: usize) -> BTreeSet<String> {
+        let client = self.db.client().await.unwrap();
+        let kinds = "SELECT DISTINCT kind FROM postings WHERE player_id = $1";
+        let statement = client.prepare_cached(kinds).await.unwrap();
+        let rows = client.query(&statement, &[&player_id(player).as_str()]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// The broken invariants.
@@ -308,7 +366,7 @@ impl World {
                 Done::Redeemed(Box::pin(app::wallet::redemption::redeem(db, &player_id, &entry_id, &act)).await?)
             }
             Request::Change { grant, to } => {
-                let grant_id = grant.map_or_else(|| GrantId(new_id()), |grant| ids.grants.get(grant));
+                let grant_id = grant.map_or_else(|| GrantId(new_id()), |grant| ids.tail(grant));
                 Done::Grant(match to {
                     Change::Activate => Box::pin(app::wallet::grants::activate(db, grant_id, &act)).await?,
                     Change::Forfeit => Box::pin(app::wallet::grants::forfeit(db, grant_id, "forfeit", &act)).await?,

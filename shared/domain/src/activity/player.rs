@@ -211,7 +211,11 @@ impl Player {
         let event_id = event.event_id.clone();
         self.history.add_recorded(Recorded {
             outcome: Outcome {
-                grants: self.history.taken_by(&event),
+                grants: if is_in_play {
+                    self.history.taken_by(&event)
+                } else {
+                    Vec::new()
+                },
                 real_amount: self.real_amount(&event, remark),
                 remark,
                 ..outcome

@@ -17,7 +17,8 @@ pub(super) type Applied = (Option<Place>, Vec<EventId>, Vec<EventId>);
 impl Player {
     /// Applies new events, the first of which stands at `from`. `new` are their ids, in their order.
     pub(super) fn apply(&mut self, from: &Place, new: &[EventId], cause: &Cause<'_>) -> Result<Applied, EventError> {
-        if self.played.as_ref().is_none_or(|played| played < from) {
+        let is_last = self.played.as_ref().is_none_or(|played| played < from);
+        if is_last && !self.history.counts_again(from, new) {
             let last = run(&mut self.account, &mut self.history, from, cause)?;
             let (refolded, resolved) = self.history.changed(None, new);
             return Ok((last, refolded, resolved));
@@ -43,6 +44,10 @@ impl Player {
         for (after, _) in moved.filter(|(after, before)| after.parts != before.parts) {
             self.account.replay(after.clone());
         }
+        // Bonuses that wait for the opt-in are not replayed, but may be due.
+        let now = Place::last_at(cause.context.now);
+        let held = |root_id| self.history.may_still_pay(root_id, now.at, Bound::Included(&now));
+        self.account.settle_play(now.at, held, cause)?;
         Ok((last, refolded, resolved))
     }
 }
@@ -123,6 +128,18 @@ impl History {
         let mut timeline: Vec<_> = events.chain(acts).filter(|(place, _)| place >= from).collect();
         timeline.sort_by(|(a, _), (b, _)| a.cmp(b));
         timeline
+    }
+
+    /// Whether a payout counts that counted before and had to wait meanwhile. Its money is posted, and taken back: what
+    /// it does now is a correction.
+    fn counts_again(&self, from: &Place, new: &[EventId]) -> bool {
+        let timeline = self.timeline(from);
+        let mut events = timeline.iter().filter_map(|(_, entry)| match entry {
+            Entry::Event(event_id) => self.recorded(event_id),
+            Entry::Intervention(_) => None,
+        });
+        events
+            .any(|recorded| recorded.outcome.remark != Some(Remark::Waiting) && !new.contains(&recorded.event.event_id))
     }
 
     /// What play and people did to bonuses at or after a place, by root.

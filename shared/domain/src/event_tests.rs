@@ -145,10 +145,24 @@ fn downgrade_due() -> Event {
     })
 }
 
+/// A bonus that had become 20.00, and should have become 15.00.
+fn adjusted() -> Event {
+    Event::adjusted(&Adjustment {
+        player_id: player(),
+        root_id: GrantId(id(1)),
+        grant_id: GrantId(id(3)),
+        event_id: EventId::parse("e1").unwrap(),
+        at: at("2026-11-23T10:00:00Z"),
+        cash_delta: Decimal::from(-5),
+        total_owed: Decimal::from(15),
+    })
+}
+
 fn samples() -> Vec<Event> {
     let steps = GrantStatus::ALL.into_iter().filter_map(step);
     let others = [
         granted(Asset::Bonus, RewardType::BonusBalance),
+        adjusted(),
         points_expired(),
         redeemed(Target::Bonus, Some(GrantId(id(1)))),
         Event::SegmentChanged(SegmentChanged {

@@ -1,7 +1,25 @@
 //! `/api/activity`: batches of player events. Each counts once and has its own result. `/api/actions`: single actions.
 //!
+//! The events of a player count in the order in which they happened, whatever the order in which they arrive. What one
+//! did when it was recorded is its `outcome`:
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `grants` | its effects on bonuses, by grant |
+//! | `real_amount`, `forfeited_amount` | of a payout: the player's money, and what is lost with ended bonuses |
+//! | `overdrawn` | bonus money that a stake named beyond what there was; it counted as real, and raises a signal |
+//! | `lp`, `lp_overspent` | points earned, or below 0 taken back; of these, what the player had spent |
+//! | `remark` | why it did less than it could |
+//!
+//! The remarks: `WAITING`, a payout whose round has no live stake so far; `VOIDED`, the void came first;
+//! `OUTSIDE_WINDOW`, older than `activity.play_window_days`, so totals count and bonuses do not change; `ABOVE_MAX_BET`,
+//! the stakes of the round exceed the bonus's `max_bet`; `UNKNOWN_GAME` and `GAME_NOT_ELIGIBLE`, no contribution.
+//!
 //! # Choices
 //!
+//! * Whoever sent a `WAITING` payout learns what it did by sending it again: a duplicate returns the stored outcome,
+//!   and that of a waiting payout is written when its stake comes. Every other outcome stays as it was first told;
+//!   what turns out otherwise later is told by the event `bonus.adjusted`.
 //! * `/actions/kyc` and `/actions/profile-depth` record an event at the current time under a new id. Repeating them
 //!   changes nothing, so they take no idempotency key.
 

@@ -32,7 +32,7 @@ pub struct ResultView {
 text_enum! {
     enum ResultStatus as "status of a result" {
         Accepted = "accepted",
-        /// It had been recorded before; the outcome is the original one.
+        /// It had been recorded before. The outcome is the first one; of a payout that waited, what it did since.
         Duplicate = "duplicate",
         Rejected = "rejected",
     }

@@ -79,11 +79,12 @@ pub struct ActivitySettings {
     /// What becomes of points that a void takes back when the player has spent them: they are a debt that later LP
     /// repay first, or they raise a signal and are given up.
     pub lp_void_policy: LpVoidPolicy,
-    /// Events that occurred more than this many days ago are rejected.
+    /// Events that occurred more than this many days ago are rejected. Duplicates are not.
     pub event_age_days_max: u32,
     /// Events that occur more than this many minutes ahead are rejected: clocks differ, but not more.
     pub event_ahead_minutes_max: u32,
-    /// Events that occurred more than this many days ago count in totals and change no bonus.
+    /// Events that occurred more than this many days before they are recorded count in totals, days and points, and
+    /// change no bonus.
     pub play_window_days: u32,
 }
 

@@ -1,5 +1,6 @@
 //! Activity events, each of which counts once, ever. A batch is one transaction with a fixed number of statements. Each
-//! of its events is accepted, replayed or rejected on its own, with the same results as if they came one at a time.
+//! of its events is accepted, replayed or rejected on its own, and the books end as if they came one at a time. An
+//! outcome says what its event did within the batch: a payout that comes with its stake does not wait.
 //!
 //! # Choices
 //!

@@ -7,6 +7,8 @@
 //!   with the same terms, expiry and place in the feeding order, without a period and a cost of its own, which holds
 //!   what the bonus should hold. Wagering, conversion limit and committed cost are counted over the chain.
 //! * Money that the cashier paid is never pulled back. [`Adjustment`] says what the bonus became instead.
+//! * Only conversions and releases are told. Nobody is told the real share of an earlier payout that is split otherwise
+//!   later.
 
 use super::book::unexplained;
 use super::{Account, Adjustment, Book, Result};

@@ -1,14 +1,16 @@
 //! How events change a player: totals, days, points, bonuses. Decided in memory, in the order in which they happened,
-//! so that a batch has the same result as its events one at a time.
+//! so that neither arrival nor batches change the result.
 //!
 //! # Choices
 //!
 //! * A withdrawal forfeits ACTIVE bonuses; a self-exclusion forfeits PENDING ones too.
 //! * An event counts on the day of its `occurred_at` in the program's time zone, and a void takes back on the day of
-//!   what it voids. An event more than
-//!   `activity.event_ahead_minutes_max` (5) ahead, or older than `activity.event_age_days_max` (30) days, is refused; one
-//!   that was recorded before is a duplicate, however old. One older than `activity.play_window_days` (7) changes no
-//!   bonus; a void is as old as what it voids.
+//!   what it voids.
+//! * An event more than `activity.event_ahead_minutes_max` (5) ahead, or older than `activity.event_age_days_max` (30)
+//!   days, is rejected; one that was recorded before is a duplicate, however old. One older than
+//!   `activity.play_window_days` (7) changes no bonus; a void is as old as what it voids.
+//! * An event ahead that was played is not replayed when a grant or an act of people is recorded before its instant.
+//! * The void of a deposit takes back totals and days, not the bonus that the deposit called.
 //! * An identity verified again, or a profile of the same depth, calls no rules. Of several profile events the one with
 //!   the latest `occurred_at` counts.
 

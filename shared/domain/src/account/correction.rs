@@ -45,7 +45,7 @@ impl Account {
         Account::new(book, Vec::new(), grants).suspended(is_suspended)
     }
 
-    /// Posts what came out differently when play was applied again. `answered`, by root: money that the answers to new
+    /// Posts what came out differently when play was applied again. `told`, by root: money that the answers to new
     /// events give the player.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Account {
         &mut self,
         replayed: &Account,
         event_id: &EventId,
-        answered: &HashMap<GrantId, Decimal>,
+        told: &HashMap<GrantId, Decimal>,
         cause: &Cause<'_>,
     ) -> Result<()> {
         let cause = &unexplained(cause);
@@ -63,7 +63,7 @@ impl Account {
             let index = self.bonus(right.root_id)?;
             let owed = self.grants[index].cash();
             let was_paid = self.grants[index].status == GrantStatus::Completed;
-            let delta = right.cash() - owed - answered.get(&right.root_id).copied().unwrap_or_default();
+            let delta = right.cash() - owed - told.get(&right.root_id).copied().unwrap_or_default();
             let is_continued = !is_same(&self.grants[index], right);
             if is_continued {
                 let completes = right.status == GrantStatus::Completed && !was_paid;

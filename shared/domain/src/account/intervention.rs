@@ -39,7 +39,7 @@ pub enum What {
     Deduct {
         amount: Decimal,
     },
-    /// Gives back what this deduction took, as far as its bonuses are not over.
+    /// Gives back what this deduction took, as far as its bonuses have not ended, or are DEPLETED and not yet expired.
     Restore {
         deduction: TransactionId,
     },
@@ -100,7 +100,7 @@ impl Account {
     }
 
     /// Notes that an intervention moved something else when play was applied again.
-    pub(crate) fn replay(&mut self, intervention: Intervention) {
+    pub(crate) fn note_replayed(&mut self, intervention: Intervention) {
         let player_id = self.book.player_id.clone();
         self.book.journal.replayed.push((player_id, intervention));
     }
@@ -204,7 +204,7 @@ impl Account {
     }
 }
 
-/// The operation of an act that moves no money by itself.
+/// The operation of an act that moves no money by itself: only its id and instant are used.
 fn marker(cause: &Cause<'_>) -> Operation {
     cause.operation(Kind::ManualDebit, "")
 }

@@ -3,8 +3,8 @@
 //! # Choices
 //!
 //! * The points of an event are a transaction of their own, apart from what the event does to bonuses.
-//! * A late stake puts its points into the lot of its own day. If that lot has expired, they expire with the same
-//!   breath: they count for the tier and repay a debt, but nobody spends what would be gone had it come in time.
+//! * A late stake puts its points into the lot of its own day. If that lot has expired, they expire at
+//!   once: they count for the tier and repay a debt, but nobody spends what would be gone had it come in time.
 //! * A void takes back in full, first from the lot of the day, then what of that lot has expired (it returns from
 //!   `house:expiry`: nobody had the use of it), then from the other lots. What is still missing was spent.
 //!   `house:adjustment` lends it, so that the wallet stays at 0 or above: with the policy DEBT it is owed, and every

@@ -35,14 +35,13 @@ impl Player {
         let interventions = self.history.interventions.clone();
         let last = run(&mut replayed, &mut self.history, &from, cause)?;
         let (refolded, resolved) = self.history.changed(Some(&before), new);
-        let answered = self.history.released(new.iter().chain(&resolved));
-        let reason = new.first().or_else(|| before.keys().next());
-        if let Some(event_id) = reason {
-            self.account.correct(&replayed, event_id, &answered, cause)?;
+        let told = self.history.released(new.iter().chain(&resolved));
+        if let Some(event_id) = new.first() {
+            self.account.correct(&replayed, event_id, &told, cause)?;
         }
         let moved = self.history.interventions.iter().zip(interventions);
         for (after, _) in moved.filter(|(after, before)| after.parts != before.parts) {
-            self.account.replay(after.clone());
+            self.account.note_replayed(after.clone());
         }
         // Bonuses that wait for the opt-in are not replayed, but may be due.
         let now = Place::last_at(cause.context.now);

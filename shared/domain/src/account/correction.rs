@@ -61,7 +61,7 @@ impl Account {
         let operation = Operation::correction(event_id, cause);
         for right in &replayed.grants {
             let index = self.bonus(right.root_id)?;
-            let owed = self.grants[index].cash();
+            let (grant_id, owed) = (self.grants[index].grant_id, self.grants[index].cash());
             let was_paid = self.grants[index].status == GrantStatus::Completed;
             let delta = right.cash() - owed - told.get(&right.root_id).copied().unwrap_or_default();
             let is_continued = !is_same(&self.grants[index], right);
@@ -71,7 +71,7 @@ impl Account {
             }
             self.remark(index, right);
             let is_told = is_continued && right.status == GrantStatus::Completed && !was_paid;
-            let is_successor = self.grants[index].corrects.is_some() && is_continued;
+            let is_successor = self.grants[index].grant_id != grant_id;
             if (!delta.is_zero() && !is_told) || is_successor {
                 self.adjust(index, event_id, if is_told { Decimal::ZERO } else { delta }, cause);
             }
@@ -165,7 +165,10 @@ impl Account {
 
 /// The bonus just before `from`.
 fn before(grant: &Grant, from: Timestamp, since: Since) -> Grant {
-    if !grant.status.is_open() && grant.ended_at.is_some_and(|ended_at| ended_at < from) {
+    // A bonus without a requirement converted when it was funded: no play reaches it.
+    let is_out_of_reach = grant.wagering_required.is_zero()
+        || (!grant.status.is_open() && grant.ended_at.is_some_and(|ended_at| ended_at < from));
+    if is_out_of_reach {
         return Grant {
             released: grant.released - since.released,
             ..grant.clone()

@@ -406,19 +406,7 @@ impl Account {
 
     /// Moves bonus money into a grant, or out of it if `amount` is negative.
     fn move_bonus(&mut self, index: usize, amount: Decimal, house: House, operation: &Operation) -> Result<()> {
-        let direction = if amount.is_sign_negative() {
-            Direction::Debit
-        } else {
-            Direction::Credit
-        };
-        let grant_id = self.grants[index].grant_id;
-        self.book.post(
-            direction,
-            house,
-            (Asset::Bonus, amount.abs()),
-            Some(grant_id),
-            operation,
-        )?;
+        self.post_bonus(index, amount, house, operation)?;
         let grant = &mut self.grants[index];
         grant.balance += amount;
         match house {

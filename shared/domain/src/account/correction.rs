@@ -118,7 +118,14 @@ impl Account {
         Ok(())
     }
 
-    fn post_bonus(&mut self, index: usize, amount: Decimal, house: House, operation: &Operation) -> Result<()> {
+    /// Posts bonus money into a grant, or out of it if `amount` is negative. Its flows are the caller's.
+    pub(super) fn post_bonus(
+        &mut self,
+        index: usize,
+        amount: Decimal,
+        house: House,
+        operation: &Operation,
+    ) -> Result<()> {
         let direction = if amount.is_sign_negative() {
             Direction::Debit
         } else {
